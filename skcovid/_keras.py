@@ -1,0 +1,43 @@
+"""Keras and scikeras, imported without TensorFlow's start-up chatter."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def _standard_error_held_back() -> Iterator[None]:
+    """Keep what is written to the process's standard error unless an import fails."""
+    sys.stderr.flush()
+    original = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held_back.seek(0)
+            os.write(original, held_back.read())
+            raise
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
+
+
+if "keras" in sys.modules:
+    import keras
+else:
+    # TensorFlow logs from C++ before its log level can be set from Python, straight to
+    # the file descriptor, so neither `warnings` nor `logging` can stop it.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _standard_error_held_back():
+        import keras
+
+        # The search for devices logs too, when it first happens.
+        keras.distribution.list_devices()
+
+# After Keras, which it would import with the chatter.
+from scikeras.wrappers import KerasClassifier  # noqa: E402
+
+__all__ = ["KerasClassifier", "keras"]

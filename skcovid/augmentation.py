@@ -1,0 +1,798 @@
+"""The six image transforms of section 3.2 of the paper, applied in one pass.
+
+An augmented image gets a random non-empty subset of the transforms. Drawing and
+applying are two steps: `draw_plan` turns a random generator into a plan, `apply_plan`
+turns an image into its augmented copy, and `augment` does both.
+
+The intensity transforms of a plan become one table of 256 grey levels, its geometric
+transforms one map of sampling positions, so that an image is interpolated and rounded
+once however many transforms it gets. Two consequences are worth knowing:
+
+- grey levels change before the image is warped, so ``fill`` keeps its value;
+- nothing is cropped between two geometric transforms: what one moves over the edge of
+  the image and the next moves back is still there.
+
+A transform of your own is a subclass of `IntensityTransform` or `GeometricTransform`
+with a ``draw`` method; those two classes each show one.
+
+Positions are ``(x, y)`` in pixels, x to the right and y down; pixel centres have whole
+coordinates and ``(0, 0)`` is the centre of the first pixel.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from numbers import Integral, Real
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, InvalidParameterError
+
+__all__ = [
+    "augment",
+    "PAPER_TRANSFORMS",
+    "Brightness",
+    "Gamma",
+    "Elastic",
+    "Zoom",
+    "Translation",
+    "Rotation",
+    "IntensityTransform",
+    "GeometricTransform",
+]
+
+_MAX_SIDE = 32_766  # cv2.remap addresses pixels with signed 16-bit integers
+
+
+class Transform(ABC):
+    """Base of `IntensityTransform` and `GeometricTransform`.
+
+    The repr becomes part of the key under which augmented images are kept, so it has
+    to state every parameter. A dataclass brings such a repr; any other subclass gets
+    one that states its attributes.
+    """
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(
+            f"{name}={value!r}" for name, value in vars(self).items()
+        )
+        return f"{type(self).__qualname__}({parameters})"
+
+
+class IntensityTransform(Transform):
+    """A transform of the grey levels, the same for every pixel and channel.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> from skcovid.augmentation import IntensityTransform, augment
+    >>> @dataclass(frozen=True)
+    ... class Darken(IntensityTransform):
+    ...     most: float = 50.0
+    ...
+    ...     def draw(self, rng, levels):
+    ...         return levels - rng.uniform(0.0, self.most)
+    >>> image = np.full((2, 3), 200, dtype=np.uint8)
+    >>> augment(image, transforms=[Darken(most=0.0)])
+    array([[200, 200, 200],
+           [200, 200, 200]], dtype=uint8)
+    """
+
+    @abstractmethod
+    def draw(
+        self, rng: np.random.Generator, levels: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Draw the transform and apply it to the grey levels.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            The only source of randomness to use.
+        levels : ndarray of shape (256,), float64 in [0, 255]
+            What the transforms before this one make of the grey levels 0 to 255. Not
+            rounded. Must not be changed in place.
+
+        Returns
+        -------
+        ndarray of shape (256,), float64
+            The new levels; they are clipped to [0, 255] and rounded at the very end.
+        """
+
+
+class GeometricTransform(Transform):
+    """A transform that moves pixels.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> from skcovid.augmentation import GeometricTransform, augment
+    >>> @dataclass(frozen=True)
+    ... class Shift(GeometricTransform):
+    ...     most: float = 2.0
+    ...
+    ...     def draw(self, rng, height, width):
+    ...         x = rng.uniform(-self.most, self.most)
+    ...         return np.array([[1.0, 0.0, x], [0.0, 1.0, 0.0]])
+    >>> image = np.full((2, 3), 200, dtype=np.uint8)
+    >>> augment(image, transforms=[Shift(most=0.0)])
+    array([[200, 200, 200],
+           [200, 200, 200]], dtype=uint8)
+    """
+
+    @abstractmethod
+    def draw(
+        self, rng: np.random.Generator, height: int, width: int
+    ) -> NDArray[np.floating]:
+        """Draw where each pixel of the new image takes its value from.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            The only source of randomness to use.
+        height, width : int
+            Size of the image in pixels.
+
+        Returns
+        -------
+        ndarray of shape (2, 3) or (rows, columns, 2)
+            Either an affine map: the pixel at ``(x, y)`` of the new image shows the
+            old one at ``matrix @ (x, y, 1)``. Or a displacement field: it shows the
+            old one at ``(x, y)`` plus the field there, ``(dx, dy)`` in pixels. The
+            field is given at the centres of `rows` x `columns` equal cells that tile
+            the image, so ``(height, width, 2)`` is one value a pixel and a smooth
+            field may be given on a coarser grid.
+        """
+
+
+def _check_parameters(transform: Transform, names: Sequence[str], valid: Interval):
+    """Raise if a parameter is not in the interval, and make it a plain float.
+
+    Plain floats keep equal transforms equal in their repr too.
+    """
+    for name in names:
+        value = getattr(transform, name)
+        if isinstance(value, bool) or not (
+            valid.is_satisfied_by(value) and math.isfinite(value)
+        ):
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {type(transform).__name__} must be "
+                f"{valid}. Got {value!r} instead."
+            )
+        object.__setattr__(transform, name, float(value))
+
+
+def _check_range(transform: Any, valid: Interval) -> None:
+    _check_parameters(transform, ("low", "high"), valid)
+    if transform.low > transform.high:
+        raise InvalidParameterError(
+            f"The 'low' parameter of {type(transform).__name__} must not exceed "
+            f"'high'. Got low={transform.low!r} and high={transform.high!r} instead."
+        )
+
+
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+
+
+@dataclass(frozen=True)
+class Brightness(IntensityTransform):
+    """Multiply the grey levels by a factor and clip them at 255.
+
+    Parameters
+    ----------
+    low, high : float, default=1.05, 1.10
+        Range the factor is drawn from (section 3.2, function 1). Above 0; factors
+        below 1 darken.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.augmentation import Brightness, augment
+    >>> image = np.array([[0, 100, 250]], dtype=np.uint8)
+    >>> augment(image, transforms=[Brightness(1.1, 1.1)])
+    array([[  0, 110, 255]], dtype=uint8)
+    """
+
+    low: float = 1.05
+    high: float = 1.10
+
+    def __post_init__(self) -> None:
+        _check_range(self, _POSITIVE)
+
+    def draw(
+        self, rng: np.random.Generator, levels: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Draw the factor and multiply `levels` by it."""
+        return levels * rng.uniform(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Gamma(IntensityTransform):
+    """Change the contrast: ``255 * (level / 255) ** gamma``.
+
+    Parameters
+    ----------
+    low, high : float, default=1.05, 1.11
+        Range gamma is drawn from (section 3.2, function 2). Above 0; a gamma above 1
+        darkens the middle greys, one below 1 lightens them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.augmentation import Gamma, augment
+    >>> image = np.array([[0, 100, 255]], dtype=np.uint8)
+    >>> augment(image, transforms=[Gamma(2.0, 2.0)])
+    array([[  0,  39, 255]], dtype=uint8)
+    """
+
+    low: float = 1.05
+    high: float = 1.11
+
+    def __post_init__(self) -> None:
+        _check_range(self, _POSITIVE)
+
+    def draw(
+        self, rng: np.random.Generator, levels: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Draw gamma and raise `levels` to it."""
+        return 255.0 * (levels / 255.0) ** rng.uniform(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Elastic(GeometricTransform):
+    """Displace every pixel by smoothed noise, after Simard et al. (2003).
+
+    The noise is uniform in [-1, 1], one value for x and one for y at every pixel,
+    smoothed by a Gaussian of `sigma` and multiplied by `alpha`. The displacements so
+    have a standard deviation of ``alpha / (2 * sqrt(3 * pi) * sigma)`` pixels whatever
+    the size of the image (3.26 with the defaults), which is much for an image of
+    less than 100 pixels.
+
+    Parameters
+    ----------
+    alpha : float, default=2.0
+        Strength, as a multiple of the image height (section 3.2, function 3: "twice
+        that of the image height"). At least 0.
+    sigma : float, default=0.1
+        Standard deviation of the Gaussian, as a multiple of the image height
+        (section 3.2, function 3: "10% of the image height"). Above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.augmentation import Elastic, augment
+    >>> image = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
+    >>> warped = augment(image, transforms=[Elastic()], random_state=0)
+    >>> warped.shape, bool((warped != image).any())
+    ((64, 64), True)
+    """
+
+    alpha: float = 2.0
+    sigma: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_parameters(self, ["alpha"], Interval(Real, 0, None, closed="left"))
+        _check_parameters(self, ["sigma"], _POSITIVE)
+
+    def draw(
+        self, rng: np.random.Generator, height: int, width: int
+    ) -> NDArray[np.floating]:
+        """Draw the displacements, on a grid of cells of at most sigma / 3."""
+        sigma = self.sigma * height
+        # A field smooth over sigma loses 1 % of its standard deviation on such a grid
+        # and is drawn 50 times faster. Where sigma is small a cell is one pixel.
+        largest_cell = max(1.0, sigma / 3)
+        rows, columns = (
+            math.ceil(height / largest_cell),
+            math.ceil(width / largest_cell),
+        )
+        cell_height, cell_width = height / rows, width / columns
+        sigma_y, sigma_x = sigma / cell_height, sigma / cell_width
+        # The noise reaches three sigma beyond the image: displacements are then as
+        # strong at its edges as in its middle.
+        margin_y, margin_x = math.ceil(3 * sigma_y), math.ceil(3 * sigma_x)
+        noise = rng.random(
+            (rows + 2 * margin_y, columns + 2 * margin_x, 2), dtype=np.float32
+        )
+        noise -= 0.5
+        # One value stands for the mean of a cell's pixels, whose standard deviation
+        # is that of one pixel over the square root of their number.
+        noise *= 2 * self.alpha * height / math.sqrt(cell_height * cell_width)
+        kernel_size = (2 * margin_x + 1, 2 * margin_y + 1)
+        smooth = cv2.GaussianBlur(noise, kernel_size, sigma_x, sigmaY=sigma_y)
+        return smooth[margin_y:-margin_y, margin_x:-margin_x]
+
+
+def _about_centre(
+    linear: list[list[float]], height: int, width: int
+) -> NDArray[np.float64]:
+    """Affine map (2, 3) that applies `linear` (2, 2) and leaves the centre in place."""
+    (xx, xy), (yx, yy) = linear
+    x, y = (width - 1) / 2, (height - 1) / 2
+    return np.array([[xx, xy, x - xx * x - xy * y], [yx, yy, y - yx * x - yy * y]])
+
+
+@dataclass(frozen=True)
+class Zoom(GeometricTransform):
+    """Enlarge the image about its centre and crop it to its former size.
+
+    Parameters
+    ----------
+    low, high : float, default=1.05, 1.10
+        Range the enlargement is drawn from (section 3.2, function 4). Above 0; below 1
+        the image shrinks inside a frame of ``fill``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.augmentation import Zoom, augment
+    >>> image = np.array([[10, 20, 30, 40, 50]], dtype=np.uint8)
+    >>> augment(image, transforms=[Zoom(2.0, 2.0)])
+    array([[20, 25, 30, 35, 40]], dtype=uint8)
+    """
+
+    low: float = 1.05
+    high: float = 1.10
+
+    def __post_init__(self) -> None:
+        _check_range(self, _POSITIVE)
+
+    def draw(
+        self, rng: np.random.Generator, height: int, width: int
+    ) -> NDArray[np.floating]:
+        """Draw the enlargement."""
+        scale = 1 / rng.uniform(self.low, self.high)
+        return _about_centre([[scale, 0.0], [0.0, scale]], height, width)
+
+
+@dataclass(frozen=True)
+class Translation(GeometricTransform):
+    """Shift the image along its diagonal, to the left and top or the right and bottom.
+
+    Parameters
+    ----------
+    low, high : float, default=0.90, 0.97
+        Range of the share of each side that stays in the image (section 3.2,
+        function 5). Above 0 and at most 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.augmentation import Translation, augment
+    >>> image = np.full((4, 4), 9, dtype=np.uint8)
+    >>> augment(image, transforms=[Translation(0.75, 0.75)], random_state=0)
+    array([[9, 9, 9, 0],
+           [9, 9, 9, 0],
+           [9, 9, 9, 0],
+           [0, 0, 0, 0]], dtype=uint8)
+    """
+
+    low: float = 0.90
+    high: float = 0.97
+
+    def __post_init__(self) -> None:
+        _check_range(self, Interval(Real, 0, 1, closed="right"))
+
+    def draw(
+        self, rng: np.random.Generator, height: int, width: int
+    ) -> NDArray[np.floating]:
+        """Draw the share that stays and the direction."""
+        shift = 1 - rng.uniform(self.low, self.high)
+        if rng.random() < 0.5:
+            shift = -shift
+        return np.array([[1.0, 0.0, shift * width], [0.0, 1.0, shift * height]])
+
+
+@dataclass(frozen=True)
+class Rotation(GeometricTransform):
+    """Rotate the image about its centre.
+
+    Parameters
+    ----------
+    low, high : float, default=-5.0, 5.0
+        Range of the angle in degrees (section 3.2, function 6), counter-clockwise
+        where positive. In [-180, 180].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.augmentation import Rotation, augment
+    >>> image = np.array([[1, 2], [3, 4]], dtype=np.uint8)
+    >>> augment(image, transforms=[Rotation(90, 90)])
+    array([[2, 4],
+           [1, 3]], dtype=uint8)
+    """
+
+    low: float = -5.0
+    high: float = 5.0
+
+    def __post_init__(self) -> None:
+        _check_range(self, Interval(Real, -180, 180, closed="both"))
+
+    def draw(
+        self, rng: np.random.Generator, height: int, width: int
+    ) -> NDArray[np.floating]:
+        """Draw the angle."""
+        angle = math.radians(rng.uniform(self.low, self.high))
+        cos, sin = math.cos(angle), math.sin(angle)
+        return _about_centre([[cos, -sin], [sin, cos]], height, width)
+
+
+#: The transforms of section 3.2 with the paper's ranges, in the paper's order.
+PAPER_TRANSFORMS: tuple[Transform, ...] = (
+    Brightness(),
+    Gamma(),
+    Elastic(),
+    Zoom(),
+    Translation(),
+    Rotation(),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class AugmentationPlan:
+    """What `draw_plan` drew for one image.
+
+    Attributes
+    ----------
+    transforms : tuple of Transform
+        The transforms the image gets, in the order they are applied.
+    image_shape : tuple of int
+        Height and width in pixels of the images the plan is for.
+    grey_levels : ndarray of shape (256,), uint8, or None
+        The new level of every grey level; None without an intensity transform.
+    geometry : tuple of ndarray
+        What each geometric transform drew: affine maps (2, 3) and displacement fields
+        (rows, columns, 2) as described in `GeometricTransform.draw`.
+    """
+
+    transforms: tuple[Transform, ...]
+    image_shape: tuple[int, int]
+    grey_levels: NDArray[np.uint8] | None
+    geometry: tuple[NDArray[np.floating], ...]
+
+
+def draw_plan(
+    transforms: Sequence[Transform],
+    image_shape: tuple[int, ...],
+    rng: np.random.Generator,
+) -> AugmentationPlan:
+    """Draw a non-empty subset of the transforms and the parameters of each.
+
+    Parameters
+    ----------
+    transforms : sequence of Transform
+        The transforms to choose from, at least one, in the order to apply them. Each
+        is chosen with probability 1/2; an empty choice is drawn again.
+    image_shape : tuple of int
+        Shape of the image: height, width and possibly channels.
+    rng : numpy.random.Generator
+        The only source of randomness.
+
+    Returns
+    -------
+    AugmentationPlan
+        The plan, for `apply_plan`.
+    """
+    height, width = image_shape[:2]
+    chosen = rng.random(len(transforms)) < 0.5
+    while not chosen.any():
+        chosen = rng.random(len(transforms)) < 0.5
+    subset = tuple(
+        transform
+        for transform, is_chosen in zip(transforms, chosen, strict=True)
+        if is_chosen
+    )
+    levels = np.arange(256.0)
+    geometry = []
+    for transform in subset:
+        if isinstance(transform, IntensityTransform):
+            levels = _checked_levels(transform, transform.draw(rng, levels))
+        elif isinstance(transform, GeometricTransform):
+            drawn = transform.draw(rng, height, width)
+            geometry.append(_checked_geometry(transform, drawn))
+    any_intensity = len(geometry) < len(subset)
+    return AugmentationPlan(
+        transforms=subset,
+        image_shape=(height, width),
+        grey_levels=np.rint(levels).astype(np.uint8) if any_intensity else None,
+        geometry=tuple(geometry),
+    )
+
+
+def _checked_levels(
+    transform: Transform, levels: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    levels = np.asarray(levels, dtype=np.float64)
+    if levels.shape != (256,) or np.isnan(levels).any():
+        raise ValueError(
+            f"{transform!r}.draw must return 256 grey levels, none of them NaN. Got "
+            f"an array of shape {levels.shape} instead."
+        )
+    return levels.clip(0.0, 255.0)
+
+
+def _checked_geometry(
+    transform: Transform, drawn: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    is_field = np.ndim(drawn) == 3
+    drawn = np.asarray(drawn, dtype=np.float32 if is_field else np.float64)
+    valid_shape = drawn.shape[2:] == (2,) if is_field else drawn.shape == (2, 3)
+    if not valid_shape or drawn.size == 0 or not math.isfinite(drawn.sum()):
+        raise ValueError(
+            f"{transform!r}.draw must return finite numbers, an affine map of shape "
+            f"(2, 3) or a displacement field of shape (rows, columns, 2). Got an array "
+            f"of shape {drawn.shape} instead."
+        )
+    return drawn
+
+
+def apply_plan(
+    plan: AugmentationPlan, image: NDArray[np.uint8], fill: int = 0
+) -> NDArray[np.uint8]:
+    """Apply what was drawn to an image.
+
+    Parameters
+    ----------
+    plan : AugmentationPlan
+        From `draw_plan`.
+    image : ndarray of shape (height, width) or (height, width, 3), uint8
+        The image, of the height and width the plan was drawn for.
+    fill : int, default=0
+        Grey level in [0, 255] of what the image does not cover.
+
+    Returns
+    -------
+    ndarray of the same shape and dtype
+        A new array.
+
+    Raises
+    ------
+    ValueError
+        If the plan was drawn for images of another size.
+    """
+    if image.shape[:2] != plan.image_shape:
+        raise ValueError(
+            f"The plan is for images of shape {plan.image_shape}, but image has "
+            f"shape {image.shape}."
+        )
+    if plan.grey_levels is not None:
+        image = cv2.LUT(image, plan.grey_levels)
+    if plan.geometry:
+        image = _warp(image, plan.geometry, fill)
+    return image
+
+
+def _warp(
+    image: NDArray[np.uint8], geometry: Sequence[NDArray[np.floating]], fill: int
+) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    border: dict[str, Any] = {
+        "borderMode": cv2.BORDER_CONSTANT,
+        "borderValue": (fill,) * 4,
+    }
+    if any(step.ndim == 3 for step in geometry):
+        positions = _sampling_map(geometry, height, width)
+        return cv2.remap(image, positions, None, cv2.INTER_LINEAR, **border)
+    matrix = reduce(_compose, geometry)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, matrix, (width, height), flags=flags, **border)
+
+
+def _compose(
+    outer: NDArray[np.floating], inner: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Affine map (2, 3) that applies `inner`, then `outer`."""
+    matrix = outer[:, :2] @ inner
+    matrix[:, 2] += outer[:, 2]
+    return matrix
+
+
+def _sampling_map(
+    geometry: Sequence[NDArray[np.floating]], height: int, width: int
+) -> NDArray[np.float32]:
+    """Where every pixel of the new image is in the old one, (height, width, 2).
+
+    The transform applied last to the image says first where a pixel comes from, so
+    the positions go through the transforms backwards: through rotation, translation
+    and zoom, then, where that leads, through the elastic field. The composition is
+    exact at the nodes of a grid as fine as the finest field and linear between them.
+    """
+    step = max(
+        1, int(min(_cell_size(s, height, width) for s in geometry if s.ndim == 3))
+    )
+    positions = _node_grid(height, width, step)
+    pending = np.eye(2, 3)
+    for transform in reversed(geometry):
+        if transform.ndim == 2:
+            pending = _compose(transform, pending)
+        else:
+            positions = cv2.transform(positions, pending)
+            positions += _sample_field(transform, positions, height, width)
+            pending = np.eye(2, 3)
+    positions = cv2.transform(positions, pending)
+    rows, columns = positions.shape[:2]
+    positions = cv2.resize(positions, (columns * step, rows * step))
+    return positions[step : step + height, step : step + width]
+
+
+def _cell_size(field: NDArray[np.floating], height: int, width: int) -> float:
+    rows, columns = field.shape[:2]
+    return min(height / rows, width / columns)
+
+
+@lru_cache(maxsize=16)
+def _node_grid(height: int, width: int, step: int) -> NDArray[np.float32]:
+    """Centres of square cells of `step` pixels that cover the image and one more row.
+
+    The cells beyond each edge let cv2.resize interpolate up to the edge.
+    """
+    y, x = (
+        (np.arange(math.ceil(side / step) + 2) - 1) * step + (step - 1) / 2
+        for side in (height, width)
+    )
+    nodes = np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
+    nodes.flags.writeable = False
+    return nodes
+
+
+def _sample_field(
+    field: NDArray[np.floating],
+    positions: NDArray[np.float32],
+    height: int,
+    width: int,
+) -> NDArray[np.float32]:
+    """Displacements at the positions; beyond the image, those at its edge."""
+    rows, columns = field.shape[:2]
+    x_scale, y_scale = columns / width, rows / height
+    to_cells = np.array(
+        [[x_scale, 0.0, x_scale / 2 - 0.5], [0.0, y_scale, y_scale / 2 - 0.5]]
+    )
+    return cv2.remap(
+        field,
+        cv2.transform(positions, to_cells),
+        None,
+        cv2.INTER_CUBIC,  # linear would blunt the field a second time
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def augment(
+    image: NDArray[np.uint8],
+    *,
+    transforms: Sequence[Transform] | None = None,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    fill: int = 0,
+) -> NDArray[np.uint8]:
+    """Apply a random non-empty subset of the transforms to an image.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3), uint8 in [0, 255]
+        A grey image, or one in RGB order whose channels are all treated alike. It is
+        left unchanged.
+    transforms : sequence of Transform, default=None
+        The transforms to choose from, each with probability 1/2, in the order to
+        apply them; an empty choice is drawn again. None stands for
+        `PAPER_TRANSFORMS`: "one or more of the following functions" (section 3.2).
+    random_state : int, RandomState, Generator or None, default=None
+        Source of the random numbers. An int gives the same result in every call,
+        thread and process; a generator advances; None is different in every call.
+    fill : int, default=0
+        Grey level in [0, 255] of what the moved image no longer covers.
+
+    Returns
+    -------
+    ndarray of the same shape and dtype
+        The augmented image, a new array.
+
+    Raises
+    ------
+    ValueError
+        If `image` has the wrong shape, or another parameter a value out of range.
+    TypeError
+        If `image` is not uint8, or another parameter has the wrong type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.augmentation import augment
+    >>> image = np.full((32, 32), 100, dtype=np.uint8)
+    >>> copy = augment(image, random_state=0)
+    >>> copy.shape, copy.dtype
+    ((32, 32), dtype('uint8'))
+    >>> np.array_equal(copy, augment(image, random_state=0))
+    True
+    """
+    image = _check_image(image)
+    transforms = (
+        PAPER_TRANSFORMS if transforms is None else check_transforms(transforms)
+    )
+    if isinstance(fill, bool) or not isinstance(fill, Integral):
+        raise TypeError(f"fill must be an int in [0, 255]. Got {fill!r} instead.")
+    if not 0 <= fill <= 255:
+        raise ValueError(f"fill must be in [0, 255]. Got {fill!r} instead.")
+    rng = _check_generator(random_state)
+    return apply_plan(draw_plan(transforms, image.shape, rng), image, int(fill))
+
+
+def check_transforms(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
+    """Return the transforms as a tuple, or say what is wrong with them.
+
+    Parameters
+    ----------
+    transforms : sequence of Transform
+        At least one instance of a subclass of `IntensityTransform` or
+        `GeometricTransform`.
+
+    Returns
+    -------
+    tuple of Transform
+        The same transforms.
+
+    Raises
+    ------
+    TypeError
+        If it is not a sequence, or something in it is not a transform.
+    ValueError
+        If it is empty.
+    """
+    if not isinstance(transforms, Sequence):
+        raise TypeError(
+            "transforms must be a list or tuple of transforms such as [Brightness()]. "
+            f"Got {transforms!r} instead."
+        )
+    for transform in transforms:
+        if not isinstance(transform, IntensityTransform | GeometricTransform):
+            raise TypeError(
+                "transforms must hold instances of IntensityTransform and "
+                f"GeometricTransform, such as Brightness(). Got {transform!r} instead."
+            )
+    if not transforms:
+        raise ValueError("transforms must hold at least one transform. Got none.")
+    return tuple(transforms)
+
+
+def _check_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    image = np.ascontiguousarray(image)
+    if image.dtype != np.uint8:
+        raise TypeError(
+            f"image must be uint8 in [0, 255]. Got an array of {image.dtype} instead."
+        )
+    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+        raise ValueError(
+            "image must have shape (height, width) or (height, width, 3). Got shape "
+            f"{image.shape} instead."
+        )
+    if not 0 < min(image.shape[:2]) <= max(image.shape[:2]) <= _MAX_SIDE:
+        raise ValueError(
+            f"image must be 1 to {_MAX_SIDE} pixels high and wide. Got shape "
+            f"{image.shape} instead."
+        )
+    return image
+
+
+def _check_generator(
+    random_state: int | np.random.RandomState | np.random.Generator | None,
+) -> np.random.Generator:
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        # Advances the RandomState, so that the next call draws something else.
+        return np.random.default_rng(
+            random_state.randint(2**32, size=4, dtype=np.uint32)
+        )
+    is_seed = isinstance(random_state, Integral) and not isinstance(random_state, bool)
+    if random_state is not None and not is_seed:
+        raise TypeError(
+            "random_state must be None, an int, a RandomState or a Generator. Got "
+            f"{random_state!r} instead."
+        )
+    if is_seed and random_state < 0:
+        raise ValueError(f"random_state must not be negative. Got {random_state!r}.")
+    return np.random.default_rng(random_state)

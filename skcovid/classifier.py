@@ -1,0 +1,526 @@
+"""`TransferLearningClassifier`: the two training phases behind scikeras."""
+
+import os
+from contextlib import nullcontext
+from numbers import Integral, Real
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NoReturn, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import ClassifierTags, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from skcovid import network
+from skcovid._keras import KerasClassifier
+from skcovid.backbones import Backbone, get_backbone
+from skcovid.images import LazyImages
+from skcovid.training import (
+    Batches,
+    EpochProgress,
+    KeptFeatures,
+    WholeNetwork,
+    train,
+)
+
+__all__ = ["TransferLearningClassifier"]
+
+_PHASES = {1: "phase 1, head", 2: "phase 2, fine-tuning"}
+
+
+class TransferLearningClassifier(KerasClassifier):
+    """Fine-tune an ImageNet network in two phases (section 3.4 of the paper).
+
+    Phase 1 trains a new head on the frozen network. Phase 2 unfreezes the network's
+    last layers too, from `fine_tune_from` up, and goes on.
+
+    Parameters
+    ----------
+    backbone : str or Backbone, default="inceptionv3"
+        A registered network; case does not matter.
+    weights : "imagenet", path or None, default="imagenet"
+        The network's first weights. "imagenet" has Keras download them; a path is a
+        ``.weights.h5`` or ``.keras`` file; None draws them at random.
+    fine_tune_from : int or str, default=None
+        Index or name of the first layer that phase 2 unfreezes; None for the
+        backbone's own (Table 2).
+    pooling : {"avg", "max"} or None, default=None
+        Global pooling of the network's output. None flattens it, as the paper does.
+    dense_units : int, default=128
+        Units of the hidden layer (section 3.4).
+    dropout : float, default=0.6
+        Share of the hidden units dropped in training, in [0, 1) (section 3.4).
+    batch_norm : {"trainable", "frozen"}, default="trainable"
+        Whether the network's batch normalisation is trained, in both phases, and
+        normalises by the batch (section 3.4), or stays in inference mode. The head's
+        is always trained.
+    reset_batch_norm : bool, default=True
+        Whether the moving statistics of the network's and the head's batch
+        normalisation are first set to zeros (section 3.4). Needs
+        ``batch_norm="trainable"``: a frozen one would divide by zero.
+    learning_rate : float, default=0.001
+        Adam's first rate, in both phases (section 3.4).
+    batch_size : int, default=32
+        Images in a batch. The paper does not say.
+    epochs : int, default=50
+        Epochs a phase at the most; early stopping decides. The paper does not say.
+    reduce_lr_factor : float, default=0.05
+        What the rate is multiplied by on a plateau, in (0, 1) (section 3.4).
+    reduce_lr_patience : int, default=5
+        Epochs without improvement that make a plateau (section 3.4).
+    early_stopping_patience : int, default=10
+        Epochs without improvement that end a phase; the weights of its best epoch are
+        restored (section 3.4).
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, as in scikit-learn.
+    keep_features : bool, default=False
+        Whether the features of the layers that never train are computed once an image
+        and kept, rather than in every epoch. Needs ``batch_norm="frozen"``: a trained
+        batch normalisation changes them.
+    features_dtype : {"float16", "float32"}, default="float16"
+        Type the features are kept in.
+    memory : path-like, default=None
+        Folder where the features are kept for other fits, folds, searches and
+        processes, and where predictions look them up. None keeps them for one fit.
+    precision : {"float32", "mixed_bfloat16", "mixed_float16"}, default="float32"
+        Keras dtype policy of the backbone; the head is always float32. The mixed ones
+        are faster where the hardware knows them, and less exact.
+    n_jobs : int, default=2
+        Threads that prepare batches ahead of the network.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the head's weights, the dropout, the order of the images, and the
+        network's weights where `weights` is None.
+    verbose : int, default=1
+        0 for silence; otherwise progress bars.
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        The whole network, the backbone's layers first.
+    backbone_ : Backbone
+        Its description.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    history_ : dict of str to list
+        Loss, accuracy (``val_`` where there is validation data) and learning rate of
+        every epoch, and its "phase", 1 or 2.
+    n_backbone_layers_ : int
+        How many of ``model_.layers`` are the backbone's.
+    fine_tune_from_ : int
+        Index of the first layer that phase 2 unfroze.
+    n_trunk_passes_ : int
+        Images that went through the trunk to have their features kept in ``fit``.
+
+    See Also
+    --------
+    BackbonePreprocessor : Prepares the images.
+    make_transfer_pipeline : Composes the whole.
+
+    Examples
+    --------
+    >>> from sklearn.base import is_classifier
+    >>> from skcovid import TransferLearningClassifier
+    >>> is_classifier(TransferLearningClassifier("vgg19", weights=None))
+    True
+    """
+
+    # scikeras reads these as if they were parameters.
+    model = None
+    build_fn = None
+    warm_start = False
+    loss = "sparse_categorical_crossentropy"
+    # What HoldoutPipeline routes to `fit`.
+    __metadata_request__fit = {"X_val": True, "y_val": True}
+
+    _parameter_constraints = {
+        "backbone": [str, Backbone],
+        "weights": [str, os.PathLike, None],
+        "fine_tune_from": [Interval(Integral, 0, None, closed="left"), str, None],
+        "pooling": [StrOptions({"avg", "max"}), None],
+        "dense_units": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "batch_norm": [StrOptions({"trainable", "frozen"})],
+        "reset_batch_norm": ["boolean"],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "reduce_lr_factor": [Interval(Real, 0, 1, closed="neither")],
+        "reduce_lr_patience": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping_patience": [Interval(Integral, 1, None, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "keep_features": ["boolean"],
+        "features_dtype": [StrOptions({"float16", "float32"})],
+        "memory": [str, os.PathLike, None],
+        "precision": [StrOptions({"float32", "mixed_bfloat16", "mixed_float16"})],
+        "n_jobs": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        backbone: str | Backbone = "inceptionv3",
+        *,
+        weights: str | os.PathLike | None = "imagenet",
+        fine_tune_from: int | str | None = None,
+        pooling: Literal["avg", "max"] | None = None,
+        dense_units: int = 128,
+        dropout: float = 0.6,
+        batch_norm: Literal["trainable", "frozen"] = "trainable",
+        reset_batch_norm: bool = True,
+        learning_rate: float = 0.001,
+        batch_size: int = 32,
+        epochs: int = 50,
+        reduce_lr_factor: float = 0.05,
+        reduce_lr_patience: int = 5,
+        early_stopping_patience: int = 10,
+        class_weight: dict | Literal["balanced"] | None = None,
+        keep_features: bool = False,
+        features_dtype: Literal["float16", "float32"] = "float16",
+        memory: str | os.PathLike | None = None,
+        precision: str = "float32",
+        n_jobs: int = 2,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 1,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.fine_tune_from = fine_tune_from
+        self.pooling = pooling
+        self.dense_units = dense_units
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.reset_batch_norm = reset_batch_norm
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.reduce_lr_factor = reduce_lr_factor
+        self.reduce_lr_patience = reduce_lr_patience
+        self.early_stopping_patience = early_stopping_patience
+        self.class_weight = class_weight
+        self.keep_features = keep_features
+        self.features_dtype = features_dtype
+        self.memory = memory
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # scikeras takes parameters from whatever attributes there are, and lets unknown
+    # ones pass; these are scikit-learn's own.
+    _get_param_names: Any = classmethod(BaseEstimator._get_param_names.__func__)
+    set_params = BaseEstimator.set_params
+    __repr__ = BaseEstimator.__repr__
+    score = ClassifierMixin.score
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
+        """Build the network and train it in two phases.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
+            Preprocessed images, as :class:`BackbonePreprocessor` makes them.
+        y : array-like of shape (n_samples,)
+            Class labels, strings or integers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the images in the loss.
+        X_val : LazyImages or array-like of shape (n_val, height, width, 3), \
+                default=None
+            Validation images: what the callbacks monitor. Without them it is the
+            training loss.
+        y_val : array-like of shape (n_val,), default=None
+            Their labels.
+
+        Returns
+        -------
+        TransferLearningClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If the images, labels or weights file are not valid or don't fit one
+            another.
+        FileNotFoundError
+            If the weights file is missing.
+        OSError
+            If ImageNet's weights can't be downloaded or the disk has no room for the
+            features.
+        """
+        self._validate_params()
+        self._check_combinations()
+        self.classes_: Any = None  # scikeras' sign that every class is in y
+        images, labels = self._initialize(X, y)
+        validation = self._validate_validation_data(X_val, y_val)
+        weights = self._weights_of_samples(sample_weight, images, labels)
+        self.history_: dict[str, list] = {"phase": []}
+        with self._features_folder() as folder:
+            feed = self._feed(folder)
+            for phase in _PHASES:
+                self._train_phase(phase, feed, (images, labels, weights), validation)
+        return self
+
+    @property
+    def partial_fit(self) -> NoReturn:
+        """Not there: two phases of training can't go on one epoch at a time."""
+        raise AttributeError("TransferLearningClassifier has no partial_fit.")
+
+    def predict(self, X: Any) -> NDArray:
+        """Predict the class of images.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
+            Preprocessed images.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Class labels.
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Predict the probability of every class.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
+            Preprocessed images.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), float32 in [0, 1]
+            One column a class, in the order of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If `X` is not of the shape seen in ``fit``.
+        """
+        check_is_fitted(self, "history_")
+        X, _ = self._validate_data(X)
+        if self.keep_features and self.memory is not None:
+            kept = self._kept_features(self.memory)
+            model, batches = kept.trained_part(2), kept.features(X, 2)
+        else:
+            model, batches = self.model_, X
+        parts = [
+            np.asarray(model.predict_on_batch(batch))
+            for _, batch in batches.batches(self.batch_size, n_jobs=self.n_jobs)
+        ]
+        return np.concatenate(parts)
+
+    def _check_combinations(self) -> None:
+        if self.keep_features and self.batch_norm != "frozen":
+            raise ValueError(
+                "keep_features=True needs batch_norm='frozen', got "
+                f"batch_norm={self.batch_norm!r}: training batch normalisation would "
+                "change the features that are kept."
+            )
+        if self.reset_batch_norm and self.batch_norm != "trainable":
+            raise ValueError(
+                "reset_batch_norm=True needs batch_norm='trainable', got "
+                f"batch_norm={self.batch_norm!r}: moving statistics of zero that are "
+                "never trained would blank the network."
+            )
+
+    def _validate_data(
+        self, X: Any = None, y: Any = None, reset: bool = False
+    ) -> tuple[Any, Any]:
+        # In place of scikeras' own, which would compute every lazy image.
+        X = _check_inputs(X, "X")
+        if reset:
+            self.X_shape_, self.X_dtype_ = X.shape, X.dtype
+        elif X.shape[1:] != self.X_shape_[1:]:
+            raise ValueError(
+                f"X has images of shape {X.shape[1:]}, but the classifier was fitted "
+                f"on images of shape {self.X_shape_[1:]}."
+            )
+        if y is not None:
+            check_classification_targets(y)
+            y = column_or_1d(y)
+            check_consistent_length(X, y)
+            if len(np.unique(y)) < 2:
+                raise ValueError(
+                    f"y holds one class only, {y[0]!r}; a classifier needs two."
+                )
+        return X, y
+
+    def _build_keras_model(self) -> Any:
+        # In place of scikeras' own, which sets TensorFlow's global seed.
+        self._generator = np.random.default_rng(self._fresh_seed())
+        seed = int(self._generator.integers(2**31 - 2))
+        self.backbone_ = get_backbone(self.backbone)
+        base = network.build_backbone(
+            self.backbone_,
+            self.weights,
+            image_size=self.X_shape_[1:3],
+            precision=self.precision,
+            seed=seed,
+        )
+        model = network.add_head(
+            base,
+            self.n_classes_,
+            pooling=self.pooling,
+            dense_units=self.dense_units,
+            dropout=self.dropout,
+            seed=seed,
+        )
+        self.n_backbone_layers_ = len(base.layers)
+        first = self.fine_tune_from
+        self.fine_tune_from_ = network.find_layer(
+            base.layers, self.backbone_.fine_tune_from if first is None else first
+        )
+        if self.reset_batch_norm:
+            network.reset_moving_statistics(model)
+        return model
+
+    def _fresh_seed(self) -> int | None:
+        if self.random_state is None:
+            return None
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _validate_validation_data(
+        self, X_val: Any, y_val: ArrayLike | None
+    ) -> tuple[LazyImages, NDArray, None] | None:
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val must be given together.")
+        if X_val is None:
+            return None
+        images = _check_inputs(X_val, "X_val")
+        labels = column_or_1d(y_val)
+        check_consistent_length(images, labels)
+        unknown = np.setdiff1d(labels, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y_val holds classes that y does not: {unknown.tolist()}."
+            )
+        return images, labels, None
+
+    def _weights_of_samples(
+        self, sample_weight: ArrayLike | None, X: LazyImages, y: NDArray
+    ) -> NDArray | None:
+        if sample_weight is None and self.class_weight is None:
+            return None
+        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        if self.class_weight is not None:
+            weights = weights * compute_sample_weight(self.class_weight, y)
+        return weights.astype(np.float32)
+
+    def _features_folder(self) -> Any:
+        if self.keep_features and self.memory is None:
+            return TemporaryDirectory(prefix="skcovid-")
+        return nullcontext(self.memory)
+
+    def _feed(self, folder: Any) -> WholeNetwork | KeptFeatures:
+        if self.keep_features:
+            return self._kept_features(folder)
+        return WholeNetwork(self.model_)
+
+    def _kept_features(self, folder: Any) -> KeptFeatures:
+        return KeptFeatures(
+            self.model_,
+            n_backbone_layers=self.n_backbone_layers_,
+            fine_tune_from=self.fine_tune_from_,
+            directory=folder,
+            dtype=self.features_dtype,
+            batch_size=self.batch_size,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+
+    def _train_phase(
+        self,
+        phase: int,
+        feed: WholeNetwork | KeptFeatures,
+        training: tuple[LazyImages, NDArray, NDArray | None],
+        validation: tuple[LazyImages, NDArray, None] | None,
+    ) -> None:
+        layers = self.model_.layers[: self.n_backbone_layers_]
+        network.freeze(layers, self.batch_norm)
+        if phase == 2:
+            network.unfreeze(layers[self.fine_tune_from_ :], self.batch_norm)
+        history = train(
+            feed.trained_part(phase),
+            self._batches(feed, phase, *training, generator=self._generator),
+            None if validation is None else self._batches(feed, phase, *validation),
+            learning_rate=self.learning_rate,
+            epochs=self.epochs,
+            reduce_lr_factor=self.reduce_lr_factor,
+            reduce_lr_patience=self.reduce_lr_patience,
+            early_stopping_patience=self.early_stopping_patience,
+            callbacks=[EpochProgress(_PHASES[phase])] if self.verbose else [],
+        )
+        for name, values in history.items():
+            self.history_.setdefault(name, []).extend(values)
+        self.history_["phase"] += [phase] * len(history["loss"])
+        self.n_trunk_passes_ = feed.n_trunk_passes
+
+    def _batches(
+        self,
+        feed: WholeNetwork | KeptFeatures,
+        phase: int,
+        images: LazyImages,
+        y: NDArray,
+        weights: NDArray | None,
+        generator: np.random.Generator | None = None,
+    ) -> Batches:
+        return Batches(
+            feed.inputs(images, phase),
+            self.target_encoder_.transform(y).astype(np.intp),
+            weights,
+            batch_size=self.batch_size,
+            generator=generator,
+            n_jobs=self.n_jobs,
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        # scikeras' class order has these say that it is no classifier.
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier"
+        tags.classifier_tags = ClassifierTags(poor_score=True)
+        tags.target_tags.required = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def _check_inputs(X: Any, name: str) -> LazyImages:
+    """Validate preprocessed images; an array comes back behind `LazyImages`."""
+    images = X if isinstance(X, LazyImages) else np.asarray(X)
+    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
+        raise ValueError(
+            f"{name} must hold preprocessed images (n_samples, height, width, 3), got "
+            f"shape {images.shape}."
+        )
+    if images.dtype.kind != "f":
+        raise ValueError(
+            f"{name} must hold preprocessed images in float32, got {images.dtype}; put "
+            "a BackbonePreprocessor before the classifier."
+        )
+    if isinstance(images, LazyImages):
+        return images
+    if not np.isfinite(images).all():
+        raise ValueError(f"{name} holds NaN or infinite values.")
+    return LazyImages.from_array(images.astype(np.float32, copy=False))

@@ -1,0 +1,321 @@
+"""Features of the frozen trunk: compute once, keep on disk, serve in batches."""
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from skcovid._keras import keras
+from skcovid._version import __version__
+from skcovid.images import LazyImages, read_ahead
+
+__all__ = ["FeatureStore", "StoredFeatures", "feature_bytes"]
+
+# numpy.save writes a header of this many bytes before a one-dimensional array.
+_NPY_HEADER = 128
+
+
+def feature_bytes(trunk: Any, n_images: int, dtype: str = "float16") -> int:
+    """Disk space that the features of `n_images` images take.
+
+    Parameters
+    ----------
+        trunk : keras.Model
+            The trunk; every one of its outputs is kept.
+        n_images : int
+            Number of different images.
+        dtype : {"float16", "float32"}, default="float16"
+            Type the features are kept in.
+
+    Returns
+    -------
+        int
+            Bytes.
+
+    Examples
+    --------
+        >>> from skcovid._keras import keras
+    from skcovid._version import __version__
+        >>> from skcovid.features import feature_bytes
+        >>> inputs = keras.Input((8, 8, 3))
+        >>> trunk = keras.Model(inputs, [keras.layers.MaxPooling2D(4)(inputs)])
+        >>> feature_bytes(trunk, n_images=1000)
+        152000
+    """
+    sizes = [int(np.prod(output.shape[1:])) for output in trunk.outputs]
+    itemsize = np.dtype(dtype).itemsize
+    return n_images * sum(size * itemsize + _NPY_HEADER for size in sizes)
+
+
+class StoredFeatures:
+    """Features of some images in a store, read when they are asked for.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        Where they are kept.
+    keys : ndarray of shape (n_samples,) of str
+        The images' keys.
+
+    Attributes
+    ----------
+    keys : ndarray of shape (n_samples,) of str
+        The images' keys.
+    """
+
+    def __init__(self, store: "FeatureStore", keys: NDArray[np.str_]) -> None:
+        self.store = store
+        self.keys = keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, rows: "NDArray[np.intp] | slice") -> "StoredFeatures":
+        return StoredFeatures(self.store, self.keys[rows])
+
+    def load(self, rows: "NDArray[np.intp] | slice") -> tuple[NDArray[np.float32], ...]:
+        """Read the features of the images in some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int or slice
+            Which images.
+
+        Returns
+        -------
+        tuple of ndarray of shape (n_rows, *shape), float32
+            One array an output of the trunk.
+        """
+        return self.store.read(self.keys[rows])
+
+    def batches(
+        self, batch_size: int, *, n_jobs: int = 2
+    ) -> Iterator[tuple[slice, tuple[NDArray[np.float32], ...]]]:
+        """Read the features in order, batch by batch, some batches ahead.
+
+        Parameters
+        ----------
+        batch_size : int
+            Images in a batch; the last may hold fewer.
+        n_jobs : int, default=2
+            Threads.
+
+        Yields
+        ------
+        rows : slice
+            Where the batch lies.
+        features : tuple of ndarray of shape (batch_size, *shape), float32
+            One array an output of the trunk.
+        """
+        return read_ahead(self.load, len(self), batch_size=batch_size, n_jobs=n_jobs)
+
+
+class FeatureStore:
+    """What a frozen network makes of images, one file an image and output.
+
+    A file's name is the image's key, its folder's a fingerprint of the network: whoever
+    asks for the same features finds them, in another fold, search or process. Files are
+    written under a temporary name and then renamed, so that a file that is there is
+    whole, whoever was killed and however many processes write.
+
+    Parameters
+    ----------
+    directory : path-like
+        Where features are kept; it is created if needed.
+    trunk : keras.Model
+        Computes the features, in inference mode, so that they never change.
+    dtype : {"float16", "float32"}, default="float16"
+        Type the features are kept in.
+    source : FeatureStore, default=None
+        Whose features the trunk takes in place of images.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Digest of the network and of all below it.
+    n_computed : int
+        Images whose features this object computed.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        trunk: Any,
+        *,
+        dtype: str = "float16",
+        source: "FeatureStore | None" = None,
+    ) -> None:
+        self.trunk = trunk
+        self.dtype = np.dtype(dtype)
+        below = "" if source is None else source.fingerprint
+        self.fingerprint: str = _fingerprint(trunk, self.dtype, below)
+        self.n_computed = 0
+        self._shapes = [tuple(output.shape[1:]) for output in trunk.outputs]
+        self._directory = Path(directory) / self.fingerprint
+        self._directory.mkdir(parents=True, exist_ok=True)
+
+    def fill(
+        self,
+        source: LazyImages | StoredFeatures,
+        *,
+        batch_size: int,
+        n_jobs: int,
+        verbose: int,
+    ) -> StoredFeatures:
+        """Compute the features of every image that has none yet.
+
+        Parameters
+        ----------
+        source : LazyImages or StoredFeatures
+            Preprocessed images, or the features that the trunk takes.
+        batch_size : int
+            Images in a pass through the trunk.
+        n_jobs : int
+            Threads that compute images ahead of the trunk.
+        verbose : int
+            0 for silence; otherwise a progress bar.
+
+        Returns
+        -------
+        StoredFeatures
+            The features of all the images, in their order.
+
+        Raises
+        ------
+        OSError
+            If the disk has no room; the message names the space needed. What was
+            written stays and will be found.
+        FloatingPointError
+            If a feature does not fit the dtype they are kept in.
+        """
+        keys, first_rows = np.unique(source.keys, return_index=True)
+        absent = np.array([not self._has(key) for key in keys], dtype=bool)
+        missing = source[np.sort(first_rows[absent])]
+        self._check_space(len(missing))
+        progress = tqdm(
+            total=len(missing),
+            desc="features",
+            unit="image",
+            leave=False,
+            disable=not verbose or not len(missing),
+        )
+        with progress:
+            for part, batch in missing.batches(batch_size, n_jobs=n_jobs):
+                outputs = keras.tree.flatten(self.trunk.predict_on_batch(batch))
+                self._write(missing.keys[part], outputs)
+                self.n_computed += part.stop - part.start
+                progress.update(part.stop - part.start)
+        return StoredFeatures(self, source.keys)
+
+    def read(self, keys: NDArray[np.str_]) -> tuple[NDArray[np.float32], ...]:
+        """Read the features of images.
+
+        Parameters
+        ----------
+        keys : ndarray of shape (n_samples,) of str
+            The images' keys.
+
+        Returns
+        -------
+        tuple of ndarray of shape (n_samples, *shape), float32
+            One array an output of the trunk.
+        """
+        features = []
+        for output, shape in enumerate(self._shapes):
+            rows = np.empty((len(keys), *shape), dtype=np.float32)
+            for row, key in enumerate(keys):
+                rows[row] = np.load(self._path(key, output)).reshape(shape)
+            features.append(rows)
+        return tuple(features)
+
+    def _path(self, key: str, output: int) -> Path:
+        return self._directory / key[:2] / f"{key}.{output}.npy"
+
+    def _has(self, key: str) -> bool:
+        return all(self._is_whole(key, output) for output in range(len(self._shapes)))
+
+    def _is_whole(self, key: str, output: int) -> bool:
+        path = self._path(key, output)
+        expected = (
+            _NPY_HEADER + int(np.prod(self._shapes[output])) * self.dtype.itemsize
+        )
+        try:
+            found = path.stat().st_size
+        except FileNotFoundError:
+            return False
+        if found != expected:
+            warnings.warn(
+                f"{path} is damaged: it has {found} bytes instead of {expected}; its "
+                "features are computed again.",
+                stacklevel=2,
+            )
+        return found == expected
+
+    def _write(self, keys: NDArray[np.str_], outputs: Sequence[Any]) -> None:
+        for output, values in enumerate(outputs):
+            features = np.asarray(values, dtype=np.float32).reshape(len(keys), -1)
+            with np.errstate(over="ignore"):
+                kept = features.astype(self.dtype)
+            if not np.isfinite(kept).all():
+                raise FloatingPointError(
+                    f"Features up to {np.abs(features).max():g} don't fit "
+                    f"{self.dtype}; pass features_dtype='float32'."
+                )
+            for key, row in zip(keys, kept, strict=True):
+                self._write_file(self._path(key, output), row)
+
+    def _write_file(self, path: Path, values: NDArray) -> None:
+        path.parent.mkdir(exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            try:
+                np.save(file, values)
+                file.flush()
+            except BaseException:
+                Path(file.name).unlink()
+                raise
+        Path(file.name).replace(path)
+
+    def _check_space(self, n_images: int) -> None:
+        needed = feature_bytes(self.trunk, n_images, self.dtype.name)
+        free = shutil.disk_usage(self._directory).free
+        if needed > free:
+            raise OSError(
+                f"The features of {n_images} images need {needed / 1e9:.1f} GB and "
+                f"{self._directory} has {free / 1e9:.1f} GB free. Set memory to a "
+                "folder on a larger disk, or features_dtype='float16'."
+            )
+
+
+def _fingerprint(trunk: Any, dtype: np.dtype, below: str) -> str:
+    """Digest of all that features depend on, beside the image.
+
+    Layer names are left out: Keras numbers them anew in every process.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    positions = {id(layer): index for index, layer in enumerate(trunk.layers)}
+    # Another version of skcovid may augment or read differently.
+    settings: list[Any] = [
+        __version__,
+        below,
+        keras.backend.backend(),
+        keras.__version__,
+        dtype.str,
+    ]
+    for layer in trunk.layers:
+        config = {**layer.get_config(), "name": None}
+        settings.append([type(layer).__name__, config])
+        for weights in layer.get_weights():
+            digest.update(np.ascontiguousarray(weights).data.cast("B"))
+    for output in trunk.outputs:
+        settings.append(positions[id(output._keras_history.operation)])
+    digest.update(json.dumps(settings, default=str, sort_keys=True).encode())
+    return digest.hexdigest()

@@ -1,0 +1,423 @@
+"""`LazyImages`, the one carrier of images between the steps of a pipeline."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+__all__ = ["LazyImages", "check_images", "image_key", "read_ahead"]
+
+
+def image_key(*parts: object) -> str:
+    """Digest of `parts`, bytes or anything whose ``str`` says all there is to know.
+
+    Examples
+    --------
+    >>> from skcovid.images import image_key
+    >>> image_key("a.png", 299) == image_key("a.png", 299)
+    True
+    >>> len(image_key(b"pixels"))
+    32
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        content = part if isinstance(part, bytes | memoryview) else str(part).encode()
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _pixels_key(image: NDArray) -> str:
+    pixels = np.ascontiguousarray(image)
+    return image_key(pixels.shape, pixels.dtype.str, pixels.reshape(-1).data.cast("B"))
+
+
+class LazyImages:
+    """Images computed on access, behind the interface of an array.
+
+    It has a `shape`, `dtype`, `ndim` and length, is indexed along its first axis by an
+    integer (one image), a slice, a mask or an array of indices (a smaller `LazyImages`,
+    nothing computed), and becomes an array with ``np.asarray``. scikit-learn's
+    splitters and ``cross_val_predict`` therefore take it as they take an array, and
+    memory stays in proportion to a batch.
+
+    Parameters
+    ----------
+    load : callable
+        Computes one image from one item: ``load(item) -> ndarray``. Must be picklable
+        and free of side effects; it is called from several threads at once.
+    items : array-like of shape (n_samples,)
+        What each image is computed from.
+    image_shape : tuple of int
+        Shape of one image: ``(height, width)`` or ``(height, width, 3)``.
+    keys : array-like of shape (n_samples,) of str, default=None
+        A stable name for the content of each image: what it was read from and every
+        operation since. Equal keys mean equal pixels, in any process. By default the
+        pixels themselves are hashed, when the keys are first asked for.
+    dtype : dtype, default=uint8
+        Type of the pixels.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n_samples, *image_shape)``.
+    dtype : dtype
+        Type of the pixels.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many keys as items.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid import LazyImages
+    >>> images = LazyImages(lambda grey: np.full((4, 4), grey, np.uint8), [10, 20, 30],
+    ...                     image_shape=(4, 4))
+    >>> images.shape
+    (3, 4, 4)
+    >>> images[1:]
+    LazyImages(shape=(2, 4, 4), dtype=uint8)
+    >>> np.asarray(images[[2, 0]]).mean(axis=(1, 2))
+    array([30., 10.])
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Any], NDArray],
+        items: Any,
+        *,
+        image_shape: tuple[int, ...],
+        keys: ArrayLike | None = None,
+        dtype: DTypeLike = np.uint8,
+    ) -> None:
+        self._load = load
+        self._items = _object_array(items)
+        self._image_shape = tuple(image_shape)
+        self._keys = None if keys is None else np.asarray(keys, dtype=np.str_)
+        self.dtype: np.dtype = np.dtype(dtype)
+        if self._keys is not None and len(self._keys) != len(self._items):
+            raise ValueError(
+                f"keys has {len(self._keys)} entries for {len(self._items)} items."
+            )
+
+    @classmethod
+    def from_array(cls, images: NDArray) -> "LazyImages":
+        """Wrap an array of images; the pixels are shared, not copied.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n_samples, height, width[, 3])
+            The images.
+
+        Returns
+        -------
+        LazyImages
+        """
+        return cls(
+            _identity, list(images), image_shape=images.shape[1:], dtype=images.dtype
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # noqa: D102 (a documented attribute)
+        return (len(self._items), *self._image_shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes, the one of the samples included."""
+        return len(self.shape)
+
+    @property
+    def keys(self) -> NDArray[np.str_]:
+        """Content key of every image, ndarray of shape (n_samples,)."""
+        if self._keys is None:
+            self._keys = np.array(
+                [_pixels_key(self._load(item)) for item in self._items], dtype=np.str_
+            )
+        return self._keys
+
+    def map(
+        self,
+        operation: Callable[[NDArray], NDArray],
+        name: str,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> "LazyImages":
+        """Apply an operation to every image, on access.
+
+        Parameters
+        ----------
+        operation : callable
+            ``operation(image) -> image``; picklable and without side effects.
+        name : str
+            States the operation and all its parameters; it becomes part of the keys.
+        image_shape : tuple of int, default=None
+            Shape of one resulting image, if the operation changes it.
+        dtype : dtype, default=None
+            Type of the resulting pixels, if the operation changes it.
+
+        Returns
+        -------
+        LazyImages
+            The same number of images.
+        """
+        return LazyImages(
+            _Composed(self._load, operation),
+            self._items,
+            image_shape=self._image_shape if image_shape is None else image_shape,
+            keys=[image_key(key, name) for key in self.keys],
+            dtype=self.dtype if dtype is None else dtype,
+        )
+
+    def derive(
+        self,
+        operation: Callable[[NDArray, Any], NDArray],
+        indices: NDArray[np.intp],
+        arguments: Any,
+        keys: ArrayLike,
+    ) -> "LazyImages":
+        """Make new images of the same shape out of these, with one argument each.
+
+        Parameters
+        ----------
+        operation : callable
+            ``operation(image, argument) -> image``; picklable, without side effects.
+        indices : ndarray of shape (n_new_samples,)
+            Which of these images each new one is made from.
+        arguments : sequence of length n_new_samples
+            The second argument of `operation` for each new image.
+        keys : array-like of shape (n_new_samples,) of str
+            Content key of each new image.
+
+        Returns
+        -------
+        LazyImages
+            `n_new_samples` images.
+        """
+        items = zip(self._items[indices], arguments, strict=True)
+        return LazyImages(
+            _Derived(self._load, operation),
+            list(items),
+            image_shape=self._image_shape,
+            keys=keys,
+            dtype=self.dtype,
+        )
+
+    def batches(
+        self, batch_size: int, *, n_jobs: int = 2
+    ) -> Iterator[tuple[slice, NDArray]]:
+        """Compute the images in order, batch by batch, some batches ahead.
+
+        Parameters
+        ----------
+        batch_size : int
+            Images in a batch; the last may hold fewer.
+        n_jobs : int, default=2
+            Threads that compute batches ahead of the caller.
+
+        Yields
+        ------
+        rows : slice
+            Where the batch lies.
+        images : ndarray of shape (batch_size, *image_shape)
+            Its images.
+        """
+        return read_ahead(
+            lambda rows: np.asarray(self[rows]),
+            len(self),
+            batch_size=batch_size,
+            n_jobs=n_jobs,
+        )
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        # scikit-learn indexes arrays with (rows, ...).
+        if isinstance(index, tuple):
+            if len(index) != 2 or index[1] is not Ellipsis:
+                raise IndexError(
+                    "LazyImages are indexed along the first axis only; take "
+                    "np.asarray(images) to index pixels."
+                )
+            index = index[0]
+        if isinstance(index, int | np.integer):
+            return self._load(self._items[index])
+        rows = np.arange(len(self))[index]
+        return LazyImages(
+            self._load,
+            self._items[rows],
+            image_shape=self._image_shape,
+            keys=None if self._keys is None else self._keys[rows],
+            dtype=self.dtype,
+        )
+
+    def __iter__(self) -> Iterator[NDArray]:
+        return (self._load(item) for item in self._items)
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray:
+        if copy is False:
+            raise ValueError("LazyImages have no array to share; copy=False can't be.")
+        images = np.empty(self.shape, self.dtype)
+        for row, image in enumerate(self):
+            images[row] = image
+        return images if dtype is None else images.astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"LazyImages(shape={self.shape}, dtype={self.dtype})"
+
+
+def read_ahead(
+    load: Callable[[slice], Any], n_samples: int, *, batch_size: int, n_jobs: int
+) -> Iterator[tuple[slice, Any]]:
+    """Load batches in order, some of them ahead of the caller, in threads.
+
+    Parameters
+    ----------
+    load : callable
+        ``load(rows)`` for a slice of rows.
+    n_samples : int
+        Number of rows.
+    batch_size : int
+        Rows in a batch; the last may hold fewer.
+    n_jobs : int
+        Threads; twice as many batches are under way at once.
+
+    Yields
+    ------
+    rows : slice
+        Where the batch lies.
+    batch : object
+        What `load` returned.
+    """
+    rows = (
+        slice(start, min(start + batch_size, n_samples))
+        for start in range(0, n_samples, batch_size)
+    )
+    with ThreadPoolExecutor(n_jobs) as executor:
+        pending = deque(
+            (part, executor.submit(load, part)) for part in islice(rows, 2 * n_jobs)
+        )
+        while pending:
+            part, future = pending.popleft()
+            batch = future.result()
+            for following in islice(rows, 1):
+                pending.append((following, executor.submit(load, following)))
+            yield part, batch
+
+
+def _identity(image: NDArray) -> NDArray:
+    return image
+
+
+class _Composed:
+    """``operation(load(item))``, as an object that can be pickled."""
+
+    def __init__(self, load: Callable, operation: Callable) -> None:
+        self.load = load
+        self.operation = operation
+
+    def __call__(self, item: Any) -> NDArray:
+        return self.operation(self.load(item))
+
+
+class _Derived:
+    """``operation(load(item), argument)``, as an object that can be pickled."""
+
+    def __init__(self, load: Callable, operation: Callable) -> None:
+        self.load = load
+        self.operation = operation
+
+    def __call__(self, item: tuple[Any, Any]) -> NDArray:
+        source, argument = item
+        return self.operation(self.load(source), argument)
+
+
+def _object_array(items: Any) -> NDArray:
+    if isinstance(items, np.ndarray) and items.ndim == 1:
+        return items
+    array = np.empty(len(items), dtype=object)
+    for position, item in enumerate(items):
+        array[position] = item
+    return array
+
+
+def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyImages":
+    """Validate grey or RGB images and bring their pixels to uint8.
+
+    Parameters
+    ----------
+    images : LazyImages or array-like of shape (n_samples, height, width[, 3])
+        Pixels in [0, 255]. Unsigned 16-bit pixels are scaled by their full range
+        (65535 becomes 255); other integers and floats must lie in [0, 255] already
+        and floats are rounded.
+    name : str, default="X"
+        What messages call the images.
+
+    Returns
+    -------
+    LazyImages or ndarray of shape (n_samples, height, width[, 3]), uint8
+        `images` itself where nothing had to be changed.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, the rank or the number of channels is wrong, or the pixels
+        are NaN, infinite, outside [0, 255], boolean, or look already normalised.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.images import check_images
+    >>> check_images(np.full((1, 8, 8), 65535, dtype=np.uint16)).max()
+    np.uint8(255)
+    """
+    if not isinstance(images, LazyImages):
+        images = np.asarray(images)
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
+        raise ValueError(
+            f"{name} must hold grey images (n_samples, height, width) or RGB images "
+            f"(n_samples, height, width, 3), got shape {images.shape}."
+        )
+    if 0 in images.shape:
+        raise ValueError(f"{name} holds no pixels: its shape is {images.shape}.")
+    if isinstance(images, LazyImages):
+        if images.dtype != np.uint8:
+            raise ValueError(
+                f"{name} must hold uint8 pixels, got LazyImages of {images.dtype}."
+            )
+        return images
+    return _to_uint8(images, name)
+
+
+def _to_uint8(images: NDArray, name: str) -> NDArray[np.uint8]:
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype == np.uint16:
+        return ((images.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if images.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{name} must hold numbers in [0, 255], got dtype {images.dtype}."
+        )
+    if not np.isfinite(images).all():
+        raise ValueError(f"{name} holds NaN or infinite pixels.")
+    low, high = images.min(), images.max()
+    if images.dtype.kind == "f" and (low < 0 or 0 < high <= 1):
+        raise ValueError(
+            f"{name} looks already normalised: its pixels lie in [{low:g}, {high:g}]. "
+            "Pass the pixels as read, in [0, 255]."
+        )
+    if low < 0 or high > 255:
+        raise ValueError(
+            f"{name} must lie in [0, 255], got pixels in [{low:g}, {high:g}]."
+        )
+    return np.rint(images).astype(np.uint8)

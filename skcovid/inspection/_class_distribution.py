@@ -1,0 +1,152 @@
+"""How many images each class has."""
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skcovid.inspection._plotting import (
+    COLOURS,
+    check_matplotlib_support,
+    wrap_labels,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["ClassDistributionDisplay"]
+
+
+class ClassDistributionDisplay:
+    """Bars of how many images each class has: Figure 3 of the paper.
+
+    Parameters
+    ----------
+    counts : array-like of shape (n_classes,)
+        Number of images of each class.
+    labels : sequence of length n_classes
+        Names of the classes.
+
+    Attributes
+    ----------
+    bars_ : matplotlib BarContainer
+        The bars.
+    ax_ : matplotlib Axes
+        Axes of the plot.
+    figure_ : matplotlib Figure
+        Figure the axes are in.
+
+    Raises
+    ------
+    ValueError
+        If `counts` are not whole numbers from 0 up, or not as many as `labels`.
+
+    Examples
+    --------
+    The database of the paper (section 3.1):
+
+    >>> import matplotlib.pyplot as plt
+    >>> from skcovid.inspection import ClassDistributionDisplay
+    >>> display = ClassDistributionDisplay(
+    ...     [219, 1341, 1345], ["COVID-19", "Normal", "Viral pneumonia"]
+    ... ).plot()
+    >>> display.ax_.texts[0].get_text()
+    '219 (7.5 %)'
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, counts: ArrayLike, labels: Sequence[Hashable]) -> None:
+        numbers = np.asarray(counts)
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or (numbers < 0).any():
+            raise ValueError(
+                "counts must be one whole number from 0 up for each class, got "
+                f"{counts!r}. Labels of images are counted by "
+                "ClassDistributionDisplay.from_labels."
+            )
+        if len(numbers) != len(labels) or not len(labels):
+            raise ValueError(
+                f"labels must name the {len(numbers)} classes of counts, got "
+                f"{len(labels)}."
+            )
+        self.counts = numbers
+        self.labels = labels
+
+    def plot(self, ax: "Axes | None" = None) -> "ClassDistributionDisplay":
+        """Draw the bars.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        ClassDistributionDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+        from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+        if ax is None:
+            height = 1.4 + 0.5 * len(self.labels)
+            _, ax = plt.subplots(figsize=(7, height), layout="constrained")
+        total = self.counts.sum()
+        positions = range(len(self.labels))
+        self.bars_ = ax.barh(positions, self.counts, height=0.7, color=COLOURS[0])
+        shares = 100 * self.counts / max(total, 1)
+        ax.bar_label(
+            self.bars_,
+            [
+                f"{count:,} ({share:.1f} %)"
+                for count, share in zip(self.counts, shares, strict=True)
+            ],
+            padding=4,
+        )
+        ax.set_yticks(positions, wrap_labels(self.labels, 24))
+        ax.invert_yaxis()
+        # Room for the text beside the longest bar.
+        ax.set_xlim(0, 1.35 * max(self.counts.max(), 1))
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.set(
+            xlabel="Number of images",
+            ylabel="Class",
+            title=f"Class distribution ({total:,} images)",
+        )
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self
+
+    @classmethod
+    def from_labels(
+        cls, y: ArrayLike, *, ax: "Axes | None" = None
+    ) -> "ClassDistributionDisplay":
+        """Count the labels of the images, and draw the bars, classes sorted.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,)
+            The class of each image.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        ClassDistributionDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_labels")
+        labels, counts = np.unique(np.asarray(y), return_counts=True)
+        return cls(counts, labels.tolist()).plot(ax=ax)

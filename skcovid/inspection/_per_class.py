@@ -1,0 +1,190 @@
+"""The per-class table as dots with their intervals."""
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import confusion_matrix
+from sklearn.utils.multiclass import unique_labels
+
+from skcovid.inspection._plotting import (
+    COLOURS,
+    check_matplotlib_support,
+    wrap_labels,
+)
+from skcovid.metrics import PerClassTable, per_class_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["PerClassTableDisplay"]
+
+# Field of ClassMetrics, its name in the legend, its marker.
+_METRICS = (
+    ("recall", "Recall", "o"),
+    ("precision", "Precision", "s"),
+    ("f1", "F1", "D"),
+    ("one_vs_rest_accuracy", "One-vs-rest accuracy", "^"),
+)
+# Distance between the dots of one class, of which the next is 1 away.
+_STEP = 0.18
+
+
+class PerClassTableDisplay:
+    """Every figure of the per-class table as a dot, its interval as a line.
+
+    Parameters
+    ----------
+    table : PerClassTable
+        The table, as :func:`~skcovid.metrics.per_class_table` makes it.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes of the plot.
+    figure_ : matplotlib Figure
+        Figure the axes are in.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from skcovid.inspection import PerClassTableDisplay
+    >>> from skcovid.metrics import per_class_table
+    >>> table = per_class_table([[18, 2], [1, 79]], ["COVID-19", "Normal"])
+    >>> display = PerClassTableDisplay(table).plot()
+    >>> display.ax_.get_xlabel()
+    'Percent, with 95 % confidence interval'
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, table: PerClassTable) -> None:
+        self.table = table
+
+    def plot(self, ax: "Axes | None" = None) -> "PerClassTableDisplay":
+        """Draw the dots and intervals; a figure that is NaN is written as "n/a".
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        PerClassTableDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        rows = [*self.table.rows, self.table.means]
+        if ax is None:
+            _, ax = plt.subplots(
+                figsize=(8.5, 1.2 + 0.8 * len(rows)), layout="constrained"
+            )
+        for index, (field, name, marker) in enumerate(_METRICS):
+            offset = (index - (len(_METRICS) - 1) / 2) * _STEP
+            estimates = [getattr(row, field) for row in rows]
+            values = 100 * np.array([estimate.value for estimate in estimates])
+            low = 100 * np.array([estimate.low for estimate in estimates])
+            high = 100 * np.array([estimate.high for estimate in estimates])
+            positions = np.arange(len(rows)) + offset
+            ax.errorbar(
+                values,
+                positions,
+                xerr=[values - low, high - values],
+                fmt=marker,
+                color=COLOURS[index],
+                markersize=6,
+                elinewidth=1.6,
+                capsize=3,
+                label=name,
+            )
+            for position in positions[np.isnan(values)]:
+                ax.text(
+                    0.01,
+                    position,
+                    "n/a",
+                    color=COLOURS[index],
+                    va="center",
+                    fontsize="small",
+                    transform=ax.get_yaxis_transform(),
+                )
+        self._describe(ax)
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self
+
+    def _describe(self, ax: "Axes") -> None:
+        names = wrap_labels(self.table.labels, 24)
+        supports = [row.support for row in self.table.rows]
+        ticks = [
+            f"{name}\n(n = {support:,})"
+            for name, support in zip(names, supports, strict=True)
+        ]
+        ax.set_yticks(range(len(ticks) + 1), [*ticks, "Mean over\nclasses"])
+        for boundary in np.arange(len(ticks)) + 0.5:
+            is_last = boundary > len(ticks) - 1
+            ax.axhline(
+                boundary, color="0.3" if is_last else "0.85", linewidth=0.8, zorder=0
+            )
+        ax.set_ylim(len(ticks) + 0.5, -0.5)
+        ax.grid(axis="x", color="0.9")
+        ax.set_axisbelow(True)
+        ax.tick_params(axis="y", length=0)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.set(
+            xlabel=(
+                f"Percent, with {100 * self.table.confidence_level:g} % "
+                "confidence interval"
+            ),
+            ylabel="Class",
+            title="Recall, precision, F1 and one-vs-rest accuracy of each class",
+        )
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        *,
+        labels: Sequence[Hashable] | None = None,
+        confidence_level: float = 0.95,
+        ax: "Axes | None" = None,
+    ) -> "PerClassTableDisplay":
+        """Make the table from true and predicted labels, and draw it.
+
+        Parameters
+        ----------
+        y_true, y_pred : array-like of shape (n_samples,)
+            True labels, and those predicted for the same images.
+        labels : sequence of length n_classes, default=None
+            The classes and their order; by default all that occur, sorted.
+        confidence_level : float, default=0.95
+            Confidence level of every interval.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        PerClassTableDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        classes = unique_labels(y_true, y_pred) if labels is None else labels
+        table = per_class_table(
+            confusion_matrix(y_true, y_pred, labels=classes),
+            classes,
+            confidence_level=confidence_level,
+        )
+        return cls(table).plot(ax=ax)

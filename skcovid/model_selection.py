@@ -1,0 +1,290 @@
+"""The evaluation protocols: every image predicted by a model that never saw it."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import confusion_matrix
+from sklearn.model_selection import (
+    BaseCrossValidator,
+    GroupShuffleSplit,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    check_cv,
+)
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    check_consistent_length,
+    column_or_1d,
+    has_fit_parameter,
+)
+from tqdm.auto import tqdm
+
+from skcovid.evaluation_result import EvaluationResult, Fold
+from skcovid.pipeline import HoldoutPipeline
+from skcovid.preprocessing import RadiographReader
+
+__all__ = ["evaluate", "split"]
+
+Protocol = Literal["cross_val_predict", "paper"]
+
+
+class Split(NamedTuple):
+    """Rows of one fold; `validation` is empty unless the protocol sets it aside."""
+
+    train: NDArray[np.intp]
+    validation: NDArray[np.intp]
+    test: NDArray[np.intp]
+
+
+@validate_params(
+    {
+        "pipeline": [BaseEstimator],
+        "X": "no_validation",
+        "y": ["array-like"],
+        "cv": ["cv_object"],
+        "groups": ["array-like", None],
+        "protocol": [StrOptions({"cross_val_predict", "paper"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    },
+    prefer_skip_nested_validation=False,
+)
+def evaluate(
+    pipeline: Any,
+    X: Any,
+    y: ArrayLike,
+    *,
+    cv: int | BaseCrossValidator = 5,
+    groups: ArrayLike | None = None,
+    protocol: Protocol = "cross_val_predict",
+    random_state: int | np.random.RandomState | None = 0,
+    verbose: int = 1,
+) -> EvaluationResult:
+    """Cross-validate a classifier and report it as the paper does, with intervals.
+
+    Parameters
+    ----------
+    pipeline : estimator
+        A classifier, a pipeline that ends in one, or :class:`HoldoutPipeline`, which
+        is also given the groups. A fresh clone is fitted in every fold.
+    X : array-like of shape (n_samples, ...)
+        Paths or images: whatever `pipeline` takes.
+    y : array-like of shape (n_samples,)
+        Class labels.
+    cv : int or cross-validator, default=5
+        A number of folds stands for shuffled ``StratifiedKFold``, or
+        ``StratifiedGroupKFold`` where there are groups (the paper: "Stratified K-fold
+        Cross Validation … K equals to 5"). Test folds must not overlap.
+    groups : array-like of shape (n_samples,), default=None
+        Patients. No patient is then on two sides of a split.
+    protocol : {"cross_val_predict", "paper"}, default="cross_val_predict"
+        "cross_val_predict": every image is predicted once. "paper" (section 4): each
+        test fold is halved at random; one half is the validation data of the training,
+        which makes its accuracy no measure of anything, the other half is predicted. A
+        pipeline that takes no validation data is fitted without.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the folds and halves; the pipeline has its own.
+    verbose : int, default=1
+        0 hides the bar over the folds; the pipeline has its own `verbose`.
+
+    Returns
+    -------
+    EvaluationResult
+        Out-of-fold predictions, confusion matrices, per-class table, accuracy,
+        histories and timings.
+
+    Raises
+    ------
+    FileNotFoundError
+        If image files are missing (all are listed), before anything is fitted.
+    ValueError
+        If image files can't be read (all are listed), a class has fewer images or
+        patients than there are folds, there is one class only, lengths differ, or test
+        folds overlap.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from skcovid import evaluate
+    >>> X, y = [[0]] * 12, ["COVID-19"] * 5 + ["NORMAL"] * 7
+    >>> result = evaluate(DummyClassifier(), X, y, cv=5, verbose=0)
+    >>> result.confusion_matrix
+    array([[0, 5],
+           [0, 7]])
+    >>> f"{result.accuracy.value:.3f}"
+    '0.583'
+    """
+    y = _check_target(X, y, groups)
+    cv = _check_cv(cv, y, groups, random_state)
+    _check_readable(pipeline, X)
+    splits = list(
+        split(y, cv=cv, groups=groups, protocol=protocol, random_state=random_state)
+    )
+    _check_disjoint(splits, cv)
+    folds = [
+        _evaluate_fold(pipeline, X, y, groups, rows)
+        for rows in tqdm(splits, desc="folds", unit="fold", disable=not verbose)
+    ]
+    return EvaluationResult(
+        y_true=y,
+        folds=folds,
+        protocol=protocol,
+        cv=repr(cv),
+        pipeline=repr(pipeline),
+        grouped=groups is not None,
+    )
+
+
+def split(
+    y: ArrayLike,
+    *,
+    cv: BaseCrossValidator,
+    groups: ArrayLike | None = None,
+    protocol: Protocol = "cross_val_predict",
+    random_state: int | np.random.RandomState | None = 0,
+) -> Iterator[Split]:
+    """Split rows as a protocol does.
+
+    Parameters
+    ----------
+    y, groups
+        As for :func:`evaluate`.
+    cv : cross-validator
+        Makes the folds.
+    protocol : {"cross_val_predict", "paper"}, default="cross_val_predict"
+        Whether test folds are halved into validation and test.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the halves.
+
+    Yields
+    ------
+    Split
+        Arrays `train`, `validation` and `test` of row indices.
+
+    Examples
+    --------
+    The paper's numbers: training folds of 2,324, test folds of 581, halved.
+
+    >>> import numpy as np
+    >>> from sklearn.model_selection import StratifiedKFold
+    >>> from skcovid.model_selection import split
+    >>> y = np.repeat(["COVID-19", "NORMAL", "Viral Pneumonia"], [219, 1341, 1345])
+    >>> rows = next(split(y, cv=StratifiedKFold(5), protocol="paper"))
+    >>> [len(part) for part in rows]
+    [2324, 291, 290]
+    """
+    labels = np.asarray(y)
+    nothing = np.empty(0, dtype=np.intp)
+    for train, test in cv.split(np.empty(len(labels)), labels, groups):
+        if protocol == "cross_val_predict":
+            yield Split(train, nothing, test)
+            continue
+        # "The test split is further divided into 50%": not stratified, as the 19
+        # COVID-19 images of the paper's testing halves show.
+        halver = ShuffleSplit if groups is None else GroupShuffleSplit
+        halves = halver(n_splits=1, test_size=0.5, random_state=random_state).split(
+            test, groups=None if groups is None else _safe_indexing(groups, test)
+        )
+        first, second = next(halves)
+        larger, smaller = sorted((first, second), key=len, reverse=True)
+        yield Split(train, np.sort(test[larger]), np.sort(test[smaller]))
+
+
+def _evaluate_fold(
+    pipeline: Any, X: Any, y: NDArray, groups: ArrayLike | None, rows: Split
+) -> Fold:
+    params: dict[str, Any] = {}
+    if len(rows.validation) and has_fit_parameter(pipeline, "X_val"):
+        params["X_val"] = _safe_indexing(X, rows.validation)
+        params["y_val"] = y[rows.validation]
+    if groups is not None and isinstance(pipeline, HoldoutPipeline):
+        params["groups"] = _safe_indexing(groups, rows.train)
+    started = time.perf_counter()
+    fitted = clone(pipeline).fit(_safe_indexing(X, rows.train), y[rows.train], **params)
+    fit_ended = time.perf_counter()
+    X_test = _safe_indexing(X, rows.test)
+    if hasattr(fitted, "predict_proba"):
+        probabilities = fitted.predict_proba(X_test)
+        predictions = fitted.classes_[probabilities.argmax(axis=1)]
+    else:
+        probabilities, predictions = None, fitted.predict(X_test)
+    predict_ended = time.perf_counter()
+    labels = np.unique(y)
+    return Fold(
+        train_indices=rows.train,
+        validation_indices=rows.validation,
+        test_indices=rows.test,
+        predictions=np.asarray(predictions),
+        probabilities=probabilities,
+        confusion_matrix=confusion_matrix(y[rows.test], predictions, labels=labels),
+        history=_history(fitted),
+        fit_seconds=fit_ended - started,
+        predict_seconds=predict_ended - fit_ended,
+    )
+
+
+def _history(fitted: Any) -> dict[str, list]:
+    last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
+    return dict(getattr(last, "history_", {}))
+
+
+def _check_target(X: Any, y: ArrayLike, groups: ArrayLike | None) -> NDArray:
+    check_consistent_length(X, y, groups)
+    check_classification_targets(y)
+    labels: NDArray = column_or_1d(y)
+    if len(np.unique(labels)) < 2:
+        raise ValueError(
+            f"y holds one class only, {labels[0]!r}; evaluation needs two."
+        )
+    return labels
+
+
+def _check_cv(
+    cv: int | BaseCrossValidator,
+    y: NDArray,
+    groups: ArrayLike | None,
+    random_state: int | np.random.RandomState | None,
+) -> BaseCrossValidator:
+    if not isinstance(cv, int | np.integer):
+        return check_cv(cv, y, classifier=True)
+    _check_class_sizes(int(cv), y, groups)
+    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
+    return splitter(n_splits=cv, shuffle=True, random_state=random_state)
+
+
+def _check_class_sizes(n_folds: int, y: NDArray, groups: ArrayLike | None) -> None:
+    for label in np.unique(y):
+        members = np.flatnonzero(y == label)
+        n_units = len(members)
+        unit = "images"
+        if groups is not None:
+            n_units, unit = len(set(_safe_indexing(groups, members))), "patients"
+        if n_units < n_folds:
+            raise ValueError(
+                f"Class {label!r} has {n_units} {unit}, fewer than cv={n_folds} folds. "
+                "Lower cv or add images."
+            )
+
+
+def _check_readable(pipeline: Any, X: Any) -> None:
+    """Meet unreadable files now rather than in the last fold."""
+    first = pipeline.steps[0][1] if isinstance(pipeline, Pipeline) else pipeline
+    if isinstance(first, RadiographReader):
+        clone(first).fit(X)
+
+
+def _check_disjoint(splits: list[Split], cv: BaseCrossValidator) -> None:
+    held_out = np.concatenate([[*rows.validation, *rows.test] for rows in splits])
+    if len(np.unique(held_out)) != len(held_out):
+        raise ValueError(
+            f"cv={cv!r} tests some images more than once; take a partition, such as "
+            "StratifiedKFold."
+        )

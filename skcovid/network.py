@@ -1,0 +1,325 @@
+"""The network: a backbone with a new head, what trains in it, and where it splits.
+
+Keras 3 alone, no backend's own functions, so that TensorFlow, JAX and PyTorch run it.
+"""
+
+import os
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from skcovid._keras import keras
+from skcovid.backbones import Backbone
+
+__all__ = [
+    "add_head",
+    "build_backbone",
+    "find_layer",
+    "freeze",
+    "frontier",
+    "reset_moving_statistics",
+    "unfreeze",
+]
+
+BatchNorm = Literal["trainable", "frozen"]
+Pooling = Literal["avg", "max"]
+
+
+def build_backbone(
+    backbone: Backbone,
+    weights: str | os.PathLike | None,
+    *,
+    image_size: tuple[int, int],
+    precision: str = "float32",
+    seed: int = 0,
+) -> Any:
+    """Build a backbone without its top and load its weights.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The network.
+    weights : "imagenet", path or None
+        "imagenet" has Keras download them; a path is a ``.weights.h5`` or ``.keras``
+        file of this architecture; None draws random weights.
+    image_size : tuple of int
+        (height, width) of the input, in pixels.
+    precision : str, default="float32"
+        Keras dtype policy of the layers.
+    seed : int, default=0
+        Seed of random weights.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    FileNotFoundError
+        If the weights file is missing.
+    OSError
+        If ImageNet's weights can't be downloaded.
+    ValueError
+        If `weights` is no weights file or one of another architecture.
+    """
+    path = _weights_path(weights)
+    with _dtype_policy(precision), _seeded(seed):
+        if weights == "imagenet":
+            return _download(backbone, image_size)
+        base = _construct(backbone, None, image_size)
+    if path is not None:
+        _load_weights(base, path, backbone)
+    return base
+
+
+def add_head(
+    base: Any,
+    n_classes: int,
+    *,
+    pooling: Pooling | None,
+    dense_units: int,
+    dropout: float,
+    seed: int,
+) -> Any:
+    """Put the paper's head (section 3.4) on a backbone.
+
+    Flatten (or a global pooling), batch normalisation, Dense with ReLU, batch
+    normalisation, dropout, softmax.
+
+    Parameters
+    ----------
+    base : keras.Model
+        The backbone; its layers become the first of the result's.
+    n_classes : int
+        Units of the softmax.
+    pooling : {"avg", "max"} or None
+        Global pooling in place of Flatten.
+    dense_units : int
+        Units of the hidden layer.
+    dropout : float
+        Share of the hidden units dropped in training, in [0, 1).
+    seed : int
+        Seed of the weights and of the dropout.
+
+    Returns
+    -------
+    keras.Model
+        The whole network, one flat graph.
+    """
+    layers = keras.layers
+    gather = {
+        None: layers.Flatten,
+        "avg": layers.GlobalAveragePooling2D,
+        "max": layers.GlobalMaxPooling2D,
+    }[pooling]
+    # The head computes in float32 whatever the precision of the backbone.
+    outputs = gather(dtype="float32")(base.output)
+    outputs = layers.BatchNormalization(dtype="float32")(outputs)
+    outputs = layers.Dense(
+        dense_units,
+        activation="relu",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+        dtype="float32",
+    )(outputs)
+    outputs = layers.BatchNormalization(dtype="float32")(outputs)
+    outputs = layers.Dropout(dropout, seed=seed, dtype="float32")(outputs)
+    outputs = layers.Dense(
+        n_classes,
+        activation="softmax",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 1),
+        dtype="float32",
+    )(outputs)
+    return keras.Model(base.input, outputs)
+
+
+def find_layer(layers: Sequence[Any], layer: int | str) -> int:
+    """Return the index of a layer given by index or name.
+
+    Parameters
+    ----------
+    layers : sequence of keras.Layer
+        Where to look.
+    layer : int or str
+        Index or name.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    """
+    if isinstance(layer, str):
+        names = [candidate.name for candidate in layers]
+        if layer not in names:
+            raise ValueError(
+                f"fine_tune_from={layer!r} is no layer of the backbone; its last are "
+                f"{', '.join(names[-5:])}."
+            )
+        return names.index(layer)
+    if not 0 <= layer < len(layers):
+        raise ValueError(
+            f"fine_tune_from={layer} is out of range: the backbone has {len(layers)} "
+            "layers, the first being number 0."
+        )
+    return int(layer)
+
+
+def freeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
+    """Freeze a backbone, phase 1 of the training.
+
+    Parameters
+    ----------
+    layers : sequence of keras.Layer
+        The backbone's layers.
+    batch_norm : {"trainable", "frozen"}
+        Whether batch normalisation stays trainable, normalising by the batch
+        (section 3.4: "all batch normalization layers are by default unfrozen").
+        A frozen one normalises by its moving statistics.
+    """
+    for layer in layers:
+        layer.trainable = batch_norm == "trainable" and _is_batch_norm(layer)
+
+
+def unfreeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
+    """Unfreeze the last layers of a backbone, phase 2 of the training.
+
+    Parameters
+    ----------
+    layers : sequence of keras.Layer
+        The layers to fine-tune.
+    batch_norm : {"trainable", "frozen"}
+        As for :func:`freeze`.
+    """
+    for layer in layers:
+        layer.trainable = batch_norm == "trainable" or not _is_batch_norm(layer)
+
+
+def reset_moving_statistics(model: Any) -> None:
+    """Set the moving mean and variance of every batch normalisation to zeros.
+
+    Section 3.4: "initially their moving average and moving variance are initialized to
+    zeros".
+
+    Parameters
+    ----------
+    model : keras.Model
+        Changed in place.
+    """
+    for layer in filter(_is_batch_norm, model.layers):
+        for variable in (layer.moving_mean, layer.moving_variance):
+            variable.assign(keras.ops.zeros_like(variable))
+
+
+def frontier(layers: Sequence[Any], first: int) -> list[Any]:
+    """Find the tensors that enter ``layers[first:]`` from below.
+
+    Parameters
+    ----------
+    layers : sequence of keras.Layer
+        The backbone's layers, in their order.
+    first : int
+        Index of the first layer above the cut.
+
+    Returns
+    -------
+    list of keras.KerasTensor
+        ``keras.Model(inputs, frontier)`` is the trunk and ``keras.Model(frontier,
+        output)`` the tail; they share the layers.
+    """
+    above = {id(layer) for layer in layers[first:]}
+    entering: dict[int, Any] = {}
+    for layer in layers[first:]:
+        for tensor in keras.tree.flatten(_inputs(layer)):
+            if id(tensor._keras_history.operation) not in above:
+                entering.setdefault(id(tensor), tensor)
+    # A cut at the very first layer leaves the network's input itself.
+    return list(entering.values()) or [layers[0].output]
+
+
+def _inputs(layer: Any) -> Any:
+    # The first node is the network's own; splitting a model adds others, and then
+    # `layer.input` would be ambiguous.
+    return layer._inbound_nodes[0].input_tensors
+
+
+def _is_batch_norm(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.BatchNormalization)
+
+
+def _weights_path(weights: str | os.PathLike | None) -> Path | None:
+    if weights is None or weights == "imagenet":
+        return None
+    path = Path(weights)
+    if not path.name.endswith((".weights.h5", ".keras")):
+        raise ValueError(
+            f"weights={os.fspath(weights)!r} must be 'imagenet', None, or the path of "
+            "a .weights.h5 or .keras file."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"weights={os.fspath(weights)!r}: no such file")
+    return path
+
+
+def _construct(
+    backbone: Backbone, weights: str | None, image_size: tuple[int, int]
+) -> Any:
+    builder = backbone.builder
+    if isinstance(builder, str):
+        if not hasattr(keras.applications, builder):
+            raise ValueError(
+                f"Backbone {backbone.name!r} is built by {builder!r}, which "
+                "keras.applications does not have."
+            )
+        builder = getattr(keras.applications, builder)
+    return builder(include_top=False, weights=weights, input_shape=(*image_size, 3))
+
+
+def _download(backbone: Backbone, image_size: tuple[int, int]) -> Any:
+    try:
+        return _construct(backbone, "imagenet", image_size)
+    except Exception as error:
+        raise OSError(
+            f"weights='imagenet': the weights of {backbone.name!r} can't be downloaded "
+            f"({error}). Pass weights=PATH, a .weights.h5 or .keras file, or "
+            "weights=None for random weights."
+        ) from error
+
+
+def _load_weights(base: Any, path: Path, backbone: Backbone) -> None:
+    try:
+        if path.name.endswith(".keras"):
+            base.set_weights(keras.saving.load_model(path, compile=False).get_weights())
+        else:
+            base.load_weights(path)
+    except Exception as error:
+        raise ValueError(
+            f"weights={str(path)!r} does not fit backbone {backbone.name!r} without "
+            f"its top: {error}"
+        ) from error
+
+
+@contextmanager
+def _dtype_policy(precision: str) -> Iterator[None]:
+    # keras.applications take no dtype: the policy has to be set around them.
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    # keras.applications take no seed: their initialisers draw one from `random`.
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)

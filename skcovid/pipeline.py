@@ -1,0 +1,306 @@
+"""`HoldoutPipeline`, and the pipelines of the paper composed."""
+
+import difflib
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from imblearn.pipeline import Pipeline
+from numpy.typing import ArrayLike, NDArray
+from sklearn import config_context
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_consistent_length, has_fit_parameter
+
+from skcovid.backbones import Backbone, get_backbone
+from skcovid.balancing import AugmentationBalancer
+from skcovid.preprocessing import BackbonePreprocessor, RadiographReader
+
+__all__ = ["RECIPES", "HoldoutPipeline", "make_transfer_pipeline"]
+
+
+class HoldoutPipeline(Pipeline):
+    """An imblearn pipeline that sets validation data aside before it resamples.
+
+    Keras' ``validation_split`` takes the last rows of what it is given: after
+    resampling, augmented copies of training images. Here `validation_fraction` of the
+    images is set aside first; the samplers see the rest alone; the part set aside goes
+    through the transformers only, and to the last step as `X_val` and `y_val`.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator)
+        As for ``imblearn.pipeline.Pipeline``. The last step's ``fit`` must take `X_val`
+        and `y_val`.
+    validation_fraction : float, default=0.1
+        Share of the images set aside, in (0, 1), stratified by class; whole groups
+        where ``fit`` is given `groups`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the split.
+    memory : str or joblib.Memory, default=None
+        As for ``imblearn.pipeline.Pipeline``.
+    verbose : bool, default=False
+        As for ``imblearn.pipeline.Pipeline``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    validation_indices_ : ndarray of shape (n_val,) or None
+        Which images were set aside; None where ``fit`` was given `X_val`.
+
+    See Also
+    --------
+    make_transfer_pipeline : Composes one out of skcovid's estimators.
+
+    Examples
+    --------
+    >>> from skcovid import (
+    ...     AugmentationBalancer, BackbonePreprocessor, HoldoutPipeline,
+    ...     TransferLearningClassifier,
+    ... )
+    >>> pipeline = HoldoutPipeline([
+    ...     ("balance", AugmentationBalancer()),
+    ...     ("preprocess", BackbonePreprocessor("vgg19")),
+    ...     ("classify", TransferLearningClassifier("vgg19", weights=None)),
+    ... ], validation_fraction=0.2)
+    """
+
+    # imblearn's way to pass a fit argument through the transformers.
+    transform_input = ["X_val"]
+
+    _parameter_constraints = {
+        **{
+            name: constraint
+            for name, constraint in Pipeline._parameter_constraints.items()
+            if name != "transform_input"
+        },
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        steps: list[tuple[str, Any]],
+        *,
+        validation_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+        memory: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.steps = steps
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.memory = memory
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Set validation data aside, resample the rest, fit every step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Input of the first step: paths or images.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        groups : array-like of shape (n_samples,), default=None
+            Patients; all images of one are set aside or none.
+        X_val : array-like of shape (n_val, ...), default=None
+            Validation data to use as it is; nothing is set aside then.
+        y_val : array-like of shape (n_val,), default=None
+            Its labels.
+        **params : dict
+            What steps have requested by scikit-learn's metadata routing.
+
+        Returns
+        -------
+        HoldoutPipeline
+            The fitted pipeline.
+
+        Raises
+        ------
+        ValueError
+            If `validation_fraction` leaves a class without a validation image.
+        TypeError
+            If the last step's ``fit`` does not take `X_val`.
+        """
+        self._validate_params()
+        if not has_fit_parameter(self._final_estimator, "X_val"):
+            raise TypeError(
+                "HoldoutPipeline needs a last step whose fit takes X_val and y_val, as "
+                f"TransferLearningClassifier does; got {self.steps[-1][1]!r}. Use "
+                "imblearn.pipeline.Pipeline for it."
+            )
+        check_consistent_length(X, y, groups)
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val must be given together.")
+        self.validation_indices_ = None
+        if X_val is None:
+            train, self.validation_indices_ = self._split(np.asarray(y), groups)
+            X_val = _safe_indexing(X, self.validation_indices_)
+            y_val = _safe_indexing(y, self.validation_indices_)
+            X, y = _safe_indexing(X, train), _safe_indexing(y, train)
+        with config_context(enable_metadata_routing=True):
+            return super().fit(X, y, X_val=X_val, y_val=y_val, **params)
+
+    def _split(
+        self, y: NDArray, groups: ArrayLike | None
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        fraction = self.validation_fraction
+        self._check_fraction(y if groups is None else _one_per_group(y, groups))
+        splitter: Any
+        if groups is None:
+            splitter = StratifiedShuffleSplit(
+                n_splits=1, test_size=fraction, random_state=self.random_state
+            )
+        else:
+            splitter = StratifiedGroupKFold(
+                n_splits=max(2, round(1 / fraction)),
+                shuffle=True,
+                random_state=check_random_state(self.random_state),
+            )
+        train, held_out = next(splitter.split(np.empty(len(y)), y, groups))
+        absent = np.setdiff1d(y, y[held_out])
+        if len(absent):
+            raise ValueError(
+                f"validation_fraction={fraction} sets aside {len(held_out)} images, "
+                f"none of class {absent[0]!r}. Raise validation_fraction."
+            )
+        return train, held_out
+
+    def _check_fraction(self, labels: NDArray) -> None:
+        classes, counts = np.unique(labels, return_counts=True)
+        smallest = counts.argmin()
+        if counts[smallest] < 2 or round(self.validation_fraction * len(labels)) < len(
+            classes
+        ):
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {len(labels)} "
+                f"images or groups leaves a class without a validation image: class "
+                f"{classes[smallest]!r} has {counts[smallest]}. Raise "
+                "validation_fraction or add images."
+            )
+
+    def get_metadata_routing(self) -> Any:
+        """Say what ``fit`` and the steps take, for scikit-learn's metadata routing.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+            The steps' requests and, beside them, the pipeline's own (`groups`).
+        """
+        return super().get_metadata_routing().add_self_request(self)
+
+
+def _one_per_group(y: NDArray, groups: ArrayLike) -> NDArray:
+    return y[np.unique(np.asarray(groups), return_index=True)[1]]
+
+
+# A recipe is parameters of TransferLearningClassifier, nothing else.
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    # Section 3.4; these are the classifier's own defaults.
+    "paper": {},
+    # Not in the paper: features of the frozen layers are kept, so nothing below the
+    # fine-tuned layers may change, and pooling makes the head's input 64 times smaller.
+    "fast": {
+        "batch_norm": "frozen",
+        "reset_batch_norm": False,
+        "keep_features": True,
+        "pooling": "avg",
+        "epochs": 12,
+    },
+}
+
+
+def make_transfer_pipeline(
+    backbone: str | Backbone = "inceptionv3",
+    *,
+    recipe: str = "paper",
+    **overrides: Any,
+) -> HoldoutPipeline:
+    """Compose reader, balancer, preprocessor and classifier.
+
+    Parameters
+    ----------
+    backbone : str or Backbone, default="inceptionv3"
+        A registered network.
+    recipe : {"paper", "fast"}, default="paper"
+        "paper": as section 3 has it. "fast": batch normalisation in inference mode, so
+        that the features of the frozen layers can be kept; average pooling; at most 12
+        epochs a phase.
+    **overrides : dict
+        Any parameter of a step or of the pipeline. ``weights=…`` sets it on every step
+        that has a parameter of that name (and `random_state` and
+        `validation_fraction` on the pipeline); ``balance__factor=…`` on one step. A
+        name that none has is an error.
+
+    Returns
+    -------
+    HoldoutPipeline
+        With the steps "read", "balance", "preprocess" and "classify".
+
+    Raises
+    ------
+    ValueError
+        If the backbone or the recipe is not known.
+    TypeError
+        If an override names no parameter.
+
+    Examples
+    --------
+    >>> from skcovid import make_transfer_pipeline
+    >>> pipeline = make_transfer_pipeline("resnet50", recipe="fast", weights=None)
+    >>> list(pipeline.named_steps)
+    ['read', 'balance', 'preprocess', 'classify']
+    >>> pipeline.named_steps["read"].image_size
+    224
+    """
+    from skcovid.classifier import TransferLearningClassifier
+
+    if recipe not in RECIPES:
+        raise ValueError(
+            f"recipe={recipe!r} is not known; choose one of "
+            f"{', '.join(map(repr, RECIPES))}."
+        )
+    image_size = get_backbone(backbone).image_size
+    pipeline = HoldoutPipeline(
+        [
+            ("read", RadiographReader(image_size, lazy=True)),
+            ("balance", AugmentationBalancer()),
+            ("preprocess", BackbonePreprocessor(backbone)),
+            ("classify", TransferLearningClassifier(backbone, **RECIPES[recipe])),
+        ]
+    )
+    return pipeline.set_params(**_spread(overrides, pipeline))
+
+
+def _spread(overrides: Mapping[str, Any], pipeline: HoldoutPipeline) -> dict[str, Any]:
+    """Give each override the full names of the parameters it stands for."""
+    known = set(pipeline.get_params()) - {"steps", *pipeline.named_steps}
+    # The pipeline's own memory and verbose mean something else than the steps'.
+    of_pipeline = {"random_state", "validation_fraction"}
+    spread = {}
+    for name, value in overrides.items():
+        if "__" in name:
+            full_names = [name] if name in known else []
+        else:
+            full_names = [full for full in known if full.endswith(f"__{name}")]
+            full_names += [name] if name in of_pipeline else []
+        if not full_names:
+            plain = {full.rpartition("__")[2] for full in known}
+            nearest = difflib.get_close_matches(name, sorted(known | plain), n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise TypeError(f"{name!r} is no parameter of the pipeline's steps.{hint}")
+        spread.update(dict.fromkeys(full_names, value))
+    return spread

@@ -1,0 +1,266 @@
+"""What a phase of training runs: its part of the network, its batches, its epochs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from skcovid._keras import keras
+from skcovid.features import FeatureStore, StoredFeatures
+from skcovid.images import LazyImages
+from skcovid.network import frontier
+
+__all__ = ["Batches", "EpochProgress", "KeptFeatures", "WholeNetwork", "train"]
+
+History = dict[str, list[float]]
+
+
+class WholeNetwork:
+    """Both phases run the whole network on the images.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The whole network.
+    """
+
+    n_trunk_passes = 0
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def trained_part(self, phase: int) -> Any:  # noqa: ARG002
+        """Return the network, apart from the one whose weights it shares.
+
+        The optimiser's state so stays out of what is pickled.
+        """
+        return keras.Model(self._model.inputs, self._model.outputs)
+
+    def inputs(self, images: LazyImages, phase: int) -> Callable:  # noqa: ARG002
+        """Return the function from row indices to input of the trained part."""
+        return lambda rows: np.asarray(images[rows])
+
+
+class KeptFeatures:
+    """Each phase runs what it trains alone, on kept features of the layers below.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The whole network, the backbone's layers first.
+    n_backbone_layers : int
+        How many of them are the backbone's.
+    fine_tune_from : int
+        Index of the first layer that phase 2 trains.
+    directory : path-like
+        Where the features are kept.
+    dtype : {"float16", "float32"}
+        Type they are kept in.
+    batch_size, n_jobs, verbose : int
+        As for :meth:`FeatureStore.fill`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        n_backbone_layers: int,
+        fine_tune_from: int,
+        directory: Any,
+        dtype: str,
+        batch_size: int,
+        n_jobs: int,
+        verbose: int,
+    ) -> None:
+        self._output = model.output
+        self._frontier = frontier(model.layers[:n_backbone_layers], fine_tune_from)
+        # The first layer of the head flattens or pools; what it gives is small.
+        self._head_input = model.layers[n_backbone_layers].output
+        self._filling = {"batch_size": batch_size, "n_jobs": n_jobs, "verbose": verbose}
+        trunk = keras.Model(model.input, self._frontier)
+        self._trunk_store = FeatureStore(directory, trunk, dtype=dtype)
+        self._head_store = FeatureStore(
+            directory,
+            keras.Model(self._frontier, [self._head_input]),
+            dtype=dtype,
+            source=self._trunk_store,
+        )
+
+    @property
+    def n_trunk_passes(self) -> int:
+        """Images that went through the trunk so far."""
+        return self._trunk_store.n_computed
+
+    def trained_part(self, phase: int) -> Any:
+        """Return the head (phase 1) or the tail (phase 2), sharing the weights."""
+        inputs = [self._head_input] if phase == 1 else self._frontier
+        return keras.Model(inputs, self._output)
+
+    def inputs(self, images: LazyImages, phase: int) -> Callable:
+        """Return the function from row indices to input of the trained part."""
+        return self.features(images, phase).load
+
+    def features(self, images: LazyImages, phase: int) -> StoredFeatures:
+        """Return the input of the trained part, computing what is missing."""
+        features = self._trunk_store.fill(images, **self._filling)
+        if phase == 1:
+            features = self._head_store.fill(
+                features, **{**self._filling, "verbose": 0}
+            )
+        return features
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of inputs, labels and weights, in an order drawn anew each epoch.
+
+    Keras computes them in threads, ahead of the network.
+
+    Parameters
+    ----------
+    load : callable
+        ``load(rows) -> inputs`` for an ndarray of row indices.
+    labels : ndarray of shape (n_samples,), int
+        Encoded classes.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights in the loss.
+    batch_size : int
+        Rows in a batch; the last may hold fewer.
+    generator : numpy.random.Generator or None
+        Draws the order; None keeps the rows in theirs.
+    n_jobs : int
+        Threads.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[NDArray[np.intp]], Any],
+        labels: NDArray[np.intp],
+        sample_weight: NDArray | None = None,
+        *,
+        batch_size: int,
+        generator: np.random.Generator | None = None,
+        n_jobs: int = 2,
+    ) -> None:
+        super().__init__(workers=n_jobs, max_queue_size=2 * n_jobs)
+        self.load = load
+        self.labels = labels
+        self.sample_weight = sample_weight
+        self.batch_size = batch_size
+        self.generator = generator
+        self.order = np.arange(len(labels))
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        batch = (self.load(rows), self.labels[rows])
+        if self.sample_weight is None:
+            return batch
+        return (*batch, self.sample_weight[rows])
+
+    def on_epoch_end(self) -> None:
+        """Draw the next epoch's order."""
+        if self.generator is not None:
+            self.order = self.generator.permutation(len(self.order))
+
+
+class EpochProgress(keras.callbacks.Callback):
+    """A progress bar over the epochs of one phase.
+
+    Parameters
+    ----------
+    description : str
+        What the bar is called.
+    """
+
+    def __init__(self, description: str) -> None:
+        super().__init__()
+        self.description = description
+
+    def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: ARG002, D102
+        self.bar = tqdm(
+            total=self.params["epochs"],
+            desc=self.description,
+            unit="epoch",
+            leave=False,
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: ARG002, D102
+        shown = {
+            name: f"{value:.3f}"
+            for name, value in (logs or {}).items()
+            if name != "learning_rate"
+        }
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, logs: dict | None = None) -> None:  # noqa: ARG002, D102
+        self.bar.close()
+
+
+def train(
+    model: Any,
+    training: Batches,
+    validation: Batches | None,
+    *,
+    learning_rate: float,
+    epochs: int,
+    reduce_lr_factor: float,
+    reduce_lr_patience: int,
+    early_stopping_patience: int,
+    callbacks: Sequence[Any] = (),
+) -> History:
+    """Train one phase: Adam, the rate reduced on a plateau, early stopping.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Trained in place; ends with the weights of its best epoch.
+    training, validation : Batches
+        Without validation data the training loss is monitored.
+    learning_rate : float
+        Adam's first rate.
+    epochs : int
+        Epochs at the most.
+    reduce_lr_factor, reduce_lr_patience
+        Of ``keras.callbacks.ReduceLROnPlateau``.
+    early_stopping_patience : int
+        Of ``keras.callbacks.EarlyStopping``.
+    callbacks : sequence of keras.callbacks.Callback, default=()
+        Further callbacks.
+
+    Returns
+    -------
+    dict of str to list of float
+        Keras' history.
+    """
+    monitor = "loss" if validation is None else "val_loss"
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        monitor, factor=reduce_lr_factor, patience=reduce_lr_patience
+    )
+    stopping = keras.callbacks.EarlyStopping(
+        monitor, patience=early_stopping_patience, restore_best_weights=True
+    )
+    history = model.fit(
+        training,
+        validation_data=validation,
+        epochs=epochs,
+        # The batches are in a random order already; Keras' own shuffling would draw
+        # from the global random state.
+        shuffle=False,
+        verbose=0,
+        callbacks=[plateau, stopping, *callbacks],
+    )
+    return {
+        name: [float(value) for value in values]
+        for name, values in history.history.items()
+    }
