@@ -7,6 +7,7 @@ from skcovid._version import __version__
 
 _MODULES = {
     "AugmentationBalancer": "balancing",
+    "BackboneFeatures": "feature_extraction",
     "BackbonePreprocessor": "preprocessing",
     "HoldoutPipeline": "pipeline",
     "LazyImages": "images",
@@ -20,6 +21,7 @@ _MODULES = {
 
 __all__ = [
     "AugmentationBalancer",
+    "BackboneFeatures",
     "BackbonePreprocessor",
     "HoldoutPipeline",
     "LazyImages",

@@ -1,5 +1,6 @@
 """Keras and scikeras, imported without TensorFlow's start-up chatter."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -36,6 +37,15 @@ else:
 
         # The search for devices logs too, when it first happens.
         keras.distribution.list_devices()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
+# Every fold compiles a network of its own, which TensorFlow takes for one function
+# compiled again and again by mistake.
+logging.getLogger("tensorflow").addFilter(_is_news)
 
 # After Keras, which it would import with the chatter.
 from scikeras.wrappers import KerasClassifier  # noqa: E402

@@ -1,8 +1,8 @@
 """The six image transforms of section 3.2 of the paper, applied in one pass.
 
-An augmented image gets a random non-empty subset of the transforms. Drawing and
-applying are two steps: `draw_plan` turns a random generator into a plan, `apply_plan`
-turns an image into its augmented copy, and `augment` does both.
+An augmented image gets a random non-empty subset of the transforms. `draw_plan` turns
+a random generator into a plan, `apply_plan` applies the plan to an image, and `augment`
+does both.
 
 The intensity transforms of a plan become one table of 256 grey levels, its geometric
 transforms one map of sampling positions, so that an image is interpolated and rounded
@@ -24,11 +24,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+from itertools import compress
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
+from numpy.random import Generator, RandomState
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, InvalidParameterError
 
@@ -45,26 +47,29 @@ __all__ = [
     "GeometricTransform",
 ]
 
-_MAX_SIDE = 32_766  # cv2.remap addresses pixels with signed 16-bit integers
+Levels: TypeAlias = NDArray[np.float64]
+Geometry: TypeAlias = NDArray[Any]  # an affine map (2, 3) or a field (rows, columns, 2)
+
+# cv2.remap addresses pixels with signed 16-bit integers, and the map of an image has
+# up to two rows and columns more than the image itself.
+_MAX_SIDE = 32_764
 
 
-class Transform(ABC):
-    """Base of `IntensityTransform` and `GeometricTransform`.
-
-    The repr becomes part of the key under which augmented images are kept, so it has
-    to state every parameter. A dataclass brings such a repr; any other subclass gets
-    one that states its attributes.
-    """
-
+class _Transform:
     def __repr__(self) -> str:
+        # Part of the key under which augmented images are kept, so it has to state
+        # every parameter also where a subclass is not a dataclass.
         parameters = ", ".join(
             f"{name}={value!r}" for name, value in vars(self).items()
         )
         return f"{type(self).__qualname__}({parameters})"
 
 
-class IntensityTransform(Transform):
-    """A transform of the grey levels, the same for every pixel and channel.
+class IntensityTransform(_Transform, ABC):
+    """Base class of transforms that change the grey levels, wherever they are.
+
+    A subclass keeps its parameters as attributes, best as a frozen dataclass: its repr
+    is part of the key under which augmented images are kept.
 
     Examples
     --------
@@ -73,20 +78,18 @@ class IntensityTransform(Transform):
     >>> from skcovid.augmentation import IntensityTransform, augment
     >>> @dataclass(frozen=True)
     ... class Darken(IntensityTransform):
-    ...     most: float = 50.0
+    ...     low: float = 0.0
+    ...     high: float = 50.0
     ...
     ...     def draw(self, rng, levels):
-    ...         return levels - rng.uniform(0.0, self.most)
-    >>> image = np.full((2, 3), 200, dtype=np.uint8)
-    >>> augment(image, transforms=[Darken(most=0.0)])
-    array([[200, 200, 200],
-           [200, 200, 200]], dtype=uint8)
+    ...         return levels - rng.uniform(self.low, self.high)
+    >>> image = np.array([[10, 100, 200]], dtype=np.uint8)
+    >>> augment(image, transforms=[Darken(low=20, high=20)])
+    array([[  0,  80, 180]], dtype=uint8)
     """
 
     @abstractmethod
-    def draw(
-        self, rng: np.random.Generator, levels: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def draw(self, rng: Generator, levels: Levels) -> Levels:
         """Draw the transform and apply it to the grey levels.
 
         Parameters
@@ -94,18 +97,21 @@ class IntensityTransform(Transform):
         rng : numpy.random.Generator
             The only source of randomness to use.
         levels : ndarray of shape (256,), float64 in [0, 255]
-            What the transforms before this one make of the grey levels 0 to 255. Not
-            rounded. Must not be changed in place.
+            What the transforms before this one make of the grey levels 0 to 255, not
+            rounded. To be left unchanged.
 
         Returns
         -------
         ndarray of shape (256,), float64
-            The new levels; they are clipped to [0, 255] and rounded at the very end.
+            The new levels. They will be clipped to [0, 255], and rounded at the end.
         """
 
 
-class GeometricTransform(Transform):
-    """A transform that moves pixels.
+class GeometricTransform(_Transform, ABC):
+    """Base class of transforms that move pixels.
+
+    A subclass keeps its parameters as attributes, best as a frozen dataclass: its repr
+    is part of the key under which augmented images are kept.
 
     Examples
     --------
@@ -113,22 +119,20 @@ class GeometricTransform(Transform):
     >>> import numpy as np
     >>> from skcovid.augmentation import GeometricTransform, augment
     >>> @dataclass(frozen=True)
-    ... class Shift(GeometricTransform):
-    ...     most: float = 2.0
+    ... class ShiftLeft(GeometricTransform):
+    ...     low: float = 0.0
+    ...     high: float = 2.0
     ...
     ...     def draw(self, rng, height, width):
-    ...         x = rng.uniform(-self.most, self.most)
-    ...         return np.array([[1.0, 0.0, x], [0.0, 1.0, 0.0]])
-    >>> image = np.full((2, 3), 200, dtype=np.uint8)
-    >>> augment(image, transforms=[Shift(most=0.0)])
-    array([[200, 200, 200],
-           [200, 200, 200]], dtype=uint8)
+    ...         pixels = rng.uniform(self.low, self.high)
+    ...         return np.array([[1.0, 0.0, pixels], [0.0, 1.0, 0.0]])
+    >>> image = np.array([[10, 20, 30]], dtype=np.uint8)
+    >>> augment(image, transforms=[ShiftLeft(low=1, high=1)])
+    array([[20, 30,  0]], dtype=uint8)
     """
 
     @abstractmethod
-    def draw(
-        self, rng: np.random.Generator, height: int, width: int
-    ) -> NDArray[np.floating]:
+    def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw where each pixel of the new image takes its value from.
 
         Parameters
@@ -145,9 +149,12 @@ class GeometricTransform(Transform):
             old one at ``matrix @ (x, y, 1)``. Or a displacement field: it shows the
             old one at ``(x, y)`` plus the field there, ``(dx, dy)`` in pixels. The
             field is given at the centres of `rows` x `columns` equal cells that tile
-            the image, so ``(height, width, 2)`` is one value a pixel and a smooth
+            the image, so ``(height, width, 2)`` is one value a pixel, and a smooth
             field may be given on a coarser grid.
         """
+
+
+Transform: TypeAlias = IntensityTransform | GeometricTransform
 
 
 def _check_parameters(transform: Transform, names: Sequence[str], valid: Interval):
@@ -204,9 +211,7 @@ class Brightness(IntensityTransform):
     def __post_init__(self) -> None:
         _check_range(self, _POSITIVE)
 
-    def draw(
-        self, rng: np.random.Generator, levels: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def draw(self, rng: Generator, levels: Levels) -> Levels:
         """Draw the factor and multiply `levels` by it."""
         return levels * rng.uniform(self.low, self.high)
 
@@ -236,9 +241,7 @@ class Gamma(IntensityTransform):
     def __post_init__(self) -> None:
         _check_range(self, _POSITIVE)
 
-    def draw(
-        self, rng: np.random.Generator, levels: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def draw(self, rng: Generator, levels: Levels) -> Levels:
         """Draw gamma and raise `levels` to it."""
         return 255.0 * (levels / 255.0) ** rng.uniform(self.low, self.high)
 
@@ -279,42 +282,47 @@ class Elastic(GeometricTransform):
         _check_parameters(self, ["alpha"], Interval(Real, 0, None, closed="left"))
         _check_parameters(self, ["sigma"], _POSITIVE)
 
-    def draw(
-        self, rng: np.random.Generator, height: int, width: int
-    ) -> NDArray[np.floating]:
-        """Draw the displacements, on a grid of cells of at most sigma / 3."""
+    def draw(self, rng: Generator, height: int, width: int) -> Geometry:
+        """Draw the displacements, in cells of at most sigma / 3."""
         sigma = self.sigma * height
-        # A field smooth over sigma loses 1 % of its standard deviation on such a grid
-        # and is drawn 50 times faster. Where sigma is small a cell is one pixel.
+        # On such a grid the field loses 1 % of its standard deviation to interpolation
+        # and is drawn 50 times faster. Where sigma is small, a cell is one pixel.
         largest_cell = max(1.0, sigma / 3)
         rows, columns = (
             math.ceil(height / largest_cell),
             math.ceil(width / largest_cell),
         )
         cell_height, cell_width = height / rows, width / columns
-        sigma_y, sigma_x = sigma / cell_height, sigma / cell_width
-        # The noise reaches three sigma beyond the image: displacements are then as
-        # strong at its edges as in its middle.
-        margin_y, margin_x = math.ceil(3 * sigma_y), math.ceil(3 * sigma_x)
+        kernel_y = _gaussian_kernel(sigma / cell_height)
+        kernel_x = _gaussian_kernel(sigma / cell_width)
+        margin_y, margin_x = len(kernel_y) // 2, len(kernel_x) // 2
+        # The noise goes on beyond the image, so that displacements are as strong at
+        # its edges as in its middle.
         noise = rng.random(
             (rows + 2 * margin_y, columns + 2 * margin_x, 2), dtype=np.float32
         )
-        noise -= 0.5
-        # One value stands for the mean of a cell's pixels, whose standard deviation
-        # is that of one pixel over the square root of their number.
-        noise *= 2 * self.alpha * height / math.sqrt(cell_height * cell_width)
-        kernel_size = (2 * margin_x + 1, 2 * margin_y + 1)
-        smooth = cv2.GaussianBlur(noise, kernel_size, sigma_x, sigmaY=sigma_y)
-        return smooth[margin_y:-margin_y, margin_x:-margin_x]
+        # One value stands for the mean of the noise in a cell, whose standard deviation
+        # is that of one pixel over the square root of the number of pixels.
+        strength = self.alpha * height / math.sqrt(cell_height * cell_width)
+        # 2 * noise - 1 is uniform in [-1, 1]; the filter is linear and does it as well.
+        field = cv2.sepFilter2D(
+            noise, -1, 2 * strength * kernel_x, kernel_y, delta=-strength
+        )
+        return field[margin_y:-margin_y, margin_x:-margin_x]
 
 
-def _about_centre(
-    linear: list[list[float]], height: int, width: int
-) -> NDArray[np.float64]:
-    """Affine map (2, 3) that applies `linear` (2, 2) and leaves the centre in place."""
-    (xx, xy), (yx, yy) = linear
+@lru_cache(maxsize=16)
+def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:
+    """Gaussian that sums to 1, cut off at three sigma."""
+    margin = math.ceil(3 * sigma)
+    kernel = np.exp(-0.5 * (np.arange(-margin, margin + 1) / sigma) ** 2)
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def _about_centre(xx: float, xy: float, height: int, width: int) -> Geometry:
+    """Scale and turn by ((xx, xy), (-xy, xx)) so that the centre stays in place."""
     x, y = (width - 1) / 2, (height - 1) / 2
-    return np.array([[xx, xy, x - xx * x - xy * y], [yx, yy, y - yx * x - yy * y]])
+    return np.array([[xx, xy, x - xx * x - xy * y], [-xy, xx, y + xy * x - xx * y]])
 
 
 @dataclass(frozen=True)
@@ -342,12 +350,10 @@ class Zoom(GeometricTransform):
     def __post_init__(self) -> None:
         _check_range(self, _POSITIVE)
 
-    def draw(
-        self, rng: np.random.Generator, height: int, width: int
-    ) -> NDArray[np.floating]:
+    def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the enlargement."""
         scale = 1 / rng.uniform(self.low, self.high)
-        return _about_centre([[scale, 0.0], [0.0, scale]], height, width)
+        return _about_centre(scale, 0.0, height, width)
 
 
 @dataclass(frozen=True)
@@ -366,10 +372,10 @@ class Translation(GeometricTransform):
     >>> from skcovid.augmentation import Translation, augment
     >>> image = np.full((4, 4), 9, dtype=np.uint8)
     >>> augment(image, transforms=[Translation(0.75, 0.75)], random_state=0)
-    array([[9, 9, 9, 0],
-           [9, 9, 9, 0],
-           [9, 9, 9, 0],
-           [0, 0, 0, 0]], dtype=uint8)
+    array([[0, 0, 0, 0],
+           [0, 9, 9, 9],
+           [0, 9, 9, 9],
+           [0, 9, 9, 9]], dtype=uint8)
     """
 
     low: float = 0.90
@@ -378,9 +384,7 @@ class Translation(GeometricTransform):
     def __post_init__(self) -> None:
         _check_range(self, Interval(Real, 0, 1, closed="right"))
 
-    def draw(
-        self, rng: np.random.Generator, height: int, width: int
-    ) -> NDArray[np.floating]:
+    def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the share that stays and the direction."""
         shift = 1 - rng.uniform(self.low, self.high)
         if rng.random() < 0.5:
@@ -414,13 +418,10 @@ class Rotation(GeometricTransform):
     def __post_init__(self) -> None:
         _check_range(self, Interval(Real, -180, 180, closed="both"))
 
-    def draw(
-        self, rng: np.random.Generator, height: int, width: int
-    ) -> NDArray[np.floating]:
+    def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the angle."""
         angle = math.radians(rng.uniform(self.low, self.high))
-        cos, sin = math.cos(angle), math.sin(angle)
-        return _about_centre([[cos, -sin], [sin, cos]], height, width)
+        return _about_centre(math.cos(angle), -math.sin(angle), height, width)
 
 
 #: The transforms of section 3.2 with the paper's ranges, in the paper's order.
@@ -440,35 +441,32 @@ class AugmentationPlan:
 
     Attributes
     ----------
-    transforms : tuple of Transform
+    transforms : tuple of transforms
         The transforms the image gets, in the order they are applied.
     image_shape : tuple of int
         Height and width in pixels of the images the plan is for.
     grey_levels : ndarray of shape (256,), uint8, or None
         The new level of every grey level; None without an intensity transform.
     geometry : tuple of ndarray
-        What each geometric transform drew: affine maps (2, 3) and displacement fields
-        (rows, columns, 2) as described in `GeometricTransform.draw`.
+        What each geometric transform drew: affine maps and displacement fields, as
+        described in `GeometricTransform.draw`.
     """
 
     transforms: tuple[Transform, ...]
     image_shape: tuple[int, int]
     grey_levels: NDArray[np.uint8] | None
-    geometry: tuple[NDArray[np.floating], ...]
+    geometry: tuple[Geometry, ...]
 
 
 def draw_plan(
-    transforms: Sequence[Transform],
-    image_shape: tuple[int, ...],
-    rng: np.random.Generator,
+    transforms: Sequence[Transform], image_shape: tuple[int, ...], rng: Generator
 ) -> AugmentationPlan:
     """Draw a non-empty subset of the transforms and the parameters of each.
 
     Parameters
     ----------
-    transforms : sequence of Transform
-        The transforms to choose from, at least one, in the order to apply them. Each
-        is chosen with probability 1/2; an empty choice is drawn again.
+    transforms : sequence of transforms
+        As returned by `check_transforms`.
     image_shape : tuple of int
         Shape of the image: height, width and possibly channels.
     rng : numpy.random.Generator
@@ -483,19 +481,15 @@ def draw_plan(
     chosen = rng.random(len(transforms)) < 0.5
     while not chosen.any():
         chosen = rng.random(len(transforms)) < 0.5
-    subset = tuple(
-        transform
-        for transform, is_chosen in zip(transforms, chosen, strict=True)
-        if is_chosen
-    )
+    subset = tuple(compress(transforms, chosen))
     levels = np.arange(256.0)
     geometry = []
     for transform in subset:
         if isinstance(transform, IntensityTransform):
-            levels = _checked_levels(transform, transform.draw(rng, levels))
-        elif isinstance(transform, GeometricTransform):
+            levels = _check_levels(transform, transform.draw(rng, levels))
+        else:
             drawn = transform.draw(rng, height, width)
-            geometry.append(_checked_geometry(transform, drawn))
+            geometry.append(_check_geometry(transform, drawn))
     any_intensity = len(geometry) < len(subset)
     return AugmentationPlan(
         transforms=subset,
@@ -505,28 +499,24 @@ def draw_plan(
     )
 
 
-def _checked_levels(
-    transform: Transform, levels: NDArray[np.floating]
-) -> NDArray[np.float64]:
+def _check_levels(transform: Transform, levels: Levels) -> Levels:
     levels = np.asarray(levels, dtype=np.float64)
     if levels.shape != (256,) or np.isnan(levels).any():
         raise ValueError(
             f"{transform!r}.draw must return 256 grey levels, none of them NaN. Got "
             f"an array of shape {levels.shape} instead."
         )
-    return levels.clip(0.0, 255.0)
+    return np.minimum(np.maximum(levels, 0.0), 255.0)  # a third of np.clip's overhead
 
 
-def _checked_geometry(
-    transform: Transform, drawn: NDArray[np.floating]
-) -> NDArray[np.floating]:
+def _check_geometry(transform: Transform, drawn: Geometry) -> Geometry:
     is_field = np.ndim(drawn) == 3
     drawn = np.asarray(drawn, dtype=np.float32 if is_field else np.float64)
     valid_shape = drawn.shape[2:] == (2,) if is_field else drawn.shape == (2, 3)
     if not valid_shape or drawn.size == 0 or not math.isfinite(drawn.sum()):
         raise ValueError(
             f"{transform!r}.draw must return finite numbers, an affine map of shape "
-            f"(2, 3) or a displacement field of shape (rows, columns, 2). Got an array "
+            "(2, 3) or a displacement field of shape (rows, columns, 2). Got an array "
             f"of shape {drawn.shape} instead."
         )
     return drawn
@@ -544,7 +534,7 @@ def apply_plan(
     image : ndarray of shape (height, width) or (height, width, 3), uint8
         The image, of the height and width the plan was drawn for.
     fill : int, default=0
-        Grey level in [0, 255] of what the image does not cover.
+        Grey level in [0, 255] of what the moved image no longer covers.
 
     Returns
     -------
@@ -558,19 +548,18 @@ def apply_plan(
     """
     if image.shape[:2] != plan.image_shape:
         raise ValueError(
-            f"The plan is for images of shape {plan.image_shape}, but image has "
-            f"shape {image.shape}."
+            f"image must have the height and width the plan was drawn for, "
+            f"{plan.image_shape}. Got shape {image.shape} instead."
         )
+    result: NDArray[Any] = image
     if plan.grey_levels is not None:
-        image = cv2.LUT(image, plan.grey_levels)
+        result = cv2.LUT(result, plan.grey_levels)
     if plan.geometry:
-        image = _warp(image, plan.geometry, fill)
-    return image
+        result = _warp(result, plan.geometry, fill)
+    return result
 
 
-def _warp(
-    image: NDArray[np.uint8], geometry: Sequence[NDArray[np.floating]], fill: int
-) -> NDArray[np.uint8]:
+def _warp(image: NDArray[Any], geometry: Sequence[Geometry], fill: int) -> NDArray[Any]:
     height, width = image.shape[:2]
     border: dict[str, Any] = {
         "borderMode": cv2.BORDER_CONSTANT,
@@ -578,35 +567,39 @@ def _warp(
     }
     if any(step.ndim == 3 for step in geometry):
         positions = _sampling_map(geometry, height, width)
-        return cv2.remap(image, positions, None, cv2.INTER_LINEAR, **border)
+        return cv2.remap(image, positions, _NO_MAP, cv2.INTER_LINEAR, **border)
     matrix = reduce(_compose, geometry)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(image, matrix, (width, height), flags=flags, **border)
 
 
-def _compose(
-    outer: NDArray[np.floating], inner: NDArray[np.floating]
-) -> NDArray[np.floating]:
-    """Affine map (2, 3) that applies `inner`, then `outer`."""
+_NO_MAP: Any = None  # cv2.remap takes it beside a map of pairs; its type stubs do not
+
+
+def _compose(outer: Geometry, inner: Geometry) -> Geometry:
+    """Affine map that applies `inner`, then `outer`."""
     matrix = outer[:, :2] @ inner
     matrix[:, 2] += outer[:, 2]
     return matrix
 
 
 def _sampling_map(
-    geometry: Sequence[NDArray[np.floating]], height: int, width: int
-) -> NDArray[np.float32]:
+    geometry: Sequence[Geometry], height: int, width: int
+) -> NDArray[Any]:
     """Where every pixel of the new image is in the old one, (height, width, 2).
 
-    The transform applied last to the image says first where a pixel comes from, so
-    the positions go through the transforms backwards: through rotation, translation
-    and zoom, then, where that leads, through the elastic field. The composition is
-    exact at the nodes of a grid as fine as the finest field and linear between them.
+    The transform that is applied last says first where a pixel comes from, so the
+    positions go through the transforms backwards: through rotation, translation and
+    zoom, and the elastic field is looked up where these lead. The composition is exact
+    at the nodes of a grid as fine as the finest field, and linear between them.
     """
-    step = max(
-        1, int(min(_cell_size(s, height, width) for s in geometry if s.ndim == 3))
-    )
-    positions = _node_grid(height, width, step)
+    cells = [
+        min(height / step.shape[0], width / step.shape[1])
+        for step in geometry
+        if step.ndim == 3
+    ]
+    spacing = max(1, int(min(cells)))
+    positions: NDArray[Any] = _node_grid(height, width, spacing)
     pending = np.eye(2, 3)
     for transform in reversed(geometry):
         if transform.ndim == 2:
@@ -617,23 +610,18 @@ def _sampling_map(
             pending = np.eye(2, 3)
     positions = cv2.transform(positions, pending)
     rows, columns = positions.shape[:2]
-    positions = cv2.resize(positions, (columns * step, rows * step))
-    return positions[step : step + height, step : step + width]
-
-
-def _cell_size(field: NDArray[np.floating], height: int, width: int) -> float:
-    rows, columns = field.shape[:2]
-    return min(height / rows, width / columns)
+    positions = cv2.resize(positions, (columns * spacing, rows * spacing))
+    return positions[spacing : spacing + height, spacing : spacing + width]
 
 
 @lru_cache(maxsize=16)
-def _node_grid(height: int, width: int, step: int) -> NDArray[np.float32]:
-    """Centres of square cells of `step` pixels that cover the image and one more row.
+def _node_grid(height: int, width: int, spacing: int) -> NDArray[np.float32]:
+    """Centres of the square cells that cover the image and of one more at each edge.
 
-    The cells beyond each edge let cv2.resize interpolate up to the edge.
+    With these cv2.resize has nodes to interpolate between up to the edge.
     """
     y, x = (
-        (np.arange(math.ceil(side / step) + 2) - 1) * step + (step - 1) / 2
+        (np.arange(math.ceil(side / spacing) + 2) - 1) * spacing + (spacing - 1) / 2
         for side in (height, width)
     )
     nodes = np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
@@ -642,22 +630,19 @@ def _node_grid(height: int, width: int, step: int) -> NDArray[np.float32]:
 
 
 def _sample_field(
-    field: NDArray[np.floating],
-    positions: NDArray[np.float32],
-    height: int,
-    width: int,
-) -> NDArray[np.float32]:
+    field: Geometry, positions: NDArray[Any], height: int, width: int
+) -> NDArray[Any]:
     """Displacements at the positions; beyond the image, those at its edge."""
-    rows, columns = field.shape[:2]
-    x_scale, y_scale = columns / width, rows / height
+    x_scale, y_scale = field.shape[1] / width, field.shape[0] / height
     to_cells = np.array(
         [[x_scale, 0.0, x_scale / 2 - 0.5], [0.0, y_scale, y_scale / 2 - 0.5]]
     )
+    # Linear interpolation would blunt the field here and once more on full size.
     return cv2.remap(
         field,
         cv2.transform(positions, to_cells),
-        None,
-        cv2.INTER_CUBIC,  # linear would blunt the field a second time
+        _NO_MAP,
+        cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
 
@@ -666,7 +651,7 @@ def augment(
     image: NDArray[np.uint8],
     *,
     transforms: Sequence[Transform] | None = None,
-    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    random_state: int | RandomState | Generator | None = None,
     fill: int = 0,
 ) -> NDArray[np.uint8]:
     """Apply a random non-empty subset of the transforms to an image.
@@ -674,15 +659,16 @@ def augment(
     Parameters
     ----------
     image : ndarray of shape (height, width) or (height, width, 3), uint8 in [0, 255]
-        A grey image, or one in RGB order whose channels are all treated alike. It is
+        A grey image, or one in RGB order, whose channels are all treated alike. It is
         left unchanged.
-    transforms : sequence of Transform, default=None
-        The transforms to choose from, each with probability 1/2, in the order to
-        apply them; an empty choice is drawn again. None stands for
-        `PAPER_TRANSFORMS`: "one or more of the following functions" (section 3.2).
+    transforms : sequence of transforms, default=None
+        Instances of subclasses of `IntensityTransform` and `GeometricTransform` to
+        choose from, in the order to apply them. Each is chosen with probability 1/2;
+        an empty choice is drawn again. None stands for `PAPER_TRANSFORMS`. Source:
+        "one or more of the following functions is applied" (section 3.2).
     random_state : int, RandomState, Generator or None, default=None
         Source of the random numbers. An int gives the same result in every call,
-        thread and process; a generator advances; None is different in every call.
+        thread and process; a generator advances; None differs from call to call.
     fill : int, default=0
         Grey level in [0, 255] of what the moved image no longer covers.
 
@@ -726,13 +712,13 @@ def check_transforms(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
 
     Parameters
     ----------
-    transforms : sequence of Transform
+    transforms : sequence of transforms
         At least one instance of a subclass of `IntensityTransform` or
         `GeometricTransform`.
 
     Returns
     -------
-    tuple of Transform
+    tuple of transforms
         The same transforms.
 
     Raises
@@ -748,7 +734,7 @@ def check_transforms(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
             f"Got {transforms!r} instead."
         )
     for transform in transforms:
-        if not isinstance(transform, IntensityTransform | GeometricTransform):
+        if not isinstance(transform, Transform):
             raise TypeError(
                 "transforms must hold instances of IntensityTransform and "
                 f"GeometricTransform, such as Brightness(). Got {transform!r} instead."
@@ -778,21 +764,24 @@ def _check_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _check_generator(
-    random_state: int | np.random.RandomState | np.random.Generator | None,
-) -> np.random.Generator:
-    if isinstance(random_state, np.random.Generator):
+    random_state: int | RandomState | Generator | None,
+) -> Generator:
+    if isinstance(random_state, Generator):
         return random_state
-    if isinstance(random_state, np.random.RandomState):
+    if isinstance(random_state, RandomState):
         # Advances the RandomState, so that the next call draws something else.
         return np.random.default_rng(
             random_state.randint(2**32, size=4, dtype=np.uint32)
         )
-    is_seed = isinstance(random_state, Integral) and not isinstance(random_state, bool)
-    if random_state is not None and not is_seed:
+    if random_state is None:
+        return np.random.default_rng()
+    if isinstance(random_state, bool) or not isinstance(random_state, Integral):
         raise TypeError(
             "random_state must be None, an int, a RandomState or a Generator. Got "
             f"{random_state!r} instead."
         )
-    if is_seed and random_state < 0:
-        raise ValueError(f"random_state must not be negative. Got {random_state!r}.")
-    return np.random.default_rng(random_state)
+    if random_state < 0:
+        raise ValueError(
+            f"random_state must not be negative. Got {random_state!r} instead."
+        )
+    return np.random.default_rng(int(random_state))

@@ -17,8 +17,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skcovid.augmentation import PAPER_TRANSFORMS, Transform, augment
-from skcovid.images import LazyImages, check_images, image_key
+from skcovid.augmentation import (
+    PAPER_TRANSFORMS,
+    Transform,
+    augment,
+    check_transforms,
+)
+from skcovid.images import LazyImages, image_key
+from skcovid.validation import check_images
 
 __all__ = ["AugmentationBalancer"]
 
@@ -193,6 +199,12 @@ class AugmentationBalancer(BaseSampler):
         check_consistent_length(X, labels)
         return X, labels
 
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        # Now rather than when the first lazy copy is computed.
+        if self.transforms is not None:
+            check_transforms(self.transforms)
+
     def _class_sizes(self, y: NDArray) -> dict[Any, int]:
         counts = Counter(y.tolist())
         if len(counts) < 2:
@@ -203,9 +215,11 @@ class AugmentationBalancer(BaseSampler):
         added = check_sampling_strategy(self.sampling_strategy, y, self._sampling_type)
         if isinstance(self.sampling_strategy, str):
             size = math.floor(self.factor * max(counts.values()) + 0.5)
-            sizes = dict.fromkeys(added, size)
+            sizes = {label: size for label in sorted(counts) if label in added}
         else:
-            sizes = {label: counts[label] + extra for label, extra in added.items()}
+            sizes = {
+                label: counts[label] + int(extra) for label, extra in added.items()
+            }
         self._check_sizes(sizes, counts)
         return sizes
 
@@ -279,6 +293,7 @@ class AugmentationBalancer(BaseSampler):
         tags.input_tags.three_d_array = True
         tags.input_tags.sparse = False
         tags.input_tags.dataframe = False
+        tags.sampler_tags.sample_indices = True
         return tags
 
 

@@ -31,6 +31,7 @@ from skcovid.training import (
     WholeNetwork,
     train,
 )
+from skcovid.validation import check_network_input
 
 __all__ = ["TransferLearningClassifier"]
 
@@ -319,13 +320,11 @@ class TransferLearningClassifier(KerasClassifier):
         X, _ = self._validate_data(X)
         if self.keep_features and self.memory is not None:
             kept = self._kept_features(self.memory)
-            model, batches = kept.trained_part(2), kept.features(X, 2)
+            model, inputs = kept.trained_part(2), kept.features(X, 2)
         else:
-            model, batches = self.model_, X
-        parts = [
-            np.asarray(model.predict_on_batch(batch))
-            for _, batch in batches.batches(self.batch_size, n_jobs=self.n_jobs)
-        ]
+            model, inputs = self.model_, X
+        batches = inputs.batches(self.batch_size, n_jobs=self.n_jobs)
+        parts = [outputs for _, (outputs,) in network.predict_batches(model, batches)]
         return np.concatenate(parts)
 
     def _check_combinations(self) -> None:
@@ -346,7 +345,7 @@ class TransferLearningClassifier(KerasClassifier):
         self, X: Any = None, y: Any = None, reset: bool = False
     ) -> tuple[Any, Any]:
         # In place of scikeras' own, which would compute every lazy image.
-        X = _check_inputs(X, "X")
+        X = check_network_input(X)
         if reset:
             self.X_shape_, self.X_dtype_ = X.shape, X.dtype
         elif X.shape[1:] != self.X_shape_[1:]:
@@ -407,7 +406,7 @@ class TransferLearningClassifier(KerasClassifier):
             raise ValueError("X_val and y_val must be given together.")
         if X_val is None:
             return None
-        images = _check_inputs(X_val, "X_val")
+        images = check_network_input(X_val, name="X_val")
         labels = column_or_1d(y_val)
         check_consistent_length(images, labels)
         unknown = np.setdiff1d(labels, self.classes_)
@@ -504,23 +503,3 @@ class TransferLearningClassifier(KerasClassifier):
         tags.input_tags.three_d_array = True
         tags.non_deterministic = self.random_state is None
         return tags
-
-
-def _check_inputs(X: Any, name: str) -> LazyImages:
-    """Validate preprocessed images; an array comes back behind `LazyImages`."""
-    images = X if isinstance(X, LazyImages) else np.asarray(X)
-    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
-        raise ValueError(
-            f"{name} must hold preprocessed images (n_samples, height, width, 3), got "
-            f"shape {images.shape}."
-        )
-    if images.dtype.kind != "f":
-        raise ValueError(
-            f"{name} must hold preprocessed images in float32, got {images.dtype}; put "
-            "a BackbonePreprocessor before the classifier."
-        )
-    if isinstance(images, LazyImages):
-        return images
-    if not np.isfinite(images).all():
-        raise ValueError(f"{name} holds NaN or infinite values.")
-    return LazyImages.from_array(images.astype(np.float32, copy=False))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import warnings
@@ -17,6 +18,7 @@ from tqdm.auto import tqdm
 from skcovid._keras import keras
 from skcovid._version import __version__
 from skcovid.images import LazyImages, read_ahead
+from skcovid.network import predict_batches
 
 __all__ = ["FeatureStore", "StoredFeatures", "feature_bytes"]
 
@@ -29,31 +31,29 @@ def feature_bytes(trunk: Any, n_images: int, dtype: str = "float16") -> int:
 
     Parameters
     ----------
-        trunk : keras.Model
-            The trunk; every one of its outputs is kept.
-        n_images : int
-            Number of different images.
-        dtype : {"float16", "float32"}, default="float16"
-            Type the features are kept in.
+    trunk : keras.Model
+        The trunk; every one of its outputs is kept.
+    n_images : int
+        Number of different images.
+    dtype : {"float16", "float32"}, default="float16"
+        Type the features are kept in.
 
     Returns
     -------
-        int
-            Bytes.
+    int
+        Bytes.
 
     Examples
     --------
-        >>> from skcovid._keras import keras
-    from skcovid._version import __version__
-        >>> from skcovid.features import feature_bytes
-        >>> inputs = keras.Input((8, 8, 3))
-        >>> trunk = keras.Model(inputs, [keras.layers.MaxPooling2D(4)(inputs)])
-        >>> feature_bytes(trunk, n_images=1000)
-        152000
+    >>> from skcovid._keras import keras
+    >>> from skcovid.features import feature_bytes
+    >>> inputs = keras.Input((8, 8, 3))
+    >>> trunk = keras.Model(inputs, [keras.layers.MaxPooling2D(4)(inputs)])
+    >>> feature_bytes(trunk, n_images=1000)
+    152000
     """
-    sizes = [int(np.prod(output.shape[1:])) for output in trunk.outputs]
-    itemsize = np.dtype(dtype).itemsize
-    return n_images * sum(size * itemsize + _NPY_HEADER for size in sizes)
+    size = sum(math.prod(output.shape[1:]) for output in trunk.outputs)
+    return n_images * (_NPY_HEADER + size * np.dtype(dtype).itemsize)
 
 
 class StoredFeatures:
@@ -120,7 +120,7 @@ class StoredFeatures:
 
 
 class FeatureStore:
-    """What a frozen network makes of images, one file an image and output.
+    """What a frozen network makes of images, one file an image.
 
     A file's name is the image's key, its folder's a fingerprint of the network: whoever
     asks for the same features finds them, in another fold, search or process. Files are
@@ -160,6 +160,7 @@ class FeatureStore:
         self.fingerprint: str = _fingerprint(trunk, self.dtype, below)
         self.n_computed = 0
         self._shapes = [tuple(output.shape[1:]) for output in trunk.outputs]
+        self._sizes = [math.prod(shape) for shape in self._shapes]
         self._directory = Path(directory) / self.fingerprint
         self._directory.mkdir(parents=True, exist_ok=True)
 
@@ -209,11 +210,11 @@ class FeatureStore:
             disable=not verbose or not len(missing),
         )
         with progress:
-            for part, batch in missing.batches(batch_size, n_jobs=n_jobs):
-                outputs = keras.tree.flatten(self.trunk.predict_on_batch(batch))
-                self._write(missing.keys[part], outputs)
-                self.n_computed += part.stop - part.start
-                progress.update(part.stop - part.start)
+            batches = missing.batches(batch_size, n_jobs=n_jobs)
+            for rows, outputs in predict_batches(self.trunk, batches):
+                self._write(missing.keys[rows], outputs)
+                self.n_computed += rows.stop - rows.start
+                progress.update(rows.stop - rows.start)
         return StoredFeatures(self, source.keys)
 
     def read(self, keys: NDArray[np.str_]) -> tuple[NDArray[np.float32], ...]:
@@ -229,25 +230,21 @@ class FeatureStore:
         tuple of ndarray of shape (n_samples, *shape), float32
             One array an output of the trunk.
         """
-        features = []
-        for output, shape in enumerate(self._shapes):
-            rows = np.empty((len(keys), *shape), dtype=np.float32)
-            for row, key in enumerate(keys):
-                rows[row] = np.load(self._path(key, output)).reshape(shape)
-            features.append(rows)
-        return tuple(features)
+        rows = np.empty((len(keys), sum(self._sizes)), dtype=np.float32)
+        for row, key in zip(rows, keys, strict=True):
+            row[:] = np.load(self._path(key))
+        parts = np.split(rows, np.cumsum(self._sizes)[:-1], axis=1)
+        return tuple(
+            part.reshape(len(keys), *shape)
+            for part, shape in zip(parts, self._shapes, strict=True)
+        )
 
-    def _path(self, key: str, output: int) -> Path:
-        return self._directory / key[:2] / f"{key}.{output}.npy"
+    def _path(self, key: str) -> Path:
+        return self._directory / key[:2] / f"{key}.npy"
 
     def _has(self, key: str) -> bool:
-        return all(self._is_whole(key, output) for output in range(len(self._shapes)))
-
-    def _is_whole(self, key: str, output: int) -> bool:
-        path = self._path(key, output)
-        expected = (
-            _NPY_HEADER + int(np.prod(self._shapes[output])) * self.dtype.itemsize
-        )
+        path = self._path(key)
+        expected = _NPY_HEADER + sum(self._sizes) * self.dtype.itemsize
         try:
             found = path.stat().st_size
         except FileNotFoundError:
@@ -260,18 +257,23 @@ class FeatureStore:
             )
         return found == expected
 
-    def _write(self, keys: NDArray[np.str_], outputs: Sequence[Any]) -> None:
-        for output, values in enumerate(outputs):
-            features = np.asarray(values, dtype=np.float32).reshape(len(keys), -1)
-            with np.errstate(over="ignore"):
-                kept = features.astype(self.dtype)
-            if not np.isfinite(kept).all():
-                raise FloatingPointError(
-                    f"Features up to {np.abs(features).max():g} don't fit "
-                    f"{self.dtype}; pass features_dtype='float32'."
-                )
-            for key, row in zip(keys, kept, strict=True):
-                self._write_file(self._path(key, output), row)
+    def _write(self, keys: NDArray[np.str_], outputs: Sequence[NDArray]) -> None:
+        features = np.concatenate(
+            [
+                np.asarray(values, np.float32).reshape(len(keys), -1)
+                for values in outputs
+            ],
+            axis=1,
+        )
+        with np.errstate(over="ignore"):
+            kept = features.astype(self.dtype)
+        if not np.isfinite(kept).all():
+            raise FloatingPointError(
+                f"Features up to {np.abs(features).max():g} don't fit {self.dtype}; "
+                "pass features_dtype='float32'."
+            )
+        for key, row in zip(keys, kept, strict=True):
+            self._write_file(self._path(key), row)
 
     def _write_file(self, path: Path, values: NDArray) -> None:
         path.parent.mkdir(exist_ok=True)

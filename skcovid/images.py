@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["LazyImages", "check_images", "image_key", "read_ahead"]
+__all__ = ["LazyImages", "image_key", "read_ahead"]
 
 
 def image_key(*parts: object) -> str:
@@ -72,7 +72,8 @@ class LazyImages:
     Raises
     ------
     ValueError
-        If there are not as many keys as items.
+        If there are not as many keys as items or, on access, if `load` returns an image
+        of another shape or dtype.
 
     Examples
     --------
@@ -99,7 +100,7 @@ class LazyImages:
     ) -> None:
         self._load = load
         self._items = _object_array(items)
-        self._image_shape = tuple(image_shape)
+        self._image_shape = tuple(int(side) for side in image_shape)
         self._keys = None if keys is None else np.asarray(keys, dtype=np.str_)
         self.dtype: np.dtype = np.dtype(dtype)
         if self._keys is not None and len(self._keys) != len(self._items):
@@ -137,9 +138,7 @@ class LazyImages:
     def keys(self) -> NDArray[np.str_]:
         """Content key of every image, ndarray of shape (n_samples,)."""
         if self._keys is None:
-            self._keys = np.array(
-                [_pixels_key(self._load(item)) for item in self._items], dtype=np.str_
-            )
+            self._keys = np.array([_pixels_key(image) for image in self], dtype=np.str_)
         return self._keys
 
     def map(
@@ -172,7 +171,11 @@ class LazyImages:
             _Composed(self._load, operation),
             self._items,
             image_shape=self._image_shape if image_shape is None else image_shape,
-            keys=[image_key(key, name) for key in self.keys],
+            keys=(
+                None
+                if self._keys is None
+                else [image_key(key, name) for key in self._keys]
+            ),
             dtype=self.dtype if dtype is None else dtype,
         )
 
@@ -248,9 +251,14 @@ class LazyImages:
                     "np.asarray(images) to index pixels."
                 )
             index = index[0]
-        if isinstance(index, int | np.integer):
-            return self._load(self._items[index])
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            return self._compute(self._items[index])
         rows = np.arange(len(self))[index]
+        if rows.ndim != 1:
+            raise IndexError(
+                "LazyImages are indexed by an integer, a slice, or a mask or array of "
+                f"indices of one dimension, got {index!r}."
+            )
         return LazyImages(
             self._load,
             self._items[rows],
@@ -260,7 +268,17 @@ class LazyImages:
         )
 
     def __iter__(self) -> Iterator[NDArray]:
-        return (self._load(item) for item in self._items)
+        return (self._compute(item) for item in self._items)
+
+    def _compute(self, item: Any) -> NDArray:
+        image = self._load(item)
+        # An array would take it by broadcasting and casting, and say nothing.
+        if image.shape != self._image_shape or image.dtype != self.dtype:
+            raise ValueError(
+                f"an image of shape {self._image_shape} and {self.dtype} was "
+                f"announced, but load returned {image.shape} and {image.dtype}."
+            )
+        return image
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
@@ -349,75 +367,3 @@ def _object_array(items: Any) -> NDArray:
     for position, item in enumerate(items):
         array[position] = item
     return array
-
-
-def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyImages":
-    """Validate grey or RGB images and bring their pixels to uint8.
-
-    Parameters
-    ----------
-    images : LazyImages or array-like of shape (n_samples, height, width[, 3])
-        Pixels in [0, 255]. Unsigned 16-bit pixels are scaled by their full range
-        (65535 becomes 255); other integers and floats must lie in [0, 255] already
-        and floats are rounded.
-    name : str, default="X"
-        What messages call the images.
-
-    Returns
-    -------
-    LazyImages or ndarray of shape (n_samples, height, width[, 3]), uint8
-        `images` itself where nothing had to be changed.
-
-    Raises
-    ------
-    ValueError
-        If there is no image, the rank or the number of channels is wrong, or the pixels
-        are NaN, infinite, outside [0, 255], boolean, or look already normalised.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skcovid.images import check_images
-    >>> check_images(np.full((1, 8, 8), 65535, dtype=np.uint16)).max()
-    np.uint8(255)
-    """
-    if not isinstance(images, LazyImages):
-        images = np.asarray(images)
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
-        raise ValueError(
-            f"{name} must hold grey images (n_samples, height, width) or RGB images "
-            f"(n_samples, height, width, 3), got shape {images.shape}."
-        )
-    if 0 in images.shape:
-        raise ValueError(f"{name} holds no pixels: its shape is {images.shape}.")
-    if isinstance(images, LazyImages):
-        if images.dtype != np.uint8:
-            raise ValueError(
-                f"{name} must hold uint8 pixels, got LazyImages of {images.dtype}."
-            )
-        return images
-    return _to_uint8(images, name)
-
-
-def _to_uint8(images: NDArray, name: str) -> NDArray[np.uint8]:
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype == np.uint16:
-        return ((images.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if images.dtype.kind not in "iuf":
-        raise ValueError(
-            f"{name} must hold numbers in [0, 255], got dtype {images.dtype}."
-        )
-    if not np.isfinite(images).all():
-        raise ValueError(f"{name} holds NaN or infinite pixels.")
-    low, high = images.min(), images.max()
-    if images.dtype.kind == "f" and (low < 0 or 0 < high <= 1):
-        raise ValueError(
-            f"{name} looks already normalised: its pixels lie in [{low:g}, {high:g}]. "
-            "Pass the pixels as read, in [0, 255]."
-        )
-    if low < 0 or high > 255:
-        raise ValueError(
-            f"{name} must lie in [0, 255], got pixels in [{low:g}, {high:g}]."
-        )
-    return np.rint(images).astype(np.uint8)

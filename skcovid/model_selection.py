@@ -28,7 +28,6 @@ from sklearn.utils.validation import (
 from tqdm.auto import tqdm
 
 from skcovid.evaluation_result import EvaluationResult, Fold
-from skcovid.pipeline import HoldoutPipeline
 from skcovid.preprocessing import RadiographReader
 
 __all__ = ["evaluate", "split"]
@@ -205,7 +204,7 @@ def _evaluate_fold(
     if len(rows.validation) and has_fit_parameter(pipeline, "X_val"):
         params["X_val"] = _safe_indexing(X, rows.validation)
         params["y_val"] = y[rows.validation]
-    if groups is not None and isinstance(pipeline, HoldoutPipeline):
+    if groups is not None and has_fit_parameter(pipeline, "groups"):
         params["groups"] = _safe_indexing(groups, rows.train)
     started = time.perf_counter()
     fitted = clone(pipeline).fit(_safe_indexing(X, rows.train), y[rows.train], **params)

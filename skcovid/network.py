@@ -3,12 +3,17 @@
 Keras 3 alone, no backend's own functions, so that TensorFlow, JAX and PyTorch run it.
 """
 
+import math
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from skcovid._keras import keras
 from skcovid.backbones import Backbone
@@ -19,7 +24,9 @@ __all__ = [
     "find_layer",
     "freeze",
     "frontier",
+    "predict_batches",
     "reset_moving_statistics",
+    "stage_ends",
     "unfreeze",
 ]
 
@@ -134,7 +141,9 @@ def add_head(
     return keras.Model(base.input, outputs)
 
 
-def find_layer(layers: Sequence[Any], layer: int | str) -> int:
+def find_layer(
+    layers: Sequence[Any], layer: int | str, *, name: str = "fine_tune_from"
+) -> int:
     """Return the index of a layer given by index or name.
 
     Parameters
@@ -143,6 +152,8 @@ def find_layer(layers: Sequence[Any], layer: int | str) -> int:
         Where to look.
     layer : int or str
         Index or name.
+    name : str, default="fine_tune_from"
+        What messages call it.
 
     Returns
     -------
@@ -157,13 +168,13 @@ def find_layer(layers: Sequence[Any], layer: int | str) -> int:
         names = [candidate.name for candidate in layers]
         if layer not in names:
             raise ValueError(
-                f"fine_tune_from={layer!r} is no layer of the backbone; its last are "
+                f"{name}={layer!r} is no layer of the backbone; its last are "
                 f"{', '.join(names[-5:])}."
             )
         return names.index(layer)
     if not 0 <= layer < len(layers):
         raise ValueError(
-            f"fine_tune_from={layer} is out of range: the backbone has {len(layers)} "
+            f"{name}={layer} is out of range: the backbone has {len(layers)} "
             "layers, the first being number 0."
         )
     return int(layer)
@@ -239,6 +250,72 @@ def frontier(layers: Sequence[Any], first: int) -> list[Any]:
                 entering.setdefault(id(tensor), tensor)
     # A cut at the very first layer leaves the network's input itself.
     return list(entering.values()) or [layers[0].output]
+
+
+def stage_ends(base: Any) -> list[str]:
+    """Find the ends of a backbone's stages.
+
+    Parameters
+    ----------
+    base : keras.Model
+        The backbone.
+
+    Returns
+    -------
+    list of str
+        For each halving of the image's size, the last layer that all paths go through.
+    """
+    positions = {id(layer): index for index, layer in enumerate(base.layers)}
+    last_use = list(range(len(base.layers)))
+    for index, layer in enumerate(base.layers):
+        for tensor in keras.tree.flatten(_inputs(layer)):
+            last_use[positions[id(tensor._keras_history.operation)]] = index
+    ends: dict[int, str] = {}
+    bypassed_until = 0
+    for index, layer in enumerate(base.layers):
+        shape = layer.output.shape
+        is_padding = isinstance(layer, keras.layers.ZeroPadding2D)
+        if bypassed_until <= index and len(shape) == 4 and not is_padding:
+            halvings = round(math.log2(base.input_shape[1] / shape[1]))
+            ends[halvings] = layer.name
+        bypassed_until = max(bypassed_until, last_use[index])
+    return [name for halvings, name in ends.items() if halvings]
+
+
+def predict_batches(
+    model: Any, batches: Iterable[tuple[slice, Any]]
+) -> Iterator[tuple[slice, list[NDArray]]]:
+    """Run a network on batches, in inference mode.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network.
+    batches : iterable of (slice, ndarray or tuple of ndarray)
+        Rows and inputs. A smaller last batch is padded to the first one's size, so
+        that the network is compiled for one shape only.
+
+    Yields
+    ------
+    rows : slice
+        Rows of the batch.
+    outputs : list of ndarray of shape (n_rows, ...)
+        One array an output of the network.
+    """
+    size = 0
+    for rows, batch in batches:
+        n_rows = rows.stop - rows.start
+        size = size or n_rows
+        padded = keras.tree.map_structure(partial(_pad_rows, size=size), batch)
+        outputs = keras.tree.flatten(model.predict_on_batch(padded))
+        yield rows, [np.asarray(output)[:n_rows] for output in outputs]
+
+
+def _pad_rows(values: NDArray, size: int) -> NDArray:
+    missing = size - len(values)
+    if not missing:
+        return values
+    return np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)])
 
 
 def _inputs(layer: Any) -> Any:

@@ -9,8 +9,10 @@ import numpy as np
 from imblearn.pipeline import Pipeline
 from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
+from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length, has_fit_parameter
 
@@ -35,7 +37,7 @@ class HoldoutPipeline(Pipeline):
         As for ``imblearn.pipeline.Pipeline``. The last step's ``fit`` must take `X_val`
         and `y_val`.
     validation_fraction : float, default=0.1
-        Share of the images set aside, in (0, 1), stratified by class; whole groups
+        Share of the images set aside, in (0, 0.5], stratified by class; whole groups
         where ``fit`` is given `groups`.
     random_state : int, RandomState instance or None, default=None
         Seed of the split.
@@ -77,7 +79,7 @@ class HoldoutPipeline(Pipeline):
             for name, constraint in Pipeline._parameter_constraints.items()
             if name != "transform_input"
         },
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
         "random_state": ["random_state"],
     }
 
@@ -166,9 +168,9 @@ class HoldoutPipeline(Pipeline):
             )
         else:
             splitter = StratifiedGroupKFold(
-                n_splits=max(2, round(1 / fraction)),
+                n_splits=round(1 / fraction),
                 shuffle=True,
-                random_state=check_random_state(self.random_state),
+                random_state=self.random_state,
             )
         train, held_out = next(splitter.split(np.empty(len(y)), y, groups))
         absent = np.setdiff1d(y, y[held_out])
@@ -207,18 +209,31 @@ def _one_per_group(y: NDArray, groups: ArrayLike) -> NDArray:
     return y[np.unique(np.asarray(groups), return_index=True)[1]]
 
 
-# A recipe is parameters of TransferLearningClassifier, nothing else.
+# A recipe is constructor parameters, nothing else: of TransferLearningClassifier, or,
+# for "linear", of BackboneFeatures and LogisticRegressionCV, one dict a step.
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Section 3.4; these are the classifier's own defaults.
-    "paper": {},
+    "paper": {"classify": {}},
     # Not in the paper: features of the frozen layers are kept, so nothing below the
     # fine-tuned layers may change, and pooling makes the head's input 64 times smaller.
     "fast": {
-        "batch_norm": "frozen",
-        "reset_batch_norm": False,
-        "keep_features": True,
-        "pooling": "avg",
-        "epochs": 12,
+        "classify": {
+            "batch_norm": "frozen",
+            "reset_batch_norm": False,
+            "keep_features": True,
+            "pooling": "avg",
+            "epochs": 12,
+        }
+    },
+    # Not in the paper: no fine-tuning and no augmentation; depth in place of both.
+    "linear": {
+        "features": {},
+        "classify": {
+            "Cs": (0.0003, 0.001, 0.003, 0.01, 0.03),
+            "cv": 3,
+            "scoring": "neg_log_loss",
+            "max_iter": 1000,
+        },
     },
 }
 
@@ -228,17 +243,19 @@ def make_transfer_pipeline(
     *,
     recipe: str = "paper",
     **overrides: Any,
-) -> HoldoutPipeline:
+) -> Pipeline:
     """Compose reader, balancer, preprocessor and classifier.
 
     Parameters
     ----------
     backbone : str or Backbone, default="inceptionv3"
         A registered network.
-    recipe : {"paper", "fast"}, default="paper"
+    recipe : {"paper", "fast", "linear"}, default="paper"
         "paper": as section 3 has it. "fast": batch normalisation in inference mode, so
         that the features of the frozen layers can be kept; average pooling; at most 12
-        epochs a phase.
+        epochs a phase. "linear": no fine-tuning; features of several depths,
+        standardised, and logistic regression whose strength of regularisation is
+        chosen inside the training data.
     **overrides : dict
         Any parameter of a step or of the pipeline. ``weights=…`` sets it on every step
         that has a parameter of that name (and `random_state` and
@@ -247,8 +264,10 @@ def make_transfer_pipeline(
 
     Returns
     -------
-    HoldoutPipeline
-        With the steps "read", "balance", "preprocess" and "classify".
+    HoldoutPipeline or imblearn.pipeline.Pipeline
+        With the steps "read", "balance", "preprocess" and "classify"; for "linear",
+        which needs no validation data, "read", "preprocess", "features", "scale" and
+        "classify".
 
     Raises
     ------
@@ -266,30 +285,50 @@ def make_transfer_pipeline(
     >>> pipeline.named_steps["read"].image_size
     224
     """
-    from skcovid.classifier import TransferLearningClassifier
-
     if recipe not in RECIPES:
         raise ValueError(
             f"recipe={recipe!r} is not known; choose one of "
             f"{', '.join(map(repr, RECIPES))}."
         )
-    image_size = get_backbone(backbone).image_size
-    pipeline = HoldoutPipeline(
-        [
-            ("read", RadiographReader(image_size, lazy=True)),
-            ("balance", AugmentationBalancer()),
-            ("preprocess", BackbonePreprocessor(backbone)),
-            ("classify", TransferLearningClassifier(backbone, **RECIPES[recipe])),
-        ]
-    )
+    compose = _compose_linear if recipe == "linear" else _compose_fine_tuned
+    pipeline = compose(backbone, RECIPES[recipe])
     return pipeline.set_params(**_spread(overrides, pipeline))
 
 
-def _spread(overrides: Mapping[str, Any], pipeline: HoldoutPipeline) -> dict[str, Any]:
+def _compose_fine_tuned(
+    backbone: str | Backbone, recipe: Mapping[str, Any]
+) -> HoldoutPipeline:
+    from skcovid.classifier import TransferLearningClassifier
+
+    return HoldoutPipeline(
+        [
+            ("read", RadiographReader(get_backbone(backbone).image_size, lazy=True)),
+            ("balance", AugmentationBalancer()),
+            ("preprocess", BackbonePreprocessor(backbone)),
+            ("classify", TransferLearningClassifier(backbone, **recipe["classify"])),
+        ]
+    )
+
+
+def _compose_linear(backbone: str | Backbone, recipe: Mapping[str, Any]) -> Pipeline:
+    from skcovid.feature_extraction import BackboneFeatures
+
+    return Pipeline(
+        [
+            ("read", RadiographReader(get_backbone(backbone).image_size, lazy=True)),
+            ("preprocess", BackbonePreprocessor(backbone)),
+            ("features", BackboneFeatures(backbone, **recipe["features"])),
+            ("scale", StandardScaler()),
+            ("classify", LogisticRegressionCV(**recipe["classify"])),
+        ]
+    )
+
+
+def _spread(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
     """Give each override the full names of the parameters it stands for."""
     known = set(pipeline.get_params()) - {"steps", *pipeline.named_steps}
     # The pipeline's own memory and verbose mean something else than the steps'.
-    of_pipeline = {"random_state", "validation_fraction"}
+    of_pipeline = known & {"random_state", "validation_fraction"}
     spread = {}
     for name, value in overrides.items():
         if "__" in name:

@@ -13,8 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skcovid.backbones import Backbone, get_backbone
-from skcovid.images import LazyImages, check_images, image_key
+from skcovid.images import LazyImages, image_key
 from skcovid.reading import as_paths, check_files, read_radiograph
+from skcovid.validation import check_images
 
 __all__ = ["BackbonePreprocessor", "RadiographReader"]
 
@@ -142,7 +143,8 @@ class RadiographReader(_ImageTransformer):
         """
         size = _as_size(self.image_size)
         images, _ = self._take(X, size)
-        self.image_size_: tuple[int, ...] = images.shape[1:3] if size is None else size
+        _, height, width = images.shape[:3]
+        self.image_size_ = (height, width) if size is None else size
         return self
 
     def transform(self, X: Any) -> "NDArray[np.uint8] | LazyImages":
@@ -356,7 +358,9 @@ def _as_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None
 def _holds_paths(X: Any) -> bool:
     if isinstance(X, str | os.PathLike):
         raise ValueError(f"X must be a list of paths, got one path: {X!r}.")
-    if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype.kind not in "OUT"):
+    if getattr(X, "ndim", 1) != 1:
+        return False
+    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUT":
         return False
     if len(X) == 0:
         raise ValueError("X holds no images: its length is 0.")

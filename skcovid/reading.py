@@ -1,6 +1,7 @@
 """From image files to pixels, with OpenCV and, for DICOM, pydicom."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ __all__ = ["FileContent", "check_files", "read_radiograph"]
 Channels = Literal["grey", "rgb"]
 
 _DICOM_SUFFIXES = (".dcm", ".dicom")
+# 0xff is data where 0x00 follows, and neither fill bytes nor restarts end anything.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 @dataclass(frozen=True)
@@ -170,15 +173,25 @@ def _decode(data: bytes, path: str, channels: Channels) -> NDArray[np.uint8]:
 def _is_truncated(data: bytes) -> bool:
     # OpenCV fills what is missing of a JPEG or PNG with grey and says nothing.
     if data.startswith(b"\xff\xd8\xff"):
-        # Inside a scan 0xff is always escaped, so the last markers are true markers:
-        # an end-of-image before the last start-of-scan is that of a thumbnail.
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        return _is_truncated_jpeg(data)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"IEND" not in data[-64:] and data.rfind(b"IEND") < data.rfind(b"IDAT")
     if data.startswith(b"BM") or data[:4] == b"RIFF":
         start, extra = (2, 0) if data.startswith(b"BM") else (4, 8)
         return len(data) < int.from_bytes(data[start : start + 4], "little") + extra
     return False
+
+
+def _is_truncated_jpeg(data: bytes) -> bool:
+    # From segment to segment: a thumbnail in one, or what follows the image, may hold
+    # any marker.
+    position = 2
+    while marker := _JPEG_MARKER.search(data, position):
+        if marker.group() == b"\xff\xd9":
+            return False
+        length = data[marker.end() : marker.end() + 2]
+        position = marker.end() + int.from_bytes(length, "big")
+    return True
 
 
 def _decode_dicom(path: str) -> NDArray[np.uint8]:
@@ -196,13 +209,15 @@ def _decode_dicom(path: str) -> NDArray[np.uint8]:
         )
     except Exception as error:
         raise ValueError(f"{path}: pydicom can't decode it ({error})") from error
-    if levels.ndim != 2:
+    interpretation = dataset.PhotometricInterpretation
+    if levels.ndim != 2 or not interpretation.startswith("MONOCHROME"):
         raise ValueError(
-            f"{path}: holds an array of shape {levels.shape}, not one grey image"
+            f"{path}: holds {interpretation} pixels of shape {levels.shape}, not one "
+            "grey image"
         )
     low, high = float(levels.min()), float(levels.max())
     grey = (levels - low) * (255.0 / (high - low)) if high > low else levels * 0.0
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
+    if interpretation == "MONOCHROME1":
         grey = 255.0 - grey
     return np.rint(grey).astype(np.uint8)
 

@@ -1,0 +1,296 @@
+"""Cross-validate networks on chest radiographs: Tables 3 and 4 of the paper.
+
+Without arguments it runs on synthetic radiographs, offline, in about a minute. With
+--data it runs on a folder of radiographs, one sub-folder a class.
+"""
+
+import argparse
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from numpy.typing import NDArray
+
+from skcovid import HoldoutPipeline, evaluate, make_transfer_pipeline
+from skcovid.backbones import PAPER_BACKBONES, get_backbone, list_backbones
+from skcovid.datasets import load_radiographs, make_radiographs
+from skcovid.evaluation_result import EvaluationResult
+from skcovid.inspection import PerClassTableDisplay
+from skcovid.pipeline import RECIPES
+
+# What options stand for where they are not given, with --data and without.
+DATA_DEFAULTS = {"backbone": ["inceptionv3"], "weights": "imagenet", "recipe": "paper"}
+# ResNet50, because random weights need its shortcuts: behind the other networks' random
+# weights all images look the same, unless batch normalisation is trained.
+DEMO_DEFAULTS = {
+    "backbone": ["resnet50"],
+    "weights": "none",
+    "recipe": "fast",
+    "epochs": 8,
+}
+DEMO_IMAGES = 150
+DEMO_IMAGE_SIZE = 96
+# The radiographs' own size rather than the network's, and small batches, for with large
+# ones so few images make too few steps.
+DEMO_OVERRIDES = {"image_size": DEMO_IMAGE_SIZE, "batch_size": 8}
+
+
+class Radiographs(NamedTuple):
+    """What is evaluated: paths or images, labels, patients, and a word about them."""
+
+    X: Any
+    y: NDArray
+    groups: NDArray | None
+    description: str
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what the command line asks for; exit with code 2 if it can't be done."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    plt.switch_backend("Agg")
+    try:
+        run(options)
+    except (ValueError, OSError) as error:
+        message = " ".join(str(error).split())
+        parser.exit(2, f"{parser.prog}: error: {message}\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of radiographs, one sub-folder a class; without it, "
+        f"{DEMO_IMAGES} synthetic radiographs of {DEMO_IMAGE_SIZE} pixels",
+    )
+    parser.add_argument(
+        "--backbone",
+        nargs="+",
+        metavar="NAME",
+        help=f"one or several of {', '.join(list_backbones())}; 'all' for the paper's, "
+        f"{', '.join(PAPER_BACKBONES)}; default: inceptionv3 (without --data: "
+        "resnet50)",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="PATH|imagenet|none",
+        help="first weights of the network: a .weights.h5 or .keras file, Keras' "
+        "download, or random; default: imagenet (without --data: none)",
+    )
+    parser.add_argument(
+        "--recipe",
+        choices=list(RECIPES),
+        help="how the network is trained; default: paper (without --data: fast)",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=["cross_val_predict", "paper"],
+        default="cross_val_predict",
+        help="predict every image once, or, as the paper does, halve each test fold: "
+        "one half steers the training, the other is predicted; default: %(default)s",
+    )
+    parser.add_argument(
+        "--folds", type=positive_int, default=5, metavar="N", help="default: 5"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=positive_int,
+        metavar="N",
+        help="at most, in each of the two phases; default: the recipe's "
+        f"(without --data: {DEMO_DEFAULTS['epochs']})",
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="take the first N images of each class, after a shuffle with --seed",
+    )
+    parser.add_argument(
+        "--groups",
+        action=argparse.BooleanOptionalAction,
+        help="keep the images of a patient on one side of every split; default: where "
+        "patients are known, but not with --protocol paper, as the paper did not",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output"),
+        metavar="DIR",
+        help="folder of the results, which replace an earlier run's; several backbones "
+        "have a sub-folder each; default: %(default)s",
+    )
+    parser.add_argument(
+        "--memory",
+        type=Path,
+        metavar="DIR",
+        help="folder where the fast recipe keeps features for all folds and later "
+        "runs; default: a temporary one, removed at the end",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    return parser
+
+
+def positive_int(text: str) -> int:
+    """Convert an argument to an integer from 1 up."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate every backbone; print and write what was found."""
+    fill_in_defaults(options)
+    radiographs = load(options)
+    print(radiographs.description)
+    results = {}
+    with features_folder(options) as memory:
+        for backbone in options.backbone:
+            result = evaluate(
+                make_pipeline(backbone, options, memory),
+                radiographs.X,
+                radiographs.y,
+                cv=options.folds,
+                groups=radiographs.groups,
+                protocol=options.protocol,
+                random_state=options.seed,
+            )
+            title = f"{backbone}, {options.recipe} recipe, weights: {options.weights}"
+            print(f"\n{title}\n\n{result.to_markdown()}\n")
+            several = len(options.backbone) > 1
+            write(
+                result,
+                f"# {title}\n\n{radiographs.description}\n\n{result.to_markdown()}\n",
+                options.output / backbone if several else options.output,
+            )
+            results[backbone] = result
+    if len(results) > 1:
+        summary = summarise(results)
+        print(f"{summary}\n")
+        (options.output / "summary.md").write_text(summary, encoding="utf-8")
+    print(f"Tables, figures and results.json are in {options.output}")
+
+
+def fill_in_defaults(options: argparse.Namespace) -> None:
+    """Complete the options that depend on others, and check the backbones' names."""
+    defaults = DEMO_DEFAULTS if options.data is None else DATA_DEFAULTS
+    for name, value in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    names = PAPER_BACKBONES if options.backbone == ["all"] else options.backbone
+    options.backbone = list(dict.fromkeys(get_backbone(name).name for name in names))
+    if len(options.backbone) > 1 and options.weights not in ("imagenet", "none"):
+        raise ValueError(
+            f"--weights {options.weights} is of one network; give one --backbone, not "
+            f"{len(options.backbone)}"
+        )
+
+
+def load(options: argparse.Namespace) -> Radiographs:
+    """Load the folder, or make the synthetic set."""
+    if options.data is None:
+        X, y = make_radiographs(
+            n_samples=DEMO_IMAGES,
+            image_size=DEMO_IMAGE_SIZE,
+            random_state=options.seed,
+            return_X_y=True,
+        )
+        groups = None
+        origin = "Synthetic radiographs; the figures say nothing about real ones."
+    else:
+        data = load_radiographs(options.data)
+        X, y, groups = np.asarray(data.paths), np.asarray(data.target), data.groups
+        origin = f"Radiographs in {options.data}."
+    if options.groups and groups is None:
+        raise ValueError("--groups: the patients of these radiographs are not known")
+    by_default = options.protocol == "cross_val_predict"
+    if not (by_default if options.groups is None else options.groups):
+        groups = None
+    if options.limit is not None:
+        rows = first_of_each_class(y, options.limit, options.seed)
+        X, y = X[rows], y[rows]
+        groups = None if groups is None else np.asarray(groups)[rows]
+    counts = zip(*np.unique(y, return_counts=True), strict=True)
+    images = ", ".join(f"{label} {count}" for label, count in counts)
+    return Radiographs(X, y, groups, f"{origin} {len(y)} images: {images}.")
+
+
+def first_of_each_class(y: NDArray, limit: int, seed: int) -> NDArray[np.intp]:
+    """Pick at most `limit` rows of each class, shuffled by `seed`; return them sorted.
+
+    A smaller limit picks a part of what a larger one picks.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(y))
+    parts = [shuffled[y[shuffled] == label][:limit] for label in np.unique(y)]
+    return np.sort(np.concatenate(parts))
+
+
+def features_folder(options: argparse.Namespace) -> AbstractContextManager:
+    """Return the folder of kept features; without --memory, one that is removed."""
+    if options.memory is None:
+        return TemporaryDirectory(prefix="skcovid-")
+    return nullcontext(options.memory)
+
+
+def make_pipeline(
+    backbone: str, options: argparse.Namespace, memory: str | Path
+) -> HoldoutPipeline:
+    """Compose the pipeline of one backbone as the options have it."""
+    overrides: dict[str, Any] = {} if options.data is not None else DEMO_OVERRIDES
+    if options.epochs is not None:
+        overrides = {**overrides, "epochs": options.epochs}
+    return make_transfer_pipeline(
+        backbone,
+        recipe=options.recipe,
+        weights=None if options.weights == "none" else options.weights,
+        memory=memory,
+        random_state=options.seed,
+        **overrides,
+    )
+
+
+def write(result: EvaluationResult, report: str, folder: Path) -> None:
+    """Write the report, the figures and results.json into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    result.to_json(folder / "results.json")
+    figures = {
+        "Confusion matrix": result.plot_confusion_matrix().figure_,
+        "Per class": PerClassTableDisplay(result.per_class).plot().figure_,
+        "Training history": result.plot_history().figure_,
+    }
+    for name, figure in figures.items():
+        file_name = f"{name.lower().replace(' ', '_')}.png"
+        figure.savefig(folder / file_name, dpi=150, bbox_inches="tight")
+        plt.close(figure)
+        report += f"\n![{name}]({file_name})\n"
+    (folder / "report.md").write_text(report, encoding="utf-8")
+
+
+def summarise(results: dict[str, EvaluationResult]) -> str:
+    """Compare the backbones: their means over the classes, as a Markdown table."""
+    header = "recall|precision|F1|one-vs-rest accuracy|multi-class accuracy"
+    lines = [f"|backbone|{header}|", "|:--|--:|--:|--:|--:|--:|"]
+    for backbone, result in results.items():
+        means = result.per_class.means
+        figures = [
+            means.recall,
+            means.precision,
+            means.f1,
+            means.one_vs_rest_accuracy,
+            result.accuracy,
+        ]
+        cells = "|".join(figure.format_percent() for figure in figures)
+        lines.append(f"|{backbone}|{cells}|")
+    return "Means over the classes, with 95 % intervals:\n\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

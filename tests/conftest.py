@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+
+def smooth_images(n_images, height, width, seed=0):
+    """Different uint8 images with structure of a few pixels, over the full range."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (n_images, 5, 6), np.uint8)
+    return np.stack([cv2.resize(image, (width, height)) for image in coarse])
+
+
+@pytest.fixture
+def grey_images():
+    """Six grey images of 12 × 10 pixels."""
+    return smooth_images(6, 12, 10)
+
+
+@pytest.fixture
+def rgb_images():
+    """Six RGB images of 12 × 10 pixels, their channels different."""
+    return np.stack([smooth_images(6, 12, 10, seed) for seed in range(3)], axis=-1)
+
+
+@pytest.fixture
+def write_image(tmp_path):
+    """Write pixels (RGB where in colour) to a file below `tmp_path`; return its path."""
+
+    def write(name, pixels, parameters=()):
+        in_opencv_order = pixels[..., ::-1] if pixels.ndim == 3 else pixels
+        done, encoded = cv2.imencode(Path(name).suffix, in_opencv_order, parameters)
+        assert done
+        path = tmp_path / name
+        path.write_bytes(encoded.tobytes())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def grey_paths(write_image, grey_images):
+    """The grey images as PNG files, a list of str."""
+    return [
+        str(write_image(f"{number}.png", image))
+        for number, image in enumerate(grey_images)
+    ]

@@ -1,0 +1,161 @@
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+
+from skcovid import BackbonePreprocessor, backbones
+from skcovid.backbones import (
+    PAPER_BACKBONES,
+    Backbone,
+    get_backbone,
+    list_backbones,
+    register_backbone,
+)
+
+# The paper's Tables 1 and 2, typed in a second time.
+TABLES = {
+    "resnet50": (224, "caffe", 165),
+    "vgg19": (224, "caffe", 17),
+    "densenet121": (224, "torch", 423),
+    "inceptionv3": (299, "tf", 299),
+}
+TINY = {"builder": "NASNetMobile", "image_size": 32, "mode": "tf", "fine_tune_from": 3}
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """A registry whose changes are undone."""
+    monkeypatch.setattr(backbones, "_REGISTRY", dict(backbones._REGISTRY))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_1_and_2(name):
+    backbone = get_backbone(name)
+    found = backbone.image_size, backbone.mode, backbone.fine_tune_from
+    assert found == TABLES[name]
+
+
+def test_the_papers_backbones_and_two_small_ones_are_registered():
+    assert sorted(PAPER_BACKBONES) == sorted(TABLES)
+    assert {*TABLES, "mobilenetv2", "efficientnetv2b0"} <= set(list_backbones())
+    assert list_backbones() == sorted(list_backbones())
+
+
+@pytest.mark.parametrize("name", ["inceptionv3", "InceptionV3", "INCEPTIONV3"])
+def test_lookup_ignores_case(name):
+    assert get_backbone(name).name == "inceptionv3"
+
+
+def test_a_description_is_returned_as_it_is():
+    backbone = Backbone("unregistered", **TINY)
+    assert get_backbone(backbone) is backbone
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [
+        ("ResNet-50", "resnet50"),
+        ("inception_v3", "inceptionv3"),
+        ("VGG-19", "vgg19"),
+        ("densnet121", "densenet121"),
+    ],
+)
+def test_unknown_name_gives_the_nearest_and_all(wrong, nearest):
+    with pytest.raises(ValueError, match=f"Did you mean '{nearest}'") as error:
+        get_backbone(wrong)
+    assert repr(wrong) in str(error.value)
+    assert all(name in str(error.value) for name in list_backbones())
+
+
+@pytest.mark.parametrize("wrong", ["qqqq", None, 50])
+def test_nothing_near_is_not_guessed(wrong):
+    with pytest.raises(ValueError, match="is not registered") as error:
+        get_backbone(wrong)
+    assert "Did you mean" not in str(error.value)
+
+
+@pytest.mark.usefixtures("registry")
+class TestRegistration:
+    def test_a_registered_name_works_everywhere_in_any_case(self):
+        registered = register_backbone("Tiny", **TINY)
+        assert registered.name == "tiny"
+        assert "tiny" in list_backbones()
+        assert get_backbone("TINY") is registered
+        images = np.zeros((1, 8, 8), dtype=np.uint8)
+        assert BackbonePreprocessor("tiny").fit_transform(images).shape == (
+            (1, 32, 32, 3)
+        )
+
+    def test_the_same_again_is_no_conflict(self):
+        first = register_backbone("tiny", **TINY)
+        assert register_backbone("TINY", **TINY) == first
+
+    def test_another_under_a_taken_name_is_refused(self):
+        with pytest.raises(ValueError, match="overwrite=True"):
+            register_backbone("ResNet50", **TINY)
+        assert get_backbone("resnet50").image_size == 224
+
+    def test_overwrite_replaces(self):
+        register_backbone("ResNet50", **TINY, overwrite=True)
+        assert get_backbone("resnet50").image_size == 32
+
+    @pytest.mark.parametrize(
+        ("parameter", "value"),
+        [
+            ("name", ""),
+            ("name", 3),
+            ("builder", 3),
+            ("image_size", 0),
+            ("image_size", 2.5),
+            ("mode", "pytorch"),
+            ("fine_tune_from", 1.5),
+            ("fine_tune_from", None),
+        ],
+    )
+    def test_a_wrong_description_is_named_and_not_registered(self, parameter, value):
+        before = list_backbones()
+        with pytest.raises(ValueError, match=f"{parameter}.*{value!r}"):
+            register_backbone(**{"name": "tiny", **TINY, parameter: value})
+        assert list_backbones() == before
+
+
+def test_a_description_can_not_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        get_backbone("vgg19").image_size = 1
+
+
+def build(name):
+    from skcovid._keras import keras
+
+    # Keras counts the layers it names, over all models of the process.
+    keras.utils.clear_session()
+    return getattr(keras.applications, get_backbone(name).builder)(
+        include_top=False, weights=None, input_shape=(96, 96, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "n_layers", "layer"),
+    [
+        ("resnet50", 175, "conv5_block3_1_conv"),
+        ("vgg19", 22, "block5_conv1"),
+        ("densenet121", 427, "conv5_block16_2_conv"),
+        ("inceptionv3", 311, "conv2d_93"),
+    ],
+)
+def test_table_2_indices_are_these_layers_of_the_real_networks(name, n_layers, layer):
+    model = build(name)
+    first = model.layers[get_backbone(name).fine_tune_from]
+    assert len(model.layers) == n_layers
+    assert (first.name, type(first).__name__) == (layer, "Conv2D")
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "efficientnetv2b0"])
+def test_the_small_networks_are_tuned_from_their_last_convolution(name):
+    model = build(name)
+    convolutions = [
+        layer.name for layer in model.layers if type(layer).__name__ == "Conv2D"
+    ]
+    assert get_backbone(name).fine_tune_from == convolutions[-1]
+    rescales = any(type(layer).__name__ == "Rescaling" for layer in model.layers)
+    assert rescales == (get_backbone(name).mode == "raw")

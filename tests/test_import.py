@@ -1,0 +1,81 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import skcovid
+
+HEAVY = ("keras", "tensorflow", "torch", "jax", "scikeras", "matplotlib", "pydicom")
+
+
+def loaded_after(code):
+    """Which of the heavy packages a fresh interpreter has loaded after some code."""
+    report = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout)) & set(HEAVY)
+
+
+def test_import_loads_neither_keras_nor_matplotlib():
+    assert loaded_after("import skcovid; dir(skcovid)") == set()
+
+
+def test_steps_without_a_network_load_neither_keras_nor_matplotlib():
+    code = """
+import numpy as np, skcovid
+X = np.arange(4 * 8 * 8, dtype=np.uint8).reshape(4, 8, 8)
+X = skcovid.RadiographReader(6).fit_transform(X)
+X, y = skcovid.AugmentationBalancer(random_state=0).fit_resample(X, list("abbb"))
+skcovid.BackbonePreprocessor("vgg19", image_size=8).fit_transform(X)
+"""
+    assert loaded_after(code) == set()
+
+
+@pytest.mark.parametrize("name", skcovid.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(skcovid, name) is not None
+    assert name in dir(skcovid)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'skcovid' has no attribute 'balance'"):
+        skcovid.balance  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("RadiographReader", {"image_size": "wrong"}),
+        ("AugmentationBalancer", {"factor": -1, "transforms": ["wrong"]}),
+        ("BackbonePreprocessor", {"backbone": "wrong"}),
+        (
+            "TransferLearningClassifier",
+            {"backbone": "wrong", "weights": "nowhere.weights.h5", "memory": "nowhere"},
+        ),
+    ],
+)
+def test_construction_stores_its_arguments_and_does_nothing_else(
+    name, parameters, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    estimator = getattr(skcovid, name)(**parameters)
+    assert parameters.items() <= estimator.get_params().items()
+    assert vars(estimator).keys() == estimator.get_params().keys()
+    assert clone(estimator).get_params() == estimator.get_params()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_composing_a_pipeline_reads_no_weights(tmp_path):
+    missing = tmp_path / "nowhere.weights.h5"
+    pipeline = skcovid.make_transfer_pipeline("resnet50", weights=missing)
+    assert list(pipeline.named_steps) == ["read", "balance", "preprocess", "classify"]
+    assert not hasattr(pipeline, "classes_")
+
+
+def test_augment_is_reachable_from_the_top():
+    image = np.full((8, 8), 100, dtype=np.uint8)
+    assert skcovid.augment(image, random_state=0).shape == (8, 8)
