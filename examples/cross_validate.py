@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from imblearn.pipeline import Pipeline
 from numpy.typing import NDArray
 
-from skcovid import HoldoutPipeline, evaluate, make_transfer_pipeline
+from skcovid import evaluate, make_transfer_pipeline
 from skcovid.backbones import PAPER_BACKBONES, get_backbone, list_backbones
 from skcovid.datasets import load_radiographs, make_radiographs
 from skcovid.evaluation_result import EvaluationResult
@@ -26,12 +27,8 @@ from skcovid.pipeline import RECIPES
 DATA_DEFAULTS = {"backbone": ["inceptionv3"], "weights": "imagenet", "recipe": "paper"}
 # ResNet50, because random weights need its shortcuts: behind the other networks' random
 # weights all images look the same, unless batch normalisation is trained.
-DEMO_DEFAULTS = {
-    "backbone": ["resnet50"],
-    "weights": "none",
-    "recipe": "fast",
-    "epochs": 8,
-}
+DEMO_DEFAULTS = {"backbone": ["resnet50"], "weights": "none", "recipe": "fast"}
+DEMO_EPOCHS = 8
 DEMO_IMAGES = 150
 DEMO_IMAGE_SIZE = 96
 # The radiographs' own size rather than the network's, and small batches, for with large
@@ -106,7 +103,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=positive_int,
         metavar="N",
         help="at most, in each of the two phases; default: the recipe's "
-        f"(without --data: {DEMO_DEFAULTS['epochs']})",
+        f"(without --data: {DEMO_EPOCHS})",
     )
     parser.add_argument(
         "--limit",
@@ -180,11 +177,16 @@ def run(options: argparse.Namespace) -> None:
 
 
 def fill_in_defaults(options: argparse.Namespace) -> None:
-    """Complete the options that depend on others, and check the backbones' names."""
+    """Complete the options that depend on others, and check them."""
     defaults = DEMO_DEFAULTS if options.data is None else DATA_DEFAULTS
     for name, value in defaults.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    if options.recipe == "linear":
+        if options.epochs is not None:
+            raise ValueError("--epochs: the linear recipe trains no network")
+    elif options.epochs is None and options.data is None:
+        options.epochs = DEMO_EPOCHS
     names = PAPER_BACKBONES if options.backbone == ["all"] else options.backbone
     options.backbone = list(dict.fromkeys(get_backbone(name).name for name in names))
     if len(options.backbone) > 1 and options.weights not in ("imagenet", "none"):
@@ -242,7 +244,7 @@ def features_folder(options: argparse.Namespace) -> AbstractContextManager:
 
 def make_pipeline(
     backbone: str, options: argparse.Namespace, memory: str | Path
-) -> HoldoutPipeline:
+) -> Pipeline:
     """Compose the pipeline of one backbone as the options have it."""
     overrides: dict[str, Any] = {} if options.data is not None else DEMO_OVERRIDES
     if options.epochs is not None:
@@ -264,8 +266,9 @@ def write(result: EvaluationResult, report: str, folder: Path) -> None:
     figures = {
         "Confusion matrix": result.plot_confusion_matrix().figure_,
         "Per class": PerClassTableDisplay(result.per_class).plot().figure_,
-        "Training history": result.plot_history().figure_,
     }
+    if result.histories:
+        figures["Training history"] = result.plot_history().figure_
     for name, figure in figures.items():
         file_name = f"{name.lower().replace(' ', '_')}.png"
         figure.savefig(folder / file_name, dpi=150, bbox_inches="tight")

@@ -157,7 +157,9 @@ class GeometricTransform(_Transform, ABC):
 Transform: TypeAlias = IntensityTransform | GeometricTransform
 
 
-def _check_parameters(transform: Transform, names: Sequence[str], valid: Interval):
+def _check_parameters(
+    transform: Transform, names: Sequence[str], valid: Interval
+) -> None:
     """Raise if a parameter is not in the interval, and make it a plain float.
 
     Plain floats keep equal transforms equal in their repr too.
@@ -253,8 +255,8 @@ class Elastic(GeometricTransform):
     The noise is uniform in [-1, 1], one value for x and one for y at every pixel,
     smoothed by a Gaussian of `sigma` and multiplied by `alpha`. The displacements so
     have a standard deviation of ``alpha / (2 * sqrt(3 * pi) * sigma)`` pixels whatever
-    the size of the image (3.26 with the defaults), which is much for an image of
-    less than 100 pixels.
+    the size of the image (3.26 with the defaults): below about 100 pixels that is a
+    strong distortion.
 
     Parameters
     ----------
@@ -285,14 +287,14 @@ class Elastic(GeometricTransform):
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the displacements, in cells of at most sigma / 3."""
         sigma = self.sigma * height
-        # On such a grid the field loses 1 % of its standard deviation to interpolation
-        # and is drawn 50 times faster. Where sigma is small, a cell is one pixel.
+        # A field this smooth loses less than 1 % of its standard deviation on such a
+        # grid and costs a fraction. Where sigma is small, a cell is one pixel.
         largest_cell = max(1.0, sigma / 3)
-        rows, columns = (
-            math.ceil(height / largest_cell),
-            math.ceil(width / largest_cell),
-        )
-        cell_height, cell_width = height / rows, width / columns
+        rows = math.ceil(height / largest_cell)
+        columns = math.ceil(width / largest_cell)
+        # One cell may well be wider than a narrow image.
+        cell_height = height / rows if rows > 1 else largest_cell
+        cell_width = width / columns if columns > 1 else largest_cell
         kernel_y = _gaussian_kernel(sigma / cell_height)
         kernel_x = _gaussian_kernel(sigma / cell_width)
         margin_y, margin_x = len(kernel_y) // 2, len(kernel_x) // 2
@@ -548,7 +550,7 @@ def apply_plan(
     """
     if image.shape[:2] != plan.image_shape:
         raise ValueError(
-            f"image must have the height and width the plan was drawn for, "
+            "image must have the height and width the plan was drawn for, "
             f"{plan.image_shape}. Got shape {image.shape} instead."
         )
     result: NDArray[Any] = image

@@ -1,5 +1,6 @@
 """Features of the frozen trunk: compute once, keep on disk, serve in batches."""
 
+import errno
 import hashlib
 import json
 import math
@@ -212,7 +213,12 @@ class FeatureStore:
         with progress:
             batches = missing.batches(batch_size, n_jobs=n_jobs)
             for rows, outputs in predict_batches(self.trunk, batches):
-                self._write(missing.keys[rows], outputs)
+                try:
+                    self._write(missing.keys[rows], outputs)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    raise self._no_space(len(missing) - rows.start) from error
                 self.n_computed += rows.stop - rows.start
                 progress.update(rows.stop - rows.start)
         return StoredFeatures(self, source.keys)
@@ -287,14 +293,19 @@ class FeatureStore:
         Path(file.name).replace(path)
 
     def _check_space(self, n_images: int) -> None:
+        free = shutil.disk_usage(self._directory).free
+        if feature_bytes(self.trunk, n_images, self.dtype.name) > free:
+            raise self._no_space(n_images)
+
+    def _no_space(self, n_images: int) -> OSError:
         needed = feature_bytes(self.trunk, n_images, self.dtype.name)
         free = shutil.disk_usage(self._directory).free
-        if needed > free:
-            raise OSError(
-                f"The features of {n_images} images need {needed / 1e9:.1f} GB and "
-                f"{self._directory} has {free / 1e9:.1f} GB free. Set memory to a "
-                "folder on a larger disk, or features_dtype='float16'."
-            )
+        return OSError(
+            errno.ENOSPC,
+            f"The features of {n_images} images need {needed / 1e6:,.1f} MB more and "
+            f"{self._directory} has {free / 1e6:,.1f} MB free. Set memory to a folder "
+            "on a larger disk; features_dtype='float16' takes half of 'float32'.",
+        )
 
 
 def _fingerprint(trunk: Any, dtype: np.dtype, below: str) -> str:

@@ -25,7 +25,7 @@ def rgb_images():
 
 @pytest.fixture
 def write_image(tmp_path):
-    """Write pixels (RGB where in colour) to a file below `tmp_path`; return its path."""
+    """Writes grey or RGB pixels to a file below `tmp_path` and returns its path."""
 
     def write(name, pixels, parameters=()):
         in_opencv_order = pixels[..., ::-1] if pixels.ndim == 3 else pixels

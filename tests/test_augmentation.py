@@ -495,6 +495,17 @@ class Ripple(GeometricTransform):
         return field
 
 
+@dataclass(frozen=True)
+class Stretch(GeometricTransform):
+    """A coarse field: pixels are taken from half as far again, from the left."""
+
+    def draw(self, rng, height, width):
+        centres = (np.arange(8) + 0.5) * width / 8 - 0.5
+        field = np.zeros((5, 8, 2))
+        field[..., 0] = centres / 2
+        return field
+
+
 class Drawn:
     """Mixes in a draw that returns what it was given."""
 
@@ -531,6 +542,16 @@ def test_own_field_of_one_value_a_pixel():
     np.testing.assert_array_equal(result[1::2], image[1::2])
     np.testing.assert_array_equal(result[::2, :-1], image[::2, 1:])
     assert (result[::2, -1] == 7).all()
+
+
+def test_own_field_on_a_coarse_grid():
+    x, y, covered = sampled_from(Stretch(), seed=0, height=90, width=120)
+    columns = np.arange(120)
+    inner = np.s_[:, 24:76]  # beyond these the field or the image ends
+    assert covered[inner].all()
+    np.testing.assert_allclose(x[inner], np.tile(1.5 * columns, (90, 1))[inner], atol=1)
+    assert (x[inner] - 1.5 * columns[24:76]).mean() == pytest.approx(0, abs=0.3)
+    np.testing.assert_array_equal(y[inner], np.mgrid[:90, :120][0][inner])
 
 
 def test_own_transform_after_a_field():

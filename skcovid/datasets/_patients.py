@@ -1,0 +1,115 @@
+"""Patients from file names: one function a naming scheme."""
+
+import re
+from collections.abc import Callable, Iterable
+
+__all__ = ["PARSERS", "find_patients", "kermany_patient", "nih_patient"]
+
+_KERMANY_PERSON = re.compile(r"(person\d+_(?:virus|bacteria))_\d+(?:_\d+)?")
+_KERMANY_STUDY = re.compile(r"((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?")
+_KERMANY_RANDOMISED = re.compile(r"(?:NORMAL|BACTERIA|VIRUS)-(\d+)-\d+")
+_NIH = re.compile(r"(\d{8})_\d{3}")
+
+
+def kermany_patient(stem: str) -> str | None:
+    """Patient of an image of the Kermany paediatric chest X-ray set.
+
+    Three schemes are in circulation. Kaggle's copy ("Chest X-Ray Images (Pneumonia)")
+    names pneumonia ``person1_virus_6``, and normal images ``IM-0115-0001`` or
+    ``NORMAL2-IM-1427-0001`` after their study; a trailing part numbers further images
+    of the same study. The publishers' archive (doi:10.17632/rscbjbr9sj, version 3)
+    describes its names as disease, randomised patient ID and image number:
+    ``BACTERIA-1008087-0001``.
+
+    Persons are counted separately for virus and bacteria: ``person1_virus`` is in the
+    test set and ``person1_bacteria`` in the training set, whose patients are said to
+    be independent. So ``person1_virus`` and ``person1_bacteria`` are two patients.
+    Likewise ``IM-0115`` and ``NORMAL2-IM-0115`` are two studies.
+
+    Parameters
+    ----------
+    stem : str
+        File name without suffix.
+
+    Returns
+    -------
+    str or None
+        The patient, or None if the name follows none of the schemes.
+
+    Examples
+    --------
+    >>> from skcovid.datasets._patients import kermany_patient
+    >>> kermany_patient("person1003_bacteria_2934")
+    'person1003_bacteria'
+    >>> kermany_patient("NORMAL2-IM-1427-0001")
+    'NORMAL2-IM-1427'
+    >>> kermany_patient("BACTERIA-1008087-0001")
+    '1008087'
+    """
+    for scheme in (_KERMANY_PERSON, _KERMANY_STUDY, _KERMANY_RANDOMISED):
+        if match := scheme.fullmatch(stem):
+            return match.group(1)
+    return None
+
+
+def nih_patient(stem: str) -> str | None:
+    """Patient of an image of NIH ChestX-ray14.
+
+    Its file names are the patient ID, eight digits, and the number of the follow-up
+    (columns "Patient ID" and "Follow-up #" of its ``Data_Entry_2017.csv``). A patient
+    may have images in several classes.
+
+    Parameters
+    ----------
+    stem : str
+        File name without suffix.
+
+    Returns
+    -------
+    str or None
+        The patient, or None if the name does not follow the scheme.
+
+    Examples
+    --------
+    >>> from skcovid.datasets._patients import nih_patient
+    >>> nih_patient("00000013_005")
+    '00000013'
+    """
+    match = _NIH.fullmatch(stem)
+    return match.group(1) if match else None
+
+
+PARSERS: dict[str, Callable[[str], str | None]] = {
+    "Kermany": kermany_patient,
+    "NIH ChestX-ray14": nih_patient,
+}
+
+
+def find_patients(stems: Iterable[str]) -> tuple[str, list[str]] | None:
+    """Patients of one folder, if one scheme explains every file name in it.
+
+    Parameters
+    ----------
+    stems : iterable of str
+        File names without suffix.
+
+    Returns
+    -------
+    name, patients : str and list of str
+        Name of the scheme, and one patient a file. None instead of both if no scheme
+        recognises every name.
+
+    Examples
+    --------
+    >>> from skcovid.datasets._patients import find_patients
+    >>> find_patients(["00000013_005", "00000014_000"])
+    ('NIH ChestX-ray14', ['00000013', '00000014'])
+    >>> find_patients(["00000013_005", "COVID-1"]) is None
+    True
+    """
+    stems = list(stems)
+    for name, parse in PARSERS.items():
+        patients = [patient for stem in stems if (patient := parse(stem))]
+        if len(patients) == len(stems):
+            return name, patients
+    return None

@@ -1,0 +1,399 @@
+"""Drawing of one synthetic chest radiograph: anatomy, lung findings, exposure.
+
+A frontal chest is drawn as a map of X-ray attenuation, to which every organ adds its
+part. Lengths are fractions of the image side; x runs from the midline of the body to
+the right of the image, which is the patient's left, and y downwards. The numbers are
+proportions chosen by eye, not measurements.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "FINDINGS",
+    "Anatomy",
+    "Projection",
+    "draw_anatomy",
+    "draw_projection",
+    "render",
+]
+
+Floats = NDArray[np.float32]
+
+# Every image is drawn at this size and resampled, so that an image shows the same
+# patient at every `image_size`.
+_CANVAS = 192
+_SUBPIXEL_BITS = 4
+
+# One lung, on the positive side; repeated points keep the costophrenic angle sharp.
+_LUNG = np.array(
+    [
+        (0.10, 0.16), (0.18, 0.11), (0.26, 0.17), (0.33, 0.32), (0.37, 0.52),
+        (0.385, 0.70), (0.385, 0.81), (0.385, 0.81), (0.31, 0.745), (0.20, 0.72),
+        (0.09, 0.75), (0.08, 0.55), (0.07, 0.35),
+    ]
+)  # fmt: skip
+_HALF_TORSO = np.array(
+    [
+        (0.10, -0.20), (0.10, 0.04), (0.26, 0.09), (0.42, 0.13), (0.44, 0.30),
+        (0.42, 0.55), (0.43, 0.80), (0.45, 1.20),
+    ]
+)  # fmt: skip
+_ARM = [(0.40, 0.17), (0.46, 0.22), (0.51, 0.33), (0.56, 0.50)]
+_CLAVICLE = [(0.03, 0.17), (0.16, 0.135), (0.28, 0.14), (0.40, 0.09)]
+_HILUM = (0.11, 0.44)
+_SIDES = (-1, 1)
+_PATIENT_RIGHT = -1
+_RIBS = 10
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What differs from patient to patient and stays from image to image.
+
+    Parameters
+    ----------
+    width : float
+        Width of the thorax relative to its height, about 1.
+    heart : float
+        Size of the heart relative to the average, about 1.
+    dome : float
+        How much higher the right half of the diaphragm stands than the left.
+    rib_distance, rib_slope, rib_contrast : float
+        Distance of neighbouring ribs, how far a rib descends sidewards, and its
+        attenuation.
+    soft_tissue : float
+        Attenuation of the chest wall.
+    findings_seed : int
+        Seed of the place and shape of vessels and opacities.
+    """
+
+    width: float
+    heart: float
+    dome: float
+    rib_distance: float
+    rib_slope: float
+    rib_contrast: float
+    soft_tissue: float
+    findings_seed: int
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What differs from image to image of one patient.
+
+    Parameters
+    ----------
+    rotation : float
+        Rotation of the patient in the image plane, in radians.
+    scale : float
+        Magnification, about 1.
+    shift : tuple of float
+        Displacement (x, y) of the patient, fractions of the image side.
+    contrast : float
+        Attenuation is multiplied by it, as by the tube voltage.
+    exposure : float
+        Mean grey level of the image, in [0, 1].
+    severity : float
+        Attenuation of the findings relative to the average, about 1.
+    """
+
+    rotation: float
+    scale: float
+    shift: tuple[float, float]
+    contrast: float
+    exposure: float
+    severity: float
+
+
+def draw_anatomy(rng: Generator) -> Anatomy:
+    """Draw a patient.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Anatomy
+    """
+    return Anatomy(
+        width=rng.uniform(0.88, 1.08),
+        heart=rng.uniform(0.85, 1.2),
+        dome=rng.uniform(0.0, 0.035),
+        rib_distance=rng.uniform(0.066, 0.078),
+        rib_slope=rng.uniform(0.06, 0.14),
+        rib_contrast=rng.uniform(0.14, 0.26),
+        soft_tissue=rng.uniform(0.75, 1.0),
+        findings_seed=int(rng.integers(2**63)),
+    )
+
+
+def draw_projection(rng: Generator) -> Projection:
+    """Draw how a patient is positioned and exposed.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Projection
+    """
+    return Projection(
+        rotation=rng.normal(0.0, 0.03),
+        scale=rng.uniform(0.98, 1.14),
+        shift=(rng.normal(0.0, 0.02), rng.normal(0.0, 0.02)),
+        contrast=rng.uniform(0.85, 1.25),
+        # The automatic exposure control of an X-ray unit: no image is brighter for
+        # what its lungs hold.
+        exposure=rng.uniform(0.42, 0.58),
+        severity=rng.uniform(0.6, 1.4),
+    )
+
+
+def render(
+    anatomy: Anatomy, projection: Projection, finding: str, image_size: int
+) -> Floats:
+    """Draw a radiograph without noise.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+        The patient.
+    projection : Projection
+        Position and exposure.
+    finding : str
+        A key of `FINDINGS`.
+    image_size : int
+        Height and width in pixels.
+
+    Returns
+    -------
+    ndarray of shape (image_size, image_size), float32
+        Grey levels from 0 upwards, where 255 is white.
+    """
+    pen = _Pen(projection)
+    rng = np.random.default_rng(anatomy.findings_seed)
+    lungs = _lungs(pen, anatomy)
+    opacity = _vessels(pen, rng) + projection.severity * FINDINGS[finding](
+        pen, rng, anatomy
+    )
+    attenuation = _chest(pen, anatomy, lungs) + lungs * opacity
+    grey = 1.0 - np.exp(-projection.contrast * attenuation)
+    shrinks = image_size < _CANVAS
+    grey = cv2.resize(
+        grey,
+        (image_size, image_size),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
+    )
+    return grey * np.float32(255.0 * projection.exposure / grey.mean())
+
+
+class _Pen:
+    """Draws shapes, given in the coordinates of the body, as masks in [0, 1]."""
+
+    def __init__(self, projection: Projection) -> None:
+        cosine = projection.scale * np.cos(projection.rotation)
+        sine = projection.scale * np.sin(projection.rotation)
+        self._matrix = np.array([(cosine, sine), (-sine, cosine)])
+        self._origin = np.array(projection.shift) + 0.5
+
+    def fill(self, *outlines: ArrayLike, blur: float) -> Floats:
+        """Fill polygons, their corners rounded."""
+        mask = np.zeros((_CANVAS, _CANVAS), np.uint8)
+        for outline in outlines:
+            points = self._pixels(_rounded(np.asarray(outline), closed=True))
+            cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
+        return _blurred(mask, blur)
+
+    def lines(self, lines: ArrayLike, thickness: float, blur: float) -> Floats:
+        """Draw lines of equally many points, their corners rounded."""
+        mask = np.zeros((_CANVAS, _CANVAS), np.uint8)
+        points = self._pixels(_rounded(np.asarray(lines), closed=False))
+        pixels = max(1, round(thickness * _CANVAS))
+        cv2.polylines(
+            mask, list(points), False, 255, pixels, cv2.LINE_AA, _SUBPIXEL_BITS
+        )
+        return _blurred(mask, blur)
+
+    def _pixels(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
+        centred = points - (0.0, 0.5)
+        pixels = (centred @ self._matrix + self._origin) * _CANVAS
+        return np.rint(pixels * 2**_SUBPIXEL_BITS).astype(np.int32)
+
+
+def _rounded(points: NDArray[np.float64], closed: bool) -> NDArray[np.float64]:
+    # Chaikin's corner cutting, of the last but one axis.
+    for _ in range(3):
+        if closed:
+            points = np.concatenate([points, points[..., :1, :]], axis=-2)
+        shape = (*points.shape[:-2], 2 * (points.shape[-2] - 1), 2)
+        cut = np.empty(shape)
+        cut[..., ::2, :] = 0.75 * points[..., :-1, :] + 0.25 * points[..., 1:, :]
+        cut[..., 1::2, :] = 0.25 * points[..., :-1, :] + 0.75 * points[..., 1:, :]
+        points = cut
+    return points
+
+
+def _blurred(mask: NDArray[np.uint8], sigma: float) -> Floats:
+    # A stack blur of radius r has the variance r(r + 2) / 6. It takes as long for a
+    # large radius as for a small one.
+    radius = round(np.sqrt(6 * (sigma * _CANVAS) ** 2 + 1) - 1)
+    size = 2 * max(1, radius) + 1
+    return cv2.stackBlur(mask, (size, size)).astype(np.float32) / np.float32(255.0)
+
+
+def _both_sides(points: ArrayLike, width: float = 1.0) -> NDArray[np.float64]:
+    """Points of the positive side on either side, along a new first axis."""
+    return np.stack([np.asarray(points) * (side * width, 1.0) for side in _SIDES])
+
+
+def _ellipse(
+    centre: tuple[float, float], radii: ArrayLike, angle: float = 0.0
+) -> NDArray[np.float64]:
+    phase = np.linspace(0.0, 2 * np.pi, 16, endpoint=False)
+    x, y = np.asarray(radii)[:, None] * (np.cos(phase), np.sin(phase))
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.column_stack([x * cosine - y * sine, x * sine + y * cosine]) + centre
+
+
+def _lungs(pen: _Pen, anatomy: Anatomy) -> Floats:
+    outlines = _both_sides(_LUNG, anatomy.width)
+    right = outlines[_SIDES.index(_PATIENT_RIGHT)]
+    right[:, 1] -= anatomy.dome * np.clip((right[:, 1] - 0.5) / 0.3, 0.0, 1.0)
+    return pen.fill(*outlines, blur=0.007)
+
+
+def _chest(pen: _Pen, anatomy: Anatomy, lungs: Floats) -> Floats:
+    wall = _soft_tissue(pen, anatomy)
+    air = 0.68 * lungs
+    return (
+        anatomy.soft_tissue * wall * (1.0 - air)
+        + _mediastinum(pen, anatomy)
+        + wall * _bones(pen, anatomy)
+        + 0.02
+    )
+
+
+def _soft_tissue(pen: _Pen, anatomy: Anatomy) -> Floats:
+    left, right = _both_sides(_HALF_TORSO, anatomy.width)
+    torso = np.concatenate([left, right[::-1]])
+    trunk = pen.fill(torso, blur=0.006)
+    # Rays through the middle of the body cross more of it.
+    thickness = 0.55 + 0.45 * pen.fill(torso, blur=0.06)
+    abdomen = pen.fill([(-0.6, 0.72), (0.6, 0.72), (0.6, 1.4), (-0.6, 1.4)], blur=0.03)
+    arms = pen.lines(_both_sides(_ARM, anatomy.width), thickness=0.13, blur=0.01)
+    return np.maximum(trunk * (thickness + 0.5 * abdomen), 0.5 * arms)
+
+
+def _mediastinum(pen: _Pen, anatomy: Anatomy) -> Floats:
+    size = anatomy.heart
+    ventricles = _ellipse((0.075 * size, 0.61), (0.18 * size, 0.125 * size), angle=0.65)
+    atrium = _ellipse((-0.04, 0.61), (0.08 * size, 0.13))
+    vessels = [(-0.06, 0.1), (0.06, 0.1), (0.085, 0.52), (-0.08, 0.52)]
+    aortic_knob = _ellipse((0.055, 0.31), (0.05, 0.05))
+    silhouette = pen.fill(ventricles, atrium, vessels, aortic_knob, blur=0.012)
+    trachea = [(-0.02, -0.2), (0.02, -0.2), (0.02, 0.36), (-0.02, 0.36)]
+    return 0.7 * silhouette - 0.3 * pen.fill(trachea, blur=0.01)
+
+
+def _bones(pen: _Pen, anatomy: Anatomy) -> Floats:
+    width, contrast = anatomy.width, anatomy.rib_contrast
+    posterior, anterior = _ribs(anatomy)
+    shoulders = np.concatenate([_both_sides(_CLAVICLE, width), _both_sides(_ARM, width)])
+    heights = np.arange(-0.1, 1.1, anatomy.rib_distance)
+    vertebrae = [[(-0.035, height), (0.035, height)] for height in heights]
+    return (
+        contrast * pen.lines(posterior, thickness=0.02, blur=0.004)
+        + 0.5 * contrast * pen.lines(anterior, thickness=0.024, blur=0.006)
+        + 0.3 * pen.lines(shoulders, thickness=0.028, blur=0.005)
+        + 0.3 * pen.lines([[(0.0, -0.2), (0.0, 1.2)]], thickness=0.085, blur=0.008)
+        + 0.2 * pen.lines(vertebrae, thickness=0.035, blur=0.008)
+    )
+
+
+def _ribs(anatomy: Anatomy) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Posterior and anterior arcs of all ribs."""
+    slope = anatomy.rib_slope
+    root = 0.13 + anatomy.rib_distance * np.arange(_RIBS)[:, None]
+    wall = 0.015 + _lateral_border(root + slope)
+    arc = np.linspace(0.0, 1.0, 8)
+    x = 0.035 + (wall - 0.035) * np.sin(arc * np.pi / 2)
+    y = root - 0.025 * np.sin(arc * np.pi) + slope * arc**3
+    posterior = np.stack([x, y], axis=-1)
+    course = np.array([(0.0, 0.0), (-0.02, 0.04), (-0.1, 0.08), (-0.2, 0.1)])
+    anterior = posterior[:, -1:] + course
+    return (
+        _both_sides(posterior, anatomy.width).reshape(-1, len(arc), 2),
+        _both_sides(anterior, anatomy.width).reshape(-1, len(course), 2),
+    )
+
+
+def _lateral_border(height: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    return np.interp(height, _LUNG[1:7, 1], _LUNG[1:7, 0])
+
+
+def _branches(
+    rng: Generator, count: int, length: tuple[float, float]
+) -> NDArray[np.float64]:
+    """Wavy lines from both hila into the lungs, `count` a side."""
+    angles = rng.uniform(-1.35, 1.35, (2, count, 1))
+    bends = angles + np.cumsum(rng.normal(0.0, 0.22, (2, count, 5)), axis=-1)
+    steps = np.repeat(rng.uniform(*length, (2, count, 1)) / 4, 5, axis=-1)
+    steps[..., :1] = rng.uniform(0.0, 0.05, (2, count, 1))
+    paths = np.stack([steps * np.cos(bends), 1.3 * steps * np.sin(bends)], axis=-1)
+    paths = np.cumsum(paths, axis=-2) + _HILUM
+    paths[..., 0] *= np.array(_SIDES)[:, None, None]
+    return paths.reshape(-1, 5, 2)
+
+
+def _vessels(pen: _Pen, rng: Generator) -> Floats:
+    hila = _both_sides(_ellipse(_HILUM, (0.03, 0.05)))
+    large = pen.lines(_branches(rng, 7, (0.08, 0.16)), thickness=0.009, blur=0.006)
+    small = pen.lines(_branches(rng, 14, (0.15, 0.3)), thickness=0.004, blur=0.004)
+    return 0.18 * large + 0.13 * small + 0.2 * pen.fill(*hila, blur=0.015)
+
+
+def _no_finding(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Floats:  # noqa: ARG001
+    return np.zeros((_CANVAS, _CANVAS), np.float32)
+
+
+def _ground_glass(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Floats:
+    """Hazy patches near the chest wall of the lower zones, in both lungs."""
+    patches = []
+    for side in _SIDES:
+        for _ in range(rng.integers(2, 5)):
+            height = rng.uniform(0.45, 0.74)
+            x = _lateral_border(height) - rng.uniform(0.0, 0.1)
+            radii = rng.uniform((0.04, 0.05), (0.085, 0.11))
+            patches.append(_ellipse((side * anatomy.width * x, height), radii))
+    return 0.36 * pen.fill(*patches, blur=0.022) * _mottle(rng)
+
+
+def _interstitial(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Floats:
+    """Streaks from the hila through both lungs, in a perihilar haze."""
+    perihilar = _both_sides(_ellipse((0.16, 0.46), (0.09, 0.16)), anatomy.width)
+    haze = pen.fill(*perihilar, blur=0.05)
+    thick = pen.lines(_branches(rng, 16, (0.1, 0.24)), thickness=0.011, blur=0.006)
+    thin = pen.lines(_branches(rng, 40, (0.18, 0.38)), thickness=0.005, blur=0.004)
+    return (0.16 * haze + 0.15 * thick + 0.16 * thin) * _mottle(rng)
+
+
+def _mottle(rng: Generator) -> Floats:
+    cells = rng.uniform(0.5, 1.5, (24, 24)).astype(np.float32)
+    return cv2.resize(cells, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC)
+
+
+FINDINGS: dict[str, Callable[[_Pen, Generator, Anatomy], Floats]] = {
+    "ground-glass": _ground_glass,
+    "none": _no_finding,
+    "interstitial": _interstitial,
+}

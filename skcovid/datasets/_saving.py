@@ -1,0 +1,121 @@
+"""Images in memory to the folder layout that `load_radiographs` reads."""
+
+import csv
+import os
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import validate_params
+
+from skcovid.datasets._loaders import RESERVED_NAMES, is_hidden
+
+__all__ = ["save_radiographs"]
+
+
+@validate_params(
+    {
+        "images": ["array-like"],
+        "target": ["array-like"],
+        "root": [str, os.PathLike],
+        "groups": ["array-like", None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def save_radiographs(
+    images: ArrayLike,
+    target: ArrayLike,
+    root: str | os.PathLike,
+    *,
+    groups: ArrayLike | None = None,
+) -> None:
+    """Write images as PNG files, one folder per class.
+
+    Image number *k* of a class, in the order given and from 1, becomes
+    ``<root>/<class>/<k>.png``.
+
+    Parameters
+    ----------
+    images : array-like of shape (n_images, height, width) or \
+            (n_images, height, width, 3), uint8 in [0, 255], RGB
+        The images.
+    target : array-like of shape (n_images,), str
+        Labels, which become names of folders.
+    root : str or path-like
+        A folder that is empty or does not exist; it is made with its parents.
+    groups : array-like of shape (n_images,), default=None
+        Patients, which `root` gets a ``metadata.csv`` for.
+
+    Raises
+    ------
+    FileExistsError
+        If `root` is a file, or a folder that is not empty.
+    ValueError
+        If images are not uint8 or of another shape, the lengths differ, or a label
+        can't be a class folder.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from skcovid.datasets import make_radiographs, save_radiographs
+    >>> X, y = make_radiographs(4, image_size=32, random_state=0, return_X_y=True)
+    >>> with TemporaryDirectory() as folder:
+    ...     save_radiographs(X, y, folder)
+    ...     sorted(path.parent.name for path in Path(folder).rglob("*.png"))
+    ['COVID-19', 'NORMAL', 'NORMAL', 'Viral Pneumonia']
+    """
+    root = Path(root)
+    images = np.asarray(images)
+    labels = [str(label) for label in np.asarray(target)]
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ValueError(
+            "images must be uint8 of shape (n_images, height, width) or (n_images, "
+            f"height, width, 3), got {images.dtype} of shape {images.shape}."
+        )
+    if images.ndim == 4 and images.shape[-1] != 3:
+        raise ValueError(f"images must have 1 or 3 channels, got {images.shape[-1]}.")
+    check_consistent_length(images, labels, groups)
+    _check_labels(labels)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise FileExistsError(f"{root}: exists and is not an empty folder")
+    for label in set(labels):
+        (root / label).mkdir(parents=True)
+    files = _file_names(labels)
+    for file, image in zip(files, images, strict=True):
+        _write_png(root / file, image)
+    if groups is not None:
+        rows = zip(files, labels, np.asarray(groups), strict=True)
+        with (root / "metadata.csv").open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["file", "label", "patient"])
+            writer.writerows(rows)
+
+
+def _check_labels(labels: list[str]) -> None:
+    for label in dict.fromkeys(labels):
+        is_name = label not in ("", "..") and not set(label) & set("/\\")
+        if not is_name or is_hidden(label) or label.casefold() in RESERVED_NAMES:
+            raise ValueError(
+                f"target: {label!r} can't be the name of a class folder that "
+                "load_radiographs finds."
+            )
+
+
+def _file_names(labels: list[str]) -> list[str]:
+    counts: Counter[str] = Counter()
+    files = []
+    for label in labels:
+        counts[label] += 1
+        files.append(f"{label}/{counts[label]}.png")
+    return files
+
+
+def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    # Not cv2.imwrite, which can't write to every path on Windows.
+    in_opencv_order = image[..., ::-1] if image.ndim == 3 else image
+    _, encoded = cv2.imencode(".png", in_opencv_order)
+    path.write_bytes(encoded.tobytes())

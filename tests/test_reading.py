@@ -1,0 +1,437 @@
+import os
+import struct
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from skcovid import RadiographReader
+from skcovid.reading import as_paths, check_files, read_radiograph
+
+LOSSLESS = ["png", "tif", "bmp"]
+FORMATS = [*LOSSLESS, "jpg", "webp"]
+
+
+def levels_16(grey_images):
+    """A 16-bit image whose bytes all matter."""
+    return grey_images[0].astype(np.uint16) * 257 - grey_images[1] // 2
+
+
+def luminance(rgb):
+    return rgb @ np.array([0.299, 0.587, 0.114])
+
+
+class TestPixels:
+    @pytest.mark.parametrize("extension", LOSSLESS)
+    def test_lossless_grey(self, write_image, grey_images, extension):
+        path = write_image(f"a.{extension}", grey_images[0])
+        grey = read_radiograph(path)
+        assert grey.dtype == np.uint8
+        np.testing.assert_array_equal(grey, grey_images[0])
+        rgb = read_radiograph(path, channels="rgb")
+        np.testing.assert_array_equal(rgb, np.dstack([grey_images[0]] * 3))
+
+    @pytest.mark.parametrize("extension", LOSSLESS)
+    def test_lossless_colour(self, write_image, rgb_images, extension):
+        path = write_image(f"a.{extension}", rgb_images[0])
+        rgb = read_radiograph(path, channels="rgb")
+        np.testing.assert_array_equal(rgb, rgb_images[0])
+        grey = read_radiograph(path)
+        assert grey.shape == rgb_images[0].shape[:2]
+        np.testing.assert_allclose(grey, luminance(rgb_images[0]), atol=2)
+
+    @pytest.mark.parametrize("extension", ["jpg", "JPEG", "webp"])
+    def test_lossy(self, write_image, extension):
+        gradient = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (32, 1))
+        path = write_image(f"a.{extension}", gradient)
+        np.testing.assert_allclose(read_radiograph(path), gradient, atol=8)
+        assert read_radiograph(path, channels="rgb").shape == (32, 64, 3)
+
+    @pytest.mark.parametrize("extension", ["png", "tiff"])
+    def test_16_bit_is_scaled_by_the_full_range(
+        self, write_image, grey_images, extension
+    ):
+        levels = levels_16(grey_images)
+        path = write_image(f"a.{extension}", levels)
+        np.testing.assert_array_equal(read_radiograph(path), np.rint(levels / 257))
+        dark = write_image(f"dark.{extension}", levels // 16)
+        np.testing.assert_array_equal(
+            read_radiograph(dark), np.rint((levels // 16) / 257)
+        )
+
+    @pytest.mark.parametrize("extension", ["png", "tiff"])
+    def test_16_bit_colour(self, write_image, rgb_images, extension):
+        path = write_image(f"a.{extension}", rgb_images[0].astype(np.uint16) * 257)
+        rgb = read_radiograph(path, channels="rgb")
+        np.testing.assert_array_equal(rgb, rgb_images[0])
+        np.testing.assert_allclose(
+            read_radiograph(path), luminance(rgb_images[0]), atol=2
+        )
+
+    def test_transparency_is_ignored(self, write_image, rgb_images):
+        alpha = np.full((*rgb_images[0].shape[:2], 1), 7, dtype=np.uint8)
+        # The helper reverses the channels, and alpha has to come last then.
+        path = write_image("a.png", np.dstack([alpha, rgb_images[0]]))
+        np.testing.assert_array_equal(
+            read_radiograph(path, channels="rgb"), rgb_images[0]
+        )
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.int16])
+    def test_other_pixels_are_refused(self, write_image, grey_images, dtype):
+        path = write_image("a.tiff", grey_images[0].astype(dtype))
+        with pytest.raises(ValueError, match=rf"a\.tiff: .*{np.dtype(dtype)}"):
+            read_radiograph(path)
+
+    @pytest.mark.parametrize(
+        "name", ["with space.png", "röntgen.png", "胸部 X線.png", "50%[1]{a}.PNG"]
+    )
+    def test_any_name(self, write_image, grey_images, name):
+        path = write_image(name, grey_images[0])
+        for given in (path, str(path)):
+            np.testing.assert_array_equal(read_radiograph(given), grey_images[0])
+
+    def test_the_content_decides_not_the_extension(self, write_image, grey_images):
+        path = write_image("a.png", grey_images[0])
+        renamed = path.rename(path.with_suffix(".jpg"))
+        np.testing.assert_array_equal(read_radiograph(renamed), grey_images[0])
+
+    @pytest.mark.parametrize(
+        ("orientation", "upright"),
+        [
+            (1, lambda image: image),
+            (2, np.fliplr),
+            (3, lambda image: np.rot90(image, 2)),
+            (6, lambda image: np.rot90(image, -1)),
+            (8, np.rot90),
+        ],
+    )
+    def test_exif_orientation_is_applied(self, write_image, orientation, upright):
+        stored = np.zeros((16, 24), dtype=np.uint8)
+        stored[:8, :8] = 200
+        path = write_image("a.jpg", stored, (cv2.IMWRITE_JPEG_QUALITY, 100))
+        data = path.read_bytes()
+        path.write_bytes(data[:2] + exif_segment(orientation) + data[2:])
+        expected = upright(stored)
+        np.testing.assert_allclose(read_radiograph(path), expected, atol=3)
+        [content] = check_files([str(path)])
+        assert (content.height, content.width) == expected.shape
+
+
+def exif_segment(orientation):
+    entry = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
+    tiff = b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
+    payload = b"Exif\0\0" + tiff
+    return b"\xff\xe1" + struct.pack(">H", len(payload) + 2) + payload
+
+
+def noise(seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (64, 64), dtype=np.uint8)
+
+
+class TestBroken:
+    @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.9, 0.99])
+    @pytest.mark.parametrize("extension", FORMATS)
+    def test_a_file_cut_short_is_detected(self, write_image, extension, share):
+        path = write_image(f"a.{extension}", noise())
+        data = path.read_bytes()
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(ValueError, match=rf"a\.{extension}: ") as error:
+            read_radiograph(path)
+        assert "truncated" in str(error.value) or "not an image" in str(error.value)
+
+    @pytest.mark.parametrize("missing", [1, 2, 3, 20])
+    @pytest.mark.parametrize(
+        "parameters",
+        [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 1)],
+        ids=["baseline", "progressive", "restarts"],
+    )
+    def test_a_jpeg_without_its_end_is_truncated(
+        self, write_image, parameters, missing
+    ):
+        path = write_image("a.jpg", noise(), parameters)
+        path.write_bytes(path.read_bytes()[:-missing])
+        with pytest.raises(ValueError, match="truncated"):
+            read_radiograph(path)
+
+    def test_the_end_of_a_thumbnail_is_not_that_of_the_image(self, write_image):
+        thumbnail = write_image("thumbnail.jpg", noise()[:16, :16]).read_bytes()
+        segment = b"\xff\xe5" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+        path = write_image("a.jpg", noise())
+        data = path.read_bytes()
+        data = data[:2] + segment + data[2:]
+        path.write_bytes(data)
+        assert read_radiograph(path).shape == (64, 64)
+        for length in range(100, len(data), 400):
+            path.write_bytes(data[:length])
+            with pytest.raises(ValueError, match="truncated"):
+                read_radiograph(path)
+
+    @pytest.mark.parametrize("extension", ["jpg", "png", "bmp"])
+    @pytest.mark.parametrize("rest", [bytes(50), b"\xff\xda more \xff", b"IEND"])
+    def test_what_follows_a_whole_image_does_not_matter(
+        self, write_image, extension, rest
+    ):
+        path = write_image(f"a.{extension}", noise())
+        pixels = read_radiograph(path)
+        path.write_bytes(path.read_bytes() + rest)
+        np.testing.assert_array_equal(read_radiograph(path), pixels)
+
+    @pytest.mark.parametrize("extension", ["jpg", "png"])
+    def test_a_download_filled_up_with_zeros_is_detected(self, write_image, extension):
+        path = write_image(f"a.{extension}", noise())
+        data = path.read_bytes()
+        half = len(data) // 2
+        path.write_bytes(data[:half] + bytes(len(data) - half))
+        with pytest.raises(ValueError, match="truncated"):
+            read_radiograph(path)
+
+    def test_a_changed_byte_of_a_png_is_detected(self, write_image):
+        path = write_image("a.png", noise())
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(bytes(data))
+        with pytest.raises(ValueError, match=r"a\.png: "):
+            read_radiograph(path)
+
+    def test_no_bytes(self, tmp_path):
+        path = tmp_path / "a.png"
+        path.touch()
+        with pytest.raises(ValueError, match=r"a\.png: the file is empty"):
+            read_radiograph(path)
+
+    @pytest.mark.parametrize("text", [b"no image at all", b"BM", b"\0", b"\xff\xd8"])
+    def test_no_image(self, tmp_path, text):
+        path = tmp_path / "a.png"
+        path.write_bytes(text)
+        with pytest.raises(ValueError, match=r"a\.png: "):
+            read_radiograph(path)
+
+    def test_a_folder(self, tmp_path):
+        path = tmp_path / "x.png"
+        path.mkdir()
+        with pytest.raises(ValueError, match=r"x\.png"):
+            read_radiograph(path)
+
+    def test_no_file(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"x\.png: no such file"):
+            read_radiograph(tmp_path / "x.png")
+
+
+class TestCheckFiles:
+    def test_sizes_and_digests_in_order(self, write_image, grey_images):
+        paths = [
+            str(write_image("a.png", grey_images[0])),
+            str(write_image("b.png", grey_images[1][:, :7])),
+            str(write_image("c.png", grey_images[0])),
+        ]
+        found = check_files(paths, n_jobs=3)
+        assert [(file.height, file.width) for file in found] == [
+            (12, 10),
+            (12, 7),
+            (12, 10),
+        ]
+        assert found[0].digest == found[2].digest != found[1].digest
+
+    def test_every_culprit_is_listed_in_one_error(
+        self, write_image, tmp_path, grey_images
+    ):
+        good = write_image("good.png", grey_images[0])
+        cut = write_image("cut.jpg", noise())
+        cut.write_bytes(cut.read_bytes()[:-9])
+        folder = tmp_path / "folder.png"
+        folder.mkdir()
+        text = tmp_path / "text.png"
+        text.write_text("text")
+        empty = tmp_path / "empty.png"
+        empty.touch()
+        missing = tmp_path / "missing.png"
+        below_a_file = good / "below.png"
+        bad = [cut, folder, text, empty, missing, below_a_file]
+        with pytest.raises(ValueError, match="6 of 8 files can't be read") as error:
+            check_files([str(path) for path in [good, *bad, good]])
+        assert not isinstance(error.value, FileNotFoundError)
+        lines = str(error.value).splitlines()[1:]
+        assert len(lines) == len(bad)
+        for path, line in zip(bad, lines, strict=True):
+            assert str(path) in line
+        assert "truncated" in lines[0]
+        assert "empty" in lines[3]
+        assert "no such file" in lines[4]
+
+    def test_files_that_are_all_missing_are_a_file_not_found_error(
+        self, tmp_path, write_image, grey_images
+    ):
+        good = write_image("good.png", grey_images[0])
+        missing = [tmp_path / "a.png", tmp_path / "b.png"]
+        with pytest.raises(FileNotFoundError, match="2 of 3 files") as error:
+            check_files([str(path) for path in [missing[0], good, missing[1]]])
+        assert all(f"{path}: no such file" in str(error.value) for path in missing)
+
+    def test_a_file_given_often_is_listed_once(self, tmp_path):
+        with pytest.raises(FileNotFoundError) as error:
+            check_files([str(tmp_path / "a.png")] * 3)
+        assert str(error.value).count("a.png") == 1
+
+    @pytest.mark.parametrize("changed", ["size", "time"])
+    def test_a_rewritten_file_is_read_again(self, tmp_path, changed):
+        path = tmp_path / "a.bmp"
+        os.utime(write_bmp(path, 10), ns=(0, 10**18))
+        [before] = check_files([str(path)])
+        new_time = 10**18 + (1000 if changed == "time" else 0)
+        os.utime(write_bmp(path, 20, 9 if changed == "size" else 8), ns=(0, new_time))
+        [after] = check_files([str(path)])
+        assert after.digest != before.digest
+
+    def test_an_unchanged_file_is_decoded_once(self, tmp_path):
+        path = tmp_path / "a.bmp"
+        os.utime(write_bmp(path, 10), ns=(0, 10**18))
+        [before] = check_files([str(path)])
+        # Other pixels, but neither size nor time tells.
+        os.utime(write_bmp(path, 20), ns=(0, 10**18))
+        assert check_files([str(path)]) == [before]
+
+    def test_a_file_that_became_readable_is_read(self, tmp_path):
+        path = tmp_path / "a.bmp"
+        with pytest.raises(FileNotFoundError):
+            check_files([str(path)])
+        path.touch()
+        with pytest.raises(ValueError, match="empty"):
+            check_files([str(path)])
+        write_bmp(path, 10)
+        assert check_files([str(path)])[0].width == 8
+
+
+def write_bmp(path, level, width=8):
+    encoded = cv2.imencode(".bmp", np.full((8, width), level, np.uint8))[1]
+    path.write_bytes(encoded.tobytes())
+    return path
+
+
+@pytest.mark.parametrize("wrong", [3, None, float("nan"), b"a.png"])
+def test_what_is_no_path_is_named_with_its_position(wrong):
+    with pytest.raises(ValueError, match=rf"X\[1\] must be a path.*{wrong!r}"):
+        as_paths(["a.png", wrong])
+
+
+class TestDicom:
+    @pytest.fixture(autouse=True)
+    def pydicom(self):
+        return pytest.importorskip("pydicom")
+
+    @pytest.fixture
+    def write_dicom(self, pydicom, tmp_path):
+        def write(levels, interpretation="MONOCHROME2", name="a.dcm", **elements):
+            meta = pydicom.dataset.FileMetaDataset()
+            meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+            meta.MediaStorageSOPClassUID = (
+                pydicom.uid.DigitalXRayImageStorageForPresentation
+            )
+            meta.MediaStorageSOPInstanceUID = "1.2.3"
+            dataset = pydicom.Dataset()
+            dataset.file_meta = meta
+            dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+            dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+            dataset.PhotometricInterpretation = interpretation
+            dataset.SamplesPerPixel = 3 if interpretation == "RGB" else 1
+            if interpretation == "RGB":
+                dataset.PlanarConfiguration = 0
+            dataset.Rows, dataset.Columns = levels.shape[:2]
+            bits = 8 * levels.itemsize
+            dataset.BitsAllocated = dataset.BitsStored = bits
+            dataset.HighBit = bits - 1
+            dataset.PixelRepresentation = int(levels.dtype.kind == "i")
+            dataset.PixelData = levels.tobytes()
+            for element, value in elements.items():
+                setattr(dataset, element, value)
+            path = tmp_path / name
+            dataset.save_as(path, enforce_file_format=True)
+            return path
+
+        return write
+
+    RAMP = np.arange(0, 4096, 64, dtype=np.uint16).reshape(4, 16)
+    SCALED = np.rint(np.arange(64) * 255 / 63).reshape(4, 16)
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+    def test_the_range_in_use_is_stretched(self, write_dicom, dtype):
+        levels = (np.arange(64).reshape(4, 16) + 20).astype(dtype)
+        grey = read_radiograph(write_dicom(levels))
+        assert grey.dtype == np.uint8
+        np.testing.assert_array_equal(grey, self.SCALED)
+
+    def test_monochrome1_is_inverted(self, write_dicom):
+        grey = read_radiograph(write_dicom(self.RAMP, "MONOCHROME1"))
+        np.testing.assert_allclose(grey, 255 - self.SCALED, atol=0.5)
+
+    def test_window_and_rescale_are_applied(self, write_dicom):
+        path = write_dicom(
+            self.RAMP,
+            RescaleSlope=2,
+            RescaleIntercept=-1000,
+            WindowCenter=3000,
+            WindowWidth=2000,
+        )
+        grey = read_radiograph(path)
+        values = self.RAMP * 2.0 - 1000
+        assert (grey[values <= 2000] == 0).all()
+        assert (grey[values >= 4000] == 255).all()
+        inside = (values > 2000) & (values < 4000)
+        expected = (values[inside] - 2000) / 2000 * 255
+        np.testing.assert_allclose(grey[inside], expected, atol=1)
+
+    def test_one_level_is_black(self, write_dicom):
+        assert not read_radiograph(write_dicom(np.full((4, 4), 9, np.uint16))).any()
+
+    def test_rgb_has_three_equal_channels(self, write_dicom):
+        rgb = read_radiograph(write_dicom(self.RAMP), channels="rgb")
+        np.testing.assert_array_equal(rgb, np.dstack([self.SCALED] * 3))
+
+    @pytest.mark.parametrize("name", ["image", "image.png", "IMAGE.DCM", "a.dicom"])
+    def test_the_content_or_the_extension_tells(self, write_dicom, name):
+        path = write_dicom(self.RAMP, name=name)
+        np.testing.assert_array_equal(read_radiograph(path), self.SCALED)
+
+    def test_a_file_of_pydicom(self):
+        from pydicom.data import get_testdata_file
+
+        path = get_testdata_file("CT_small.dcm", download=False)
+        grey = read_radiograph(path)
+        assert (grey.shape, grey.min(), grey.max()) == ((128, 128), 0, 255)
+
+    def test_a_reader_takes_dicom_beside_png(self, write_dicom, grey_paths):
+        paths = [*grey_paths, write_dicom(self.RAMP)]
+        images = RadiographReader(8).fit_transform(paths)
+        assert np.asarray(images).shape == (7, 8, 8)
+
+    def test_colour_frames_and_palettes_are_refused(self, write_dicom):
+        colour = write_dicom(np.zeros((4, 4, 3), np.uint8), "RGB")
+        palette = write_dicom(
+            np.zeros((4, 4), np.uint8), "PALETTE COLOR", name="palette.dcm"
+        )
+        frames = write_dicom(
+            np.zeros((4, 8), np.uint8), name="frames.dcm", NumberOfFrames=2, Columns=4
+        )
+        for path in (colour, palette, frames):
+            with pytest.raises(ValueError, match=rf"{path.name}: .*not one grey image"):
+                read_radiograph(path)
+
+    def test_a_file_cut_short_is_detected(self, write_dicom):
+        path = write_dicom(self.RAMP)
+        data = path.read_bytes()
+        for share in (0.1, 0.5, 0.9, 0.99):
+            path.write_bytes(data[: int(share * len(data))])
+            with pytest.raises(ValueError, match=r"a\.dcm: pydicom can't decode"):
+                check_files([str(path)])
+
+    def test_another_file_of_that_name_is_refused(self, tmp_path):
+        path = tmp_path / "a.dcm"
+        path.write_text("no DICOM " * 50)
+        with pytest.raises(ValueError, match=r"a\.dcm: pydicom can't decode"):
+            read_radiograph(path)
+
+    def test_without_pydicom_the_extra_is_named(self, write_dicom, monkeypatch):
+        path = write_dicom(self.RAMP)
+        monkeypatch.setitem(sys.modules, "pydicom", None)
+        with pytest.raises(ImportError, match=r"skcovid\[dicom\]"):
+            check_files([str(path)])
