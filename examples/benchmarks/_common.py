@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+Name = TypeVar("Name", bound=Hashable)
 Result = TypeVar("Result")
 
 NOT_MEASURED = "not measured"
@@ -97,16 +97,17 @@ def run_side(
 
 
 def alternate(
-    sides: Mapping[str, Callable[[], Result]], repeats: int
-) -> dict[str, list[Result]]:
+    sides: Mapping[Name, Callable[[], Result]], repeats: int
+) -> dict[Name, list[Result]]:
     """Run the sides in turn, A B A B, so that a slow spell of the machine hits all."""
-    results: dict[str, list[Result]] = {name: [] for name in sides}
+    results: dict[Name, list[Result]] = {name: [] for name in sides}
     for repeat in range(1, repeats + 1):
         for name, side in sides.items():
             started = time.perf_counter()
             results[name].append(side())
             seconds = time.perf_counter() - started
-            print(f"[{repeat}/{repeats}] {name}: {seconds:.1f} s", file=sys.stderr)
+            label = name if isinstance(name, str) else ", ".join(map(str, name))
+            print(f"[{repeat}/{repeats}] {label}: {seconds:.1f} s", file=sys.stderr)
     return results
 
 
@@ -157,9 +158,10 @@ def installed_version(package: str) -> str | None:
         return None
 
 
-def is_importable(module: str) -> bool:
-    """Whether there is such a module; a rival that is missing is left out."""
-    return find_spec(module) is not None
+def is_importable(module: str, python: str = sys.executable) -> bool:
+    """Whether a Python can import a module; a rival that it can't is left out."""
+    command = [python, "-c", f"import {module}"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def add_common_options(parser: argparse.ArgumentParser, *, repeats: int) -> None:
@@ -233,9 +235,10 @@ def load_radiographs(
     root = options.data
     if root is None:
         root = Path(folder, "radiographs")
-        datasets.save_radiographs(
-            root, n_samples=n_synthetic, image_size=224, random_state=options.seed
+        images, labels = datasets.make_radiographs(
+            n_synthetic, image_size=224, random_state=options.seed, return_X_y=True
         )
+        datasets.save_radiographs(images, labels, root)
     data = datasets.load_radiographs(root)
     rows = _limited(list(data.target), options.limit, options.seed)
     groups = data.groups

@@ -28,7 +28,7 @@ SIDES = {
     "albumentations, all six, RGB": "albumentations",
     "albumentations, all six, grey": "albumentations",
     "albumentations, one Affine for three, RGB": "albumentations",
-    "torchvision v2, all six, RGB": "torchvision",
+    "torchvision v2, all six, RGB": "torchvision.transforms.v2",
     "scipy, elastic alone, grey": "scipy",
 }
 OURS, RIVAL = "skcovid, all six, grey", "albumentations, all six, RGB"
@@ -75,7 +75,7 @@ def main() -> None:
         if module is not None and not _common.is_importable(module)
     }
     for module in sorted(missing):
-        print(f"left out, not installed: {module}", file=sys.stderr)
+        print(f"left out, can't be imported: {module}", file=sys.stderr)
     sides = [name for name, module in SIDES.items() if module not in missing]
     speeds: dict[tuple[str, int, int], list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="skcovid-") as folder:
@@ -162,14 +162,20 @@ def augment_side(name: str, path: str, threads: int, seconds: float) -> float:
     cv2.setNumThreads(1)
     images = np.load(path)
     run = MAKERS[name](images, threads)
-    run(2 * BATCH * threads)  # imports, caches, threads
-    started = time.perf_counter()
-    run(BATCH * threads)
-    seconds_a_batch = time.perf_counter() - started
-    n_images = BATCH * threads * max(1, round(seconds / seconds_a_batch))
+    run(threads)  # imports, caches, threads
+    n_images = threads
+    # As many images as fill the time: rivals differ a thousandfold.
+    while (elapsed := timed(run, n_images)) < seconds / 4:
+        n_images *= 2
+    n_images = max(threads, round(n_images * seconds / elapsed))
+    return n_images / timed(run, n_images)
+
+
+def timed(run: "Run", n_images: int) -> float:
+    """Seconds that a number of images take."""
     started = time.perf_counter()
     run(n_images)
-    return n_images / (time.perf_counter() - started)
+    return time.perf_counter() - started
 
 
 Run = Callable[[int], Any]
@@ -227,7 +233,8 @@ def skcovid_random_subset(images: Any, threads: int) -> Run:
 
 def consume(images: Any, threads: int) -> None:
     """Compute lazy images batch by batch, as training does."""
-    for _ in images.batches(BATCH, n_jobs=threads):
+    batch_size = max(1, min(BATCH, len(images) // threads))
+    for _ in images.batches(batch_size, n_jobs=threads):
         pass
 
 
@@ -235,16 +242,18 @@ def in_threads(images: Any, threads: int, make: Callable[[], Callable]) -> Run:
     """Apply a rival to the images in turn, in threads that have one each."""
     local = threading.local()
 
-    def apply(first: int) -> None:
+    def apply(rows: range) -> None:
         if not hasattr(local, "augment"):
             local.augment = make()
-        for row in range(first, first + BATCH):
+        for row in rows:
             local.augment(images[row % len(images)])
 
     executor = ThreadPoolExecutor(threads)
 
     def run(n_images: int) -> None:
-        list(executor.map(apply, range(0, n_images, BATCH)))
+        size = max(1, min(BATCH, n_images // threads))
+        rows = range(n_images)
+        list(executor.map(apply, (rows[i : i + size] for i in rows[::size])))
 
     return run
 

@@ -19,7 +19,8 @@ __all__ = ["IMAGE_SUFFIXES", "RESERVED_NAMES", "is_hidden", "load_radiographs"]
 
 # What `skcovid.reading` reads.
 IMAGE_SUFFIXES = frozenset(
-    ".png .jpg .jpeg .bmp .tif .tiff .webp .pgm .dcm .dicom".split()
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm"}
+    | {".dcm", ".dicom"}
 )
 
 # Sub-folders of a class folder in the later releases of the COVID-19 Radiography
@@ -28,7 +29,6 @@ _IMAGES, _MASKS = "images", "masks"
 RESERVED_NAMES = frozenset({_IMAGES, _MASKS})
 # Left by Windows, and by macOS in archives.
 _SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-
 
 
 @dataclass
@@ -255,7 +255,7 @@ def _is_image(path: Path) -> bool:
 
 def _natural_order(path: Path) -> tuple[list[str | int], Path]:
     # Splitting by a group alternates text and numbers, so equal positions compare.
-    parts = re.split(r"([0-9]+)", path.name.casefold())
+    parts = re.split(r"(\d+)", path.name.casefold())
     return [int(part) if part.isdecimal() else part for part in parts], path
 
 
@@ -270,7 +270,7 @@ def _check_not_empty(folder: _ClassFolder) -> None:
             f"classes, give {folder.path} as root"
         )
     else:
-        advice = f"that is, no file that ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
+        advice = f"that is, no file there ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
     raise ValueError(
         f"Class folder {folder.path} holds no image, {advice}; or name the folders to "
         "load with class_names."
@@ -336,18 +336,18 @@ def _describe(
 ) -> str:
     lines = [f"Radiographs in {root}", ""]
     for folder, origin in zip(folders, patients.origins, strict=True):
-        count = f"{folder.name}: {len(folder.images)} images"
+        count = f"{folder.name}: images {len(folder.images)}"
         if origin == "not known":
             lines.append(f"{count}, patients not known")
         else:
             assert patients.groups is not None
             pairs = zip(patients.groups, target, strict=True)
             n_patients = len({group for group, name in pairs if name == folder.name})
-            lines.append(f"{count} of {n_patients} patients, {origin}")
+            lines.append(f"{count}, patients {n_patients} ({origin})")
         if folder.n_masks:
-            lines[-1] += f"; {folder.n_masks} masks left alone"
+            lines[-1] += f", masks left alone {folder.n_masks}"
     lines += ["", _describe_groups(patients), f"Files ignored: {len(ignored)}"]
-    return "\n".join([*lines, *(f"  {path}" for path in ignored)])
+    return "\n".join([*lines, *(str(path) for path in ignored)])
 
 
 def _describe_groups(patients: _Patients) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-__all__ = ["Metadata", "read_metadata"]
+__all__ = ["Metadata", "enumerate_some", "read_metadata"]
 
 # Column names are compared without regard to case, spaces and underscores.
 _COLUMNS = {
@@ -163,7 +163,7 @@ def _find_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
 
 
 def enumerate_some(names: Sequence[str]) -> str:
-    """The first five of some names, and how many more there are.
+    """List the first five of some names, and say how many more there are.
 
     Parameters
     ----------

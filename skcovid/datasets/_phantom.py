@@ -23,7 +23,7 @@ __all__ = [
     "render",
 ]
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 # Every image is drawn at this size and resampled, so that an image shows the same
 # patient at every `image_size`.
@@ -224,13 +224,13 @@ class _Pen:
         )
         return _blurred(mask, blur)
 
-    def _pixels(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
+    def _pixels(self, points: Floats) -> NDArray[np.int32]:
         centred = points - (0.0, 0.5)
         pixels = (centred @ self._matrix + self._origin) * _CANVAS
         return np.rint(pixels * 2**_SUBPIXEL_BITS).astype(np.int32)
 
 
-def _rounded(points: NDArray[np.float64], closed: bool) -> NDArray[np.float64]:
+def _rounded(points: Floats, closed: bool) -> Floats:
     # Chaikin's corner cutting, of the last but one axis.
     for _ in range(3):
         if closed:
@@ -251,18 +251,17 @@ def _blurred(mask: NDArray[np.uint8], sigma: float) -> Floats:
     return cv2.stackBlur(mask, (size, size)).astype(np.float32) / np.float32(255.0)
 
 
-def _both_sides(points: ArrayLike, width: float = 1.0) -> NDArray[np.float64]:
+def _both_sides(points: ArrayLike, width: float = 1.0) -> Floats:
     """Points of the positive side on either side, along a new first axis."""
     return np.stack([np.asarray(points) * (side * width, 1.0) for side in _SIDES])
 
 
-def _ellipse(
-    centre: tuple[float, float], radii: ArrayLike, angle: float = 0.0
-) -> NDArray[np.float64]:
+def _ellipse(centre: ArrayLike, radii: ArrayLike, angle: float = 0.0) -> Floats:
     phase = np.linspace(0.0, 2 * np.pi, 16, endpoint=False)
     x, y = np.asarray(radii)[:, None] * (np.cos(phase), np.sin(phase))
     cosine, sine = np.cos(angle), np.sin(angle)
-    return np.column_stack([x * cosine - y * sine, x * sine + y * cosine]) + centre
+    points = np.column_stack([x * cosine - y * sine, x * sine + y * cosine])
+    return points + np.asarray(centre)
 
 
 def _lungs(pen: _Pen, anatomy: Anatomy) -> Floats:
@@ -274,9 +273,8 @@ def _lungs(pen: _Pen, anatomy: Anatomy) -> Floats:
 
 def _chest(pen: _Pen, anatomy: Anatomy, lungs: Floats) -> Floats:
     wall = _soft_tissue(pen, anatomy)
-    air = 0.68 * lungs
     return (
-        anatomy.soft_tissue * wall * (1.0 - air)
+        anatomy.soft_tissue * wall * (1.0 - 0.68 * lungs)
         + _mediastinum(pen, anatomy)
         + wall * _bones(pen, anatomy)
         + 0.02
@@ -284,8 +282,8 @@ def _chest(pen: _Pen, anatomy: Anatomy, lungs: Floats) -> Floats:
 
 
 def _soft_tissue(pen: _Pen, anatomy: Anatomy) -> Floats:
-    left, right = _both_sides(_HALF_TORSO, anatomy.width)
-    torso = np.concatenate([left, right[::-1]])
+    flanks = _both_sides(_HALF_TORSO, anatomy.width)
+    torso = np.concatenate([flanks[0], flanks[1][::-1]])
     trunk = pen.fill(torso, blur=0.006)
     # Rays through the middle of the body cross more of it.
     thickness = 0.55 + 0.45 * pen.fill(torso, blur=0.06)
@@ -308,7 +306,9 @@ def _mediastinum(pen: _Pen, anatomy: Anatomy) -> Floats:
 def _bones(pen: _Pen, anatomy: Anatomy) -> Floats:
     width, contrast = anatomy.width, anatomy.rib_contrast
     posterior, anterior = _ribs(anatomy)
-    shoulders = np.concatenate([_both_sides(_CLAVICLE, width), _both_sides(_ARM, width)])
+    shoulders = np.concatenate(
+        [_both_sides(_CLAVICLE, width), _both_sides(_ARM, width)]
+    )
     heights = np.arange(-0.1, 1.1, anatomy.rib_distance)
     vertebrae = [[(-0.035, height), (0.035, height)] for height in heights]
     return (
@@ -320,7 +320,7 @@ def _bones(pen: _Pen, anatomy: Anatomy) -> Floats:
     )
 
 
-def _ribs(anatomy: Anatomy) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _ribs(anatomy: Anatomy) -> tuple[Floats, Floats]:
     """Posterior and anterior arcs of all ribs."""
     slope = anatomy.rib_slope
     root = 0.13 + anatomy.rib_distance * np.arange(_RIBS)[:, None]
@@ -337,13 +337,11 @@ def _ribs(anatomy: Anatomy) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     )
 
 
-def _lateral_border(height: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    return np.interp(height, _LUNG[1:7, 1], _LUNG[1:7, 0])
+def _lateral_border(heights: Floats) -> Floats:
+    return np.interp(heights, _LUNG[1:7, 1], _LUNG[1:7, 0])
 
 
-def _branches(
-    rng: Generator, count: int, length: tuple[float, float]
-) -> NDArray[np.float64]:
+def _branches(rng: Generator, count: int, length: tuple[float, float]) -> Floats:
     """Wavy lines from both hila into the lungs, `count` a side."""
     angles = rng.uniform(-1.35, 1.35, (2, count, 1))
     bends = angles + np.cumsum(rng.normal(0.0, 0.22, (2, count, 5)), axis=-1)
@@ -370,11 +368,11 @@ def _ground_glass(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Floats:
     """Hazy patches near the chest wall of the lower zones, in both lungs."""
     patches = []
     for side in _SIDES:
-        for _ in range(rng.integers(2, 5)):
-            height = rng.uniform(0.45, 0.74)
-            x = _lateral_border(height) - rng.uniform(0.0, 0.1)
+        heights = rng.uniform(0.45, 0.74, rng.integers(2, 5))
+        x = _lateral_border(heights) - rng.uniform(0.0, 0.1, len(heights))
+        for centre in np.column_stack([side * anatomy.width * x, heights]):
             radii = rng.uniform((0.04, 0.05), (0.085, 0.11))
-            patches.append(_ellipse((side * anatomy.width * x, height), radii))
+            patches.append(_ellipse(centre, radii))
     return 0.36 * pen.fill(*patches, blur=0.022) * _mottle(rng)
 
 
@@ -393,7 +391,7 @@ def _mottle(rng: Generator) -> Floats:
 
 
 FINDINGS: dict[str, Callable[[_Pen, Generator, Anatomy], Floats]] = {
-    "ground-glass": _ground_glass,
-    "none": _no_finding,
-    "interstitial": _interstitial,
+    "peripheral ground-glass opacities": _ground_glass,
+    "clear": _no_finding,
+    "interstitial opacities": _interstitial,
 }

@@ -66,7 +66,7 @@ def save_radiographs(
     >>> with TemporaryDirectory() as folder:
     ...     save_radiographs(X, y, folder)
     ...     sorted(path.parent.name for path in Path(folder).rglob("*.png"))
-    ['COVID-19', 'NORMAL', 'NORMAL', 'Viral Pneumonia']
+    ['COVID-19', 'NORMAL', 'Viral Pneumonia', 'Viral Pneumonia']
     """
     root = Path(root)
     images = np.asarray(images)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.random import RandomState, SeedSequence
@@ -12,6 +11,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from skcovid.datasets._phantom import (
     FINDINGS,
+    Anatomy,
     draw_anatomy,
     draw_projection,
     render,
@@ -19,5 +19,224 @@ from skcovid.datasets._phantom import (
 
 __all__ = ["make_radiographs"]
 
-# First entry of a seed's spawn key: patients and images draw from separate streams.
+# First entry of a seed's spawn key, so that patients and images draw from streams of
+# their own.
 _PATIENT, _IMAGE = 0, 1
+
+
+@validate_params(
+    {
+        "n_samples": [Interval(Integral, len(FINDINGS), None, closed="left")],
+        "image_size": [Interval(Integral, 16, None, closed="left")],
+        "class_names": [list, tuple, np.ndarray],
+        "weights": [list, tuple, np.ndarray],
+        "n_patients": [Interval(Integral, len(FINDINGS), None, closed="left"), None],
+        "noise": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+        "return_X_y": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_radiographs(
+    n_samples: int = 300,
+    *,
+    image_size: int = 96,
+    class_names: Sequence[str] = ("COVID-19", "NORMAL", "Viral Pneumonia"),
+    weights: Sequence[float] = (219, 1341, 1345),
+    n_patients: int | None = None,
+    noise: float = 4.0,
+    random_state: int | RandomState | None = None,
+    return_X_y: bool = False,
+) -> Bunch | tuple[NDArray[np.uint8], NDArray[np.str_]]:
+    """Draw synthetic frontal chest radiographs of three classes.
+
+    Each shows a thorax with lungs, ribs, clavicles, spine and heart. The classes differ
+    in what the lungs show, as radiology describes it: COVID-19 by hazy ground-glass
+    patches in both lungs near the chest wall of the lower zones; normal by clear lungs
+    with vessels; viral pneumonia by interstitial streaks from the hila through both
+    lungs in a perihilar haze. Anatomy, position, contrast, exposure and severity vary
+    independently of the class; in particular the mean grey level tells nothing about
+    it. These are drawings: no figure reached on them says anything about real images.
+
+    Parameters
+    ----------
+    n_samples : int, default=300
+        Number of images, at least 3.
+    image_size : int, default=96
+        Height and width in pixels, at least 16.
+    class_names : sequence of 3 str, default=("COVID-19", "NORMAL", "Viral Pneumonia")
+        Labels of the classes, in the order above. The defaults are the folders of the
+        COVID-19 Radiography Database.
+    weights : sequence of 3 float, default=(219, 1341, 1345)
+        Relative frequencies of the classes, above 0. The defaults are the paper's
+        (section 3, figure 3). Every class has an image at least.
+    n_patients : int, default=None
+        Number of patients, from 3 to `n_samples`. Each has one diagnosis, and images
+        of the same anatomy and findings. None: a patient an image.
+    noise : float, default=4.0
+        Standard deviation of the noise, in grey levels.
+    random_state : int, RandomState instance or None, default=None
+        Seed. Image *i* depends on it, on *i* and on the other parameters, but not on
+        `n_samples`.
+    return_X_y : bool, default=False
+        Return ``(images, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like, with the attributes
+
+        images : ndarray of shape (n_samples, image_size, image_size), uint8
+            Grey levels in [0, 255]. The classes alternate, in proportion from the
+            first images on.
+        target : ndarray of shape (n_samples,), str
+            Labels.
+        target_names : list of str
+            The classes, sorted.
+        groups : ndarray of shape (n_samples,), str
+            Patient of each image.
+        DESCR : str
+            Counts, and what was drawn.
+
+    (images, target) : tuple, if `return_X_y`
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    >>> from skcovid.datasets import make_radiographs
+    >>> X, y = make_radiographs(12, image_size=64, random_state=0, return_X_y=True)
+    >>> X.shape, X.dtype
+    ((12, 64, 64), dtype('uint8'))
+    >>> [str(label) for label in y[:4]]
+    ['COVID-19', 'NORMAL', 'Viral Pneumonia', 'Viral Pneumonia']
+    >>> data = make_radiographs(12, image_size=64, n_patients=6, random_state=0)
+    >>> len(set(data.groups))
+    6
+    """
+    names = _check_class_names(class_names)
+    shares = _check_weights(weights)
+    n_patients = n_samples if n_patients is None else n_patients
+    if n_patients > n_samples:
+        raise ValueError(
+            f"n_patients={n_patients} exceeds n_samples={n_samples}; every patient has "
+            "an image at least."
+        )
+    seed = _entropy(random_state)
+    classes = _alternate(shares, n_samples)
+    patients = _assign_patients(classes, _alternate(shares, n_patients))
+    anatomies = [
+        draw_anatomy(_generator(seed, _PATIENT, patient))
+        for patient in range(n_patients)
+    ]
+    findings = list(FINDINGS)
+    images = np.stack(
+        [
+            _draw_image(
+                anatomies[patient],
+                findings[label],
+                image_size,
+                noise,
+                _generator(seed, _IMAGE, number),
+            )
+            for number, (label, patient) in enumerate(
+                zip(classes, patients, strict=True)
+            )
+        ]
+    )
+    target = np.array(names)[classes]
+    if return_X_y:
+        return images, target
+    return Bunch(
+        images=images,
+        target=target,
+        target_names=sorted(names),
+        groups=np.array([f"patient-{patient + 1}" for patient in patients]),
+        DESCR=_describe(names, classes, patients, image_size),
+    )
+
+
+def _draw_image(
+    anatomy: Anatomy,
+    finding: str,
+    image_size: int,
+    noise: float,
+    rng: np.random.Generator,
+) -> NDArray[np.uint8]:
+    grey = render(anatomy, draw_projection(rng), finding, image_size)
+    grey += np.float32(noise) * rng.standard_normal(grey.shape, dtype=np.float32)
+    return np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
+
+
+def _check_class_names(class_names: Sequence[str]) -> list[str]:
+    names = [str(name) for name in class_names if isinstance(name, str)]
+    if not len(class_names) == len(set(names)) == len(FINDINGS):
+        raise ValueError(
+            f"class_names must be {len(FINDINGS)} different str, got {class_names!r}."
+        )
+    return names
+
+
+def _check_weights(weights: Sequence[float]) -> NDArray[np.float64]:
+    valid = [
+        weight for weight in weights if isinstance(weight, Real) and 0 < weight < np.inf
+    ]
+    if not len(weights) == len(valid) == len(FINDINGS):
+        raise ValueError(
+            f"weights must be {len(FINDINGS)} finite numbers above 0, got {weights!r}."
+        )
+    return np.array(valid, dtype=np.float64) / sum(valid)
+
+
+def _entropy(random_state: int | RandomState | None) -> int:
+    if random_state is None:
+        # Not numpy's global state, which is the user's.
+        random_state = RandomState()
+    if isinstance(random_state, RandomState):
+        return int(random_state.randint(2**31 - 1))
+    return int(random_state)
+
+
+def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
+    return np.random.default_rng(SeedSequence(seed, spawn_key=(stream, number)))
+
+
+def _alternate(shares: NDArray[np.float64], length: int) -> NDArray[np.intp]:
+    """Class numbers: each once, and from then on the one furthest behind its share."""
+    classes = np.arange(length)
+    counts = np.ones(len(shares))
+    for position in range(len(shares), length):
+        classes[position] = np.argmax(shares * (position + 1) - counts)
+        counts[classes[position]] += 1
+    return classes
+
+
+def _assign_patients(
+    classes: NDArray[np.intp], diagnoses: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Give the images of each class its patients in turn."""
+    patients = np.empty_like(classes)
+    for label in range(len(FINDINGS)):
+        images = np.flatnonzero(classes == label)
+        candidates = np.flatnonzero(diagnoses == label)
+        patients[images] = candidates[np.arange(len(images)) % len(candidates)]
+    return patients
+
+
+def _describe(
+    names: Sequence[str],
+    classes: NDArray[np.intp],
+    patients: NDArray[np.intp],
+    image_size: int,
+) -> str:
+    lines = [f"Synthetic chest radiographs of {image_size} × {image_size} pixels", ""]
+    for label, (name, finding) in enumerate(zip(names, FINDINGS, strict=True)):
+        of_class = classes == label
+        lines.append(
+            f"{name}: images {of_class.sum()}, patients "
+            f"{len(set(patients[of_class]))}, lungs: {finding}"
+        )
+    return "\n".join(lines)

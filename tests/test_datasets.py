@@ -1,0 +1,573 @@
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import (
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    cross_val_score,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
+from skcovid.reading import read_radiograph
+
+CLASSES = ["COVID-19", "NORMAL", "Viral Pneumonia"]
+KERMANY = [
+    "NORMAL/IM-0115-0001.jpeg",
+    "NORMAL/IM-0429-0001-0001.jpeg",
+    "NORMAL/IM-0429-0001.jpeg",
+    "NORMAL/NORMAL2-IM-0115-0001.jpeg",
+    "PNEUMONIA/person1_bacteria_1.jpeg",
+    "PNEUMONIA/person1_bacteria_2.jpeg",
+    "PNEUMONIA/person1_virus_6.jpeg",
+]
+NIH = ["A/00000013_005.png", "A/00000013_006.png", "B/00000013_007.png"]
+
+
+@pytest.fixture
+def make_files(tmp_path):
+    """Make empty files below `tmp_path`; return it. No loader opens an image."""
+
+    def make(*names):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path
+
+    return make
+
+
+def names_of(data, root):
+    return [Path(path).relative_to(root).as_posix() for path in data.paths]
+
+
+@pytest.fixture(scope="module")
+def balanced():
+    return make_radiographs(300, weights=(1, 1, 1), random_state=0)
+
+
+class TestLoadRadiographs:
+    def test_order_is_class_then_numbers_as_numbers(self, make_files):
+        root = make_files("b/10.png", "b/9.png", "b/x 2.png", "a/1.jpg", "b/x 10.png")
+        make_files("b/٣.png")
+        data = load_radiographs(root)
+        assert names_of(data, root) == [
+            *("a/1.jpg", "b/٣.png", "b/9.png", "b/10.png", "b/x 2.png", "b/x 10.png")
+        ]
+        assert data.target.tolist() == ["a"] + ["b"] * 5
+        assert data.target_names == ["a", "b"]
+        assert data.paths.dtype == object
+        assert all(type(path) is str for path in data.paths)
+        assert data.groups is None
+        assert data.source is None
+        assert data.ignored == []
+        assert "b: images 5, patients not known" in data.DESCR
+
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_paths_begin_with_the_root_as_given(self, make_files, monkeypatch, kind):
+        monkeypatch.chdir(make_files("here/a/1.png", "here/b/1.png"))
+        data = load_radiographs(kind("here"))
+        assert data.paths.tolist() == [str(Path("here/a/1.png")), "here/b/1.png"]
+
+    @pytest.mark.parametrize("change_case", [str.lower, str.upper])
+    @pytest.mark.parametrize(
+        "suffix",
+        ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "pgm", "dcm", "dicom"],
+    )
+    def test_formats(self, make_files, suffix, change_case):
+        name = f"a/1.{change_case(suffix)}"
+        root = make_files(name, "b/1.png")
+        assert names_of(load_radiographs(root), root)[0] == name
+
+    def test_images_in_sub_folders_without_their_masks(self, make_files):
+        root = make_files(
+            "COVID/images/COVID-2.png",
+            "COVID/images/COVID-10.png",
+            "COVID/masks/COVID-2.png",
+            "COVID/masks/COVID-10.png",
+            "Normal/images/Normal-1.png",
+            "Normal/masks/Normal-1.png",
+            "COVID.metadata.xlsx",
+            "README.md.txt",
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            data = load_radiographs(root)
+        assert names_of(data, root) == [
+            "COVID/images/COVID-2.png",
+            "COVID/images/COVID-10.png",
+            "Normal/images/Normal-1.png",
+        ]
+        assert data.target.tolist() == ["COVID", "COVID", "Normal"]
+        assert "COVID: images 2, patients not known, masks left alone 2" in data.DESCR
+
+    def test_folders_that_are_links_are_followed(self, make_files, tmp_path):
+        make_files("elsewhere/1.png", "root/a/1.png", "root/b/1.png")
+        (tmp_path / "root/c").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "root/b/images").symlink_to(tmp_path / "elsewhere")
+        data = load_radiographs(tmp_path / "root")
+        assert data.target.tolist() == ["a", "b", "b", "c"]
+
+    @pytest.mark.parametrize(
+        "name",
+        [".DS_Store", "Thumbs.db", "desktop.ini", ".hidden.png", ".cache/1.png"],
+    )
+    def test_hidden_files_are_as_if_not_there(self, make_files, name):
+        root = make_files("a/1.png", "b/1.png", f"a/{name}", name, "__MACOSX/a/1.png")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            data = load_radiographs(root)
+        assert names_of(data, root) == ["a/1.png", "b/1.png"]
+        assert data.ignored == []
+
+    def test_other_files_are_reported_once(self, make_files):
+        root = make_files("a/1.png", "b/1.png", "stray.png", "notes.txt")
+        make_files(*[f"a/{number}.txt" for number in range(4)], "b/more/2.png")
+        with pytest.warns(UserWarning, match="^6 files .* are ignored") as caught:
+            data = load_radiographs(root)
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+        ignored = [Path(path).relative_to(root).as_posix() for path in data.ignored]
+        assert ignored == [
+            *("stray.png", "a/0.txt", "a/1.txt", "a/2.txt", "a/3.txt", "b/more/2.png")
+        ]
+        message = str(caught[0].message)
+        assert message.count(".txt") == 4
+        assert message.endswith("and 1 more")
+        assert str(root / "b/more/2.png") in data.DESCR
+        assert names_of(data, root) == ["a/1.png", "b/1.png"]
+
+    def test_class_names_choose_folders(self, make_files):
+        root = make_files("a/1.png", "b/1.png", "c/1.png", "broken/notes.txt")
+        data = load_radiographs(root, class_names=["c", "a"])
+        assert data.target_names == ["a", "c"]
+        assert names_of(data, root) == ["a/1.png", "c/1.png"]
+
+    def test_data_index_like_arrays(self, make_files):
+        root = make_files(*[f"{label}/{n}.png" for label in "ab" for n in range(4)])
+        data = load_radiographs(root)
+        train, test = next(StratifiedKFold(2).split(data.paths, data.target))
+        assert set(data.paths[train]).isdisjoint(data.paths[test])
+
+    @pytest.mark.parametrize(
+        ("files", "error", "message"),
+        [
+            ([], ValueError, "holds no class folder and no image"),
+            (["1.png", "2.png"], ValueError, r"no class folder but 2 images.*<class>"),
+            (["images/1.png", "masks/1.png"], ValueError, "one class: images, masks"),
+            (["a/1.png"], ValueError, "at least two classes, got 1 .*'a'"),
+            (["a/1.png", "b/1.txt"], ValueError, r"folder \S*b holds no image"),
+            (["a/1.png", "b/masks/1.png"], ValueError, r"folder \S*b holds no image"),
+            (
+                ["test/A/1.png", "test/B/1.png", "train/A/1.png"],
+                ValueError,
+                r"further down, in A, B\. .* give \S*test as root",
+            ),
+        ],
+    )
+    def test_wrong_layouts_are_errors(self, make_files, files, error, message):
+        with pytest.raises(error, match=message):
+            load_radiographs(make_files(*files))
+
+    def test_wrong_roots_are_errors(self, make_files):
+        root = make_files("a/1.png")
+        with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
+            load_radiographs(root / "nowhere")
+        with pytest.raises(NotADirectoryError, match=r"1\.png: a file"):
+            load_radiographs(root / "a/1.png")
+
+    @pytest.mark.parametrize(
+        ("class_names", "message"),
+        [
+            (["a", "z"], "has no folder 'z'; its folders are 'a', 'b'"),
+            (["a"], "at least two classes"),
+            ([], "at least two classes"),
+            ("ab", "'class_names' parameter"),
+        ],
+    )
+    def test_wrong_class_names_are_errors(self, make_files, class_names, message):
+        root = make_files("a/1.png", "b/1.png")
+        with pytest.raises(ValueError, match=message):
+            load_radiographs(root, class_names=class_names)
+
+    @pytest.mark.skipif("SKCOVID_DATA" not in os.environ, reason="needs SKCOVID_DATA")
+    def test_radiography_database(self):
+        data = load_radiographs(os.environ["SKCOVID_DATA"])
+        labels, counts = np.unique(data.target, return_counts=True)
+        assert labels.tolist() == data.target_names == CLASSES
+        assert counts.tolist() == [219, 1341, 1345]
+        n_patients = [len(set(data.groups[data.target == name])) for name in CLASSES]
+        assert n_patients == [219, 1211, 1090]
+
+
+class TestPatients:
+    def test_kermany_file_names(self, make_files):
+        data = load_radiographs(make_files(*KERMANY))
+        assert data.groups.tolist() == [
+            *("IM-0115", "IM-0429", "IM-0429", "NORMAL2-IM-0115"),
+            *("person1_bacteria", "person1_bacteria", "person1_virus"),
+        ]
+        assert "NORMAL: images 4, patients 3 (from file names (Kermany)" in data.DESCR
+
+    def test_patients_of_the_kermany_archive(self, make_files):
+        root = make_files(
+            "NORMAL/NORMAL-1003233-0001.jpeg",
+            "PNEUMONIA/BACTERIA-1008087-0001.jpeg",
+            "PNEUMONIA/VIRUS-1008087-0002.jpeg",
+        )
+        groups = load_radiographs(root).groups.tolist()
+        assert groups == ["1003233", "1008087", "1008087"]
+
+    def test_nih_patients_may_be_in_several_classes(self, make_files):
+        data = load_radiographs(make_files(*NIH))
+        assert data.groups.tolist() == ["00000013"] * 3
+        assert "Groups: 1, one per patient" in data.DESCR
+
+    def test_where_patients_are_not_known_each_image_is_a_group(self, make_files):
+        data = load_radiographs(make_files(*NIH, "C/1.png", "C/2.png"))
+        assert data.groups.tolist() == ["00000013"] * 3 + ["C/1.png", "C/2.png"]
+        assert "C: images 2, patients not known" in data.DESCR
+
+    def test_a_scheme_must_explain_every_name_of_a_folder(self, make_files):
+        data = load_radiographs(make_files(*NIH, "A/COVID-1.png"))
+        assert data.groups.tolist() == [
+            *("A/00000013_005.png", "A/00000013_006.png", "A/COVID-1.png"),
+            "00000013",
+        ]
+
+    def test_names_of_no_scheme_give_no_groups(self, make_files):
+        root = make_files("A/person1.png", "A/0000013_005.png", "B/IM-1.png")
+        assert load_radiographs(root).groups is None
+
+
+class TestMetadata:
+    FILES = ("a/1.png", "a/2.png", "b/images/1.png")
+
+    @pytest.fixture
+    def root(self, make_files):
+        return make_files(*self.FILES)
+
+    def write(self, root, text, name="metadata.csv", encoding="utf-8"):
+        path = root / name
+        path.write_text(text, encoding=encoding)
+        return path
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "file,label,patient,source_name",
+            "File,Label,Patient ID,Source",
+            "file_name,label,patient_id,source",
+            "filename,label,patientid,SourceName",
+        ],
+    )
+    def test_patients_and_sources(self, root, header, encoding):
+        rows = (
+            'b/images/1.png,b,P1,"hospital, ward"\na\\2.png,a,P2,Ü\n./a/1.png,a,P1,\n'
+        )
+        self.write(root, f"{header}\n{rows}\n", encoding=encoding)
+        data = load_radiographs(root)
+        assert data.groups.tolist() == ["P1", "P2", "P1"]
+        assert data.source.tolist() == ["", "Ü", "hospital, ward"]
+        assert "a: images 2, patients 2 (from " in data.DESCR
+
+    def test_the_table_goes_before_file_names(self, make_files):
+        root = make_files(*NIH)
+        self.write(root, "file,patient\n" + "".join(f"{name},{name}\n" for name in NIH))
+        assert load_radiographs(root).groups.tolist() == NIH
+        assert len(set(load_radiographs(root, metadata=None).groups)) == 1
+
+    def test_without_a_patient_column_file_names_are_used(self, make_files):
+        root = make_files(*NIH)
+        self.write(root, "file,source\n" + "".join(f"{name},x\n" for name in NIH))
+        data = load_radiographs(root)
+        assert set(data.groups) == {"00000013"}
+        assert data.source.tolist() == ["x"] * 3
+
+    def test_a_table_elsewhere(self, root):
+        text = "file,patient\n" + "".join(f"{name},P\n" for name in self.FILES)
+        path = self.write(root, text, name="other.csv")
+        assert load_radiographs(root).groups is None
+        assert set(load_radiographs(root, metadata=path).groups) == {"P"}
+        with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
+            load_radiographs(root, metadata=str(root / "nowhere.csv"))
+
+    def test_rows_without_file_are_reported(self, root):
+        text = "file,patient\na/7.png,P\n" + "".join(f"{n},P\n" for n in self.FILES)
+        self.write(root, text)
+        with pytest.warns(UserWarning, match=r"rows for 1 files .* exist: a/7\.png$"):
+            load_radiographs(root)
+
+    def test_rows_of_classes_not_chosen_are_no_concern(self, make_files):
+        root = make_files("a/1.png", "b/1.png", "c/1.png")
+        self.write(root, "file,label\na/1.png,a\nb/1.png,b\nc/1.png,wrong\n")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            data = load_radiographs(root, class_names=["a", "b"])
+        assert len(data.paths) == 2
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("file,patient\na/1.png,P\n", r"no row for 2 of 3 images: a/2\.png, b/im"),
+            (
+                "file,patient\na/1.png,P\na/2.png,\nb/images/1.png,P\n",
+                r"no patient for 1 of 3 images: a/2\.png",
+            ),
+            (
+                "file,label\na/1.png,a\na/2.png,b\nb/images/1.png,b\n",
+                r"contradicts .* a/2\.png \(label 'b'\)",
+            ),
+            ("file,patient\na/1.png,P\na/1.png,P\n", r"line 3: a second row for a/1"),
+            ("file,patient\na/1.png\n", "line 2: 1 entries, fewer than"),
+            (
+                "image,patient\na/1.png,P\n",
+                "no column 'file' .* but 'image', 'patient'",
+            ),
+            ("", "no column 'file' .* no header"),
+            ("file,patient,patient_id\n", "several columns for the patient"),
+            ('file,patient\n"a/1.png,P\n', "not a UTF-8 CSV table"),
+        ],
+    )
+    def test_tables_that_do_not_fit_are_errors(self, root, text, message):
+        self.write(root, text)
+        with pytest.raises(ValueError, match=message):
+            load_radiographs(root)
+
+    def test_another_encoding_is_an_error(self, root):
+        self.write(root, "file,patient\na/1.png,Müller\n", encoding="latin-1")
+        with pytest.raises(ValueError, match=r"metadata\.csv is not a UTF-8 CSV"):
+            load_radiographs(root)
+
+    def test_up_to_five_missing_images_are_named(self, make_files):
+        root = make_files(*[f"a/{n}.png" for n in range(7)], "b/1.png")
+        self.write(root, "file,patient\nb/1.png,P\n")
+        with pytest.raises(ValueError, match=r"7 of 8 .*a/4\.png and 2 more"):
+            load_radiographs(root)
+
+
+class TestMakeRadiographs:
+    def test_defaults(self):
+        X, y = make_radiographs(n_samples=100, return_X_y=True)
+        assert X.shape == (100, 96, 96)
+        assert X.dtype == np.uint8
+        labels, counts = np.unique(y, return_counts=True)
+        assert labels.tolist() == CLASSES
+        # 219 : 1341 : 1345 of the paper's figure 3
+        assert np.abs(counts - np.array([219, 1341, 1345]) / 2905 * 100).max() <= 1
+
+    def test_bunch(self):
+        data = make_radiographs(
+            9, image_size=24, weights=[1, 1, 1], class_names=["z", "b", "c"]
+        )
+        assert data.images.shape == (9, 24, 24)
+        assert data.target.tolist() == ["z", "b", "c"] * 3
+        assert data.target_names == ["b", "c", "z"]
+        assert len(set(data.groups)) == 9
+        assert "z: images 3, patients 3, lungs: peripheral ground-glass" in data.DESCR
+
+    def test_every_class_has_an_image(self):
+        data = make_radiographs(3, image_size=16, weights=(1, 1000, 1000))
+        assert sorted(data.target) == CLASSES
+
+    def test_image_depends_on_seed_and_position_alone(self):
+        few = make_radiographs(5, image_size=32, random_state=3)
+        many = make_radiographs(9, image_size=32, random_state=3)
+        other = make_radiographs(5, image_size=32, random_state=4)
+        np.testing.assert_array_equal(few.images, many.images[:5])
+        np.testing.assert_array_equal(few.target, many.target[:5])
+        assert all((few.images != other.images).any(axis=(1, 2)))
+        assert len({image.tobytes() for image in many.images}) == 9
+
+    def test_same_images_in_another_process(self):
+        code = (
+            "from skcovid.datasets import make_radiographs\n"
+            "data = make_radiographs(3, image_size=32, random_state=1)\n"
+            "print(data.images.tobytes().hex())\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        images = make_radiographs(3, image_size=32, random_state=1).images
+        assert done.stdout.strip() == images.tobytes().hex()
+
+    def test_random_state_instance_advances_and_none_differs(self):
+        def draw(random_state):
+            return make_radiographs(3, image_size=16, random_state=random_state).images
+
+        state = np.random.RandomState(0)
+        first, second = draw(state), draw(state)
+        assert (first != second).any()
+        np.testing.assert_array_equal(first, draw(np.random.RandomState(0)))
+        assert (draw(None) != draw(None)).any()
+
+    def test_global_random_state_is_left_alone(self):
+        before = np.random.get_state()[1].copy()  # noqa: NPY002
+        make_radiographs(3, image_size=16)
+        make_radiographs(3, image_size=16, random_state=0)
+        np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+    def test_same_radiograph_at_every_size(self):
+        small = make_radiographs(3, image_size=48, noise=0, random_state=0).images
+        large = make_radiographs(3, image_size=300, noise=0, random_state=0).images
+        for one, other in zip(small, large, strict=True):
+            shrunk = cv2.resize(other, (48, 48), interpolation=cv2.INTER_AREA)
+            assert np.abs(one.astype(int) - shrunk).mean() < 2
+
+    def test_noise_is_in_grey_levels(self):
+        clean, noisy = (
+            make_radiographs(4, noise=noise, random_state=0).images.astype(float)
+            for noise in (0, 6)
+        )
+        visible = (clean > 40) & (clean < 215)
+        assert (noisy - clean)[visible].std() == pytest.approx(6, rel=0.05)
+
+    def test_patients_keep_diagnosis_and_anatomy(self):
+        data = make_radiographs(
+            60, n_patients=12, weights=(1, 1, 1), random_state=0, image_size=48
+        )
+        patients, counts = np.unique(data.groups, return_counts=True)
+        assert counts.tolist() == [5] * 12
+        for patient in patients:
+            assert len(set(data.target[data.groups == patient])) == 1
+        splitter = StratifiedGroupKFold(4)
+        for train, test in splitter.split(data.images, data.target, data.groups):
+            assert set(data.target[train]) == set(data.target[test]) == set(CLASSES)
+
+        centred = data.images.astype(float)
+        centred -= centred.mean(axis=(1, 2), keepdims=True)
+        distances = np.abs(centred[:, None] - centred).mean(axis=(2, 3))
+        same_class = data.target[:, None] == data.target
+        same_patient = data.groups[:, None] == data.groups
+        other_image = ~np.eye(60, dtype=bool)
+        within = distances[same_patient & other_image].mean()
+        between = distances[same_class & ~same_patient].mean()
+        assert within < 0.95 * between
+
+    def test_lungs_are_dark_and_spine_is_bright(self, balanced):
+        mean = balanced.images.mean(axis=0)
+        right, left = mean[30:60, 20:32], mean[30:60, 64:76]
+        spine = mean[30:60, 45:51]
+        assert max(right.mean(), left.mean()) < 0.7 * spine.mean()
+
+    def test_classes_can_be_learned(self, balanced):
+        thumbnails = [
+            cv2.resize(image, (16, 16), interpolation=cv2.INTER_AREA).ravel()
+            for image in balanced.images
+        ]
+        model = make_pipeline(StandardScaler(), RidgeClassifier(alpha=100))
+        scores = cross_val_score(model, np.array(thumbnails), balanced.target, cv=5)
+        assert scores.mean() > 0.85
+
+    def test_brightness_tells_nothing_of_the_class(self, balanced):
+        brightness = balanced.images.mean(axis=(1, 2))[:, None]
+        assert np.abs(brightness / 255 - 0.5).max() < 0.1
+        model = make_pipeline(StandardScaler(), LogisticRegression())
+        scores = cross_val_score(model, brightness, balanced.target, cv=5)
+        assert scores.mean() < 0.45
+
+    @pytest.mark.parametrize(
+        ("label", "bright_zone"),
+        [
+            ("COVID-19", (slice(52, 70), slice(10, 20))),
+            ("Viral Pneumonia", (slice(36, 56), slice(28, 36))),
+        ],
+    )
+    def test_findings_lie_where_radiology_has_them(self, balanced, label, bright_zone):
+        means = {
+            name: balanced.images[balanced.target == name].mean(axis=0)[bright_zone]
+            for name in CLASSES
+        }
+        others = [means[name].mean() for name in CLASSES if name != label]
+        assert means[label].mean() > max(others) + 4
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            {"n_samples": 2},
+            {"n_samples": 10.0},
+            {"image_size": 8},
+            {"image_size": (96, 96)},
+            {"class_names": ("a", "b")},
+            {"class_names": ("a", "b", "b")},
+            {"class_names": (1, 2, 3)},
+            {"class_names": "abc"},
+            {"weights": (1, 1)},
+            {"weights": (1, 1, 0)},
+            {"weights": (1, 1, np.nan)},
+            {"weights": (1, 1, "1")},
+            {"n_patients": 2},
+            {"n_patients": 11},
+            {"noise": -1},
+            {"random_state": "0"},
+            {"return_X_y": "yes"},
+        ],
+        ids=str,
+    )
+    def test_wrong_parameters_are_errors(self, parameters):
+        (name,) = parameters
+        with pytest.raises(ValueError, match=name):
+            make_radiographs(**{"n_samples": 10, "image_size": 16, **parameters})
+
+
+class TestSaveRadiographs:
+    def test_what_was_saved_is_loaded(self, tmp_path):
+        data = make_radiographs(14, image_size=16, n_patients=7, random_state=0)
+        root = tmp_path / "new" / "folder"
+        save_radiographs(data.images, data.target, root, groups=data.groups)
+        loaded = load_radiographs(root)
+        order = np.argsort(data.target, kind="stable")
+        np.testing.assert_array_equal(loaded.target, data.target[order])
+        np.testing.assert_array_equal(loaded.groups, data.groups[order])
+        pixels = np.stack([read_radiograph(path) for path in loaded.paths])
+        np.testing.assert_array_equal(pixels, data.images[order])
+
+    def test_without_groups_no_table_is_written(self, tmp_path, grey_images):
+        save_radiographs(grey_images, list("ababab"), tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+        assert load_radiographs(tmp_path).groups is None
+
+    def test_colour_stays(self, tmp_path, rgb_images):
+        save_radiographs(rgb_images, list("ababab"), tmp_path)
+        read = read_radiograph(tmp_path / "b" / "1.png", channels="rgb")
+        np.testing.assert_array_equal(read, rgb_images[1])
+
+    def test_nothing_is_overwritten(self, tmp_path, grey_images):
+        (tmp_path / "notes.txt").touch()
+        for root in (tmp_path, tmp_path / "notes.txt"):
+            with pytest.raises(FileExistsError, match="is not an empty folder"):
+                save_radiographs(grey_images, list("ababab"), root)
+        assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"images": np.zeros((6, 8, 8))}, "uint8 .* got float64"),
+            ({"images": np.zeros((6, 64), np.uint8)}, r"shape \(6, 64\)"),
+            ({"images": np.zeros((6, 8, 8, 4), np.uint8)}, "got 4"),
+            ({"target": list("ababa")}, "inconsistent numbers of samples"),
+            ({"groups": list("ababa")}, "inconsistent numbers of samples"),
+            ({"target": ["a", "../b"] * 3}, r"'\.\./b' can't be"),
+            ({"target": ["a", ".."] * 3}, r"'\.\.' can't be"),
+            ({"target": ["a", ".b"] * 3}, r"'\.b' can't be"),
+            ({"target": ["a", "Masks"] * 3}, "'Masks' can't be"),
+            ({"target": ["a", ""] * 3}, "'' can't be"),
+        ],
+    )
+    def test_wrong_input_is_an_error_and_writes_nothing(
+        self, tmp_path, grey_images, change, message
+    ):
+        arguments = {"images": grey_images, "target": list("ababab"), "root": tmp_path}
+        with pytest.raises(ValueError, match=message):
+            save_radiographs(**{**arguments, **change})
+        assert list(tmp_path.iterdir()) == []
