@@ -122,6 +122,11 @@ def register_backbone(
     ... ).image_size
     299
     """
+    if isinstance(feature_layers, str):
+        raise ValueError(
+            "feature_layers must be a sequence of layer names, got one name, "
+            f"{feature_layers!r}."
+        )
     backbone = Backbone(
         name=name.lower() if isinstance(name, str) else name,
         builder=builder,
