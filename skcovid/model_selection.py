@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -106,8 +107,8 @@ def evaluate(
         If image files are missing (all are listed), before anything is fitted.
     ValueError
         If image files can't be read (all are listed), a class has fewer images or
-        patients than there are folds, there is one class only, lengths differ, or test
-        folds overlap.
+        patients than there are folds, there is one class only, lengths differ, test
+        folds overlap, or an image or patient is on two sides of a split.
 
     Examples
     --------
@@ -127,7 +128,7 @@ def evaluate(
     splits = list(
         split(y, cv=cv, groups=groups, protocol=protocol, random_state=random_state)
     )
-    _check_disjoint(splits, cv)
+    _check_disjoint(splits, cv, groups)
     folds = [
         _evaluate_fold(pipeline, X, y, groups, rows)
         for rows in tqdm(splits, desc="folds", unit="fold", disable=not verbose)
@@ -168,6 +169,11 @@ def split(
     Split
         Arrays `train`, `validation` and `test` of row indices.
 
+    Raises
+    ------
+    ValueError
+        If protocol "paper" is to halve a test fold of a single patient.
+
     Examples
     --------
     The paper's numbers: training folds of 2,324, test folds of 581, halved.
@@ -189,10 +195,17 @@ def split(
         # "The test split is further divided into 50%": not stratified, as the 19
         # COVID-19 images of the paper's testing halves show.
         halver = ShuffleSplit if groups is None else GroupShuffleSplit
-        halves = halver(n_splits=1, test_size=0.5, random_state=random_state).split(
-            test, groups=None if groups is None else _safe_indexing(groups, test)
+        patients = None if groups is None else _safe_indexing(groups, test)
+        if patients is not None and len(np.unique(patients)) < 2:
+            raise ValueError(
+                "protocol='paper' halves every test fold, but one holds a single "
+                "patient. Use fewer folds or protocol='cross_val_predict'."
+            )
+        first, second = next(
+            halver(n_splits=1, test_size=0.5, random_state=random_state).split(
+                test, groups=patients
+            )
         )
-        first, second = next(halves)
         larger, smaller = sorted((first, second), key=len, reverse=True)
         yield Split(train, np.sort(test[larger]), np.sort(test[smaller]))
 
@@ -210,13 +223,13 @@ def _evaluate_fold(
     fitted = clone(pipeline).fit(_safe_indexing(X, rows.train), y[rows.train], **params)
     fit_ended = time.perf_counter()
     X_test = _safe_indexing(X, rows.test)
+    labels = np.unique(y)
     if hasattr(fitted, "predict_proba"):
-        probabilities = fitted.predict_proba(X_test)
-        predictions = fitted.classes_[probabilities.argmax(axis=1)]
+        probabilities = _probabilities(fitted, X_test, labels)
+        predictions = labels[probabilities.argmax(axis=1)]
     else:
         probabilities, predictions = None, fitted.predict(X_test)
     predict_ended = time.perf_counter()
-    labels = np.unique(y)
     return Fold(
         train_indices=rows.train,
         validation_indices=rows.validation,
@@ -230,6 +243,14 @@ def _evaluate_fold(
     )
 
 
+def _probabilities(fitted: Any, X: Any, labels: NDArray) -> NDArray:
+    """Probabilities with a column for every label, the absent ones of the fold too."""
+    found = fitted.predict_proba(X)
+    probabilities = np.zeros((len(found), len(labels)), dtype=found.dtype)
+    probabilities[:, np.searchsorted(labels, fitted.classes_)] = found
+    return probabilities
+
+
 def _history(fitted: Any) -> dict[str, list]:
     last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
     return dict(getattr(last, "history_", {}))
@@ -241,7 +262,7 @@ def _check_target(X: Any, y: ArrayLike, groups: ArrayLike | None) -> NDArray:
     labels: NDArray = column_or_1d(y)
     if len(np.unique(labels)) < 2:
         raise ValueError(
-            f"y holds one class only, {labels[0]!r}; evaluation needs two."
+            f"y holds one class only, {labels.tolist()[0]!r}; evaluation needs two."
         )
     return labels
 
@@ -260,7 +281,7 @@ def _check_cv(
 
 
 def _check_class_sizes(n_folds: int, y: NDArray, groups: ArrayLike | None) -> None:
-    for label in np.unique(y):
+    for label in np.unique(y).tolist():
         members = np.flatnonzero(y == label)
         n_units = len(members)
         unit = "images"
@@ -280,10 +301,24 @@ def _check_readable(pipeline: Any, X: Any) -> None:
         clone(first).fit(X)
 
 
-def _check_disjoint(splits: list[Split], cv: BaseCrossValidator) -> None:
+def _check_disjoint(
+    splits: list[Split], cv: BaseCrossValidator, groups: ArrayLike | None
+) -> None:
     held_out = np.concatenate([[*rows.validation, *rows.test] for rows in splits])
     if len(np.unique(held_out)) != len(held_out):
         raise ValueError(
             f"cv={cv!r} tests some images more than once; take a partition, such as "
             "StratifiedKFold."
         )
+    unit = "image" if groups is None else "patient"
+    n_samples = 1 + max(part.max(initial=0) for rows in splits for part in rows)
+    units = np.arange(n_samples) if groups is None else np.asarray(groups)
+    for rows in splits:
+        for first, second in combinations(rows, 2):
+            shared = np.intersect1d(units[first], units[second]).tolist()
+            if shared:
+                raise ValueError(
+                    f"cv={cv!r} has {unit} {shared[0]!r} on two sides of a split; take "
+                    "a number of folds, or a cross-validator that keeps groups whole, "
+                    "such as StratifiedGroupKFold."
+                )

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from copy import deepcopy
 from numbers import Real
 from typing import Any, Self
 
@@ -9,8 +10,13 @@ import numpy as np
 from imblearn.pipeline import Pipeline
 from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
-from sklearn.linear_model import LogisticRegressionCV
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.decomposition import KernelPCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedGroupKFold,
+    StratifiedShuffleSplit,
+)
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval
@@ -72,6 +78,8 @@ class HoldoutPipeline(Pipeline):
 
     # imblearn's way to pass a fit argument through the transformers.
     transform_input = ["X_val"]
+    # What scikit-learn's searches and cross-validations route to `fit`.
+    __metadata_request__fit = {"groups": True}
 
     _parameter_constraints = {
         **{
@@ -160,7 +168,7 @@ class HoldoutPipeline(Pipeline):
         self, y: NDArray, groups: ArrayLike | None
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         fraction = self.validation_fraction
-        self._check_fraction(y if groups is None else _one_per_group(y, groups))
+        self._check_fraction(y, np.arange(len(y)) if groups is None else groups)
         splitter: Any
         if groups is None:
             splitter = StratifiedShuffleSplit(
@@ -172,23 +180,27 @@ class HoldoutPipeline(Pipeline):
                 shuffle=True,
                 random_state=self.random_state,
             )
-        train, held_out = next(splitter.split(np.empty(len(y)), y, groups))
-        absent = np.setdiff1d(y, y[held_out])
-        if len(absent):
-            raise ValueError(
-                f"validation_fraction={fraction} sets aside {len(held_out)} images, "
-                f"none of class {absent[0]!r}. Raise validation_fraction."
-            )
-        return train, held_out
+        classes = np.unique(y)
+        for train, held_out in splitter.split(np.empty(len(y)), y, groups):
+            absent = np.setdiff1d(classes, np.intersect1d(y[train], y[held_out]))
+            if not len(absent):
+                return train, held_out
+        raise ValueError(
+            f"validation_fraction={fraction} sets aside {len(held_out)} images; class "
+            f"{absent.tolist()[0]!r} is not both among them and among the rest. Raise "
+            "validation_fraction."
+        )
 
-    def _check_fraction(self, labels: NDArray) -> None:
-        classes, counts = np.unique(labels, return_counts=True)
-        smallest = counts.argmin()
-        if counts[smallest] < 2 or round(self.validation_fraction * len(labels)) < len(
-            classes
-        ):
+    def _check_fraction(self, y: NDArray, units: ArrayLike) -> None:
+        units = np.asarray(units)
+        classes = np.unique(y).tolist()
+        counts = [len(np.unique(units[y == label])) for label in classes]
+        smallest = int(np.argmin(counts))
+        n_units = len(np.unique(units))
+        n_held_out = round(self.validation_fraction * n_units)
+        if counts[smallest] < 2 or n_held_out < len(classes):
             raise ValueError(
-                f"validation_fraction={self.validation_fraction} of {len(labels)} "
+                f"validation_fraction={self.validation_fraction} of {n_units} "
                 f"images or groups leaves a class without a validation image: class "
                 f"{classes[smallest]!r} has {counts[smallest]}. Raise "
                 "validation_fraction or add images."
@@ -205,12 +217,7 @@ class HoldoutPipeline(Pipeline):
         return super().get_metadata_routing().add_self_request(self)
 
 
-def _one_per_group(y: NDArray, groups: ArrayLike) -> NDArray:
-    return y[np.unique(np.asarray(groups), return_index=True)[1]]
-
-
-# A recipe is constructor parameters, nothing else: of TransferLearningClassifier, or,
-# for "linear", of BackboneFeatures and LogisticRegressionCV, one dict a step.
+# A recipe is constructor parameters of its steps, nothing else.
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Section 3.4; these are the classifier's own defaults.
     "paper": {"classify": {}},
@@ -227,12 +234,11 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     },
     # Not in the paper: no fine-tuning and no augmentation; depth in place of both.
     "linear": {
-        "features": {},
+        "components": {"eigen_solver": "dense"},
         "classify": {
-            "Cs": (0.0003, 0.001, 0.003, 0.01, 0.03),
-            "cv": 3,
+            "param_grid": {"C": [0.0003, 0.001, 0.003, 0.01]},
             "scoring": "neg_log_loss",
-            "max_iter": 1000,
+            "cv": 3,
         },
     },
 }
@@ -244,7 +250,7 @@ def make_transfer_pipeline(
     recipe: str = "paper",
     **overrides: Any,
 ) -> Pipeline:
-    """Compose reader, balancer, preprocessor and classifier.
+    """Compose the pipeline of a recipe.
 
     Parameters
     ----------
@@ -266,8 +272,8 @@ def make_transfer_pipeline(
     -------
     HoldoutPipeline or imblearn.pipeline.Pipeline
         With the steps "read", "balance", "preprocess" and "classify"; for "linear",
-        which needs no validation data, "read", "preprocess", "features", "scale" and
-        "classify".
+        which needs no validation data, "read", "preprocess", "features", "scale",
+        "components" and "classify".
 
     Raises
     ------
@@ -317,9 +323,18 @@ def _compose_linear(backbone: str | Backbone, recipe: Mapping[str, Any]) -> Pipe
         [
             ("read", RadiographReader(get_backbone(backbone).image_size, lazy=True)),
             ("preprocess", BackbonePreprocessor(backbone)),
-            ("features", BackboneFeatures(backbone, **recipe["features"])),
+            ("features", BackboneFeatures(backbone)),
             ("scale", StandardScaler()),
-            ("classify", LogisticRegressionCV(**recipe["classify"])),
+            # All of the components: a rotation that changes nothing for the ridge
+            # penalty and leaves as many columns as there are images.
+            ("components", KernelPCA(**recipe["components"])),
+            (
+                "classify",
+                GridSearchCV(
+                    LogisticRegression(solver="newton-cg"),
+                    **deepcopy(recipe["classify"]),
+                ),
+            ),
         ]
     )
 
@@ -330,7 +345,8 @@ def _spread(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
     # The pipeline's own memory and verbose mean something else than the steps'.
     of_pipeline = known & {"random_state", "validation_fraction"}
     spread = {}
-    for name, value in overrides.items():
+    # A step's own value wins over the one for all steps, whichever comes first.
+    for name, value in sorted(overrides.items(), key=lambda item: "__" in item[0]):
         if "__" in name:
             full_names = [name] if name in known else []
         else:

@@ -25,6 +25,7 @@ Result = TypeVar("Result")
 NOT_MEASURED = "not measured"
 PACKAGES = (
     "albumentations",
+    "aucmedi",
     "imbalanced-learn",
     "jax",
     "keras",
