@@ -20,6 +20,7 @@ from sklearn.model_selection import (
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, has_fit_parameter
 
 from skcovid.backbones import Backbone, get_backbone
@@ -205,6 +206,34 @@ class HoldoutPipeline(Pipeline):
                 f"{classes[smallest]!r} has {counts[smallest]}. Raise "
                 "validation_fraction or add images."
             )
+
+    def _transforms(self) -> bool:
+        last = self._final_estimator
+        return last == "passthrough" or any(
+            hasattr(last, method) for method in ("transform", "fit_resample")
+        )
+
+    @available_if(_transforms)
+    def transform(self, X: Any, **params: Any) -> Any:
+        """Transform `X` with every step that is not a sampler.
+
+        imblearn's own pipeline can't where a sampler is the last step, and needs to for
+        `X_val` where it is the last but one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Input of the first step.
+        **params : dict
+            What steps have requested by scikit-learn's metadata routing.
+
+        Returns
+        -------
+        array-like of shape (n_samples, ...)
+            Output of the last step.
+        """
+        steps = [step for step in self.steps if not hasattr(step[1], "fit_resample")]
+        return Pipeline([*steps, ("end", "passthrough")]).transform(X, **params)
 
     def get_metadata_routing(self) -> Any:
         """Say what ``fit`` and the steps take, for scikit-learn's metadata routing.

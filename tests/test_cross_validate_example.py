@@ -1,14 +1,10 @@
 """The example `cross_validate.py`, run as its user runs it but inside this process."""
 
 import importlib.util
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tiny_backbone
-
-from skcovid.datasets import make_radiographs, save_radiographs
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "cross_validate.py"
 FIGURES = ["confusion_matrix.png", "per_class.png", "training_history.png"]

@@ -22,7 +22,7 @@ from typing import Any
 
 import _common
 
-N_SYNTHETIC = 150
+N_SYNTHETIC = 300
 # Settings of the head, of which a grid of n takes the first n.
 GRID = {
     "classify__dropout": [0.3, 0.4, 0.5, 0.6],

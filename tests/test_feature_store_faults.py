@@ -1,0 +1,147 @@
+"""The feature store under concurrent writers, kills, damage and a full disk."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skcovid import LazyImages
+from skcovid._keras import keras
+from skcovid.features import FeatureStore, feature_bytes
+
+N_IMAGES = 64
+FILLING = {"batch_size": 4, "n_jobs": 2, "verbose": 0}
+
+# What another process runs: fill the store, a batch at a time, slowly enough to be
+# caught in the middle.
+FILL = """
+import sys, time
+sys.path.insert(0, "{folder}")
+from test_feature_store_faults import FILLING, make_images, make_store
+store = make_store({directory!r})
+write = store._write
+def slow_write(*arguments):
+    write(*arguments)
+    print("batch", flush=True)
+    time.sleep({pause})
+store._write = slow_write
+store.fill(make_images(), **FILLING)
+print("computed", store.n_computed, flush=True)
+"""
+
+
+def make_images():
+    pixels = np.random.default_rng(0).random((N_IMAGES, 16, 16, 3), dtype=np.float32)
+    return LazyImages.from_array(pixels)
+
+
+def make_trunk():
+    inputs = keras.Input((16, 16, 3))
+    outputs = keras.layers.AveragePooling2D(4)(inputs)
+    return keras.Model(inputs, [outputs])
+
+
+def make_store(directory):
+    return FeatureStore(directory, make_trunk())
+
+
+def start_filling(directory, pause):
+    script = FILL.format(
+        folder=Path(__file__).parent, directory=str(directory), pause=pause
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    )
+
+
+def expected_features():
+    pixels = np.asarray(make_images())
+    blocks = pixels.reshape(N_IMAGES, 4, 4, 4, 4, 3)
+    return blocks.mean(axis=(2, 4))
+
+
+def check_features(directory, n_computed=None):
+    store = make_store(directory)
+    kept = store.fill(make_images(), **FILLING)
+    np.testing.assert_allclose(
+        kept.load(slice(None))[0], expected_features(), atol=1e-3
+    )
+    if n_computed is not None:
+        assert store.n_computed == n_computed
+
+
+def test_two_processes_fill_one_store_at_once(tmp_path):
+    processes = [start_filling(tmp_path, pause=0.01) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    check_features(tmp_path, n_computed=0)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_killed_run_leaves_whole_files_and_is_taken_up(tmp_path):
+    process = start_filling(tmp_path, pause=0.2)
+    for _ in range(3):
+        assert process.stdout.readline() == "batch\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    kept = len(list(tmp_path.rglob("*.npy")))
+    assert 12 <= kept < N_IMAGES
+    check_features(tmp_path, n_computed=N_IMAGES - kept)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "emptied"])
+def test_a_damaged_entry_is_computed_again_with_a_warning(tmp_path, damage):
+    check_features(tmp_path)
+    path = sorted(tmp_path.rglob("*.npy"))[5]
+    path.write_bytes(path.read_bytes()[:-7] if damage == "truncated" else b"")
+    with pytest.warns(UserWarning, match=path.name):
+        check_features(tmp_path, n_computed=1)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A tmpfs with room for about half of the features."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    # A file takes whole pages.
+    size = N_IMAGES // 2 * 4096 + 64 * 4096
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a tmpfs needs privileges this process does not have")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up_is_a_clear_error_and_nothing_is_lost(small_disk):
+    (small_disk / "ballast").write_bytes(bytes(80 * 4096))
+    with pytest.raises(OSError, match=r"need .* MB more"):
+        make_store(small_disk).fill(make_images(), **FILLING)
+    kept = len(list(small_disk.rglob("*.npy")))
+    assert not list(small_disk.rglob("*.part"))
+    (small_disk / "ballast").unlink()
+    subprocess.run(["mount", "-o", "remount,size=4M", str(small_disk)], check=True)
+    check_features(small_disk, n_computed=N_IMAGES - kept)
+
+
+def test_too_small_a_disk_is_refused_before_anything_is_computed(small_disk):
+    ballast = small_disk / "ballast"
+    free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+    needed = feature_bytes(make_trunk(), N_IMAGES)
+    ballast.write_bytes(bytes(free - needed // 2))
+    store = make_store(small_disk)
+    with pytest.raises(OSError, match="64 images need"):
+        store.fill(make_images(), **FILLING)
+    assert store.n_computed == 0
+
+
+def test_memory_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OSError, match="file"):
+        make_store(tmp_path / "file")

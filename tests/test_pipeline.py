@@ -1,0 +1,400 @@
+import pickle
+import warnings
+from collections import Counter
+
+import numpy as np
+import pytest
+import sklearn
+import tiny_backbone
+from imblearn.pipeline import Pipeline
+from recording import RecordingClassifier, numbered_images, numbers_of
+from sklearn.base import clone, is_classifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedGroupKFold,
+    cross_val_predict,
+    cross_validate,
+)
+from sklearn.preprocessing import FunctionTransformer
+
+from skcovid import (
+    AugmentationBalancer,
+    HoldoutPipeline,
+    TransferLearningClassifier,
+    make_transfer_pipeline,
+)
+from skcovid.augmentation import Rotation
+from skcovid.pipeline import RECIPES
+
+tiny_backbone.register()
+
+N_IMAGES = 60
+X = numbered_images(N_IMAGES)
+Y = np.repeat(["COVID-19", "NORMAL", "Viral Pneumonia"], [10, 20, 30])
+GROUPS = np.arange(N_IMAGES) // 2
+# A rotation leaves an image its number.
+BALANCING = {"factor": 1, "transforms": [Rotation()], "random_state": 0}
+
+
+@pytest.fixture(autouse=True)
+def calls(monkeypatch):
+    monkeypatch.setattr(RecordingClassifier, "calls", [])
+    return RecordingClassifier.calls
+
+
+def make_pipeline(**parameters):
+    return HoldoutPipeline(
+        [
+            ("balance", AugmentationBalancer(**BALANCING)),
+            ("half", FunctionTransformer(halve)),
+            ("classify", RecordingClassifier()),
+        ],
+        **{"validation_fraction": 0.2, "random_state": 0, **parameters},
+    )
+
+
+def halve(images):
+    return np.asarray(images) // 2
+
+
+class TestSplit:
+    def test_is_stratified(self):
+        held_out = make_pipeline().fit(X, Y).validation_indices_
+        assert Counter(Y[held_out]) == {
+            "COVID-19": 2,
+            "NORMAL": 4,
+            "Viral Pneumonia": 6,
+        }
+
+    @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
+    def test_sets_the_fraction_aside(self, fraction):
+        pipeline = make_pipeline(validation_fraction=fraction).fit(X, Y)
+        assert len(pipeline.validation_indices_) == fraction * N_IMAGES
+
+    def test_keeps_groups_whole(self):
+        held_out = make_pipeline().fit(X, Y, groups=GROUPS).validation_indices_
+        assert len(held_out) == 12
+        kept = np.setdiff1d(np.arange(N_IMAGES), held_out)
+        assert not set(GROUPS[held_out]) & set(GROUPS[kept])
+        assert set(Y[held_out]) == set(Y)
+
+    @pytest.mark.parametrize("groups", [None, GROUPS], ids=["images", "groups"])
+    def test_is_repeatable_and_depends_on_the_seed(self, groups):
+        first, again, other = (
+            set(
+                make_pipeline(random_state=seed)
+                .fit(X, Y, groups=groups)
+                .validation_indices_
+            )
+            for seed in (0, 0, 1)
+        )
+        assert first == again
+        assert first != other
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_finds_a_split_with_every_class_among_few_groups(self, seed):
+        # Of ten splits, five hold a patient with COVID-19.
+        y = np.repeat(["COVID-19", "NORMAL"], [5, 55])
+        groups = np.r_[np.arange(5), 5 + np.arange(55) // 2]
+        pipeline = make_pipeline(validation_fraction=0.1, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scikit-learn's, on the class of five
+            pipeline.fit(X, y, groups=groups)
+        assert set(y[pipeline.validation_indices_]) == set(y)
+
+    def test_a_class_of_one_image_is_an_error(self, calls):
+        with pytest.raises(ValueError, match="'COVID-19' has 1"):
+            make_pipeline().fit(X, ["COVID-19"] + ["NORMAL"] * 59)
+        assert not calls
+
+    def test_a_class_of_one_patient_is_an_error(self, calls):
+        # Who has images of another class too.
+        groups = np.r_[0, 0, 0, np.arange(1, 58)]
+        with pytest.raises(ValueError, match="'COVID-19' has 1"):
+            make_pipeline().fit(
+                X, ["NORMAL"] + ["COVID-19"] * 2 + ["NORMAL"] * 57, groups=groups
+            )
+        assert not calls
+
+    @pytest.mark.parametrize("groups", [None, np.arange(60)], ids=["images", "groups"])
+    def test_a_fraction_too_small_for_the_classes_is_an_error(self, groups, calls):
+        with pytest.raises(ValueError, match=r"validation_fraction=0\.03"):
+            make_pipeline(validation_fraction=0.03).fit(X, Y, groups=groups)
+        assert not calls
+
+    def test_a_rare_class_left_out_is_an_error(self):
+        labels = ["COVID-19"] * 3 + ["NORMAL"] * 57
+        with pytest.raises(ValueError, match=r"validation_fraction=0\.1 .*'COVID-19'"):
+            make_pipeline(validation_fraction=0.1).fit(X, labels)
+
+    @pytest.mark.parametrize("fraction", [0, 0.6, 1, -0.1, "half", None])
+    def test_an_invalid_fraction_is_an_error(self, fraction):
+        with pytest.raises(ValueError, match="validation_fraction"):
+            make_pipeline(validation_fraction=fraction).fit(X, Y)
+
+
+class TestFit:
+    def test_transforms_validation_data_without_resampling_it(self, calls):
+        pipeline = make_pipeline().fit(X, Y)
+        (call,) = calls
+        held_out = pipeline.validation_indices_
+        np.testing.assert_array_equal(call.X_val, X[held_out] // 2)
+        np.testing.assert_array_equal(call.y_val, Y[held_out])
+        # Each class ends with 0.8 × 30 images.
+        assert Counter(call.y) == dict.fromkeys(np.unique(Y), 24)
+
+    def test_given_validation_data_are_not_split_off(self, calls):
+        pipeline = make_pipeline().fit(X, Y, X_val=X[:7], y_val=Y[:7])
+        assert pipeline.validation_indices_ is None
+        np.testing.assert_array_equal(calls[0].X_val, X[:7] // 2)
+        np.testing.assert_array_equal(calls[0].y_val, Y[:7])
+        assert len(calls[0].y) == 3 * 30
+
+    @pytest.mark.parametrize("given", [{"X_val": X[:7]}, {"y_val": Y[:7]}])
+    def test_half_of_the_validation_data_is_an_error(self, given):
+        with pytest.raises(ValueError, match="X_val and y_val"):
+            make_pipeline().fit(X, Y, **given)
+
+    @pytest.mark.parametrize("lengths", [{"y": Y[:9]}, {"y": Y, "groups": GROUPS[:9]}])
+    def test_different_lengths_are_an_error(self, lengths):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            make_pipeline().fit(X, **lengths)
+
+    @pytest.mark.parametrize("last", [LogisticRegression(), "passthrough"])
+    def test_a_last_step_without_validation_data_is_an_error(self, last):
+        pipeline = make_pipeline().set_params(classify=last)
+        with pytest.raises(TypeError, match=r"imblearn\.pipeline\.Pipeline"):
+            pipeline.fit(X, Y)
+
+    @pytest.mark.parametrize("container", [list, tuple])
+    def test_takes_sequences(self, container, calls):
+        make_pipeline().fit(container(X), container(Y), groups=container(GROUPS))
+        assert len(calls[0].y) == 3 * 24
+
+    def test_a_sampler_may_be_the_last_step_but_one(self, calls):
+        pipeline = make_pipeline()
+        pipeline.set_params(half="passthrough").fit(X, Y)
+        np.testing.assert_array_equal(calls[0].X_val, X[pipeline.validation_indices_])
+        sampler_last = HoldoutPipeline(
+            [pipeline.steps[0], pipeline.steps[2]], random_state=0
+        ).fit(X, Y)
+        np.testing.assert_array_equal(
+            calls[1].X_val, X[sampler_last.validation_indices_]
+        )
+
+    def test_predicts(self):
+        pipeline = make_pipeline().fit(X, Y)
+        np.testing.assert_array_equal(pipeline.classes_, np.unique(Y))
+        assert pipeline.predict_proba(X[:4]).shape == (4, 3)
+        assert pipeline.score(X, Y) > 0.6
+
+
+class TestScikitLearn:
+    def test_is_a_classifier(self):
+        assert is_classifier(make_pipeline())
+
+    def test_parameters(self):
+        pipeline = make_pipeline()
+        assert pipeline.get_params()["validation_fraction"] == 0.2
+        pipeline.set_params(validation_fraction=0.3, balance__factor=2, random_state=5)
+        copy = clone(pipeline)
+        assert (copy.validation_fraction, copy.random_state) == (0.3, 5)
+        assert copy.named_steps["balance"].factor == 2
+        assert "validation_fraction=0.3" in repr(pipeline)
+
+    def test_an_unknown_parameter_is_an_error(self):
+        with pytest.raises(TypeError, match="validation_split"):
+            HoldoutPipeline([], validation_split=0.1)
+        with pytest.raises(ValueError, match="validation_split"):
+            make_pipeline().set_params(validation_split=0.1)
+
+    def test_survives_pickling(self):
+        pipeline = make_pipeline().fit(X, Y)
+        restored = pickle.loads(pickle.dumps(pipeline))
+        np.testing.assert_array_equal(
+            restored.predict_proba(X), pipeline.predict_proba(X)
+        )
+
+    def test_slices(self):
+        pipeline = make_pipeline().fit(X, Y)
+        np.testing.assert_array_equal(pipeline[:-1].transform(X[:2]), X[:2] // 2)
+        assert pipeline[:1].fit_resample(X, Y)[0].shape == (90, 16, 16)
+        assert not hasattr(pipeline, "transform")
+
+    def test_integer_cv_is_stratified(self):
+        found = cross_validate(make_pipeline(), X, Y, cv=5, return_indices=True)
+        for test in found["indices"]["test"]:
+            assert Counter(Y[test]) == {
+                "COVID-19": 2,
+                "NORMAL": 4,
+                "Viral Pneumonia": 6,
+            }
+
+    @pytest.mark.parametrize("routing", [False, True])
+    def test_cross_validation_passes_the_groups(self, routing, calls):
+        with sklearn.config_context(enable_metadata_routing=routing):
+            to_splitter = {} if routing else {"groups": GROUPS}
+            predicted = cross_val_predict(
+                make_pipeline().set_params(half="passthrough"),
+                X,
+                Y,
+                cv=StratifiedGroupKFold(3),
+                params={"groups": GROUPS},
+                **to_splitter,
+            )
+            assert sklearn.get_config()["enable_metadata_routing"] is routing
+        assert predicted.shape == Y.shape
+        assert len(calls) == 3
+        for call in calls:
+            monitored = set(GROUPS[numbers_of(call.X_val)])
+            assert not monitored & set(GROUPS[numbers_of(call.X)])
+
+    @pytest.mark.parametrize("routing", [False, True])
+    def test_restores_the_configuration(self, routing):
+        with sklearn.config_context(enable_metadata_routing=routing):
+            make_pipeline().fit(X, Y)
+            with pytest.raises(ValueError, match="numbers of samples"):
+                make_pipeline().fit(X, Y[:5])
+            failing = make_pipeline().set_params(balance__factor=-1)
+            with pytest.raises(ValueError, match="factor"):
+                failing.fit(X, Y)
+            assert sklearn.get_config()["enable_metadata_routing"] is routing
+
+    @pytest.mark.parametrize("routing", [False, True])
+    def test_grid_search(self, routing, calls):
+        with sklearn.config_context(enable_metadata_routing=routing):
+            search = GridSearchCV(make_pipeline(), {"balance__factor": [1, 2]}, cv=2)
+            search.fit(X, Y)
+        assert len(search.cv_results_["params"]) == 2
+        assert all(call.X_val is not None for call in calls)
+        assert not np.isnan(search.cv_results_["mean_test_score"]).any()
+
+    def test_plain_pipeline_has_no_validation_set(self, calls):
+        Pipeline(make_pipeline().steps).fit(X, Y)
+        assert calls[0].X_val is None
+        assert len(calls[0].y) == 90
+
+
+class TestMakeTransferPipeline:
+    def test_steps(self):
+        pipeline = make_transfer_pipeline("tiny", weights=None)
+        assert isinstance(pipeline, HoldoutPipeline)
+        assert list(pipeline.named_steps) == [
+            "read",
+            "balance",
+            "preprocess",
+            "classify",
+        ]
+        assert pipeline.named_steps["read"].image_size == tiny_backbone.IMAGE_SIZE
+        assert pipeline.named_steps["read"].lazy is True
+        assert pipeline.named_steps["preprocess"].backbone == "tiny"
+        assert pipeline.named_steps["classify"].backbone == "tiny"
+
+    def test_paper_is_the_default_and_the_classifiers_own(self):
+        classify = make_transfer_pipeline("tiny").named_steps["classify"]
+        paper = make_transfer_pipeline("tiny", recipe="paper").named_steps["classify"]
+        own = TransferLearningClassifier("tiny").get_params()
+        assert classify.get_params() == paper.get_params() == own
+        stated = {
+            "batch_norm": "trainable",
+            "reset_batch_norm": True,
+            "pooling": None,
+            "dense_units": 128,
+            "dropout": 0.6,
+            "learning_rate": 0.001,
+            "reduce_lr_factor": 0.05,
+            "reduce_lr_patience": 5,
+            "early_stopping_patience": 10,
+        }
+        assert {name: own[name] for name in stated} == stated
+
+    def test_recipes_are_parameters(self):
+        fast = make_transfer_pipeline("tiny", recipe="fast").named_steps["classify"]
+        recipe = RECIPES["fast"]["classify"]
+        assert recipe.items() <= fast.get_params().items()
+        assert recipe["keep_features"]
+        assert recipe["batch_norm"] == "frozen"
+
+    @pytest.mark.parametrize(
+        ("override", "expected"),
+        [
+            ({"weights": None}, {"classify__weights": None}),
+            (
+                {"random_state": 3},
+                {
+                    "random_state": 3,
+                    "balance__random_state": 3,
+                    "classify__random_state": 3,
+                },
+            ),
+            (
+                {"n_jobs": 5},
+                {"read__n_jobs": 5, "balance__n_jobs": 5, "classify__n_jobs": 5},
+            ),
+            (
+                {"image_size": 96},
+                {"read__image_size": 96, "preprocess__image_size": 96},
+            ),
+            ({"validation_fraction": 0.3}, {"validation_fraction": 0.3}),
+            ({"balance__factor": 4}, {"balance__factor": 4}),
+            # The pipeline's own memory and verbose stay as they are.
+            ({"memory": "folder"}, {"classify__memory": "folder"}),
+            ({"verbose": 0}, {"classify__verbose": 0}),
+            # A step's own value wins.
+            (
+                {"balance__n_jobs": 1, "n_jobs": 5},
+                {"read__n_jobs": 5, "balance__n_jobs": 1, "classify__n_jobs": 5},
+            ),
+            (
+                {"n_jobs": 5, "balance__n_jobs": 1},
+                {"read__n_jobs": 5, "balance__n_jobs": 1, "classify__n_jobs": 5},
+            ),
+        ],
+        ids=str,
+    )
+    def test_overrides_reach_every_step_that_has_them(self, override, expected):
+        before = plain_parameters(make_transfer_pipeline("tiny"))
+        after = plain_parameters(make_transfer_pipeline("tiny", **override))
+        changed = {name for name in after if after[name] != before[name]}
+        assert {name: after[name] for name in expected} == expected
+        assert changed <= set(expected)
+
+    @pytest.mark.parametrize(
+        ("typo", "nearest"),
+        [
+            ("dropuot", "'dropout'"),
+            ("classify__dropuot", "'classify__dropout'"),
+            ("validation_fractoin", "'validation_fraction'"),
+        ],
+    )
+    def test_a_typo_is_an_error_that_names_the_nearest(self, typo, nearest):
+        with pytest.raises(TypeError, match=f"{typo}.*Did you mean {nearest}"):
+            make_transfer_pipeline("tiny", **{typo: 1})
+
+    @pytest.mark.parametrize("name", ["steps", "balance", "balance__", "zzzz"])
+    def test_what_is_no_parameter_is_an_error(self, name):
+        with pytest.raises(TypeError, match=name):
+            make_transfer_pipeline("tiny", **{name: None})
+
+    def test_unknown_recipe_or_backbone_is_an_error(self):
+        with pytest.raises(ValueError, match=r"recipe='fats'.*'paper', 'fast'"):
+            make_transfer_pipeline("tiny", recipe="fats")
+        with pytest.raises(ValueError, match=r"backbone='tinny'.*'tiny'"):
+            make_transfer_pipeline("tinny")
+
+    @pytest.mark.parametrize("recipe", RECIPES)
+    def test_can_be_cloned_and_pickled_and_builds_nothing(self, recipe, tmp_path):
+        pipeline = make_transfer_pipeline(
+            "inceptionv3", recipe=recipe, weights=tmp_path / "missing.weights.h5"
+        )
+        copy = pickle.loads(pickle.dumps(clone(pipeline)))
+        assert plain_parameters(copy) == plain_parameters(pipeline)
+
+
+def plain_parameters(pipeline):
+    return {
+        name: value
+        for name, value in pipeline.get_params().items()
+        if name not in ("steps", "classify__error_score") and not hasattr(value, "fit")
+    }
