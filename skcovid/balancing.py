@@ -12,11 +12,11 @@ import numpy as np
 from imblearn.base import BaseSampler
 from imblearn.utils import check_sampling_strategy
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._random import draw_seed
 from skcovid.augmentation import (
     PAPER_TRANSFORMS,
     Transform,
@@ -260,7 +260,7 @@ class AugmentationBalancer(BaseSampler):
         transforms = (
             PAPER_TRANSFORMS if self.transforms is None else tuple(self.transforms)
         )
-        entropy = self._entropy()
+        entropy = draw_seed(self.random_state)
         pairs = zip(self.sample_indices_, self.copy_numbers_, strict=True)
         seeds = [
             None if copy < 0 else _seed(entropy, source.keys[index], copy)
@@ -281,11 +281,6 @@ class AugmentationBalancer(BaseSampler):
             key if seed is None else image_key(key, operation, seed)
             for key, seed in zip(source.keys[self.sample_indices_], seeds, strict=True)
         ]
-
-    def _entropy(self) -> int:
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

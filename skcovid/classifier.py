@@ -9,12 +9,10 @@ from typing import Any, Literal, NoReturn, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import ClassifierTags, check_random_state
+from sklearn.utils import ClassifierTags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
@@ -22,6 +20,7 @@ from sklearn.utils.validation import (
 
 from skcovid import network
 from skcovid._keras import KerasClassifier
+from skcovid._random import draw_seed
 from skcovid.backbones import Backbone, get_backbone
 from skcovid.images import LazyImages
 from skcovid.training import (
@@ -31,7 +30,11 @@ from skcovid.training import (
     WholeNetwork,
     train,
 )
-from skcovid.validation import check_network_input
+from skcovid.validation import (
+    check_network_input,
+    check_validation_data,
+    weigh_samples,
+)
 
 __all__ = ["TransferLearningClassifier"]
 
@@ -269,8 +272,8 @@ class TransferLearningClassifier(KerasClassifier):
         self._check_combinations()
         self.classes_: Any = None  # scikeras' sign that every class is in y
         images, labels = self._initialize(X, y)
-        validation = self._validate_validation_data(X_val, y_val)
-        weights = self._weights_of_samples(sample_weight, images, labels)
+        validation = check_validation_data(X_val, y_val, self.target_encoder_.classes_)
+        weights = weigh_samples(sample_weight, self.class_weight, labels)
         self.history_: dict[str, list] = {"phase": []}
         with self._features_folder() as folder:
             feed = self._feed(folder)
@@ -365,7 +368,7 @@ class TransferLearningClassifier(KerasClassifier):
 
     def _build_keras_model(self) -> Any:
         # In place of scikeras' own, which sets TensorFlow's global seed.
-        self._generator = np.random.default_rng(self._fresh_seed())
+        self._generator = np.random.default_rng(draw_seed(self.random_state))
         seed = int(self._generator.integers(2**31 - 2))
         self.backbone_ = get_backbone(self.backbone)
         base = network.build_backbone(
@@ -391,40 +394,6 @@ class TransferLearningClassifier(KerasClassifier):
         if self.reset_batch_norm:
             network.reset_moving_statistics(model)
         return model
-
-    def _fresh_seed(self) -> int | None:
-        if self.random_state is None:
-            return None
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _validate_validation_data(
-        self, X_val: Any, y_val: ArrayLike | None
-    ) -> tuple[LazyImages, NDArray, None] | None:
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val must be given together.")
-        if X_val is None:
-            return None
-        images = check_network_input(X_val, name="X_val")
-        labels = column_or_1d(y_val)
-        check_consistent_length(images, labels)
-        unknown = np.setdiff1d(labels, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y_val holds classes that y does not: {unknown.tolist()}."
-            )
-        return images, labels, None
-
-    def _weights_of_samples(
-        self, sample_weight: ArrayLike | None, X: LazyImages, y: NDArray
-    ) -> NDArray | None:
-        if sample_weight is None and self.class_weight is None:
-            return None
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        if self.class_weight is not None:
-            weights = weights * compute_sample_weight(self.class_weight, y)
-        return weights.astype(np.float32)
 
     def _features_folder(self) -> Any:
         if self.keep_features and self.memory is None:

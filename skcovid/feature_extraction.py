@@ -8,13 +8,13 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skcovid import network
 from skcovid._keras import keras
+from skcovid._random import draw_seed
 from skcovid.backbones import Backbone, get_backbone
 from skcovid.features import FeatureStore
 from skcovid.images import LazyImages
@@ -159,7 +159,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             self.weights,
             image_size=(height, width),
             precision=self.precision,
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+            seed=draw_seed(self.random_state),
         )
         layers = self._chosen_layers(base, backbone)
         self.layer_names_ = [layer.name for layer in layers]

@@ -3,11 +3,22 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    column_or_1d,
+)
 
 from skcovid.images import LazyImages
 
-__all__ = ["check_images", "check_network_input"]
+__all__ = [
+    "check_images",
+    "check_network_input",
+    "check_validation_data",
+    "weigh_samples",
+]
 
 
 def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyImages":
@@ -139,3 +150,72 @@ def check_network_input(X: Any, *, name: str = "X") -> LazyImages:
     if not np.isfinite(images).all():
         raise ValueError(f"{name} holds NaN or infinite values.")
     return LazyImages.from_array(images.astype(np.float32, copy=False))
+
+
+def check_validation_data(
+    X_val: Any, y_val: ArrayLike | None, classes: NDArray
+) -> tuple[LazyImages, NDArray, None] | None:
+    """Validate the images and labels that training is monitored on.
+
+    Parameters
+    ----------
+    X_val : LazyImages or array-like of shape (n_val, height, width, 3), or None
+        Preprocessed images.
+    y_val : array-like of shape (n_val,) or None
+        Their labels.
+    classes : ndarray of shape (n_classes,)
+        The labels there may be.
+
+    Returns
+    -------
+    tuple of (LazyImages, ndarray, None) or None
+        Images, labels and no weights; None where none were given.
+
+    Raises
+    ------
+    ValueError
+        If one of the two is missing, they differ in length, or a label is unknown.
+    """
+    if (X_val is None) != (y_val is None):
+        raise ValueError("X_val and y_val must be given together.")
+    if X_val is None:
+        return None
+    images = check_network_input(X_val, name="X_val")
+    labels = column_or_1d(y_val)
+    check_consistent_length(images, labels)
+    unknown = np.setdiff1d(labels, classes)
+    if len(unknown):
+        raise ValueError(f"y_val holds classes that y does not: {unknown.tolist()}.")
+    return images, labels, None
+
+
+def weigh_samples(
+    sample_weight: ArrayLike | None, class_weight: dict | str | None, y: NDArray
+) -> NDArray[np.float32] | None:
+    """Multiply the weights of samples by those of their classes.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+        Weights, not negative.
+    class_weight : dict, "balanced" or None
+        As in scikit-learn.
+    y : ndarray of shape (n_samples,)
+        Labels.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float32, or None
+        None where nothing is weighted.
+
+    Raises
+    ------
+    ValueError
+        If weights are negative or not one a sample.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+    if class_weight is not None:
+        weights = weights * compute_sample_weight(class_weight, y)
+    return weights.astype(np.float32)

@@ -1,0 +1,425 @@
+import json
+from collections import Counter
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import tiny_backbone
+from imblearn.pipeline import Pipeline
+from recording import RecordingClassifier, numbered_images
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import (
+    KFold,
+    LeaveOneGroupOut,
+    RepeatedStratifiedKFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    cross_val_predict,
+)
+from sklearn.svm import LinearSVC
+
+from skcovid import HoldoutPipeline, evaluate, make_transfer_pipeline
+from skcovid.inspection import PooledConfusionMatrixDisplay, TrainingHistoryDisplay
+from skcovid.model_selection import split
+
+mpl.use("agg")
+tiny_backbone.register()
+
+CLASSES = ["COVID-19", "NORMAL", "Viral Pneumonia"]
+# Section 3.1 and Table 3 of the paper: the data set, a fold, a testing half.
+PAPER_LABELS = np.repeat(CLASSES, [219, 1341, 1345])
+
+N_IMAGES = 60
+X = numbered_images(N_IMAGES)
+Y = np.repeat(CLASSES, [10, 20, 30])
+GROUPS = np.arange(N_IMAGES) // 2
+
+
+@pytest.fixture(autouse=True)
+def calls(monkeypatch):
+    monkeypatch.setattr(RecordingClassifier, "calls", [])
+    return RecordingClassifier.calls
+
+
+class WithHistory(RecordingClassifier):
+    def fit(self, X, y, X_val=None, y_val=None):
+        self.history_ = {
+            "loss": [1.0, 0.5],
+            "accuracy": [0.5, 0.75],
+            "learning_rate": [0.1, 0.1],
+            "phase": [1, 2],
+        }
+        return super().fit(X, y, X_val, y_val)
+
+
+class TestCrossValPredict:
+    def test_is_scikit_learns(self):
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        expected = cross_val_predict(
+            RecordingClassifier(), X, Y, cv=folds, method="predict_proba"
+        )
+        result = evaluate(RecordingClassifier(), X, Y, cv=5, verbose=0)
+        np.testing.assert_array_equal(result.probabilities, expected)
+        np.testing.assert_array_equal(
+            result.predictions, np.unique(Y)[expected.argmax(axis=1)]
+        )
+        assert result.confusion_matrix.sum() == N_IMAGES
+        assert result.accuracy.value == (result.predictions == Y).mean()
+
+    def test_every_image_is_predicted_once_and_in_order(self):
+        result = evaluate(RecordingClassifier(), X, Y, verbose=0)
+        np.testing.assert_array_equal(result.test_indices, np.arange(N_IMAGES))
+        for fold in result.folds:
+            np.testing.assert_array_equal(
+                fold.predictions, result.predictions[fold.test_indices]
+            )
+            assert not len(fold.validation_indices)
+            assert not set(fold.train_indices) & set(fold.test_indices)
+        assert len(result.fold_confusion_matrices) == 5
+
+    def test_integer_cv_is_stratified_and_shuffled(self):
+        result = evaluate(DummyClassifier(), X, Y, cv=5, verbose=0)
+        for fold in result.folds:
+            assert Counter(Y[fold.test_indices].tolist()) == dict(
+                zip(CLASSES, [2, 4, 6], strict=True)
+            )
+        assert result.cv == repr(StratifiedKFold(5, shuffle=True, random_state=0))
+
+    def test_groups_stay_whole(self):
+        result = evaluate(DummyClassifier(), X, Y, groups=GROUPS, verbose=0)
+        assert result.grouped
+        for fold in result.folds:
+            assert not set(GROUPS[fold.train_indices]) & set(GROUPS[fold.test_indices])
+        assert result.cv.startswith("StratifiedGroupKFold")
+
+    @pytest.mark.parametrize("seeds", [(0, 0), (0, 1)])
+    def test_random_state_decides_the_folds(self, seeds):
+        first, second = (
+            evaluate(DummyClassifier(), X, Y, random_state=seed, verbose=0)
+            for seed in seeds
+        )
+        alike = np.array_equal(
+            first.folds[0].test_indices, second.folds[0].test_indices
+        )
+        assert alike == (seeds[0] == seeds[1])
+
+    def test_takes_a_cross_validator(self):
+        result = evaluate(
+            DummyClassifier(),
+            X,
+            Y,
+            cv=StratifiedGroupKFold(3),
+            groups=GROUPS,
+            verbose=0,
+        )
+        assert len(result.folds) == 3
+        assert result.cv == repr(StratifiedGroupKFold(3))
+
+    def test_takes_an_iterable_of_splits(self):
+        splits = list(StratifiedKFold(4).split(X, Y))
+        assert len(evaluate(DummyClassifier(), X, Y, cv=splits, verbose=0).folds) == 4
+
+    def test_classes_that_a_fold_never_saw_have_probability_zero(self):
+        result = evaluate(
+            RecordingClassifier(), X, Y, cv=LeaveOneGroupOut(), groups=Y, verbose=0
+        )
+        assert result.probabilities.shape == (N_IMAGES, 3)
+        own = [CLASSES.index(label) for label in Y]
+        assert (result.probabilities[np.arange(N_IMAGES), own] == 0).all()
+        np.testing.assert_allclose(result.probabilities.sum(axis=1), 1)
+        assert np.trace(result.confusion_matrix) == 0
+
+    def test_a_classifier_without_probabilities(self):
+        flat = X.reshape(N_IMAGES, -1)[:, :3]
+        result = evaluate(LinearSVC(), flat, Y, verbose=0)
+        assert result.probabilities is None
+        np.testing.assert_array_equal(
+            result.predictions,
+            cross_val_predict(
+                LinearSVC(),
+                flat,
+                Y,
+                cv=StratifiedKFold(5, shuffle=True, random_state=0),
+            ),
+        )
+
+    def test_fits_clones(self):
+        pipeline = RecordingClassifier()
+        evaluate(pipeline, X, Y, verbose=0)
+        assert not hasattr(pipeline, "classes_")
+
+    def test_passes_the_groups_to_the_holdout(self, calls):
+        pipeline = HoldoutPipeline(
+            [("classify", RecordingClassifier())], random_state=0
+        )
+        pipeline.set_params(validation_fraction=0.25)
+        evaluate(pipeline, X, Y, cv=3, groups=GROUPS, verbose=0)
+        for call in calls:
+            monitored = set(GROUPS[call.X_val[:, 0, 0] - 1])
+            assert monitored
+            assert not monitored & set(GROUPS[call.X[:, 0, 0] - 1])
+
+    @pytest.mark.parametrize(
+        "labels", [Y.tolist(), Y.astype(object), np.repeat([2, 5], 30), Y == "NORMAL"]
+    )
+    def test_labels_of_any_kind(self, labels):
+        result = evaluate(RecordingClassifier(), X, labels, verbose=0)
+        np.testing.assert_array_equal(result.classes, np.unique(labels))
+        assert json.loads(result.to_json())["classes"] == np.unique(labels).tolist()
+
+    def test_shows_a_bar_unless_told_not_to(self, capfd):
+        evaluate(DummyClassifier(), X, Y, verbose=0)
+        out, err = capfd.readouterr()
+        assert not out + err
+        evaluate(DummyClassifier(), X, Y, verbose=1)
+        assert "folds" in capfd.readouterr().err
+
+
+class TestPaperProtocol:
+    def test_sizes_are_the_papers(self):
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        sizes = [
+            [len(part) for part in rows]
+            for rows in split(PAPER_LABELS, cv=folds, protocol="paper")
+        ]
+        assert sizes == [[2324, 291, 290]] * 5
+
+    def test_predicts_a_half_of_each_fold(self):
+        result = evaluate(
+            DummyClassifier(),
+            np.zeros((len(PAPER_LABELS), 1)),
+            PAPER_LABELS,
+            protocol="paper",
+            verbose=0,
+        )
+        assert result.confusion_matrix.sum() == len(result.test_indices) == 5 * 290
+        assert len(result.predictions) == len(result.probabilities) == 5 * 290
+        np.testing.assert_array_equal(
+            result.confusion_matrix, sum(result.fold_confusion_matrices)
+        )
+        for fold in result.folds:
+            rows = [fold.train_indices, fold.validation_indices, fold.test_indices]
+            assert [len(part) for part in rows] == [2324, 291, 290]
+            assert len(np.unique(np.concatenate(rows))) == 2905
+
+    def test_halves_are_not_stratified(self):
+        # 19 of 290 images in the paper, where a stratified half would hold 22.
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        found = {
+            Counter(PAPER_LABELS[rows.test].tolist())["COVID-19"]
+            for seed in range(4)
+            for rows in split(
+                PAPER_LABELS, cv=folds, protocol="paper", random_state=seed
+            )
+        }
+        assert len(found) > 2
+
+    def test_the_other_half_is_the_validation_data(self, calls):
+        pipeline = HoldoutPipeline([("classify", RecordingClassifier())])
+        result = evaluate(pipeline, X, Y, protocol="paper", verbose=0)
+        for call, fold in zip(calls, result.folds, strict=True):
+            np.testing.assert_array_equal(call.X_val, X[fold.validation_indices])
+            np.testing.assert_array_equal(call.y_val, Y[fold.validation_indices])
+            np.testing.assert_array_equal(call.X, X[fold.train_indices])
+
+    def test_a_pipeline_without_validation_data_is_fitted_without(self, calls):
+        pipeline = Pipeline([("classify", RecordingClassifier())])
+        evaluate(pipeline, X, Y, protocol="paper", verbose=0)
+        assert all(call.X_val is None for call in calls)
+
+    def test_groups_stay_whole(self):
+        result = evaluate(
+            DummyClassifier(), X, Y, groups=GROUPS, protocol="paper", verbose=0
+        )
+        for fold in result.folds:
+            sides = [fold.train_indices, fold.validation_indices, fold.test_indices]
+            assert sum(len(np.unique(GROUPS[side])) for side in sides) == 30
+
+
+class TestErrors:
+    """All of them before anything is fitted."""
+
+    @pytest.fixture(autouse=True)
+    def _nothing_is_fitted(self, calls):
+        yield
+        assert not calls
+
+    def test_unreadable_files_are_all_listed(self, tmp_path):
+        broken = tmp_path / "broken.png"
+        broken.write_bytes(b"no image")
+        paths = [str(tmp_path / "missing.png"), str(broken)] * 30
+        pipeline = make_transfer_pipeline("tiny", weights=None)
+        pipeline.set_params(classify=RecordingClassifier())
+        with pytest.raises((ValueError, OSError)) as raised:
+            evaluate(pipeline, paths, np.repeat(["A", "B"], 30), verbose=0)
+        assert "missing.png" in str(raised.value)
+        assert "broken.png" in str(raised.value)
+
+    def test_a_class_smaller_than_the_folds(self):
+        labels = ["COVID-19"] * 3 + ["NORMAL"] * 57
+        with pytest.raises(ValueError, match=r"'COVID-19' has 3 images.*cv=5"):
+            evaluate(RecordingClassifier(), X, labels, verbose=0)
+
+    def test_fewer_patients_than_folds(self):
+        with pytest.raises(ValueError, match=r"'COVID-19' has 3 patients.*cv=5"):
+            evaluate(RecordingClassifier(), X, Y, groups=np.arange(60) // 4, verbose=0)
+
+    def test_one_class(self):
+        with pytest.raises(ValueError, match="one class only, 'COVID-19'"):
+            evaluate(RecordingClassifier(), X, ["COVID-19"] * 60, verbose=0)
+
+    def test_overlapping_test_folds(self):
+        with pytest.raises(ValueError, match=r"cv=Repeated.*more than once"):
+            evaluate(
+                RecordingClassifier(),
+                X,
+                Y,
+                cv=RepeatedStratifiedKFold(n_splits=2, n_repeats=2),
+                verbose=0,
+            )
+
+    def test_training_on_test_images(self):
+        with pytest.raises(ValueError, match="image 0 on two sides"):
+            evaluate(
+                RecordingClassifier(),
+                X,
+                Y,
+                cv=[(np.arange(60), np.arange(60))],
+                verbose=0,
+            )
+
+    @pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+    @pytest.mark.parametrize("protocol", ["cross_val_predict", "paper"])
+    def test_a_cross_validator_that_splits_patients(self, protocol):
+        with pytest.raises(ValueError, match=r"KFold.*patient \d+ on two sides"):
+            evaluate(
+                RecordingClassifier(),
+                X,
+                Y,
+                cv=KFold(5, shuffle=True, random_state=0),
+                groups=GROUPS,
+                protocol=protocol,
+                verbose=0,
+            )
+
+    def test_a_single_patient_cannot_be_halved(self):
+        with pytest.raises(ValueError, match="single patient"):
+            evaluate(
+                RecordingClassifier(),
+                X,
+                np.tile(["A", "B"], 30),
+                groups=np.arange(60) // 2 % 5,
+                protocol="paper",
+                verbose=0,
+            )
+
+    @pytest.mark.parametrize("lengths", [{"y": Y[:9]}, {"y": Y, "groups": GROUPS[:9]}])
+    def test_lengths(self, lengths):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            evaluate(RecordingClassifier(), X, verbose=0, **lengths)
+
+    @pytest.mark.parametrize(
+        "parameter",
+        [
+            {"cv": 1},
+            {"cv": "five"},
+            {"protocol": "loo"},
+            {"random_state": "x"},
+            {"verbose": "loud"},
+        ],
+        ids=str,
+    )
+    def test_invalid_parameters(self, parameter):
+        with pytest.raises(ValueError, match=f"'{next(iter(parameter))}' parameter"):
+            evaluate(RecordingClassifier(), X, Y, **{"verbose": 0, **parameter})
+
+    def test_a_class_in_place_of_an_estimator(self):
+        with pytest.raises(ValueError, match="'pipeline' parameter"):
+            evaluate(RecordingClassifier, X, Y, verbose=0)
+
+    def test_continuous_target(self):
+        with pytest.raises(ValueError, match="Unknown label type"):
+            evaluate(RecordingClassifier(), X, np.linspace(0, 1, 60), verbose=0)
+
+
+class TestReport:
+    @pytest.fixture(scope="class")
+    def result(self):
+        return evaluate(WithHistory(), X, Y, groups=GROUPS, verbose=0)
+
+    def test_json(self, result, tmp_path):
+        text = result.to_json(tmp_path / "result.json")
+        assert (tmp_path / "result.json").read_text(encoding="utf-8") == text
+        read = json.loads(text)
+        assert read == result.to_dict()
+        assert read["classes"] == CLASSES
+        assert read["confusion_matrix"] == result.confusion_matrix.tolist()
+        assert read["predictions"] == result.predictions.tolist()
+        assert read["y_true"] == Y.tolist()
+        assert np.shape(read["probabilities"]) == (60, 3)
+        assert read["accuracy"]["value"] == result.accuracy.value
+        assert read["protocol"] == "cross_val_predict"
+        assert read["grouped"] is True
+        assert set(read["versions"]) >= {"python", "skcovid", "scikit-learn", "keras"}
+        assert [fold["n_train"] for fold in read["folds"]] == [
+            len(fold.train_indices) for fold in result.folds
+        ]
+
+    def test_json_of_the_papers_halves(self):
+        result = evaluate(LinearClassifier(), X, Y, protocol="paper", verbose=0)
+        read = json.loads(result.to_json())
+        assert read["test_indices"] == result.test_indices.tolist()
+        assert read["y_true"] == Y[result.test_indices].tolist()
+        assert read["probabilities"] is None
+
+    def test_markdown(self, result):
+        text = result.to_markdown()
+        for expected in (
+            "5 folds, 60 images predicted",
+            "patients kept whole",
+            f"multi-class accuracy: {result.accuracy}",
+            "StratifiedGroupKFold",
+            "scikit-learn",
+            *CLASSES,
+        ):
+            assert expected in text
+
+    def test_markdown_says_which_protocol(self):
+        result = evaluate(DummyClassifier(), X, Y, protocol="paper", verbose=0)
+        text = result.to_markdown()
+        assert "half-folds" in text
+        assert "patients not known" in text
+        assert f"{len(result.test_indices)} images predicted" in text
+
+    def test_timings_and_histories(self, result):
+        assert {name: len(times) for name, times in result.timings.items()} == {
+            "fit": 5,
+            "predict": 5,
+        }
+        assert min(result.timings["fit"] + result.timings["predict"]) >= 0
+        assert [history["phase"] for history in result.histories] == [[1, 2]] * 5
+
+    def test_plots(self, result):
+        confusion = result.plot_confusion_matrix()
+        assert isinstance(confusion, PooledConfusionMatrixDisplay)
+        history = result.plot_history()
+        assert isinstance(history, TrainingHistoryDisplay)
+        mpl.pyplot.close("all")
+
+    def test_no_history_is_an_error(self):
+        result = evaluate(DummyClassifier(), X, Y, verbose=0)
+        assert result.histories == []
+        with pytest.raises(ValueError, match="no training history"):
+            result.plot_history()
+
+
+class LinearClassifier(ClassifierMixin, BaseEstimator):
+    """Has no probabilities."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return self.classes_[np.asarray(X)[:, 0, 0] % len(self.classes_)]
