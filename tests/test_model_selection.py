@@ -343,11 +343,12 @@ class TestErrors:
             evaluate(RecordingClassifier(), X, np.linspace(0, 1, 60), verbose=0)
 
 
-class TestReport:
-    @pytest.fixture(scope="class")
-    def result(self):
-        return evaluate(WithHistory(), X, Y, groups=GROUPS, verbose=0)
+@pytest.fixture(scope="module")
+def result():
+    return evaluate(WithHistory(), X, Y, groups=GROUPS, verbose=0)
 
+
+class TestReport:
     def test_json(self, result, tmp_path):
         text = result.to_json(tmp_path / "result.json")
         assert (tmp_path / "result.json").read_text(encoding="utf-8") == text

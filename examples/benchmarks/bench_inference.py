@@ -17,11 +17,8 @@ from typing import Any
 import _common
 
 # Sides, in the order they run in.
-OURS, DECODING, BARE = (
-    "predict_proba over paths",
-    "decoding alone",
-    "bare model.predict",
-)
+OURS, DECODING = "predict_proba over paths", "decoding alone"
+BARE, BARE_BATCHES = "bare model.predict", "bare model.predict_on_batch"
 N_SYNTHETIC = 640
 # Images that the pipeline is fitted on, which doesn't matter to the speed.
 N_FITTED_A_CLASS = 12

@@ -1,0 +1,358 @@
+import random
+
+import keras
+import numpy as np
+import pytest
+import tiny_backbone
+from numpy.testing import assert_array_equal
+
+from skcovid import network
+from skcovid.backbones import Backbone, get_backbone
+
+BACKBONE = tiny_backbone.register()
+FINE_TUNE_FROM = tiny_backbone.FINE_TUNE_FROM
+
+
+def build(weights=None, backbone=BACKBONE, side=tiny_backbone.IMAGE_SIZE, **parameters):
+    return network.build_backbone(
+        backbone, weights, image_size=(side, side), **parameters
+    )
+
+
+def add_head(base, **parameters):
+    defaults = {
+        "n_classes": 3,
+        "pooling": None,
+        "dense_units": 16,
+        "dropout": 0.6,
+        "seed": 0,
+    }
+    return network.add_head(base, **{**defaults, **parameters})
+
+
+def images(n_images=4, side=tiny_backbone.IMAGE_SIZE):
+    generator = np.random.default_rng(0)
+    return generator.uniform(-1, 1, (n_images, side, side, 3)).astype(np.float32)
+
+
+def batch_norms(layers):
+    return [
+        layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+
+
+def set_moving_statistics(model):
+    """Give every batch normalisation statistics of its own."""
+    generator = np.random.default_rng(1)
+    for layer in batch_norms(model.layers):
+        size = layer.moving_mean.shape
+        layer.moving_mean.assign(generator.normal(0, 0.1, size))
+        layer.moving_variance.assign(generator.uniform(0.5, 2, size))
+
+
+def legacy_state():
+    return np.random.get_state()[1].tolist()  # noqa: NPY002 (the global one)
+
+
+class TestHead:
+    @pytest.mark.parametrize(
+        ("pooling", "gathers"),
+        [
+            (None, keras.layers.Flatten),
+            ("avg", keras.layers.GlobalAveragePooling2D),
+            ("max", keras.layers.GlobalMaxPooling2D),
+        ],
+    )
+    def test_layers_are_the_papers(self, pooling, gathers):
+        base = build()
+        model = add_head(base, pooling=pooling, dense_units=128)
+        head = model.layers[len(base.layers) :]
+        assert [type(layer) for layer in head] == [
+            gathers,
+            keras.layers.BatchNormalization,
+            keras.layers.Dense,
+            keras.layers.BatchNormalization,
+            keras.layers.Dropout,
+            keras.layers.Dense,
+        ]
+        hidden, dropout, softmax = head[2], head[4], head[5]
+        assert (hidden.units, hidden.activation) == (128, keras.activations.relu)
+        assert dropout.rate == 0.6
+        assert (softmax.units, softmax.activation) == (3, keras.activations.softmax)
+
+    def test_the_backbones_layers_come_first(self):
+        base = build()
+        model = add_head(base)
+        pairs = zip(model.layers, base.layers, strict=False)
+        assert all(own is of_base for own, of_base in pairs)
+
+    def test_pooling_pools(self):
+        base = build()
+        features = base.predict_on_batch(images())
+        for pooling, expected in {
+            None: features.reshape(4, -1),
+            "avg": features.mean(axis=(1, 2)),
+            "max": features.max(axis=(1, 2)),
+        }.items():
+            model = add_head(base, pooling=pooling)
+            gathered = keras.Model(model.input, model.layers[len(base.layers)].output)
+            np.testing.assert_allclose(
+                gathered.predict_on_batch(images()), expected, rtol=1e-5, atol=1e-6
+            )
+
+    def test_seed_decides_the_weights(self):
+        base = build()
+        first, again, other = (
+            add_head(base, seed=seed).get_weights() for seed in (0, 0, 1)
+        )
+        assert all(map(np.array_equal, first, again))
+        assert not all(map(np.array_equal, first, other))
+
+    def test_is_float32_whatever_the_precision(self):
+        base = build(precision="mixed_bfloat16")
+        model = add_head(base)
+        assert {layer.compute_dtype for layer in base.layers[1:]} == {"bfloat16"}
+        assert {layer.compute_dtype for layer in model.layers[len(base.layers) :]} == {
+            "float32"
+        }
+
+
+class TestFreezing:
+    @pytest.fixture
+    def layers(self):
+        return build().layers
+
+    @staticmethod
+    def trainable(layers):
+        return {index for index, layer in enumerate(layers) if layer.trainable}
+
+    def test_paper_trains_every_batch_normalisation_in_both_phases(self, layers):
+        norms = {2, 5, 8}
+        network.freeze(layers, "trainable")
+        assert self.trainable(layers) == norms
+        network.unfreeze(layers[FINE_TUNE_FROM:], "trainable")
+        assert self.trainable(layers) == norms | set(range(FINE_TUNE_FROM, len(layers)))
+
+    def test_frozen_trains_no_batch_normalisation(self, layers):
+        network.freeze(layers, "frozen")
+        assert self.trainable(layers) == set()
+        network.unfreeze(layers[FINE_TUNE_FROM:], "frozen")
+        above = set(range(FINE_TUNE_FROM, len(layers)))
+        assert self.trainable(layers) == above - {8}
+
+    def test_freezing_again_undoes_the_unfreezing(self, layers):
+        network.unfreeze(layers, "trainable")
+        network.freeze(layers, "frozen")
+        assert self.trainable(layers) == set()
+
+
+def test_reset_moving_statistics():
+    model = add_head(build())
+    set_moving_statistics(model)
+    scales = [layer.gamma.numpy() for layer in batch_norms(model.layers)]
+    network.reset_moving_statistics(model)
+    assert len(scales) == 5
+    for layer, scale in zip(batch_norms(model.layers), scales, strict=True):
+        assert not layer.moving_mean.numpy().any()
+        assert not layer.moving_variance.numpy().any()
+        assert_array_equal(layer.gamma.numpy(), scale)
+
+
+class TestFindLayer:
+    def test_by_index_or_name(self):
+        layers = build().layers
+        assert network.find_layer(layers, 7) == 7
+        assert network.find_layer(layers, layers[7].name) == 7
+
+    @pytest.mark.parametrize("layer", [11, 1000, "conv9"])
+    def test_none_such_is_an_error(self, layer):
+        with pytest.raises(ValueError, match=f"fine_tune_from={layer!r}"):
+            network.find_layer(build().layers, layer)
+
+
+class TestFrontier:
+    @pytest.mark.parametrize("first", range(11))
+    def test_trunk_and_tail_are_the_network(self, first):
+        base = build()
+        model = add_head(base)
+        set_moving_statistics(model)
+        entering = network.frontier(base.layers, first)
+        trunk = keras.Model(base.input, entering)
+        tail = keras.Model(entering, model.output)
+        features = keras.tree.flatten(trunk.predict_on_batch(images()))
+        assert_array_equal(
+            tail.predict_on_batch(features), model.predict_on_batch(images())
+        )
+
+    def test_holds_every_tensor_from_below_once(self):
+        base = build()
+        entering = network.frontier(base.layers, FINE_TUNE_FROM)
+        below = {base.layers[3].output.name, base.layers[6].output.name}
+        assert {tensor.name for tensor in entering} == below
+        assert len(entering) == 2
+
+    def test_is_not_confused_by_other_models_of_the_layers(self):
+        base = build()
+        first = network.frontier(base.layers, FINE_TUNE_FROM)
+        keras.Model(first, base.output)
+        again = network.frontier(base.layers, FINE_TUNE_FROM)
+        assert [id(tensor) for tensor in again] == [id(tensor) for tensor in first]
+
+    def test_inception(self):
+        backbone = get_backbone("inceptionv3")
+        base = build(backbone=backbone, side=96)
+        model = add_head(base)
+        set_moving_statistics(model)
+        assert len(base.layers) == 311
+        assert all(map(lambda a, b: a is b, model.layers, base.layers))
+        entering = network.frontier(base.layers, backbone.fine_tune_from)
+        assert len(entering) == 6
+        image = images(1, 96)
+        features = keras.Model(base.input, entering).predict_on_batch(image)
+        assert_array_equal(
+            keras.Model(entering, model.output).predict_on_batch(features),
+            model.predict_on_batch(image),
+        )
+
+
+class TestWeights:
+    @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+    def test_file_round_trip(self, suffix, tmp_path):
+        path = tmp_path / f"backbone{suffix}"
+        saved = build(seed=1)
+        set_moving_statistics(saved)
+        (saved.save_weights if suffix == ".weights.h5" else saved.save)(path)
+        for given in (path, str(path)):
+            loaded = build(given, seed=2)
+            for own, expected in zip(
+                loaded.get_weights(), saved.get_weights(), strict=True
+            ):
+                assert_array_equal(own, expected)
+
+    @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+    def test_another_architecture_is_an_error(self, suffix, tmp_path):
+        path = tmp_path / f"other{suffix}"
+        inputs = keras.Input((32, 32, 3))
+        other = keras.Model(inputs, keras.layers.Conv2D(5, 7)(inputs))
+        (other.save_weights if suffix == ".weights.h5" else other.save)(path)
+        with pytest.raises(ValueError, match=f"other{suffix}.*'tiny'"):
+            build(path)
+
+    @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+    def test_a_damaged_file_is_an_error(self, suffix, tmp_path):
+        path = tmp_path / f"damaged{suffix}"
+        path.write_bytes(b"nothing of the kind")
+        with pytest.raises(ValueError, match=f"damaged{suffix}"):
+            build(path)
+
+    def test_a_missing_file_is_an_error(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"missing\.weights\.h5"):
+            build(tmp_path / "missing.weights.h5")
+
+    @pytest.mark.parametrize("weights", ["file.h5", "file.ckpt", "ImageNet", ""])
+    def test_another_kind_of_file_is_an_error(self, weights):
+        with pytest.raises(ValueError, match=rf"{weights!r} must be 'imagenet', None"):
+            build(weights)
+
+    def test_a_failing_download_names_the_other_choices(self, monkeypatch):
+        def fail(include_top, weights, input_shape):
+            if weights == "imagenet":
+                raise Exception("URL fetch failure")  # as Keras does
+            return tiny_backbone.build_tiny(include_top, weights, input_shape)
+
+        monkeypatch.setattr(keras.applications, "VGG19", fail)
+        with pytest.raises(OSError, match="URL fetch failure") as raised:
+            build("imagenet", backbone=get_backbone("vgg19"))
+        for choice in ("weights=PATH", "weights=None", "'vgg19'"):
+            assert choice in str(raised.value)
+
+    def test_a_size_the_network_cannot_take_is_no_failing_download(self):
+        with pytest.raises(ValueError, match="75x75"):
+            build("imagenet", backbone=get_backbone("inceptionv3"), side=32)
+
+    def test_downloaded_weights_are_asked_of_the_builder(self, monkeypatch):
+        asked = []
+
+        def remember(include_top, weights, input_shape):
+            asked.append(weights)
+            return tiny_backbone.build_tiny(include_top, None, input_shape)
+
+        monkeypatch.setattr(keras.applications, "VGG19", remember)
+        build("imagenet", backbone=get_backbone("vgg19"))
+        assert asked == ["imagenet"]
+
+    def test_random_weights_are_repeatable(self):
+        first, again, other = (build(seed=seed).get_weights() for seed in (3, 3, 4))
+        assert all(map(np.array_equal, first, again))
+        assert not all(map(np.array_equal, first, other))
+
+    @pytest.mark.parametrize("weights", [None, ".weights.h5", ".keras"])
+    def test_leaves_the_random_state_alone(self, weights, tmp_path):
+        if weights is not None:
+            path = tmp_path / f"backbone{weights}"
+            saved = build()
+            (saved.save_weights if weights == ".weights.h5" else saved.save)(path)
+            weights = path
+        before = random.getstate(), legacy_state()
+        build(weights)
+        assert (random.getstate(), legacy_state()) == before
+
+
+class TestBuilding:
+    def test_restores_the_dtype_policy(self):
+        before = keras.config.dtype_policy()
+        build(precision="mixed_bfloat16")
+        assert keras.config.dtype_policy() == before
+
+        def fail(include_top, weights, input_shape):
+            raise RuntimeError("no such layer")
+
+        with pytest.raises(RuntimeError, match="no such layer"):
+            build(
+                backbone=Backbone("broken", fail, 32, "tf", 0),
+                precision="mixed_bfloat16",
+            )
+        assert keras.config.dtype_policy() == before
+
+    def test_an_unknown_builder_is_an_error(self):
+        with pytest.raises(ValueError, match="'NoNet'"):
+            build(backbone=Backbone("nonet", "NoNet", 32, "tf", 0))
+
+    def test_a_sequential_backbone(self):
+        def build_sequential(include_top, weights, input_shape):
+            return keras.Sequential(
+                [
+                    keras.Input(input_shape),
+                    keras.layers.Conv2D(4, 3, strides=4),
+                    keras.layers.Conv2D(5, 3),
+                ]
+            )
+
+        base = build(backbone=Backbone("chain", build_sequential, 32, "tf", 1))
+        model = add_head(base)
+        assert all(map(lambda a, b: a is b, model.layers, base.layers))
+        assert model.predict_on_batch(images()).shape == (4, 3)
+
+
+class TestPredictBatches:
+    def test_a_smaller_last_batch_is_cut_back(self):
+        base = build()
+        inputs = images(7)
+        batches = ((slice(i, min(i + 3, 7)), inputs[i : i + 3]) for i in (0, 3, 6))
+        found = list(network.predict_batches(base, batches))
+        assert [rows for rows, _ in found] == [slice(0, 3), slice(3, 6), slice(6, 7)]
+        outputs = np.concatenate([part for _, (part,) in found])
+        np.testing.assert_allclose(
+            outputs, base.predict_on_batch(inputs), rtol=1e-5, atol=1e-6
+        )
+
+    def test_several_inputs_and_outputs(self):
+        base = build()
+        entering = network.frontier(base.layers, FINE_TUNE_FROM)
+        trunk = keras.Model(base.input, entering)
+        tail = keras.Model(entering, base.output)
+        ((_, features),) = network.predict_batches(trunk, [(slice(0, 4), images())])
+        ((_, (output,)),) = network.predict_batches(
+            tail, [(slice(0, 4), tuple(features))]
+        )
+        assert_array_equal(output, base.predict_on_batch(images()))
