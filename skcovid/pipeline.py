@@ -266,7 +266,6 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "components": {"eigen_solver": "dense"},
         "classify": {
             "param_grid": {"C": [0.0003, 0.001, 0.003, 0.01]},
-            "scoring": "neg_log_loss",
             "cv": 3,
         },
     },

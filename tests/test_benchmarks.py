@@ -9,10 +9,9 @@ SCRIPT = Path(__file__).parents[1] / "examples/benchmarks/bench_augmentation.py"
 
 def test_bench_augmentation_reports_every_side(tmp_path):
     output = tmp_path / "result.json"
-    arguments = "--image-size 48 --limit 2 --threads 1 --repeats 1 --seconds 0.05"
+    size = "--image-size 48 --limit 2 --threads 1 --repeats 1 --seconds 0.05"
     process = subprocess.run(
-        [sys.executable, SCRIPT, *arguments.split()]
-        + ["--only", "scipy", "--output", output],
+        [sys.executable, SCRIPT, *size.split(), "--only=scipy", "--output", output],
         capture_output=True,
         text=True,
         check=False,

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, TypeVar
 Name = TypeVar("Name", bound=Hashable)
 Result = TypeVar("Result")
 
-NOT_MEASURED = "not measured"
 PACKAGES = (
     "albumentations",
     "aucmedi",
@@ -107,7 +106,8 @@ def alternate(
             started = time.perf_counter()
             results[name].append(side())
             seconds = time.perf_counter() - started
-            label = name if isinstance(name, str) else ", ".join(map(str, name))
+            parts = name if isinstance(name, tuple) else (name,)
+            label = ", ".join(str(part) for part in parts)
             print(f"[{repeat}/{repeats}] {label}: {seconds:.1f} s", file=sys.stderr)
     return results
 

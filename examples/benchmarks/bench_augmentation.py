@@ -82,7 +82,7 @@ def main() -> None:
         or options.only is None
         or any(text in name for text in options.only)
     ]
-    for module in sorted({SIDES[name] for name in sides} - {None}):
+    for module in sorted({module for name in sides if (module := SIDES[name])}):
         if not _common.is_importable(module):
             print(f"left out, can't be imported: {module}", file=sys.stderr)
             sides = [name for name in sides if SIDES[name] != module]

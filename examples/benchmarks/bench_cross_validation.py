@@ -15,8 +15,8 @@ of its two phases, the second of which fine-tunes; the rivals train the head in 
 A rival runs the whole network in every epoch, which takes hours. Unless --rival-epochs
 is as large as --epochs, it runs that many and half as many, and from these two a fixed
 cost and a cost per epoch are computed, and from them the figure for all the epochs; so
-are folds beyond --rival-folds. What is extrapolated is marked with ~. Accuracies are
-those after the epochs that were run, which their column names.
+are folds beyond --rival-folds. What is extrapolated is marked with ~. Peak memory and
+accuracy are those of the longest run, whose epochs and folds the last column names.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
     )
     _common.add_common_options(parser, repeats=1)
     _common.add_network_options(parser, backbone="inceptionv3")
-    count = {"type": _common.positive_int, "metavar": "N"}
+    count: dict[str, Any] = {"type": _common.positive_int, "metavar": "N"}
     parser.add_argument("--folds", default=5, help="default: %(default)s", **count)
     parser.add_argument(
         "--epochs", default=20, help="an even number; default: %(default)s", **count

@@ -35,7 +35,7 @@ def parse() -> argparse.Namespace:
     )
     _common.add_common_options(parser, repeats=5)
     _common.add_network_options(parser, backbone="inceptionv3")
-    count = {"type": _common.positive_int, "metavar": "N"}
+    count: dict[str, Any] = {"type": _common.positive_int, "metavar": "N"}
     parser.add_argument(
         "--steps", default=50, help="of a measurement; default: %(default)s", **count
     )

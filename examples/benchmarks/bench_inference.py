@@ -12,6 +12,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import _common
@@ -72,7 +73,7 @@ def main() -> None:
         for side in sides.values():
             side()  # compiled, and the files in the page cache
         seconds = _common.alternate(
-            {name: lambda side=side: timed(side) for name, side in sides.items()},
+            {name: partial(timed, side) for name, side in sides.items()},
             options.repeats,
         )
     speeds = {

@@ -36,7 +36,7 @@ def parse() -> argparse.Namespace:
     )
     _common.add_common_options(parser, repeats=3)
     _common.add_network_options(parser, backbone="mobilenetv2")
-    count = {"type": _common.positive_int, "metavar": "N"}
+    count: dict[str, Any] = {"type": _common.positive_int, "metavar": "N"}
     several = {**count, "nargs": "*"}
     parser.add_argument(
         "--images", default=[1, 4, 16], help="default: 1 4 16", **several
@@ -103,11 +103,13 @@ def replicate(job: Mapping[str, Any], times: int, folder: str) -> dict[str, Any]
     """Write every image `times` times, each copy with another pixel changed."""
     import cv2
 
+    from skcovid.reading import read_radiograph
+
     root = Path(folder, f"times-{times}")
     root.mkdir()
     paths = []
     for number, path in enumerate(job["paths"]):
-        image = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+        image = read_radiograph(path, channels="grey")
         for copy in range(times):
             row, column = divmod(copy, image.shape[1])
             changed = image.copy()

@@ -1,0 +1,749 @@
+import gc
+import pickle
+import random
+import subprocess
+import sys
+import tempfile
+import warnings
+import weakref
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_backbone
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils import get_tags
+from tensorflow.python.eager import context
+
+from skcovid import (
+    LazyImages,
+    TransferLearningClassifier,
+    evaluate,
+    make_transfer_pipeline,
+    network,
+)
+from skcovid.backbones import get_backbone
+from skcovid.training import Batches, train
+
+tiny_backbone.register()
+
+N_IMAGES = 18
+CLASSES = tiny_backbone.CLASSES
+GREY, Y = tiny_backbone.make_images(N_IMAGES)
+X = tiny_backbone.prepare(GREY)
+GREY_VAL, Y_VAL = tiny_backbone.make_images(6, seed=1)
+X_VAL = tiny_backbone.prepare(GREY_VAL)
+VALIDATION = {"X_val": X_VAL, "y_val": Y_VAL}
+
+QUICK = {
+    "backbone": "tiny",
+    "weights": None,
+    "dense_units": 8,
+    "epochs": 1,
+    "batch_size": 9,
+    "n_jobs": 1,
+    "random_state": 0,
+    "verbose": 0,
+}
+FROZEN = {"batch_norm": "frozen", "reset_batch_norm": False}
+KEPT = {**FROZEN, "keep_features": True, "features_dtype": "float32"}
+# Enough steps for the moving statistics of the head.
+LEARNING = {
+    **KEPT,
+    "pooling": "avg",
+    "dropout": 0.0,
+    "learning_rate": 0.02,
+    "batch_size": 3,
+    "epochs": 10,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager():
+    """Networks this small take longer to compile than to train."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def make(**parameters):
+    return TransferLearningClassifier(**{**QUICK, **parameters})
+
+
+def make_pipeline(**parameters):
+    """The fast recipe; of nine images in a fold three are monitored."""
+    settings = {**QUICK, "factor": 1, "validation_fraction": 0.34, **parameters}
+    return make_transfer_pipeline(recipe="fast", **settings)
+
+
+def in_new_process(script):
+    """Run a script in which the tests' helpers can be imported."""
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{script}"
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return make(**FROZEN).fit(X, Y, **VALIDATION)
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory):
+    return tmp_path_factory.mktemp("memory")
+
+
+@pytest.fixture(scope="module")
+def kept(memory):
+    return make(**KEPT, memory=memory).fit(X, Y, **VALIDATION)
+
+
+@pytest.fixture(scope="module")
+def backbone_file(tmp_path_factory):
+    """Weights of the tiny network, its batch norms with statistics of their own."""
+    base = network.build_backbone(
+        get_backbone("tiny"), None, image_size=(32, 32), seed=5
+    )
+    generator = np.random.default_rng(0)
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(generator.normal(0, 0.1, layer.gamma.shape))
+            layer.moving_variance.assign(generator.uniform(1, 2, layer.gamma.shape))
+    path = tmp_path_factory.mktemp("weights") / "tiny.weights.h5"
+    base.save_weights(path)
+    return path, base.layers
+
+
+class TestScikitLearn:
+    def test_is_a_classifier(self):
+        assert is_classifier(make())
+        tags = get_tags(make())
+        assert tags.estimator_type == "classifier"
+        assert tags.classifier_tags is not None
+        assert tags.target_tags.required
+        assert tags.input_tags.three_d_array
+        assert not tags.input_tags.two_d_array
+        assert not tags.non_deterministic
+        assert get_tags(make(random_state=None)).non_deterministic
+
+    def test_parameters(self):
+        classifier = make(dropout=0.3)
+        assert classifier.get_params()["dropout"] == 0.3
+        assert "dense_units=8" in repr(classifier)
+        classifier.set_params(dropout=0.4, batch_size=5)
+        copy = clone(classifier)
+        assert copy.get_params() == classifier.get_params()
+        assert pickle.loads(pickle.dumps(copy)).get_params() == copy.get_params()
+
+    def test_unknown_parameters_are_errors(self):
+        with pytest.raises(TypeError, match="dropuot"):
+            TransferLearningClassifier("tiny", dropuot=0.5)
+        with pytest.raises(ValueError, match="dropuot"):
+            make().set_params(dropuot=0.5)
+
+    def test_constructing_stores_the_arguments_only(self):
+        classifier = make(weights="missing.weights.h5", backbone="no such network")
+        assert vars(classifier) == classifier.get_params()
+
+    def test_has_no_partial_fit(self, kept):
+        assert not hasattr(make(), "partial_fit")
+        assert not hasattr(kept, "partial_fit")
+
+    @pytest.mark.parametrize("method", ["predict", "predict_proba"])
+    def test_predicting_before_fit_is_an_error(self, method):
+        with pytest.raises(NotFittedError):
+            getattr(make(), method)(X)
+
+    def test_html(self, kept):
+        assert "TransferLearningClassifier" in kept._repr_html_()
+
+
+class TestParameters:
+    @pytest.mark.parametrize(
+        "parameter",
+        [
+            {"backbone": 3},
+            {"weights": 3},
+            {"fine_tune_from": -1},
+            {"fine_tune_from": 1.5},
+            {"pooling": "mean"},
+            {"dense_units": 0},
+            {"dropout": 1.0},
+            {"dropout": -0.1},
+            {"batch_norm": True},
+            {"reset_batch_norm": "yes"},
+            {"learning_rate": 0},
+            {"batch_size": 0},
+            {"epochs": 0},
+            {"reduce_lr_factor": 1},
+            {"reduce_lr_patience": 0},
+            {"early_stopping_patience": 0},
+            {"class_weight": "even"},
+            {"keep_features": "yes"},
+            {"features_dtype": "float64"},
+            {"memory": 3},
+            {"precision": "float16"},
+            {"n_jobs": 0},
+            {"random_state": "x"},
+            {"verbose": "loud"},
+        ],
+        ids=str,
+    )
+    def test_invalid_values_are_errors(self, parameter):
+        with pytest.raises(ValueError, match=f"'{next(iter(parameter))}' parameter"):
+            make(**parameter).fit(X, Y)
+
+    @pytest.mark.parametrize(
+        ("parameters", "match"),
+        [
+            ({"keep_features": True}, "keep_features=True needs batch_norm='frozen'"),
+            ({"batch_norm": "frozen"}, "reset_batch_norm=True needs"),
+        ],
+    )
+    def test_invalid_combinations_are_errors(self, parameters, match):
+        with pytest.raises(ValueError, match=match):
+            make(**parameters).fit(X, Y)
+
+    @pytest.mark.parametrize(
+        ("parameters", "error", "match"),
+        [
+            ({"backbone": "tinny"}, ValueError, "Did you mean 'tiny'"),
+            ({"fine_tune_from": 11}, ValueError, "fine_tune_from=11"),
+            ({"fine_tune_from": "conv"}, ValueError, "fine_tune_from='conv'"),
+            ({"weights": "no.weights.h5"}, FileNotFoundError, r"no\.weights\.h5"),
+            ({"weights": "no.pt"}, ValueError, r"no\.pt"),
+        ],
+        ids=str,
+    )
+    def test_what_the_backbone_does_not_have_is_an_error(
+        self, parameters, error, match
+    ):
+        with pytest.raises(error, match=match):
+            make(**parameters).fit(X, Y)
+
+    def test_fine_tune_from_is_the_backbones_or_ones_own(self, whole):
+        assert whole.fine_tune_from_ == tiny_backbone.FINE_TUNE_FROM
+        classifier = make(fine_tune_from=4, **FROZEN).fit(X, Y)
+        assert classifier.fine_tune_from_ == 4
+        trained = [layer.trainable for layer in classifier.model_.layers]
+        assert trained[:4] == [False] * 4
+        assert trained[4] is True
+
+
+class TestData:
+    @pytest.mark.parametrize(
+        ("images", "match"),
+        [
+            (GREY, r"X must hold preprocessed images .*\(18, 32, 32\)"),
+            (np.repeat(GREY[..., None], 3, axis=-1), r"float32, got uint8.*Backbone"),
+            (X.reshape(18, -1), "X must hold preprocessed images"),
+            (X[..., :1], "X must hold preprocessed images"),
+            (X[:0], "X must hold preprocessed images"),
+            (np.where(X > 0.5, np.nan, X), "X holds NaN"),
+            (np.where(X > 0.5, np.inf, X), "X holds NaN or infinite"),
+        ],
+        ids=["grey", "uint8", "flat", "one channel", "none", "nan", "infinite"],
+    )
+    def test_invalid_images_are_errors(self, images, match):
+        with pytest.raises(ValueError, match=match):
+            make().fit(images, Y[: len(images)])
+
+    @pytest.mark.parametrize(
+        ("labels", "match"),
+        [
+            (["NORMAL"] * N_IMAGES, "one class only, 'NORMAL'"),
+            (Y[:-1], "inconsistent numbers of samples"),
+            (np.linspace(0, 1, N_IMAGES), "Unknown label type"),
+            (np.eye(3)[np.arange(N_IMAGES) % 3], "1d array"),
+        ],
+        ids=["one class", "length", "continuous", "one-hot"],
+    )
+    def test_invalid_labels_are_errors(self, labels, match):
+        with pytest.raises(ValueError, match=match):
+            make().fit(X, labels)
+
+    @pytest.mark.parametrize(
+        ("validation", "match"),
+        [
+            ({"X_val": X_VAL}, "X_val and y_val"),
+            ({"y_val": Y_VAL}, "X_val and y_val"),
+            ({"X_val": X_VAL, "y_val": Y_VAL[:-1]}, "inconsistent numbers"),
+            ({"X_val": X_VAL, "y_val": ["Covid"] * 6}, r"y_val .*'Covid'"),
+            ({"X_val": GREY_VAL, "y_val": Y_VAL}, "X_val must hold preprocessed"),
+            ({"X_val": X_VAL[:, 1:], "y_val": Y_VAL}, r"X_val .*\(31, 32, 3\)"),
+        ],
+        ids=["no labels", "no images", "length", "unknown label", "grey", "shape"],
+    )
+    def test_invalid_validation_data_are_errors(self, validation, match):
+        with pytest.raises(ValueError, match=match):
+            make().fit(X, Y, **validation)
+
+    @pytest.mark.parametrize(
+        "weights",
+        [np.ones(N_IMAGES - 1), -np.ones(N_IMAGES), np.full(N_IMAGES, np.nan)],
+    )
+    def test_invalid_sample_weights_are_errors(self, weights):
+        with pytest.raises(ValueError, match=r"sample_weight|NaN|[Nn]egative"):
+            make().fit(X, Y, sample_weight=weights)
+
+    def test_another_shape_in_predict_is_an_error(self, kept):
+        with pytest.raises(ValueError, match=r"\(31, 32, 3\).*\(32, 32, 3\)"):
+            kept.predict(X[:, 1:])
+
+    @pytest.mark.parametrize(
+        "labels",
+        [
+            np.arange(N_IMAGES) % 3 * 10 - 10,
+            Y == "NORMAL",
+            Y.astype(object),
+            Y.tolist(),
+        ],
+        ids=["int", "bool", "object", "list"],
+    )
+    def test_labels_of_any_kind(self, labels):
+        classifier = make(**FROZEN).fit(X, labels)
+        assert_array_equal(classifier.classes_, np.unique(labels))
+        assert classifier.classes_.dtype == np.unique(labels).dtype
+        probabilities = classifier.predict_proba(X)
+        assert probabilities.shape == (N_IMAGES, len(np.unique(labels)))
+        assert set(classifier.predict(X)) <= set(np.unique(labels))
+        assert 0 <= classifier.score(X, labels) <= 1
+
+    def test_other_floats_are_taken(self, kept):
+        assert_allclose(
+            kept.predict_proba(X.astype(np.float64)), kept.predict_proba(X), atol=1e-6
+        )
+
+    def test_lazy_images_are_loaded_once_where_features_are_kept(self):
+        loads = []
+
+        def load(number):
+            loads.append(number)
+            return X[number]
+
+        lazy = LazyImages(
+            load,
+            range(N_IMAGES),
+            image_shape=(32, 32, 3),
+            keys=[str(number) for number in range(N_IMAGES)],
+            dtype=np.float32,
+        )
+        classifier = make(**KEPT, pooling="avg").fit(lazy, Y)
+        assert sorted(loads) == list(range(N_IMAGES))
+        assert classifier.n_trunk_passes_ == N_IMAGES
+
+
+class TestPredictions:
+    def test_probabilities(self, whole):
+        probabilities = whole.predict_proba(X)
+        assert_array_equal(whole.classes_, CLASSES)
+        assert probabilities.shape == (N_IMAGES, 3)
+        assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+        assert_array_equal(
+            whole.predict(X), whole.classes_[probabilities.argmax(axis=1)]
+        )
+        assert whole.score(X, Y) == (whole.predict(X) == Y).mean()
+
+    def test_do_not_depend_on_the_batch(self, whole, kept):
+        for classifier in (whole, kept):
+            alone = np.concatenate(
+                [classifier.predict_proba(X[[row]]) for row in range(3)]
+            )
+            assert_allclose(alone, classifier.predict_proba(X)[:3], atol=1e-5)
+
+    def test_learn_the_columns_of_their_classes(self):
+        classifier = make(**LEARNING).fit(X, Y)
+        assert classifier.score(X, Y) == 1
+        assert classifier.score(X_VAL, Y_VAL) >= 0.8
+
+
+class TestTraining:
+    def test_history(self, whole):
+        history = whole.history_
+        assert history["phase"] == [1, 2]
+        assert set(history) == {
+            "phase",
+            "loss",
+            "accuracy",
+            "val_loss",
+            "val_accuracy",
+            "learning_rate",
+        }
+        assert {len(values) for values in history.values()} == {2}
+        assert_allclose(history["learning_rate"], 0.001)
+
+    def test_paper_policy(self, backbone_file):
+        path, before = backbone_file
+        classifier = make(weights=path).fit(X, Y)
+        layers = classifier.model_.layers
+        assert classifier.n_backbone_layers_ == len(before)
+        for index, layer in enumerate(layers):
+            is_norm = isinstance(layer, keras.layers.BatchNormalization)
+            assert layer.trainable == (is_norm or index >= 7), layer.name
+        assert not same_weights(layers[2], before[2])  # a batch norm of the trunk
+        for index in (1, 4):  # convolutions of the trunk
+            assert same_weights(layers[index], before[index])
+        assert not same_weights(layers[7], before[7])
+        # Reset to zeros and moved from there, by less than 0.99 a step.
+        for norm in (2, 5, 8):
+            assert (layers[norm].moving_variance.numpy() < 0.1).all()
+
+    def test_frozen_policy(self, backbone_file):
+        path, before = backbone_file
+        classifier = make(weights=path, **FROZEN).fit(X, Y)
+        layers = classifier.model_.layers
+        for index, layer in enumerate(before):
+            is_norm = isinstance(layer, keras.layers.BatchNormalization)
+            assert layers[index].trainable == (index >= 7 and not is_norm)
+            assert same_weights(layers[index], layer) == (index != 7)
+        head_norms = [
+            layer
+            for layer in layers[len(before) :]
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        assert len(head_norms) == 2
+        assert all(layer.trainable for layer in head_norms)
+        assert all(layer.moving_mean.numpy().any() for layer in head_norms)
+
+    @pytest.mark.parametrize("pooling", [None, "avg"])
+    def test_kept_features_change_nothing(self, pooling, whole, kept):
+        if pooling is None:
+            pair = [whole, kept]
+        else:
+            pair = [
+                make(**policy, pooling=pooling).fit(X, Y, **VALIDATION)
+                for policy in (FROZEN, KEPT)
+            ]
+        by_images, by_features = pair
+        assert by_images.n_trunk_passes_ == 0
+        assert by_features.n_trunk_passes_ == N_IMAGES + len(X_VAL)
+        # Losses of phase 1 and of phase 2.
+        for name in ("loss", "val_loss"):
+            assert_allclose(
+                by_images.history_[name], by_features.history_[name], atol=1e-3
+            )
+        assert_allclose(
+            by_images.predict_proba(X), by_features.predict_proba(X), atol=1e-3
+        )
+        for own, other in zip(
+            by_images.model_.get_weights(),
+            by_features.model_.get_weights(),
+            strict=True,
+        ):
+            assert_allclose(own, other, atol=1e-3)
+
+    def test_stops_early_with_the_weights_of_the_best_epoch(self):
+        # What is right on the validation data is wrong in training.
+        wrong = np.roll(Y, 1)
+        classifier = make(
+            **KEPT,
+            pooling="avg",
+            dropout=0.0,
+            learning_rate=0.05,
+            epochs=12,
+            reduce_lr_patience=1,
+            reduce_lr_factor=0.1,
+            early_stopping_patience=2,
+        ).fit(X, Y, X_val=X, y_val=wrong)
+        phase = np.array(classifier.history_["phase"])
+        assert (phase == 1).sum() < 12
+        assert (phase == 2).sum() < 12
+        losses = np.array(classifier.history_["val_loss"])[phase == 2]
+        rates = np.array(classifier.history_["learning_rate"])[phase == 2]
+        assert_allclose(rates[0], 0.05)
+        assert_allclose(rates.min(), 0.05 * 0.1, rtol=1e-4)
+        right = [CLASSES.index(label) for label in wrong]
+        probabilities = classifier.predict_proba(X)[np.arange(N_IMAGES), right]
+        assert_allclose(-np.log(probabilities).mean(), losses.min(), rtol=1e-3)
+
+    def test_weights_of_classes_and_samples_are_one_thing(self, kept):
+        without_first = {"COVID-19": 0, "NORMAL": 1, "Viral Pneumonia": 1}
+        sample_weight = [without_first[label] for label in Y]
+        by_sample = make(**KEPT).fit(X, Y, sample_weight=sample_weight)
+        by_class = make(**KEPT, class_weight=without_first).fit(X, Y)
+        assert_array_equal(by_sample.predict_proba(X), by_class.predict_proba(X))
+        assert by_class.history_["loss"] != kept.history_["loss"]
+
+    def test_a_class_without_weight_is_not_learned(self):
+        without_first = {"COVID-19": 0, "NORMAL": 1, "Viral Pneumonia": 1}
+        classifier = make(**LEARNING, class_weight=without_first).fit(X, Y)
+        assert set(classifier.predict(X)) == {"NORMAL", "Viral Pneumonia"}
+
+    def test_balanced_weights(self):
+        labels = np.where(np.arange(N_IMAGES) < 12, "NORMAL", "COVID-19")
+        balanced = make(**KEPT, class_weight="balanced").fit(X, labels)
+        weights = {"NORMAL": 18 / (2 * 12), "COVID-19": 18 / (2 * 6)}
+        spelled_out = make(**KEPT, class_weight=weights).fit(X, labels)
+        assert_allclose(
+            balanced.predict_proba(X), spelled_out.predict_proba(X), atol=1e-6
+        )
+
+    def test_precision_is_the_backbones_and_restored(self):
+        before = keras.config.dtype_policy()
+        classifier = make(precision="mixed_bfloat16", **KEPT).fit(X, Y)
+        assert keras.config.dtype_policy() == before
+        assert classifier.model_.layers[1].compute_dtype == "bfloat16"
+        assert classifier.predict_proba(X).dtype == np.float32
+        assert_allclose(classifier.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("precision", "scales"), [("float32", False), ("mixed_float16", True)]
+    )
+    def test_half_precision_scales_the_loss(self, precision, scales):
+        base = network.build_backbone(
+            get_backbone("tiny"), None, image_size=(32, 32), precision=precision
+        )
+        model = network.add_head(
+            base, 3, pooling="avg", dense_units=4, dropout=0.0, seed=0
+        )
+        labels = np.arange(N_IMAGES) % 3
+        train(
+            model,
+            Batches(lambda rows: X[rows], labels, batch_size=N_IMAGES, n_jobs=1),
+            None,
+            learning_rate=0.001,
+            epochs=1,
+            reduce_lr_factor=0.5,
+            reduce_lr_patience=1,
+            early_stopping_patience=1,
+        )
+        scaling = keras.optimizers.LossScaleOptimizer
+        assert isinstance(model.optimizer, scaling) == scales
+
+
+def same_weights(layer, other):
+    pairs = zip(layer.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(own, expected) for own, expected in pairs)
+
+
+class TestRandomState:
+    def test_repeats_a_fit(self, kept, memory):
+        again = make(**KEPT, memory=memory).fit(X, Y, **VALIDATION)
+        assert_array_equal(again.predict_proba(X), kept.predict_proba(X))
+        assert again.history_ == kept.history_
+
+    def test_threads_change_nothing(self, whole):
+        threaded = make(**FROZEN, n_jobs=3).fit(X, Y, **VALIDATION)
+        assert_array_equal(threaded.predict_proba(X), whole.predict_proba(X))
+
+    def test_unseeded_fits_differ_also_after_a_seeded_one(self, whole):
+        first, second = (
+            make(**FROZEN, random_state=None).fit(X, Y).predict_proba(X)
+            for _ in range(2)
+        )
+        assert not np.allclose(first, second)
+        assert not np.allclose(first, whole.predict_proba(X))
+
+    def test_takes_a_generator_and_advances_it(self):
+        state = np.random.RandomState(3)
+        first, second = (
+            make(**FROZEN, random_state=state).fit(X, Y).predict_proba(X)
+            for _ in range(2)
+        )
+        again = make(**FROZEN, random_state=np.random.RandomState(3)).fit(X, Y)
+        assert_array_equal(again.predict_proba(X), first)
+        assert not np.allclose(first, second)
+
+    @pytest.mark.parametrize("seed", [0, None])
+    def test_leaves_global_state_alone(self, seed):
+        tf.random.set_seed(17)
+        before = global_state()
+        make(random_state=seed).fit(X, Y, **VALIDATION).predict(X)
+        assert global_state() == before
+
+
+def global_state():
+    return {
+        "random": random.getstate(),
+        "numpy": np.random.get_state()[1].tolist(),  # noqa: NPY002 (the global one)
+        "tensorflow": context.global_seed(),
+        "dtype policy": keras.config.dtype_policy().name,
+        "floatx": keras.config.floatx(),
+        "warnings": list(warnings.filters),
+    }
+
+
+class TestMemory:
+    def test_a_second_fit_needs_no_trunk(self, kept, memory):
+        assert kept.n_trunk_passes_ == N_IMAGES + len(X_VAL)
+        again = make(**KEPT, memory=memory, dropout=0.1).fit(X, Y, **VALIDATION)
+        assert again.n_trunk_passes_ == 0
+
+    def test_predictions_look_features_up(self, kept, memory, whole):
+        before = files_in(memory)
+        found = kept.predict_proba(X)
+        assert files_in(memory) == before
+        assert_allclose(found, whole.predict_proba(X), atol=1e-3)
+
+    def test_predictions_compute_what_is_missing(self, kept, memory, whole):
+        images = tiny_backbone.prepare(tiny_backbone.make_images(4, seed=9)[0])
+        before = files_in(memory)
+        found = kept.predict_proba(images)
+        assert len(files_in(memory) - before) == 4
+        assert_allclose(found, whole.predict_proba(images), atol=1e-3)
+
+    def test_leaves_no_empty_folder(self, kept, memory):
+        kept.predict(X)
+        assert all(any(folder.iterdir()) for folder in memory.iterdir())
+
+    def test_another_backbone_does_not_find_them(self, memory, backbone_file):
+        path, _ = backbone_file
+        other = make(**KEPT, memory=memory, weights=path).fit(X, Y)
+        assert other.n_trunk_passes_ == N_IMAGES
+
+    def test_grid_search_needs_the_trunk_once(self, tmp_path):
+        pipeline = make_pipeline(memory=tmp_path)
+        search = GridSearchCV(
+            pipeline,
+            {"classify__dropout": [0.1]},
+            cv=2,
+            refit=False,
+            error_score="raise",
+        ).fit(GREY, Y)
+        before = files_in(tmp_path)
+        search.set_params(param_grid={"classify__dropout": [0.2, 0.5]}).fit(GREY, Y)
+        assert files_in(tmp_path) == before
+        assert not np.isnan(search.cv_results_["mean_test_score"]).any()
+
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_without_it_no_folder_is_left(self, fails, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        seen = []
+
+        def load(number):
+            seen.extend(tmp_path.iterdir())
+            if fails:
+                raise OSError("the disk is gone")
+            return X[number]
+
+        lazy = LazyImages(
+            load,
+            range(N_IMAGES),
+            image_shape=(32, 32, 3),
+            keys=[str(number) for number in range(N_IMAGES)],
+            dtype=np.float32,
+        )
+        if fails:
+            with pytest.raises(OSError, match="the disk is gone"):
+                make(**KEPT).fit(lazy, Y)
+        else:
+            make(**KEPT).fit(lazy, Y)
+        assert seen
+        assert not list(tmp_path.iterdir())
+
+
+def files_in(folder):
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+class TestPickling:
+    def test_a_new_process_predicts_the_same(self, whole, kept, tmp_path):
+        file = tmp_path / "classifiers.pickle"
+        file.write_bytes(pickle.dumps((whole, kept, X)))
+        done = in_new_process(
+            f"""
+import pickle
+from pathlib import Path
+import numpy as np
+whole, kept, X = pickle.loads(Path({str(file)!r}).read_bytes())
+found = [whole.predict_proba(X), kept.predict_proba(X)]
+np.save({str(tmp_path / "found.npy")!r}, found)
+assert list(whole.predict(X)) == list(whole.classes_[found[0].argmax(axis=1)])
+assert whole.history_["phase"] == [1, 2]
+"""
+        )
+        assert done.returncode == 0, done.stderr
+        by_whole, by_kept = np.load(tmp_path / "found.npy")
+        # A new process compiles what runs eagerly here.
+        assert_allclose(by_whole, whole.predict_proba(X), atol=1e-6)
+        assert_allclose(by_kept, kept.predict_proba(X), atol=1e-6)
+
+    def test_holds_no_training_state(self, whole):
+        weights = sum(value.nbytes for value in whole.model_.get_weights())
+        assert len(pickle.dumps(whole)) < weights + 200_000
+        assert getattr(whole.model_, "optimizer", None) is None
+
+    def test_a_copy_of_a_fitted_one_is_unfitted(self, whole):
+        with pytest.raises(NotFittedError):
+            clone(whole).predict(X)
+
+
+def test_pipeline_from_end_to_end(tmp_path):
+    pipeline = make_pipeline(memory=tmp_path)
+    result = evaluate(pipeline, GREY, Y, cv=2, verbose=0)
+    assert result.confusion_matrix.sum() == N_IMAGES
+    assert [history["phase"] for history in result.histories] == [[1, 2]] * 2
+    assert all("val_loss" in history for history in result.histories)
+    assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+MANY_FITS = """
+import gc
+from pathlib import Path
+import psutil
+import tiny_backbone
+from skcovid import TransferLearningClassifier
+
+tiny_backbone.register()
+images, labels = tiny_backbone.make_images(6)
+X = tiny_backbone.prepare(images)
+sizes = []
+for _ in range(10):
+    classifier = TransferLearningClassifier(
+        "tiny", fine_tune_from=10, dense_units=8000, **{parameters!r}
+    ).fit(X, labels)
+    classifier.predict(X)
+    del classifier
+    gc.collect()
+    sizes.append(psutil.Process().memory_info().rss)
+Path({report!r}).write_text(" ".join(map(str, sizes)))
+"""
+
+
+def test_ten_fits_are_silent_and_do_not_fill_the_memory(tmp_path):
+    # Compiled: what TensorFlow keeps of a fit, and its warnings, come from compiling.
+    pytest.importorskip("psutil")
+    parameters = {**QUICK, **KEPT}
+    del parameters["backbone"], parameters["dense_units"]
+    report = tmp_path / "sizes.txt"
+    done = in_new_process(MANY_FITS.format(parameters=parameters, report=str(report)))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    sizes = np.array(report.read_text().split(), dtype=float)
+    assert sizes[-1] < 1.1 * sizes[2], sizes
+
+
+@pytest.mark.parametrize("policy", [FROZEN, KEPT], ids=["whole", "kept"])
+def test_a_fit_lets_go_of_the_images(policy):
+    def load(number):
+        return X[number]
+
+    images, monitored = (
+        LazyImages(
+            load,
+            range(N_IMAGES),
+            image_shape=(32, 32, 3),
+            keys=[str(number) for number in range(N_IMAGES)],
+            dtype=np.float32,
+        )
+        for _ in range(2)
+    )
+    make(**policy).fit(images, Y, X_val=monitored, y_val=Y)
+    loader = weakref.ref(load)
+    del load, images, monitored
+    gc.collect()
+    assert loader() is None
+
+
+def test_progress_is_shown_unless_told_not_to(capfd):
+    make(**KEPT, pooling="avg").fit(X, Y)
+    assert "".join(capfd.readouterr()) == ""
+    make(**KEPT, pooling="avg", verbose=1).fit(X, Y)
+    shown = capfd.readouterr().err
+    for expected in ("features", "phase 1", "phase 2"):
+        assert expected in shown
