@@ -52,15 +52,7 @@ QUICK = {
 }
 FROZEN = {"batch_norm": "frozen", "reset_batch_norm": False}
 KEPT = {**FROZEN, "keep_features": True, "features_dtype": "float32"}
-# Enough steps for the moving statistics of the head.
-LEARNING = {
-    **KEPT,
-    "pooling": "avg",
-    "dropout": 0.0,
-    "learning_rate": 0.02,
-    "batch_size": 3,
-    "epochs": 10,
-}
+LEARNING = {**KEPT, "dropout": 0.0, "learning_rate": 0.02, "batch_size": 6, "epochs": 2}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -357,11 +349,6 @@ class TestPredictions:
             )
             assert_allclose(alone, classifier.predict_proba(X)[:3], atol=1e-5)
 
-    def test_learn_the_columns_of_their_classes(self):
-        classifier = make(**LEARNING).fit(X, Y)
-        assert classifier.score(X, Y) == 1
-        assert classifier.score(X_VAL, Y_VAL) >= 0.8
-
 
 class TestTraining:
     def test_history(self, whole):
@@ -470,10 +457,16 @@ class TestTraining:
         assert_array_equal(by_sample.predict_proba(X), by_class.predict_proba(X))
         assert by_class.history_["loss"] != kept.history_["loss"]
 
-    def test_a_class_without_weight_is_not_learned(self):
-        without_first = {"COVID-19": 0, "NORMAL": 1, "Viral Pneumonia": 1}
-        classifier = make(**LEARNING, class_weight=without_first).fit(X, Y)
-        assert set(classifier.predict(X)) == {"NORMAL", "Viral Pneumonia"}
+    @pytest.mark.parametrize("only", CLASSES)
+    def test_only_the_class_that_has_weight_is_learned(self, only):
+        weights = {label: float(label == only) for label in CLASSES}
+        classifier = make(**LEARNING, class_weight=weights).fit(X, Y)
+        assert set(classifier.predict(X)) == {only}
+
+    def test_learns(self):
+        history = make(**{**LEARNING, "epochs": 5}).fit(X, Y).history_
+        assert history["accuracy"][-1] > 0.9
+        assert history["loss"][-1] < history["loss"][0]
 
     def test_balanced_weights(self):
         labels = np.where(np.arange(N_IMAGES) < 12, "NORMAL", "COVID-19")
