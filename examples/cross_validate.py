@@ -1,6 +1,6 @@
 """Cross-validate networks on chest radiographs: Tables 3 and 4 of the paper.
 
-Without arguments it runs on synthetic radiographs, offline, in about a minute. With
+Without arguments it runs on synthetic radiographs, offline, in a minute or two. With
 --data it runs on a folder of radiographs, one sub-folder a class.
 """
 

@@ -72,7 +72,9 @@ class TransferLearningClassifier(KerasClassifier):
         normalisation are first set to zeros (section 3.4). Needs
         ``batch_norm="trainable"``: a frozen one would divide by zero.
     learning_rate : float, default=0.001
-        Adam's first rate, in both phases (section 3.4).
+        Adam's first rate (section 3.4).
+    fine_tune_learning_rate : float, default=None
+        Adam's first rate in phase 2; None for `learning_rate`, as in the paper.
     batch_size : int, default=32
         Images in a batch. The paper does not say.
     epochs : int, default=50
@@ -155,6 +157,7 @@ class TransferLearningClassifier(KerasClassifier):
         "batch_norm": [StrOptions({"trainable", "frozen"})],
         "reset_batch_norm": ["boolean"],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "fine_tune_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "reduce_lr_factor": [Interval(Real, 0, 1, closed="neither")],
@@ -182,6 +185,7 @@ class TransferLearningClassifier(KerasClassifier):
         batch_norm: Literal["trainable", "frozen"] = "trainable",
         reset_batch_norm: bool = True,
         learning_rate: float = 0.001,
+        fine_tune_learning_rate: float | None = None,
         batch_size: int = 32,
         epochs: int = 50,
         reduce_lr_factor: float = 0.05,
@@ -205,6 +209,7 @@ class TransferLearningClassifier(KerasClassifier):
         self.batch_norm = batch_norm
         self.reset_batch_norm = reset_batch_norm
         self.learning_rate = learning_rate
+        self.fine_tune_learning_rate = fine_tune_learning_rate
         self.batch_size = batch_size
         self.epochs = epochs
         self.reduce_lr_factor = reduce_lr_factor
@@ -425,14 +430,16 @@ class TransferLearningClassifier(KerasClassifier):
         validation: tuple[LazyImages, NDArray, None] | None,
     ) -> None:
         layers = self.model_.layers[: self.n_backbone_layers_]
+        learning_rate = self.learning_rate
         network.freeze(layers, self.batch_norm)
         if phase == 2:
             network.unfreeze(layers[self.fine_tune_from_ :], self.batch_norm)
+            learning_rate = self.fine_tune_learning_rate or learning_rate
         history = train(
             feed.trained_part(phase),
             self._batches(feed, phase, *training, generator=self._generator),
             None if validation is None else self._batches(feed, phase, *validation),
-            learning_rate=self.learning_rate,
+            learning_rate=learning_rate,
             epochs=self.epochs,
             reduce_lr_factor=self.reduce_lr_factor,
             reduce_lr_patience=self.reduce_lr_patience,

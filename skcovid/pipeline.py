@@ -259,6 +259,8 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
             "keep_features": True,
             "pooling": "avg",
             "epochs": 12,
+            # At the head's rate the validation loss leaps up and down in phase 2.
+            "fine_tune_learning_rate": 1e-4,
         }
     },
     # Not in the paper: no fine-tuning and no augmentation; depth in place of both.
@@ -287,7 +289,7 @@ def make_transfer_pipeline(
     recipe : {"paper", "fast", "linear"}, default="paper"
         "paper": as section 3 has it. "fast": batch normalisation in inference mode, so
         that the features of the frozen layers can be kept; average pooling; at most 12
-        epochs a phase. "linear": no fine-tuning; features of several depths,
+        epochs a phase, the second at a tenth of the learning rate. "linear": no fine-tuning; features of several depths,
         standardised, and logistic regression whose strength of regularisation is
         chosen inside the training data.
     **overrides : dict

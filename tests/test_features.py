@@ -1,4 +1,4 @@
-"""What the feature store keeps; see test_feature_store_faults.py for what goes wrong."""
+"""What the feature store keeps; what goes wrong is in test_feature_store_faults."""
 
 import shutil
 import subprocess
@@ -16,6 +16,7 @@ from skcovid import LazyImages, network
 from skcovid.features import FeatureStore, StoredFeatures, feature_bytes
 
 BACKBONE = tiny_backbone.register()
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 FILLING = {"batch_size": 4, "n_jobs": 2, "verbose": 0}
 N_IMAGES = 10
 

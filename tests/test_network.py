@@ -10,6 +10,7 @@ from skcovid import network
 from skcovid.backbones import Backbone, get_backbone
 
 BACKBONE = tiny_backbone.register()
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 FINE_TUNE_FROM = tiny_backbone.FINE_TUNE_FROM
 
 
@@ -229,6 +230,7 @@ class TestWeights:
             ):
                 assert_array_equal(own, expected)
 
+    @pytest.mark.filterwarnings("ignore:Skipping nested container")
     @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
     def test_another_architecture_is_an_error(self, suffix, tmp_path):
         path = tmp_path / f"other{suffix}"
