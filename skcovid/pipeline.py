@@ -289,9 +289,9 @@ def make_transfer_pipeline(
     recipe : {"paper", "fast", "linear"}, default="paper"
         "paper": as section 3 has it. "fast": batch normalisation in inference mode, so
         that the features of the frozen layers can be kept; average pooling; at most 12
-        epochs a phase, the second at a tenth of the learning rate. "linear": no fine-tuning; features of several depths,
-        standardised, and logistic regression whose strength of regularisation is
-        chosen inside the training data.
+        epochs a phase, the second at a tenth of the learning rate. "linear": no
+        fine-tuning; features of several depths, standardised, and logistic regression
+        whose strength of regularisation is chosen inside the training data.
     **overrides : dict
         Any parameter of a step or of the pipeline. ``weights=…`` sets it on every step
         that has a parameter of that name (and `random_state` and
