@@ -35,8 +35,9 @@ else:
     with _standard_error_held_back():
         import keras
 
-        # The search for devices logs too, when it first happens.
-        keras.distribution.list_devices()
+        # TensorFlow's search for devices logs too, when it first happens.
+        if keras.backend.backend() == "tensorflow":
+            keras.distribution.list_devices()
 
 
 def _is_news(record: logging.LogRecord) -> bool:

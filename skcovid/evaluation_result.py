@@ -213,7 +213,9 @@ class EvaluationResult:
             Markdown.
         """
         table = self.per_class
-        patients = "patients kept whole" if self.grouped else "patients not known"
+        patients = (
+            "patients kept whole" if self.grouped else "patients not taken into account"
+        )
         one_vs_rest = table.means.one_vs_rest_accuracy.format_percent()
         seconds = sum(self.timings["fit"]) + sum(self.timings["predict"])
         versions = ", ".join(f"{name} {found}" for name, found in _versions().items())

@@ -223,7 +223,7 @@ def reset_moving_statistics(model: Any) -> None:
     """
     for layer in filter(_is_batch_norm, model.layers):
         for variable in (layer.moving_mean, layer.moving_variance):
-            variable.assign(keras.ops.zeros_like(variable))
+            variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
 
 
 def frontier(layers: Sequence[Any], first: int) -> list[Any]:

@@ -77,18 +77,18 @@ def test_nothing_near_is_not_guessed(wrong):
 @pytest.mark.usefixtures("registry")
 class TestRegistration:
     def test_a_registered_name_works_everywhere_in_any_case(self):
-        registered = register_backbone("Tiny", **TINY)
-        assert registered.name == "tiny"
-        assert "tiny" in list_backbones()
-        assert get_backbone("TINY") is registered
+        registered = register_backbone("Small", **TINY)
+        assert registered.name == "small"
+        assert "small" in list_backbones()
+        assert get_backbone("SMALL") is registered
         images = np.zeros((1, 8, 8), dtype=np.uint8)
-        assert BackbonePreprocessor("tiny").fit_transform(images).shape == (
+        assert BackbonePreprocessor("small").fit_transform(images).shape == (
             (1, 32, 32, 3)
         )
 
     def test_the_same_again_is_no_conflict(self):
-        first = register_backbone("tiny", **TINY)
-        assert register_backbone("TINY", **TINY) == first
+        first = register_backbone("small", **TINY)
+        assert register_backbone("SMALL", **TINY) == first
 
     def test_another_under_a_taken_name_is_refused(self):
         with pytest.raises(ValueError, match="overwrite=True"):
@@ -115,7 +115,7 @@ class TestRegistration:
     def test_a_wrong_description_is_named_and_not_registered(self, parameter, value):
         before = list_backbones()
         with pytest.raises(ValueError, match=f"{parameter}.*{value!r}"):
-            register_backbone(**{"name": "tiny", **TINY, parameter: value})
+            register_backbone(**{"name": "small", **TINY, parameter: value})
         assert list_backbones() == before
 
 

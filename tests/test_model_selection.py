@@ -390,7 +390,7 @@ class TestReport:
         result = evaluate(DummyClassifier(), X, Y, protocol="paper", verbose=0)
         text = result.to_markdown()
         assert "half-folds" in text
-        assert "patients not known" in text
+        assert "patients not taken into account" in text
         assert f"{len(result.test_indices)} images predicted" in text
 
     def test_timings_and_histories(self, result):
