@@ -277,7 +277,9 @@ class TransferLearningClassifier(KerasClassifier):
         self._check_combinations()
         self.classes_: Any = None  # scikeras' sign that every class is in y
         images, labels = self._initialize(X, y)
-        validation = check_validation_data(X_val, y_val, self.target_encoder_.classes_)
+        validation = check_validation_data(
+            X_val, y_val, images.shape[1:], self.target_encoder_.classes_
+        )
         weights = weigh_samples(sample_weight, self.class_weight, labels)
         self.history_: dict[str, list] = {"phase": []}
         with self._features_folder() as folder:
@@ -304,7 +306,8 @@ class TransferLearningClassifier(KerasClassifier):
         ndarray of shape (n_samples,)
             Class labels.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        most_likely = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[most_likely]
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Predict the probability of every class.
@@ -367,7 +370,8 @@ class TransferLearningClassifier(KerasClassifier):
             check_consistent_length(X, y)
             if len(np.unique(y)) < 2:
                 raise ValueError(
-                    f"y holds one class only, {y[0]!r}; a classifier needs two."
+                    f"y holds one class only, {y.tolist()[0]!r}; a classifier needs "
+                    "two."
                 )
         return X, y
 

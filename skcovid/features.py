@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from skcovid._keras import keras
 from skcovid._version import __version__
-from skcovid.images import LazyImages, read_ahead
+from skcovid.images import LazyImages, image_key, read_ahead
 from skcovid.network import predict_batches
 
 __all__ = ["FeatureStore", "StoredFeatures", "feature_bytes"]
@@ -163,7 +163,6 @@ class FeatureStore:
         self._shapes = [tuple(output.shape[1:]) for output in trunk.outputs]
         self._sizes = [math.prod(shape) for shape in self._shapes]
         self._directory = Path(directory) / self.fingerprint
-        self._directory.mkdir(parents=True, exist_ok=True)
 
     def fill(
         self,
@@ -246,7 +245,9 @@ class FeatureStore:
         )
 
     def _path(self, key: str) -> Path:
-        return self._directory / key[:2] / f"{key}.npy"
+        # Keys may be any text; a digest of one is a file name everywhere.
+        name = image_key(key)
+        return self._directory / name[:2] / f"{name}.npy"
 
     def _has(self, key: str) -> bool:
         path = self._path(key)
@@ -274,6 +275,8 @@ class FeatureStore:
         with np.errstate(over="ignore"):
             kept = features.astype(self.dtype)
         if not np.isfinite(kept).all():
+            if not np.isfinite(features).all():
+                raise FloatingPointError("The trunk gives NaN or infinite features.")
             raise FloatingPointError(
                 f"Features up to {np.abs(features).max():g} don't fit {self.dtype}; "
                 "pass features_dtype='float32'."
@@ -282,7 +285,7 @@ class FeatureStore:
             self._write_file(self._path(key), row)
 
     def _write_file(self, path: Path, values: NDArray) -> None:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
             try:
                 np.save(file, values)
@@ -293,18 +296,25 @@ class FeatureStore:
         Path(file.name).replace(path)
 
     def _check_space(self, n_images: int) -> None:
-        free = shutil.disk_usage(self._directory).free
-        if feature_bytes(self.trunk, n_images, self.dtype.name) > free:
+        if feature_bytes(self.trunk, n_images, self.dtype.name) > self._free():
             raise self._no_space(n_images)
+
+    def _free(self) -> int:
+        existing = next(
+            folder
+            for folder in (self._directory, *self._directory.absolute().parents)
+            if folder.is_dir()
+        )
+        return shutil.disk_usage(existing).free
 
     def _no_space(self, n_images: int) -> OSError:
         needed = feature_bytes(self.trunk, n_images, self.dtype.name)
-        free = shutil.disk_usage(self._directory).free
         return OSError(
             errno.ENOSPC,
             f"The features of {n_images} images need {needed / 1e6:,.1f} MB more and "
-            f"{self._directory} has {free / 1e6:,.1f} MB free. Set memory to a folder "
-            "on a larger disk; features_dtype='float16' takes half of 'float32'.",
+            f"{self._directory} has {self._free() / 1e6:,.1f} MB free. Set memory to "
+            "a folder on a larger disk; features_dtype='float16' takes half of "
+            "'float32'.",
         )
 
 
@@ -324,8 +334,13 @@ def _fingerprint(trunk: Any, dtype: np.dtype, below: str) -> str:
         dtype.str,
     ]
     for layer in trunk.layers:
-        config = {**layer.get_config(), "name": None}
-        settings.append([type(layer).__name__, config])
+        config = {**layer.get_config(), "name": None, "trainable": None}
+        # The first node is the network's own; every split adds another.
+        sources = [
+            positions.get(id(tensor._keras_history.operation))
+            for tensor in layer._inbound_nodes[0].input_tensors
+        ]
+        settings.append([type(layer).__name__, config, sources])
         for weights in layer.get_weights():
             digest.update(np.ascontiguousarray(weights).data.cast("B"))
     for output in trunk.outputs:

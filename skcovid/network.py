@@ -76,8 +76,8 @@ def build_backbone(
         if weights == "imagenet":
             return _download(backbone, image_size)
         base = _construct(backbone, None, image_size)
-    if path is not None:
-        _load_weights(base, path, backbone)
+        if path is not None:
+            _load_weights(base, path, backbone)
     return base
 
 
@@ -353,12 +353,17 @@ def _construct(
                 "keras.applications does not have."
             )
         builder = getattr(keras.applications, builder)
-    return builder(include_top=False, weights=weights, input_shape=(*image_size, 3))
+    base = builder(include_top=False, weights=weights, input_shape=(*image_size, 3))
+    # A Sequential model has no output of its own to put a head on.
+    return keras.Model(base.inputs, base.outputs[0])
 
 
 def _download(backbone: Backbone, image_size: tuple[int, int]) -> Any:
     try:
         return _construct(backbone, "imagenet", image_size)
+    except ValueError:
+        # What Keras says of an input size, not of a download.
+        raise
     except Exception as error:
         raise OSError(
             f"weights='imagenet': the weights of {backbone.name!r} can't be downloaded "

@@ -1,7 +1,7 @@
 """What a phase of training runs: its part of the network, its batches, its epochs."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,6 +167,28 @@ class Batches(keras.utils.PyDataset):
         if self.generator is not None:
             self.order = self.generator.permutation(len(self.order))
 
+    def release(self) -> None:
+        """Let go of the inputs: TensorFlow keeps every data set it was ever given."""
+        self.load = _released
+
+
+def _released(rows: NDArray[np.intp]) -> NoReturn:  # noqa: ARG001
+    raise RuntimeError("The training that these batches were made for has ended.")
+
+
+class SingleReplicaAdam(keras.optimizers.Adam):
+    """Adam that TensorFlow can forget.
+
+    Summing the gradients over replicas, TensorFlow registers a gradient of that sum for
+    good, and with it the network's weights and the optimiser's moments: every fit would
+    keep three times the network. Of a single replica there is nothing to sum.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[Any]:
+        if self._distribution_strategy.num_replicas_in_sync > 1:
+            return super()._all_reduce_sum_gradients(grads_and_vars)
+        return list(grads_and_vars)
+
 
 class EpochProgress(keras.callbacks.Callback):
     """A progress bar over the epochs of one phase.
@@ -239,8 +261,12 @@ def train(
         Keras' history.
     """
     monitor = "loss" if validation is None else "val_loss"
+    optimizer: Any = SingleReplicaAdam(learning_rate)
+    if any(layer.dtype_policy.name == "mixed_float16" for layer in model.layers):
+        # Keras scales the loss on its own only where the whole model has the policy.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate),
+        optimizer=optimizer,
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
@@ -250,16 +276,21 @@ def train(
     stopping = keras.callbacks.EarlyStopping(
         monitor, patience=early_stopping_patience, restore_best_weights=True
     )
-    history = model.fit(
-        training,
-        validation_data=validation,
-        epochs=epochs,
-        # The batches are in a random order already; Keras' own shuffling would draw
-        # from the global random state.
-        shuffle=False,
-        verbose=0,
-        callbacks=[plateau, stopping, *callbacks],
-    )
+    try:
+        history = model.fit(
+            training,
+            validation_data=validation,
+            epochs=epochs,
+            # The batches are in a random order already; Keras' own shuffling would draw
+            # from the global random state.
+            shuffle=False,
+            verbose=0,
+            callbacks=[plateau, stopping, *callbacks],
+        )
+    finally:
+        training.release()
+        if validation is not None:
+            validation.release()
     return {
         name: [float(value) for value in values]
         for name, values in history.history.items()

@@ -153,7 +153,7 @@ def check_network_input(X: Any, *, name: str = "X") -> LazyImages:
 
 
 def check_validation_data(
-    X_val: Any, y_val: ArrayLike | None, classes: NDArray
+    X_val: Any, y_val: ArrayLike | None, image_shape: tuple[int, ...], classes: NDArray
 ) -> tuple[LazyImages, NDArray, None] | None:
     """Validate the images and labels that training is monitored on.
 
@@ -163,6 +163,8 @@ def check_validation_data(
         Preprocessed images.
     y_val : array-like of shape (n_val,) or None
         Their labels.
+    image_shape : tuple of int
+        (height, width, 3) of the training images.
     classes : ndarray of shape (n_classes,)
         The labels there may be.
 
@@ -174,13 +176,19 @@ def check_validation_data(
     Raises
     ------
     ValueError
-        If one of the two is missing, they differ in length, or a label is unknown.
+        If one of the two is missing, they differ in length, the images are of another
+        shape, or a label is unknown.
     """
     if (X_val is None) != (y_val is None):
         raise ValueError("X_val and y_val must be given together.")
     if X_val is None:
         return None
     images = check_network_input(X_val, name="X_val")
+    if images.shape[1:] != image_shape:
+        raise ValueError(
+            f"X_val has images of shape {images.shape[1:]}, but those of X have shape "
+            f"{image_shape}."
+        )
     labels = column_or_1d(y_val)
     check_consistent_length(images, labels)
     unknown = np.setdiff1d(labels, classes)

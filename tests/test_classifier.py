@@ -575,10 +575,11 @@ class TestMemory:
         again = make(**KEPT, memory=memory, dropout=0.1).fit(X, Y, **VALIDATION)
         assert again.n_trunk_passes_ == 0
 
-    def test_predictions_look_features_up(self, kept, memory, whole):
-        before = files_in(memory)
-        found = kept.predict_proba(X)
-        assert files_in(memory) == before
+    def test_predictions_look_features_up(self, whole, tmp_path):
+        classifier = make(**KEPT, memory=tmp_path).fit(X, Y, **VALIDATION)
+        before = files_in(tmp_path)
+        found = classifier.predict_proba(X)
+        assert files_in(tmp_path) == before
         assert_allclose(found, whole.predict_proba(X), atol=1e-3)
 
     def test_predictions_compute_what_is_missing(self, kept, memory, whole):
@@ -719,7 +720,7 @@ def test_ten_fits_are_silent_and_do_not_fill_the_memory(tmp_path):
 
 
 @pytest.mark.parametrize("policy", [FROZEN, KEPT], ids=["whole", "kept"])
-def test_a_fit_lets_go_of_the_images(policy):
+def test_nothing_keeps_the_images_or_the_network(policy):
     def load(number):
         return X[number]
 
@@ -733,11 +734,14 @@ def test_a_fit_lets_go_of_the_images(policy):
         )
         for _ in range(2)
     )
-    make(**policy).fit(images, Y, X_val=monitored, y_val=Y)
-    loader = weakref.ref(load)
+    classifier = make(**policy).fit(images, Y, X_val=monitored, y_val=Y)
+    loader, first_layer = weakref.ref(load), weakref.ref(classifier.model_.layers[1])
     del load, images, monitored
     gc.collect()
     assert loader() is None
+    del classifier
+    gc.collect()
+    assert first_layer() is None
 
 
 def test_progress_is_shown_unless_told_not_to(capfd):

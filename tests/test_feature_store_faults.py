@@ -143,5 +143,6 @@ def test_too_small_a_disk_is_refused_before_anything_is_computed(small_disk):
 
 def test_memory_that_is_a_file_is_named(tmp_path):
     (tmp_path / "file").write_text("not a folder")
+    store = make_store(tmp_path / "file")
     with pytest.raises(OSError, match="file"):
-        make_store(tmp_path / "file")
+        store.fill(make_images(), **FILLING)
