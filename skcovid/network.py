@@ -6,6 +6,7 @@ Keras 3 alone, no backend's own functions, so that TensorFlow, JAX and PyTorch r
 import math
 import os
 import random
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -374,10 +375,15 @@ def _download(backbone: Backbone, image_size: tuple[int, int]) -> Any:
 
 def _load_weights(base: Any, path: Path, backbone: Backbone) -> None:
     try:
-        if path.name.endswith(".keras"):
-            base.set_weights(keras.saving.load_model(path, compile=False).get_weights())
-        else:
-            base.load_weights(path)
+        with warnings.catch_warnings():
+            # Keras only warns of layers that a file has no weights for, and leaves
+            # them at random.
+            warnings.filterwarnings("error", message="Skipping|A total of")
+            if path.name.endswith(".keras"):
+                loaded = keras.saving.load_model(path, compile=False)
+                base.set_weights(loaded.get_weights())
+            else:
+                base.load_weights(path)
     except Exception as error:
         raise ValueError(
             f"weights={str(path)!r} does not fit backbone {backbone.name!r} without "
