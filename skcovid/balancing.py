@@ -191,7 +191,7 @@ class AugmentationBalancer(BaseSampler):
         self,
         X: Any,
         y: ArrayLike,
-        accept_sparse: Any = None,  # noqa: ARG002
+        accept_sparse: Any = None,
     ) -> "tuple[NDArray[np.uint8] | LazyImages, NDArray]":
         X = check_images(X)
         check_classification_targets(y)

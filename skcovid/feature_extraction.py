@@ -128,7 +128,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Build the network; the images tell it their size only.
 
         Parameters
@@ -238,7 +238,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         self.n_trunk_passes_ = len(images)
         return features
 
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:  # noqa: ARG002
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Name the columns: layer, pooling and channel.
 
         Parameters

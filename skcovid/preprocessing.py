@@ -117,7 +117,7 @@ class RadiographReader(_ImageTransformer):
         self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Determine the size of the images.
 
         Parameters
@@ -264,7 +264,7 @@ class BackbonePreprocessor(_ImageTransformer):
         self.image_size = image_size
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Look up the backbone and validate the images.
 
         Parameters

@@ -131,7 +131,7 @@ def _check_file(path: str, channels: Channels) -> FileContent | Exception:
 
 # `size` and `changed` are there to make a rewritten file a new entry.
 @lru_cache(maxsize=100_000)
-def _describe(path: str, size: int, changed: int, channels: Channels) -> FileContent:  # noqa: ARG001
+def _describe(path: str, size: int, changed: int, channels: Channels) -> FileContent:
     data = _read_bytes(path)
     height, width = _decode(data, path, channels).shape[:2]
     return FileContent(image_key(data), height, width)

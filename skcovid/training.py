@@ -31,14 +31,14 @@ class WholeNetwork:
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    def trained_part(self, phase: int) -> Any:  # noqa: ARG002
+    def trained_part(self, phase: int) -> Any:
         """Return the network, apart from the one whose weights it shares.
 
         The optimiser's state so stays out of what is pickled.
         """
         return keras.Model(self._model.inputs, self._model.outputs)
 
-    def inputs(self, images: LazyImages, phase: int) -> Callable:  # noqa: ARG002
+    def inputs(self, images: LazyImages, phase: int) -> Callable:
         """Return the function from row indices to input of the trained part."""
         return lambda rows: np.asarray(images[rows])
 
@@ -172,7 +172,7 @@ class Batches(keras.utils.PyDataset):
         self.load = _released
 
 
-def _released(rows: NDArray[np.intp]) -> NoReturn:  # noqa: ARG001
+def _released(rows: NDArray[np.intp]) -> NoReturn:
     raise RuntimeError("The training that these batches were made for has ended.")
 
 
@@ -203,7 +203,7 @@ class EpochProgress(keras.callbacks.Callback):
         super().__init__()
         self.description = description
 
-    def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: ARG002, D102
+    def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: D102
         self.bar = tqdm(
             total=self.params["epochs"],
             desc=self.description,
@@ -211,7 +211,7 @@ class EpochProgress(keras.callbacks.Callback):
             leave=False,
         )
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: ARG002, D102
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
         shown = {
             name: f"{value:.3f}"
             for name, value in (logs or {}).items()
@@ -220,7 +220,7 @@ class EpochProgress(keras.callbacks.Callback):
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update()
 
-    def on_train_end(self, logs: dict | None = None) -> None:  # noqa: ARG002, D102
+    def on_train_end(self, logs: dict | None = None) -> None:  # noqa: D102
         self.bar.close()
 
 

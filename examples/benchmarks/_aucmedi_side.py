@@ -24,10 +24,10 @@ class EpochTimes(keras.callbacks.Callback):
         super().__init__()
         self.seconds = []
 
-    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+    def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+    def on_epoch_end(self, epoch, logs=None):
         self.seconds.append(time.perf_counter() - self.started)
 
 

@@ -223,10 +223,10 @@ def seconds_of_fit(model: Any, dataset: Any) -> float:
     from skcovid._keras import keras
 
     class Clock(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.started = time.perf_counter()
 
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             float(logs["loss"])  # the device has finished
             self.seconds = time.perf_counter() - self.started
 

@@ -360,7 +360,7 @@ def _vessels(pen: _Pen, rng: Generator) -> Floats:
     return 0.18 * large + 0.13 * small + 0.2 * pen.fill(*hila, blur=0.015)
 
 
-def _no_finding(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Floats:  # noqa: ARG001
+def _no_finding(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Floats:
     return np.zeros((_CANVAS, _CANVAS), np.float32)
 
 
