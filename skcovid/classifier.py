@@ -1,6 +1,7 @@
 """`TransferLearningClassifier`: the two training phases behind scikeras."""
 
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
 from numbers import Integral, Real
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from skcovid import network
 from skcovid._keras import KerasClassifier
 from skcovid._random import draw_seed
 from skcovid.backbones import Backbone, get_backbone
+from skcovid.graph import choose_layers, find_layer
 from skcovid.images import LazyImages
 from skcovid.training import (
     Batches,
@@ -31,7 +33,9 @@ from skcovid.training import (
     train,
 )
 from skcovid.validation import (
+    Pooling,
     check_network_input,
+    check_pooling,
     check_validation_data,
     weigh_samples,
 )
@@ -57,8 +61,13 @@ class TransferLearningClassifier(KerasClassifier):
     fine_tune_from : int or str, default=None
         Index or name of the first layer that phase 2 unfreezes; None for the
         backbone's own (Table 2).
-    pooling : {"avg", "max"} or None, default=None
-        Global pooling of the network's output. None flattens it, as the paper does.
+    feature_layers : "auto", sequence of str or int, or None, default=None
+        Names or indices of further layers whose outputs, pooled, the head sees beside
+        the network's own; "auto" for the backbone's, as in :class:`BackboneFeatures`.
+        None for none, as in the paper. Needs `pooling`.
+    pooling : {"avg", "max"}, sequence of them or None, default=None
+        Global pooling of what the head sees; several are joined. None flattens it, as
+        the paper does.
     dense_units : int, default=128
         Units of the hidden layer (section 3.4).
     dropout : float, default=0.6
@@ -124,7 +133,8 @@ class TransferLearningClassifier(KerasClassifier):
     fine_tune_from_ : int
         Index of the first layer that phase 2 unfroze.
     n_trunk_passes_ : int
-        Images that went through the trunk to have their features kept in ``fit``.
+        Images that went through the trunk to have their features kept, in ``fit`` and
+        in the predictions since.
 
     See Also
     --------
@@ -151,7 +161,8 @@ class TransferLearningClassifier(KerasClassifier):
         "backbone": [str, Backbone],
         "weights": [str, os.PathLike, None],
         "fine_tune_from": [Interval(Integral, 0, None, closed="left"), str, None],
-        "pooling": [StrOptions({"avg", "max"}), None],
+        "feature_layers": [StrOptions({"auto"}), list, tuple, None],
+        "pooling": [StrOptions({"avg", "max"}), list, tuple, None],
         "dense_units": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "batch_norm": [StrOptions({"trainable", "frozen"})],
@@ -179,7 +190,8 @@ class TransferLearningClassifier(KerasClassifier):
         *,
         weights: str | os.PathLike | None = "imagenet",
         fine_tune_from: int | str | None = None,
-        pooling: Literal["avg", "max"] | None = None,
+        feature_layers: Literal["auto"] | Sequence[str | int] | None = None,
+        pooling: Pooling | Sequence[Pooling] | None = None,
         dense_units: int = 128,
         dropout: float = 0.6,
         batch_norm: Literal["trainable", "frozen"] = "trainable",
@@ -203,6 +215,7 @@ class TransferLearningClassifier(KerasClassifier):
         self.backbone = backbone
         self.weights = weights
         self.fine_tune_from = fine_tune_from
+        self.feature_layers = feature_layers
         self.pooling = pooling
         self.dense_units = dense_units
         self.dropout = dropout
@@ -332,6 +345,7 @@ class TransferLearningClassifier(KerasClassifier):
         if self.keep_features and self.memory is not None:
             kept = self._kept_features(self.memory)
             model, inputs = kept.trained_part(2), kept.features(X, 2)
+            self.n_trunk_passes_ += kept.n_trunk_passes
         else:
             model, inputs = self.model_, X
         batches = inputs.batches(self.batch_size, n_jobs=self.n_jobs)
@@ -339,6 +353,12 @@ class TransferLearningClassifier(KerasClassifier):
         return np.concatenate(parts)
 
     def _check_combinations(self) -> None:
+        if self.feature_layers is not None and self.pooling is None:
+            raise ValueError(
+                f"feature_layers={self.feature_layers!r} needs pooling, got "
+                "pooling=None: flattened, layers of several depths would make a head "
+                "of many millions of weights."
+            )
         if self.keep_features and self.batch_norm != "frozen":
             raise ValueError(
                 "keep_features=True needs batch_norm='frozen', got "
@@ -390,14 +410,21 @@ class TransferLearningClassifier(KerasClassifier):
         model = network.add_head(
             base,
             self.n_classes_,
-            pooling=self.pooling,
+            feature_layers=(
+                ()
+                if self.feature_layers is None
+                else choose_layers(
+                    base, self.backbone_, self.feature_layers, name="feature_layers"
+                )
+            ),
+            pooling=() if self.pooling is None else check_pooling(self.pooling),
             dense_units=self.dense_units,
             dropout=self.dropout,
             seed=seed,
         )
         self.n_backbone_layers_ = len(base.layers)
         first = self.fine_tune_from
-        self.fine_tune_from_ = network.find_layer(
+        self.fine_tune_from_ = find_layer(
             base.layers, self.backbone_.fine_tune_from if first is None else first
         )
         if self.reset_batch_norm:

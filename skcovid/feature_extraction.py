@@ -17,12 +17,11 @@ from skcovid._keras import keras
 from skcovid._random import draw_seed
 from skcovid.backbones import Backbone, get_backbone
 from skcovid.features import FeatureStore
+from skcovid.graph import choose_layers
 from skcovid.images import LazyImages
-from skcovid.validation import check_network_input
+from skcovid.validation import Pooling, check_network_input, check_pooling
 
 __all__ = ["BackboneFeatures"]
-
-Pooling = Literal["avg", "max"]
 
 
 class BackboneFeatures(TransformerMixin, BaseEstimator):
@@ -161,17 +160,11 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             precision=self.precision,
             seed=draw_seed(self.random_state),
         )
-        layers = self._chosen_layers(base, backbone)
+        layers = choose_layers(base, backbone, self.layers)
         self.layer_names_ = [layer.name for layer in layers]
-        pools = {
-            "avg": keras.layers.GlobalAveragePooling2D,
-            "max": keras.layers.GlobalMaxPooling2D,
-        }
-        outputs = [
-            pools[pooling](dtype="float32")(layer.output)
-            for layer in layers
-            for pooling in self._poolings()
-        ]
+        outputs = network.pooled(
+            [layer.output for layer in layers], check_pooling(self.pooling)
+        )
         self.trunk_ = keras.Model(base.input, outputs)
         self.n_features_out_ = sum(output.shape[-1] for output in outputs)
         return self
@@ -255,7 +248,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         names = [
             f"{layer}_{pooling}"
             for layer in self.layer_names_
-            for pooling in self._poolings()
+            for pooling in check_pooling(self.pooling)
         ]
         return np.array(
             [
@@ -265,34 +258,6 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             ],
             dtype=object,
         )
-
-    def _poolings(self) -> tuple[Pooling, ...]:
-        chosen = (self.pooling,) if isinstance(self.pooling, str) else self.pooling
-        if not chosen or not set(chosen) <= {"avg", "max"}:
-            raise ValueError(
-                f"pooling must be 'avg', 'max' or a sequence of them, got "
-                f"{self.pooling!r}."
-            )
-        return tuple(chosen)
-
-    def _chosen_layers(self, base: Any, backbone: Backbone) -> list[Any]:
-        if self.layers != "auto":
-            chosen: Sequence[str | int] = self.layers
-        else:
-            chosen = backbone.feature_layers or network.stage_ends(base)
-        if not chosen:
-            raise ValueError("layers must name at least one layer, got none.")
-        found = [
-            base.layers[network.find_layer(base.layers, layer, name="layers")]
-            for layer in chosen
-        ]
-        for layer in found:
-            if len(layer.output.shape) != 4:
-                raise ValueError(
-                    f"layers: the output of {layer.name!r} has shape "
-                    f"{layer.output.shape}, which is no stack of feature maps."
-                )
-        return found
 
     def _stored(
         self, images: LazyImages, memory: str | os.PathLike

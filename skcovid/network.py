@@ -1,9 +1,8 @@
-"""The network: a backbone with a new head, what trains in it, and where it splits.
+"""The network: a backbone, its weights, a new head, and what trains in it.
 
 Keras 3 alone, no backend's own functions, so that TensorFlow, JAX and PyTorch run it.
 """
 
-import math
 import os
 import random
 import warnings
@@ -18,21 +17,19 @@ from numpy.typing import NDArray
 
 from skcovid._keras import keras
 from skcovid.backbones import Backbone
+from skcovid.validation import Pooling
 
 __all__ = [
     "add_head",
     "build_backbone",
-    "find_layer",
     "freeze",
-    "frontier",
+    "pooled",
     "predict_batches",
     "reset_moving_statistics",
-    "stage_ends",
     "unfreeze",
 ]
 
 BatchNorm = Literal["trainable", "frozen"]
-Pooling = Literal["avg", "max"]
 
 
 def build_backbone(
@@ -86,14 +83,15 @@ def add_head(
     base: Any,
     n_classes: int,
     *,
-    pooling: Pooling | None,
+    feature_layers: Sequence[Any] = (),
+    pooling: Sequence[Pooling],
     dense_units: int,
     dropout: float,
     seed: int,
 ) -> Any:
     """Put the paper's head (section 3.4) on a backbone.
 
-    Flatten (or a global pooling), batch normalisation, Dense with ReLU, batch
+    Flatten (or global poolings), batch normalisation, Dense with ReLU, batch
     normalisation, dropout, softmax.
 
     Parameters
@@ -102,8 +100,10 @@ def add_head(
         The backbone; its layers become the first of the result's.
     n_classes : int
         Units of the softmax.
-    pooling : {"avg", "max"} or None
-        Global pooling in place of Flatten.
+    feature_layers : sequence of keras.Layer, default=()
+        Layers of the backbone whose outputs the head sees beside the last one's.
+    pooling : sequence of {"avg", "max"}
+        Global poolings, joined, in place of Flatten.
     dense_units : int
         Units of the hidden layer.
     dropout : float
@@ -117,13 +117,14 @@ def add_head(
         The whole network, one flat graph.
     """
     layers = keras.layers
-    gather = {
-        None: layers.Flatten,
-        "avg": layers.GlobalAveragePooling2D,
-        "max": layers.GlobalMaxPooling2D,
-    }[pooling]
     # The head computes in float32 whatever the precision of the backbone.
-    outputs = gather(dtype="float32")(base.output)
+    maps = [*(layer.output for layer in feature_layers), base.output]
+    gathered = pooled(maps, pooling) or [
+        layers.Flatten(dtype="float32")(output) for output in maps
+    ]
+    outputs = gathered[0]
+    if len(gathered) > 1:
+        outputs = layers.Concatenate(dtype="float32")(gathered)
     outputs = layers.BatchNormalization(dtype="float32")(outputs)
     outputs = layers.Dense(
         dense_units,
@@ -142,43 +143,26 @@ def add_head(
     return keras.Model(base.input, outputs)
 
 
-def find_layer(
-    layers: Sequence[Any], layer: int | str, *, name: str = "fine_tune_from"
-) -> int:
-    """Return the index of a layer given by index or name.
+def pooled(maps: Iterable[Any], pooling: Sequence[Pooling]) -> list[Any]:
+    """Pool feature maps over the whole image, in float32.
 
     Parameters
     ----------
-    layers : sequence of keras.Layer
-        Where to look.
-    layer : int or str
-        Index or name.
-    name : str, default="fine_tune_from"
-        What messages call it.
+    maps : iterable of keras.KerasTensor of shape (n, height, width, channels)
+        The feature maps.
+    pooling : sequence of {"avg", "max"}
+        The poolings.
 
     Returns
     -------
-    int
-
-    Raises
-    ------
-    ValueError
-        If there is no such layer.
+    list of keras.KerasTensor of shape (n, channels)
+        For each of the maps, each of the poolings.
     """
-    if isinstance(layer, str):
-        names = [candidate.name for candidate in layers]
-        if layer not in names:
-            raise ValueError(
-                f"{name}={layer!r} is no layer of the backbone; its last are "
-                f"{', '.join(names[-5:])}."
-            )
-        return names.index(layer)
-    if not 0 <= layer < len(layers):
-        raise ValueError(
-            f"{name}={layer} is out of range: the backbone has {len(layers)} "
-            "layers, the first being number 0."
-        )
-    return int(layer)
+    pools = {
+        "avg": keras.layers.GlobalAveragePooling2D,
+        "max": keras.layers.GlobalMaxPooling2D,
+    }
+    return [pools[kind](dtype="float32")(tensor) for tensor in maps for kind in pooling]
 
 
 def freeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
@@ -227,62 +211,6 @@ def reset_moving_statistics(model: Any) -> None:
             variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
 
 
-def frontier(layers: Sequence[Any], first: int) -> list[Any]:
-    """Find the tensors that enter ``layers[first:]`` from below.
-
-    Parameters
-    ----------
-    layers : sequence of keras.Layer
-        The backbone's layers, in their order.
-    first : int
-        Index of the first layer above the cut.
-
-    Returns
-    -------
-    list of keras.KerasTensor
-        ``keras.Model(inputs, frontier)`` is the trunk and ``keras.Model(frontier,
-        output)`` the tail; they share the layers.
-    """
-    above = {id(layer) for layer in layers[first:]}
-    entering: dict[int, Any] = {}
-    for layer in layers[first:]:
-        for tensor in keras.tree.flatten(_inputs(layer)):
-            if id(tensor._keras_history.operation) not in above:
-                entering.setdefault(id(tensor), tensor)
-    # A cut at the very first layer leaves the network's input itself.
-    return list(entering.values()) or [layers[0].output]
-
-
-def stage_ends(base: Any) -> list[str]:
-    """Find the ends of a backbone's stages.
-
-    Parameters
-    ----------
-    base : keras.Model
-        The backbone.
-
-    Returns
-    -------
-    list of str
-        For each halving of the image's size, the last layer that all paths go through.
-    """
-    positions = {id(layer): index for index, layer in enumerate(base.layers)}
-    last_use = list(range(len(base.layers)))
-    for index, layer in enumerate(base.layers):
-        for tensor in keras.tree.flatten(_inputs(layer)):
-            last_use[positions[id(tensor._keras_history.operation)]] = index
-    ends: dict[int, str] = {}
-    bypassed_until = 0
-    for index, layer in enumerate(base.layers):
-        shape = layer.output.shape
-        is_padding = isinstance(layer, keras.layers.ZeroPadding2D)
-        if bypassed_until <= index and len(shape) == 4 and not is_padding:
-            halvings = round(math.log2(base.input_shape[1] / shape[1]))
-            ends[halvings] = layer.name
-        bypassed_until = max(bypassed_until, last_use[index])
-    return [name for halvings, name in ends.items() if halvings]
-
-
 def predict_batches(
     model: Any, batches: Iterable[tuple[slice, Any]]
 ) -> Iterator[tuple[slice, list[NDArray]]]:
@@ -319,12 +247,6 @@ def _pad_rows(values: NDArray, size: int) -> NDArray:
     return np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)])
 
 
-def _inputs(layer: Any) -> Any:
-    # The first node is the network's own; splitting a model adds others, and then
-    # `layer.input` would be ambiguous.
-    return layer._inbound_nodes[0].input_tensors
-
-
 def _is_batch_norm(layer: Any) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
 
@@ -356,7 +278,7 @@ def _construct(
         builder = getattr(keras.applications, builder)
     base = builder(include_top=False, weights=weights, input_shape=(*image_size, 3))
     # A Sequential model has no output of its own to put a head on.
-    return keras.Model(base.inputs, base.outputs[0])
+    return keras.Model(base.inputs[0], base.outputs[0])
 
 
 def _download(backbone: Backbone, image_size: tuple[int, int]) -> Any:

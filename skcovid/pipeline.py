@@ -253,6 +253,9 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Not in the paper: features of the frozen layers are kept, so nothing below the
     # fine-tuned layers may change, and pooling makes the head's input 64 times smaller.
     "fast": {
+        # The images that validate or test one fold train others: as originals, their
+        # features are computed once for all of these.
+        "balance": {"include_originals": True},
         "classify": {
             "batch_norm": "frozen",
             "reset_batch_norm": False,
@@ -261,7 +264,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
             "epochs": 12,
             # At the head's rate the validation loss leaps up and down in phase 2.
             "fine_tune_learning_rate": 1e-4,
-        }
+        },
     },
     # Not in the paper: no fine-tuning and no augmentation; depth in place of both.
     "linear": {
@@ -339,7 +342,7 @@ def _compose_fine_tuned(
     return HoldoutPipeline(
         [
             ("read", RadiographReader(get_backbone(backbone).image_size, lazy=True)),
-            ("balance", AugmentationBalancer()),
+            ("balance", AugmentationBalancer(**recipe.get("balance", {}))),
             ("preprocess", BackbonePreprocessor(backbone)),
             ("classify", TransferLearningClassifier(backbone, **recipe["classify"])),
         ]

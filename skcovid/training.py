@@ -9,8 +9,8 @@ from tqdm.auto import tqdm
 
 from skcovid._keras import keras
 from skcovid.features import FeatureStore, StoredFeatures
+from skcovid.graph import frontier, inputs_of, layers_above
 from skcovid.images import LazyImages
-from skcovid.network import frontier
 
 __all__ = ["Batches", "EpochProgress", "KeptFeatures", "WholeNetwork", "train"]
 
@@ -36,7 +36,7 @@ class WholeNetwork:
 
         The optimiser's state so stays out of what is pickled.
         """
-        return keras.Model(self._model.inputs, self._model.outputs)
+        return keras.Model(self._model.input, self._model.output)
 
     def inputs(self, images: LazyImages, phase: int) -> Callable:
         """Return the function from row indices to input of the trained part."""
@@ -75,9 +75,17 @@ class KeptFeatures:
         verbose: int,
     ) -> None:
         self._output = model.output
-        self._frontier = frontier(model.layers[:n_backbone_layers], fine_tune_from)
-        # The first layer of the head flattens or pools; what it gives is small.
-        self._head_input = model.layers[n_backbone_layers].output
+        self._frontier = frontier(
+            layers_above(model.layers, fine_tune_from, n_backbone_layers)
+        )
+        # Once flattened or pooled, features are small; normalising them is trained.
+        (self._head_input,) = inputs_of(
+            next(
+                layer
+                for layer in model.layers[n_backbone_layers:]
+                if isinstance(layer, keras.layers.BatchNormalization)
+            )
+        )
         self._filling = {"batch_size": batch_size, "n_jobs": n_jobs, "verbose": verbose}
         trunk = keras.Model(model.input, self._frontier)
         self._trunk_store = FeatureStore(directory, trunk, dtype=dtype)

@@ -1,6 +1,6 @@
 """What images have to be like, and what is said when they are not."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +13,12 @@ from sklearn.utils.validation import (
 
 from skcovid.images import LazyImages
 
+Pooling = Literal["avg", "max"]
+
 __all__ = [
     "check_images",
     "check_network_input",
+    "check_pooling",
     "check_validation_data",
     "weigh_samples",
 ]
@@ -150,6 +153,37 @@ def check_network_input(X: Any, *, name: str = "X") -> LazyImages:
     if not np.isfinite(images).all():
         raise ValueError(f"{name} holds NaN or infinite values.")
     return LazyImages.from_array(images.astype(np.float32, copy=False))
+
+
+def check_pooling(pooling: Any) -> tuple[Pooling, ...]:
+    """Validate global poolings.
+
+    Parameters
+    ----------
+    pooling : {"avg", "max"} or sequence of them
+        One pooling or several.
+
+    Returns
+    -------
+    tuple of {"avg", "max"}
+
+    Raises
+    ------
+    ValueError
+        If there is none or it is not known.
+
+    Examples
+    --------
+    >>> from skcovid.validation import check_pooling
+    >>> check_pooling("max")
+    ('max',)
+    """
+    chosen = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+    if not chosen or not set(chosen) <= {"avg", "max"}:
+        raise ValueError(
+            f"pooling must be 'avg', 'max' or a sequence of them, got {pooling!r}."
+        )
+    return chosen
 
 
 def check_validation_data(

@@ -168,6 +168,7 @@ class TestParameters:
             {"fine_tune_from": -1},
             {"fine_tune_from": 1.5},
             {"pooling": "mean"},
+            {"feature_layers": "all"},
             {"dense_units": 0},
             {"dropout": 1.0},
             {"dropout": -0.1},
@@ -199,6 +200,11 @@ class TestParameters:
         [
             ({"keep_features": True}, "keep_features=True needs batch_norm='frozen'"),
             ({"batch_norm": "frozen"}, "reset_batch_norm=True needs"),
+            ({"feature_layers": "auto"}, "feature_layers='auto' needs pooling"),
+            ({"pooling": "avg", "feature_layers": ["conv9"]}, "feature_layers='conv9'"),
+            ({"pooling": "avg", "feature_layers": []}, "feature_layers must name"),
+            ({"pooling": ["avg", "mean"]}, "pooling must be"),
+            ({"pooling": []}, "pooling must be"),
         ],
     )
     def test_invalid_combinations_are_errors(self, parameters, match):
@@ -401,13 +407,19 @@ class TestTraining:
         assert all(layer.trainable for layer in head_norms)
         assert all(layer.moving_mean.numpy().any() for layer in head_norms)
 
-    @pytest.mark.parametrize("pooling", [None, "avg"])
-    def test_kept_features_change_nothing(self, pooling, whole, kept):
-        if pooling is None:
-            pair = [whole, kept]
-        else:
+    @pytest.mark.parametrize(
+        "head",
+        [
+            {},
+            {"pooling": "avg"},
+            {"pooling": ["avg", "max"], "feature_layers": [3, 6]},
+        ],
+    )
+    def test_kept_features_change_nothing(self, head, whole, kept):
+        pair = [whole, kept]
+        if head:
             pair = [
-                make(**policy, pooling=pooling).fit(X, Y, **VALIDATION)
+                make(**policy, **head).fit(X, Y, **VALIDATION)
                 for policy in (FROZEN, KEPT)
             ]
         by_images, by_features = pair
@@ -500,7 +512,7 @@ class TestTraining:
             get_backbone("tiny"), None, image_size=(32, 32), precision=precision
         )
         model = network.add_head(
-            base, 3, pooling="avg", dense_units=4, dropout=0.0, seed=0
+            base, 3, pooling=("avg",), dense_units=4, dropout=0.0, seed=0
         )
         labels = np.arange(N_IMAGES) % 3
         train(

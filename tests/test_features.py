@@ -12,7 +12,7 @@ import pytest
 import tiny_backbone
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skcovid import LazyImages, network
+from skcovid import LazyImages, graph, network
 from skcovid.features import FeatureStore, StoredFeatures, feature_bytes
 
 BACKBONE = tiny_backbone.register()
@@ -35,7 +35,7 @@ def make_trunk(seed=0, first=tiny_backbone.FINE_TUNE_FROM, side=32, **parameters
     base = network.build_backbone(
         BACKBONE, None, image_size=(side, side), seed=seed, **parameters
     )
-    return keras.Model(base.input, network.frontier(base.layers, first))
+    return keras.Model(base.input, graph.frontier(base.layers[first:]))
 
 
 def make_store(directory, *, dtype="float16", source=None, **parameters):
@@ -147,7 +147,7 @@ def test_another_process_finds_them(tmp_path):
 
 def test_features_of_features(tmp_path):
     base = network.build_backbone(BACKBONE, None, image_size=(32, 32), seed=0)
-    entering = network.frontier(base.layers, tiny_backbone.FINE_TUNE_FROM)
+    entering = graph.frontier(base.layers[tiny_backbone.FINE_TUNE_FROM :])
     below = FeatureStore(tmp_path, keras.Model(base.input, entering), dtype="float32")
     above = FeatureStore(
         tmp_path, keras.Model(entering, [base.output]), dtype="float32", source=below

@@ -6,7 +6,7 @@ import pytest
 import tiny_backbone
 from numpy.testing import assert_array_equal
 
-from skcovid import network
+from skcovid import graph, network
 from skcovid.backbones import Backbone, get_backbone
 
 BACKBONE = tiny_backbone.register()
@@ -23,7 +23,7 @@ def build(weights=None, backbone=BACKBONE, side=tiny_backbone.IMAGE_SIZE, **para
 def add_head(base, **parameters):
     defaults = {
         "n_classes": 3,
-        "pooling": None,
+        "pooling": (),
         "dense_units": 16,
         "dropout": 0.6,
         "seed": 0,
@@ -59,9 +59,9 @@ class TestHead:
     @pytest.mark.parametrize(
         ("pooling", "gathers"),
         [
-            (None, keras.layers.Flatten),
-            ("avg", keras.layers.GlobalAveragePooling2D),
-            ("max", keras.layers.GlobalMaxPooling2D),
+            ((), keras.layers.Flatten),
+            (("avg",), keras.layers.GlobalAveragePooling2D),
+            (("max",), keras.layers.GlobalMaxPooling2D),
         ],
     )
     def test_layers_are_the_papers(self, pooling, gathers):
@@ -91,15 +91,39 @@ class TestHead:
         base = build()
         features = base.predict_on_batch(images())
         for pooling, expected in {
-            None: features.reshape(4, -1),
-            "avg": features.mean(axis=(1, 2)),
-            "max": features.max(axis=(1, 2)),
+            (): features.reshape(4, -1),
+            ("avg",): features.mean(axis=(1, 2)),
+            ("max",): features.max(axis=(1, 2)),
         }.items():
             model = add_head(base, pooling=pooling)
             gathered = keras.Model(model.input, model.layers[len(base.layers)].output)
             np.testing.assert_allclose(
                 gathered.predict_on_batch(images()), expected, rtol=1e-5, atol=1e-6
             )
+
+    def test_sees_several_depths(self):
+        base = build()
+        side = base.layers[3]
+        model = add_head(base, feature_layers=[side], pooling=("avg", "max"))
+        pairs = zip(model.layers, base.layers, strict=False)
+        assert all(own is of_base for own, of_base in pairs)
+        (joined,) = (
+            layer
+            for layer in model.layers[len(base.layers) :]
+            if isinstance(layer, keras.layers.Concatenate)
+        )
+        maps = keras.Model(base.input, [side.output, base.output]).predict_on_batch(
+            images()
+        )
+        expected = [
+            pool(depth, axis=(1, 2)) for depth in maps for pool in (np.mean, np.max)
+        ]
+        np.testing.assert_allclose(
+            keras.Model(model.input, joined.output).predict_on_batch(images()),
+            np.concatenate(expected, axis=1),
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
     def test_seed_decides_the_weights(self):
         base = build()
@@ -162,13 +186,13 @@ def test_reset_moving_statistics():
 class TestFindLayer:
     def test_by_index_or_name(self):
         layers = build().layers
-        assert network.find_layer(layers, 7) == 7
-        assert network.find_layer(layers, layers[7].name) == 7
+        assert graph.find_layer(layers, 7) == 7
+        assert graph.find_layer(layers, layers[7].name) == 7
 
     @pytest.mark.parametrize("layer", [11, 1000, "conv9"])
     def test_none_such_is_an_error(self, layer):
         with pytest.raises(ValueError, match=f"fine_tune_from={layer!r}"):
-            network.find_layer(build().layers, layer)
+            graph.find_layer(build().layers, layer)
 
 
 class TestFrontier:
@@ -177,7 +201,7 @@ class TestFrontier:
         base = build()
         model = add_head(base)
         set_moving_statistics(model)
-        entering = network.frontier(base.layers, first)
+        entering = graph.frontier(base.layers[first:])
         trunk = keras.Model(base.input, entering)
         tail = keras.Model(entering, model.output)
         features = keras.tree.flatten(trunk.predict_on_batch(images()))
@@ -187,17 +211,37 @@ class TestFrontier:
 
     def test_holds_every_tensor_from_below_once(self):
         base = build()
-        entering = network.frontier(base.layers, FINE_TUNE_FROM)
+        entering = graph.frontier(base.layers[FINE_TUNE_FROM:])
         below = {base.layers[3].output.name, base.layers[6].output.name}
         assert {tensor.name for tensor in entering} == below
         assert len(entering) == 2
 
     def test_is_not_confused_by_other_models_of_the_layers(self):
         base = build()
-        first = network.frontier(base.layers, FINE_TUNE_FROM)
+        first = graph.frontier(base.layers[FINE_TUNE_FROM:])
         keras.Model(first, base.output)
-        again = network.frontier(base.layers, FINE_TUNE_FROM)
+        again = graph.frontier(base.layers[FINE_TUNE_FROM:])
         assert [id(tensor) for tensor in again] == [id(tensor) for tensor in first]
+
+    @pytest.mark.parametrize("first", range(11))
+    def test_of_a_head_that_sees_several_depths(self, first):
+        base = build()
+        sides = [base.layers[3], base.layers[6]]
+        model = add_head(base, feature_layers=sides, pooling=("avg",))
+        set_moving_statistics(model)
+        above = graph.layers_above(model.layers, first, len(base.layers))
+        entering = graph.frontier(above)
+        features = keras.Model(model.input, entering).predict_on_batch(images())
+        assert_array_equal(
+            keras.Model(entering, model.output).predict_on_batch(
+                keras.tree.flatten(features)
+            ),
+            model.predict_on_batch(images()),
+        )
+        # What lies below the cut enters pooled, not as maps the tail would pool anew.
+        below = [side for side in sides if side not in above]
+        n_pooled = sum(len(tensor.shape) == 2 for tensor in entering)
+        assert n_pooled == len(below)
 
     def test_inception(self):
         backbone = get_backbone("inceptionv3")
@@ -206,7 +250,7 @@ class TestFrontier:
         set_moving_statistics(model)
         assert len(base.layers) == 311
         assert all(map(lambda a, b: a is b, model.layers, base.layers))
-        entering = network.frontier(base.layers, backbone.fine_tune_from)
+        entering = graph.frontier(base.layers[backbone.fine_tune_from :])
         assert len(entering) == 6
         image = images(1, 96)
         features = keras.Model(base.input, entering).predict_on_batch(image)
@@ -350,7 +394,7 @@ class TestPredictBatches:
 
     def test_several_inputs_and_outputs(self):
         base = build()
-        entering = network.frontier(base.layers, FINE_TUNE_FROM)
+        entering = graph.frontier(base.layers[FINE_TUNE_FROM:])
         trunk = keras.Model(base.input, entering)
         tail = keras.Model(entering, base.output)
         ((_, features),) = network.predict_batches(trunk, [(slice(0, 4), images())])

@@ -152,7 +152,7 @@ def trained_part(
     recipe: str, phase: int, images: Any, options: argparse.Namespace, folder: str
 ) -> tuple[Any, Callable]:
     """Build what a phase trains, as the classifier does, and what feeds it."""
-    from skcovid import make_transfer_pipeline, network
+    from skcovid import graph, make_transfer_pipeline, network
     from skcovid._keras import keras
     from skcovid.backbones import get_backbone
     from skcovid.training import KeptFeatures, WholeNetwork
@@ -177,7 +177,7 @@ def trained_part(
     if parameters["reset_batch_norm"]:
         network.reset_moving_statistics(model)
     layers = model.layers[: len(base.layers)]
-    first = network.find_layer(layers, backbone.fine_tune_from)
+    first = graph.find_layer(layers, backbone.fine_tune_from)
     network.freeze(layers, parameters["batch_norm"])
     if phase == 2:
         network.unfreeze(layers[first:], parameters["batch_norm"])
