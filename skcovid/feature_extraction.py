@@ -45,6 +45,10 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         size.
     pooling : {"avg", "max"} or sequence of them, default=("avg", "max")
         Global pooling of each layer's feature maps; several are joined.
+    mirror : bool, default=False
+        Whether features are the mean of those of the image and of its mirror image,
+        left for right. It takes twice the passes and makes the features the same for
+        both.
     batch_size : int, default=32
         Images in a pass through the network.
     memory : path-like, default=None
@@ -71,7 +75,8 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
     n_features_out_ : int
         Number of columns.
     n_trunk_passes_ : int
-        Images that went through the network in the last ``transform``.
+        Images, mirror images included, that went through the network in the last
+        ``transform``.
 
     See Also
     --------
@@ -90,6 +95,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         "weights": [str, os.PathLike, None],
         "layers": [StrOptions({"auto"}), list, tuple],
         "pooling": [StrOptions({"avg", "max"}), list, tuple],
+        "mirror": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "memory": [str, os.PathLike, None],
         "features_dtype": [StrOptions({"float16", "float32"})],
@@ -106,6 +112,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         weights: str | os.PathLike | None = "imagenet",
         layers: Literal["auto"] | Sequence[str | int] = "auto",
         pooling: Pooling | Sequence[Pooling] = ("avg", "max"),
+        mirror: bool = False,
         batch_size: int = 32,
         memory: str | os.PathLike | None = None,
         features_dtype: Literal["float16", "float32"] = "float32",
@@ -118,6 +125,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         self.weights = weights
         self.layers = layers
         self.pooling = pooling
+        self.mirror = mirror
         self.batch_size = batch_size
         self.memory = memory
         self.features_dtype = features_dtype
@@ -213,6 +221,14 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
                 f"X has images of shape {images.shape[1:]}, but BackboneFeatures was "
                 f"fitted on images of shape {self.trunk_.input_shape[1:]}."
             )
+        self.n_trunk_passes_ = 0
+        features = self._pooled(images)
+        if self.mirror:
+            features += self._pooled(images.map(np.fliplr, "mirror"))
+            features /= 2
+        return features
+
+    def _pooled(self, images: LazyImages) -> NDArray[np.float32]:
         if self.memory is not None:
             return self._stored(images, self.memory)
         features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
@@ -228,7 +244,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             for rows, outputs in network.predict_batches(self.trunk_, batches):
                 features[rows] = np.concatenate(outputs, axis=1)
                 progress.update(rows.stop - rows.start)
-        self.n_trunk_passes_ = len(images)
+        self.n_trunk_passes_ += len(images)
         return features
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
@@ -269,7 +285,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        self.n_trunk_passes_ = store.n_computed
+        self.n_trunk_passes_ += store.n_computed
         return np.concatenate(kept.load(slice(None)), axis=1)
 
     def __sklearn_tags__(self) -> Any:

@@ -251,16 +251,19 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Section 3.4; these are the classifier's own defaults.
     "paper": {"classify": {}},
     # Not in the paper: features of the frozen layers are kept, so nothing below the
-    # fine-tuned layers may change, and pooling makes the head's input 64 times smaller.
+    # fine-tuned layers may change.
     "fast": {
         # The images that validate or test one fold train others: as originals, their
         # features are computed once for all of these.
-        "balance": {"include_originals": True},
+        # Copies beyond those that balance the classes cost time and gain nothing.
+        "balance": {"include_originals": True, "factor": 1},
         "classify": {
             "batch_norm": "frozen",
             "reset_batch_norm": False,
             "keep_features": True,
-            "pooling": "avg",
+            # What transfers to radiographs is in the middle of a network.
+            "feature_layers": "auto",
+            "pooling": ["avg", "max"],
             "epochs": 12,
             # At the head's rate the validation loss leaps up and down in phase 2.
             "fine_tune_learning_rate": 1e-4,
@@ -291,8 +294,10 @@ def make_transfer_pipeline(
         A registered network.
     recipe : {"paper", "fast", "linear"}, default="paper"
         "paper": as section 3 has it. "fast": batch normalisation in inference mode, so
-        that the features of the frozen layers can be kept; average pooling; at most 12
-        epochs a phase, the second at a tenth of the learning rate. "linear": no
+        that the features of the frozen layers can be kept; a head that sees pooled
+        features of several depths; classes balanced by copies that join the images
+        themselves; at most 12 epochs a phase, the second at a tenth of the learning
+        rate. "linear": no
         fine-tuning; features of several depths, standardised, and logistic regression
         whose strength of regularisation is chosen inside the training data.
     **overrides : dict
