@@ -263,7 +263,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
             "keep_features": True,
             # What transfers to radiographs is in the middle of a network.
             "feature_layers": "auto",
-            "pooling": ["avg", "max"],
+            "pooling": ("avg", "max"),
             "epochs": 12,
             # At the head's rate the validation loss leaps up and down in phase 2.
             "fine_tune_learning_rate": 1e-4,
