@@ -45,7 +45,7 @@ class Sample(NamedTuple):
         """One unit a patient: `units` of shape (n_patients, n_kinds)."""
         return cls(units, np.ones(units.shape[0]), grouped=True)
 
-    def count(self) -> NDArray[np.float64]:
+    def count_images(self) -> NDArray[np.float64]:
         """Images of each kind, shape (n_kinds,)."""
         return self.repeats @ self.units
 
@@ -96,7 +96,7 @@ class Proportions(NamedTuple):
         ]
 
     def _effective_sizes(self) -> NDArray[np.float64]:
-        """Number of independent images that would leave a figure as uncertain.
+        """Find the number of independent images that leaves a figure as uncertain.
 
         It follows from the variance between patients (Rao and Scott, 1992, Biometrics
         48, 577-585; for the area under the curve Obuchowski, 1997, Biometrics 53,
@@ -105,7 +105,7 @@ class Proportions(NamedTuple):
         right or wrong together; the weight of the worst case is the number of images
         of one patient, that of what was seen the number of images that carry it.
         """
-        counts = self.sample.count()
+        counts = self.sample.count_images()
         between_images = counts @ self.influence**2
         # Never narrower than for independent images, whatever chance has it.
         between_patients = np.maximum(
@@ -172,7 +172,7 @@ def find_ratios(
     counted, among = (
         np.asarray(kinds, dtype=float).T for kinds in (numerators, denominators)
     )
-    counts = sample.count()
+    counts = sample.count_images()
     sizes = counts @ among
     with np.errstate(divide="ignore", invalid="ignore"):
         values = (counts @ counted) / sizes
