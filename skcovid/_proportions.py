@@ -5,16 +5,21 @@ the area under the ROC curve. It has Wilson's interval with an *effective* sampl
 the number of independent images that would leave the figure as uncertain.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import sparray
 
 from skcovid._estimates import EFFECTIVE_WILSON, WILSON, Estimate, wilson_bounds
 
-__all__ = ["Proportions", "Sample", "find_class_ratios", "find_ratios"]
+__all__ = [
+    "Proportions",
+    "Sample",
+    "estimate_share",
+    "find_class_ratios",
+    "find_ratios",
+]
 
 
 class Sample(NamedTuple):
@@ -153,8 +158,8 @@ class Proportions(NamedTuple):
 
 def find_ratios(
     sample: Sample,
-    numerators: "NDArray | Sequence[NDArray]",
-    denominators: "NDArray | Sequence[NDArray]",
+    numerators: ArrayLike,
+    denominators: ArrayLike,
 ) -> Proportions:
     """Shares of images, each of some kinds among some kinds.
 
@@ -220,3 +225,27 @@ def find_class_ratios(sample: Sample, n_classes: int) -> dict[str, Proportions]:
         "jaccard": find_ratios(sample, hit, true | predicted),
         "accuracy": find_ratios(sample, [hit.any(axis=0)], every[:1]),
     }
+
+
+def estimate_share(
+    hits: NDArray[np.bool_], groups: ArrayLike, confidence_level: float = 0.95
+) -> Estimate:
+    """Share of images that something holds for, images of a patient being alike.
+
+    Parameters
+    ----------
+    hits : ndarray of shape (n_samples,), bool
+        Whether it holds.
+    groups : array-like of shape (n_samples,)
+        Patients.
+    confidence_level : float, default=0.95
+        Confidence level of the interval.
+
+    Returns
+    -------
+    Estimate
+    """
+    patients = np.unique(groups, return_inverse=True)[1]
+    units = np.stack([np.bincount(patients, hits), np.bincount(patients, ~hits)], 1)
+    share = find_ratios(Sample.of_patients(units), [[True, False]], [[True, True]])
+    return share.estimate(confidence_level)[0]

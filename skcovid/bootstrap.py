@@ -135,8 +135,8 @@ def bootstrap_intervals(
     Raises
     ------
     ValueError
-        If lengths differ, `labels` lack one that occurs, or a class has a single
-        patient.
+        If lengths differ, `labels` lack one that occurs, or a single patient represents
+        a class.
 
     Examples
     --------
@@ -236,7 +236,9 @@ def _stratify(
     if unassigned.any():
         alone = classes[has[unassigned].any(axis=0)].tolist()
         raise ValueError(
-            f"Class {alone[-1]!r} has a single patient; resampling needs two."
+            f"Only one patient represents class {', '.join(map(repr, alone))}; "
+            "resampling patients needs two. Leave the class out, or take "
+            "per_class_table, which does not resample."
         )
     return tuple(strata)
 

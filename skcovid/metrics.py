@@ -297,7 +297,9 @@ def per_class_table(
     means["one_vs_rest_accuracy"] = accuracy.transform(
         lambda figure: 1 - 2 * (1 - figure) / n_classes
     )
-    supports = sample.count_images().astype(int).reshape(n_classes, n_classes).sum(axis=1)
+    supports = (
+        sample.count_images().astype(int).reshape(n_classes, n_classes).sum(axis=1)
+    )
     rows = [
         ClassMetrics(
             **{name: figures[index] for name, figures in estimates.items()},
