@@ -116,12 +116,13 @@ def _score_lines(result: "EvaluationResult") -> list[str]:
 
 
 def _methods(result: "EvaluationResult") -> str:
-    areas = result.roc_auc
-    own = "" if areas is None else f", {areas.rows[0].method} for ROC AUC"
-    return (
-        f"{result.accuracy.method} for shares of images and F1{own}, {MOVER} from "
-        "these for means"
-    )
+    of_shares, areas = result.accuracy.method, result.roc_auc
+    made = f"{of_shares} for shares of images and F1"
+    if areas is not None:
+        of_areas = areas.rows[0].method
+        made += ", and" if of_areas == of_shares else f", {of_areas}"
+        made += " for ROC AUC"
+    return f"{made}; {MOVER} from these for means"
 
 
 def _versions() -> dict[str, str]:

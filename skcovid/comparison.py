@@ -179,7 +179,7 @@ def compare(
     >>> print(comparison.difference)
     62.67 % [59.89, 65.44]
     >>> comparison.n_only_a_better, comparison.n_only_b_better
-    (95, 2)
+    (94, 0)
     """
     _check_same_folds(result_a, result_b)
     differences = _score(result_a, scoring) - _score(result_b, scoring)
