@@ -24,7 +24,7 @@ __all__ = ["BootstrapIntervals", "bootstrap_intervals"]
 
 # With fewer patients behind a figure's variance, bootstrap intervals cover too seldom.
 # Found by simulation, see docs/evaluation.md.
-_FEWEST_CARRIERS = 15
+_FEWEST_CARRIERS = 30
 _RESAMPLES_AT_ONCE = 200
 
 
@@ -126,7 +126,7 @@ def bootstrap_intervals(
     Returns
     -------
     BootstrapIntervals
-        An estimate's `method` says "bootstrap", unless fewer than 15 patients are
+        An estimate's `method` says "bootstrap", unless fewer than 30 patients are
         behind the figure's variance (roughly those with mistakes). Bootstrap
         intervals would then be too narrow, and a point without mistakes; the
         estimate has the interval of :func:`skcovid.metrics.per_class_table` or
@@ -143,9 +143,9 @@ def bootstrap_intervals(
     >>> import numpy as np
     >>> from skcovid.bootstrap import bootstrap_intervals
     >>> rng = np.random.default_rng(0)
-    >>> y_true = np.repeat(["COVID-19", "Normal"], [150, 450])
-    >>> y_pred = np.where(rng.random(600) < 0.8, y_true, "Normal")
-    >>> intervals = bootstrap_intervals(y_true, y_pred, groups=np.arange(600) // 2)
+    >>> y_true = np.repeat(["COVID-19", "Normal"], [200, 600])
+    >>> y_pred = np.where(rng.random(800) < 0.8, y_true, "Normal")
+    >>> intervals = bootstrap_intervals(y_true, y_pred, groups=np.arange(800) // 2)
     >>> intervals.f1["COVID-19"].method
     'bootstrap (BCa)'
     """
