@@ -1,5 +1,6 @@
 """Intervals by resampling patients, or images where no patients are known."""
 
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import bootstrap
+from scipy.stats import DegenerateDataWarning, bootstrap
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_array, check_consistent_length
@@ -155,6 +156,7 @@ def bootstrap_intervals(
     units = np.arange(len(true)) if groups is None else groups
     patients = np.unique(units, return_inverse=True)[1]
     matrices = patient_confusion_matrices(y_true, y_pred, patients, labels=classes)
+    strata = _stratify(matrices.sum(axis=2), classes)
     # Without patients images are independent, and so the plain intervals take them.
     counts = matrices.sum(axis=0) if groups is None else matrices
     table = per_class_table(counts, classes, confidence_level=confidence_level)
@@ -177,17 +179,20 @@ def bootstrap_intervals(
         statistics.append(partial(_areas, true, scores, patients))
     enough = np.concatenate(carriers) >= _FEWEST_CARRIERS
     if enough.any():
-        resampled = bootstrap(
-            _stratify(matrices.sum(axis=2), classes),
-            partial(_evaluate, statistics, len(matrices)),
-            vectorized=True,
-            axis=-1,
-            n_resamples=n_resamples,
-            batch=_RESAMPLES_AT_ONCE,
-            method=method,
-            confidence_level=confidence_level,
-            random_state=np.random.default_rng(draw_seed(random_state)),
-        ).confidence_interval
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+            # Where a figure never varies; it keeps its own interval below.
+            warnings.simplefilter("ignore", DegenerateDataWarning)
+            resampled = bootstrap(
+                strata,
+                partial(_evaluate, statistics, len(matrices)),
+                vectorized=True,
+                axis=-1,
+                n_resamples=n_resamples,
+                batch=_RESAMPLES_AT_ONCE,
+                method=method,
+                confidence_level=confidence_level,
+                random_state=np.random.default_rng(draw_seed(random_state)),
+            ).confidence_interval
         estimates = [
             replace(estimate, low=low, high=high, method=f"bootstrap ({method})")
             if is_enough and np.isfinite([low, high]).all()
