@@ -1,25 +1,69 @@
-"""`Estimate`, a figure with its confidence interval, and how intervals are made."""
+"""`Estimate`, a figure with its confidence interval, and the simplest of intervals."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import binomtest
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 from sklearn.utils._param_validation import Interval, validate_params
 
 __all__ = [
     "CONFIDENCE_LEVEL",
+    "EFFECTIVE_WILSON",
+    "MOVER",
+    "WILSON",
     "Estimate",
-    "f1_correlation",
-    "f1_from_jaccard",
     "mean_estimate",
+    "wilson_bounds",
     "wilson_interval",
 ]
 
 CONFIDENCE_LEVEL = [Interval(Real, 0, 1, closed="neither")]
 _COUNT = [Interval(Integral, 0, None, closed="left")]
+
+# What `Estimate.method` says.
+WILSON = "Wilson"
+EFFECTIVE_WILSON = "Wilson with effective sample size"
+MOVER = "MOVER"
+
+
+def wilson_bounds(
+    proportion: ArrayLike, size: ArrayLike, confidence_level: float
+) -> NDArray[np.float64]:
+    """Wilson's score interval where the size need not be a whole number.
+
+    `scipy.stats.binomtest` has it for counts alone.
+
+    Parameters
+    ----------
+    proportion : array-like of shape (n,)
+        Proportions in [0, 1].
+    size : array-like of shape (n,)
+        Number of independent trials each rests on, above 0.
+    confidence_level : float
+        Confidence level of the intervals.
+
+    Returns
+    -------
+    ndarray of shape (2, n)
+        Lower and upper bounds; NaN where an argument is.
+    """
+    proportion, size = np.asarray(proportion, float), np.asarray(size, float)
+    square = norm.ppf((1 + confidence_level) / 2) ** 2
+    centre = proportion + square / (2 * size)
+    spread = proportion * (1 - proportion) * square / size + (square / (2 * size)) ** 2
+    half_width = np.sqrt(spread)
+    low, high = np.array([centre - half_width, centre + half_width]) / (
+        1 + square / size
+    )
+    # Rounding must not part a bound from 0 or 1.
+    return np.array(
+        [np.where(proportion == 0, 0.0, low), np.where(proportion == 1, 1.0, high)]
+    )
 
 
 @validate_params(
@@ -65,10 +109,8 @@ def wilson_interval(
         )
     if total == 0:
         return math.nan, math.nan
-    interval = binomtest(int(successes), int(total)).proportion_ci(
-        confidence_level, method="wilson"
-    )
-    return float(interval.low), float(interval.high)
+    low, high = wilson_bounds(successes / total, total, confidence_level)
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -78,10 +120,13 @@ class Estimate:
     Parameters
     ----------
     value : float
-        The figure, in [0, 1]. NaN where the data cannot say, as the precision of a
-        class that was never predicted; both bounds are then NaN too.
+        The figure: in [0, 1], or in [-1, 1] if it is a difference. NaN where the data
+        cannot say, as the precision of a class that was never predicted; both bounds
+        are then NaN too.
     low, high : float
-        Bounds of the interval, in [0, 1].
+        Bounds of the interval, in the same range.
+    method : str, default=""
+        How the interval was made, "Wilson" for instance.
 
     Examples
     --------
@@ -89,8 +134,8 @@ class Estimate:
     >>> estimate = Estimate.from_counts(1410, 1450)
     >>> print(estimate)
     97.24 % [96.27, 97.97]
-    >>> round(float(estimate), 3)
-    0.972
+    >>> round(float(estimate), 3), estimate.method
+    (0.972, 'Wilson')
     >>> print(Estimate.from_counts(0, 0))
     n/a
     """
@@ -98,12 +143,13 @@ class Estimate:
     value: float
     low: float
     high: float
+    method: str = ""
 
     @classmethod
     def from_counts(
         cls, successes: int, total: int, confidence_level: float = 0.95
     ) -> "Estimate":
-        """Proportion of successes with its Wilson interval.
+        """Proportion of successes among independent trials, with its Wilson interval.
 
         Parameters
         ----------
@@ -122,7 +168,24 @@ class Estimate:
             As :func:`wilson_interval` does.
         """
         low, high = wilson_interval(successes, total, confidence_level)
-        return cls(float(successes / total) if total else math.nan, low, high)
+        value = float(successes / total) if total else math.nan
+        return cls(value, low, high, WILSON)
+
+    def transform(self, function: Callable[[float], float]) -> "Estimate":
+        """Put figure and bounds through a monotonic function.
+
+        Parameters
+        ----------
+        function : callable
+            From float to float, increasing or decreasing over the interval.
+
+        Returns
+        -------
+        Estimate
+            With the same confidence level and method.
+        """
+        low, high = sorted((function(self.low), function(self.high)))
+        return Estimate(function(self.value), low, high, self.method)
 
     def format_percent(self, decimals: int = 2) -> str:
         """Write the figure and its interval in percent, ``"n/a"`` if it is NaN.
@@ -136,19 +199,36 @@ class Estimate:
         -------
         str
         """
+        return self._format(decimals, scale=100, unit=" %")
+
+    def format_fraction(self, decimals: int = 3) -> str:
+        """Write the figure and its interval as they are, ``"n/a"`` if it is NaN.
+
+        Parameters
+        ----------
+        decimals : int, default=3
+            Number of decimals.
+
+        Returns
+        -------
+        str
+        """
+        return self._format(decimals, scale=1, unit="")
+
+    def _format(self, decimals: int, scale: int, unit: str) -> str:
         if math.isnan(self.value):
             return "n/a"
         value, low, high = (
-            f"{100 * figure:.{decimals}f}"
+            f"{scale * figure:.{decimals}f}"
             for figure in (self.value, self.low, self.high)
         )
-        return f"{value} % [{low}, {high}]"
+        return f"{value}{unit} [{low}, {high}]"
 
-    def to_dict(self) -> dict[str, float | None]:
-        """Return value, low and high, ready for JSON: NaN becomes None."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return value, low, high and method, ready for JSON: NaN becomes None."""
         return {
-            name: None if math.isnan(figure) else figure
-            for name, figure in vars(self).items()
+            name: None if isinstance(entry, float) and math.isnan(entry) else entry
+            for name, entry in asdict(self).items()
         }
 
     def __float__(self) -> float:
@@ -166,6 +246,17 @@ def mean_estimate(
     The mean lies ``sqrt(d @ correlation @ d) / n`` from its bound, `d` being the
     distances of the `n` estimates from theirs (Zou and Donner, 2008, Statistics in
     Medicine 27, 1693-1702). NaN if any of them is.
+
+    Parameters
+    ----------
+    estimates : list of Estimate
+        Made by one method.
+    correlation : ndarray of shape (n_estimates, n_estimates)
+        Correlation between them.
+
+    Returns
+    -------
+    Estimate
     """
     value = np.array([estimate.value for estimate in estimates])
     below = value - [estimate.low for estimate in estimates]
@@ -175,36 +266,9 @@ def mean_estimate(
         for side in (below, above)
     )
     mean = value.mean()
-    return Estimate(float(mean), float(mean - to_low), float(mean + to_high))
-
-
-def f1_from_jaccard(jaccard: Estimate) -> Estimate:
-    """F1 and its bounds, 2J / (1 + J), from the Jaccard proportion J and its own."""
-    return Estimate(*(2 * figure / (1 + figure) for figure in vars(jaccard).values()))
-
-
-def f1_correlation(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Correlation between the F1 scores of the classes, by the delta method.
-
-    F1 of class k is 2 p_kk / d_k, d_k being the sum of row and of column k of the cell
-    proportions p. Where it has no variance (no mistake was seen) the correlation is
-    unknown and taken as 1, which makes the interval of the mean widest.
-    """
-    n_classes = len(counts)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        proportions = counts / counts.sum()
-        row_and_column = proportions.sum(axis=0) + proportions.sum(axis=1)
-        slope = 2 * np.diag(proportions) / row_and_column**2
-        gradients = np.zeros((n_classes, n_classes, n_classes))
-        for k in range(n_classes):
-            gradients[k, k, :] -= slope[k]
-            gradients[k, :, k] -= slope[k]
-            gradients[k, k, k] += 2 / row_and_column[k]
-        flat = gradients.reshape(n_classes, -1)
-        # F1 does not change when all proportions grow alike, so flat @ proportions is
-        # zero and the multinomial covariance has no second term.
-        covariance = (flat * proportions.ravel()) @ flat.T
-        deviation = np.sqrt(np.diag(covariance))
-        correlation = covariance / np.outer(deviation, deviation)
-    correlation[~np.isfinite(correlation)] = 1.0
-    return correlation
+    return Estimate(
+        float(mean),
+        float(mean - to_low),
+        float(mean + to_high),
+        f"{MOVER}: {estimates[0].method}",
+    )

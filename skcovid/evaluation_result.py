@@ -2,37 +2,33 @@
 
 import json
 import os
-import platform
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid._evaluation_report import to_dict, to_markdown
+from skcovid.bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics import (
     Estimate,
     PerClassTable,
-    confusion_matrix_to_markdown,
+    PredictiveValues,
+    RocAucTable,
     multiclass_accuracy,
+    patient_confusion_matrices,
     per_class_table,
     pooled_confusion_matrix,
+    predictive_values,
+    roc_auc_table,
 )
 
 if TYPE_CHECKING:
     from skcovid.inspection import PooledConfusionMatrixDisplay, TrainingHistoryDisplay
 
 __all__ = ["EvaluationResult", "Fold"]
-
-_PROTOCOLS = {
-    "cross_val_predict": "every image predicted once, by a model that never saw it",
-    "paper": (
-        "the paper's half-folds: half of each test fold steers the training, the other "
-        "half is predicted"
-    ),
-}
-_PACKAGES = ("skcovid", "scikit-learn", "imbalanced-learn", "keras", "scikeras")
 
 
 @dataclass(frozen=True)
@@ -80,8 +76,18 @@ class EvaluationResult:
         How the folds were used.
     cv, pipeline : str
         The cross-validator and the pipeline, as they describe themselves.
-    grouped : bool
-        Whether images of one patient were kept on one side of every split.
+    groups : ndarray of shape (n_samples,) or None, default=None
+        Patient of each image, kept on one side of every split. Intervals then allow for
+        images of one patient being alike.
+    patient_overlap : Estimate or None, default=None
+        Share of test images that would have shared their patient with training images
+        under as many plain ``StratifiedKFold`` of the same seed. None without patients,
+        or where a class has fewer images than there are folds.
+
+    Notes
+    -----
+    All intervals have a confidence level of 95 %; an estimate's `method` says how its
+    interval was made.
     """
 
     y_true: NDArray
@@ -89,7 +95,23 @@ class EvaluationResult:
     protocol: str
     cv: str
     pipeline: str
-    grouped: bool
+    groups: NDArray | None = None
+    patient_overlap: Estimate | None = None
+
+    @property
+    def grouped(self) -> bool:
+        """Whether images of one patient were kept on one side of every split."""
+        return self.groups is not None
+
+    @property
+    def n_patients(self) -> int | None:
+        """Number of patients with predicted images, if patients are known."""
+        patients = self._test_groups
+        return None if patients is None else len(np.unique(patients))
+
+    @property
+    def _test_groups(self) -> NDArray | None:
+        return None if self.groups is None else self.groups[self.test_indices]
 
     @property
     def classes(self) -> NDArray:
@@ -129,12 +151,100 @@ class EvaluationResult:
     @property
     def per_class(self) -> PerClassTable:
         """Recall, precision, F1 and one-vs-rest accuracy (the paper's Table 4)."""
-        return per_class_table(self.confusion_matrix, self.classes.tolist())
+        return per_class_table(self._counts, self.classes.tolist())
 
     @property
     def accuracy(self) -> Estimate:
         """Multi-class accuracy of the pooled confusion matrix."""
-        return multiclass_accuracy(self.confusion_matrix)
+        return multiclass_accuracy(self._counts)
+
+    @property
+    def _counts(self) -> NDArray[np.int64]:
+        """Confusion matrix of each patient, or of all images."""
+        if self._test_groups is None:
+            return self.confusion_matrix
+        return patient_confusion_matrices(
+            self.y_true[self.test_indices],
+            self.predictions,
+            self._test_groups,
+            labels=self.classes,
+        )
+
+    @property
+    def balanced_accuracy(self) -> Estimate:
+        """Mean of the classes' recalls."""
+        return self.per_class.means.recall
+
+    @property
+    def roc_auc(self) -> RocAucTable | None:
+        """Area under the ROC curve of each class, if there are probabilities."""
+        probabilities = self.probabilities
+        if probabilities is None:
+            return None
+        return roc_auc_table(
+            self.y_true[self.test_indices],
+            probabilities,
+            self.classes,
+            groups=self._test_groups,
+        )
+
+    def predictive_values(
+        self, prevalence: Mapping[Hashable, float]
+    ) -> dict[Hashable, PredictiveValues]:
+        """Predictive values where classes are as frequent as you say.
+
+        How many images of a class were collected says nothing of how many will come.
+
+        Parameters
+        ----------
+        prevalence : mapping of label to float
+            For each class that is asked about, the share of images that will be of it,
+            in (0, 1). The other classes keep the mix that they have in the data.
+
+        Returns
+        -------
+        dict of label to PredictiveValues
+            Positive and negative predictive value, with 95 % intervals: see
+            :func:`skcovid.metrics.predictive_values`.
+
+        Raises
+        ------
+        KeyError
+            If a label is no class.
+        ValueError
+            If a prevalence is not between 0 and 1.
+        """
+        table = self.per_class
+        return {
+            label: predictive_values(
+                table[label].recall, table[label].specificity, share
+            )
+            for label, share in prevalence.items()
+        }
+
+    def bootstrap(self, **parameters: Any) -> BootstrapIntervals:
+        """Intervals of accuracy, F1 and ROC AUC by resampling patients.
+
+        Images are resampled where no patients are known.
+
+        Parameters
+        ----------
+        **parameters
+            `method`, `n_resamples`, `confidence_level` and `random_state` of
+            :func:`skcovid.bootstrap.bootstrap_intervals`.
+
+        Returns
+        -------
+        BootstrapIntervals
+        """
+        return bootstrap_intervals(
+            self.y_true[self.test_indices],
+            self.predictions,
+            self.probabilities,
+            labels=self.classes,
+            groups=self._test_groups,
+            **parameters,
+        )
 
     @property
     def histories(self) -> list[dict[str, list]]:
@@ -155,36 +265,10 @@ class EvaluationResult:
         Returns
         -------
         dict
+            Estimates are dicts of value, low, high and method. Patients are counted,
+            not named.
         """
-        folds = [
-            {
-                "n_train": len(fold.train_indices),
-                "n_validation": len(fold.validation_indices),
-                "test_indices": fold.test_indices.tolist(),
-                "confusion_matrix": fold.confusion_matrix.tolist(),
-                "history": fold.history,
-                "fit_seconds": fold.fit_seconds,
-                "predict_seconds": fold.predict_seconds,
-            }
-            for fold in self.folds
-        ]
-        probabilities = self.probabilities
-        return {
-            "protocol": self.protocol,
-            "cv": self.cv,
-            "grouped": self.grouped,
-            "pipeline": self.pipeline,
-            "versions": _versions(),
-            "classes": self.classes.tolist(),
-            "accuracy": self.accuracy.to_dict(),
-            "per_class": self.per_class.to_dict(),
-            "confusion_matrix": self.confusion_matrix.tolist(),
-            "test_indices": self.test_indices.tolist(),
-            "y_true": self.y_true[self.test_indices].tolist(),
-            "predictions": self.predictions.tolist(),
-            "probabilities": None if probabilities is None else probabilities.tolist(),
-            "folds": folds,
-        }
+        return to_dict(self)
 
     def to_json(self, path: str | os.PathLike | None = None) -> str:
         """Write everything as JSON.
@@ -205,42 +289,14 @@ class EvaluationResult:
         return text
 
     def to_markdown(self) -> str:
-        """Return the report: accuracy, Tables 3 and 4, timings, and how it was made.
+        """Return the report: scores, Tables 3 and 4, timings, and how it was made.
 
         Returns
         -------
         str
             Markdown.
         """
-        table = self.per_class
-        patients = (
-            "patients kept whole" if self.grouped else "patients not taken into account"
-        )
-        one_vs_rest = table.means.one_vs_rest_accuracy.format_percent()
-        seconds = sum(self.timings["fit"]) + sum(self.timings["predict"])
-        versions = ", ".join(f"{name} {found}" for name, found in _versions().items())
-        return "\n".join(
-            [
-                f"{len(self.folds)} folds, {len(self.test_indices)} images predicted: "
-                f"{_PROTOCOLS[self.protocol]}; {patients}. Intervals are 95 %.",
-                "",
-                f"- multi-class accuracy: {self.accuracy.format_percent()}",
-                f"- one-vs-rest accuracy, mean (the paper's ACC): {one_vs_rest}",
-                f"- wall time: {seconds / 60:.1f} minutes",
-                "",
-                "Confusion matrix, all folds (the paper's Table 3):",
-                "",
-                confusion_matrix_to_markdown(
-                    self.confusion_matrix, self.classes.tolist()
-                ),
-                "",
-                "Per class (the paper's Table 4):",
-                "",
-                table.to_markdown(),
-                "",
-                f"Made with `{self.cv}`; {versions}.",
-            ]
-        )
+        return to_markdown(self)
 
     def plot_confusion_matrix(self, ax: Any = None) -> "PooledConfusionMatrixDisplay":
         """Draw the pooled confusion matrix.
@@ -282,9 +338,3 @@ class EvaluationResult:
         if not self.histories:
             raise ValueError("The evaluated classifier keeps no training history.")
         return TrainingHistoryDisplay(self.histories).plot(ax=ax)
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {
-        name: version(name) for name in _PACKAGES
-    }

@@ -1,203 +1,44 @@
-"""Per-class evidence from a confusion matrix, every figure with its interval.
+"""Per-class evidence, every figure with its interval.
 
 Confusion matrices follow scikit-learn: rows are true classes, columns predicted ones.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import validate_params
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._confusion import check_confusion_matrix, check_labels, read_sample
 from skcovid._estimates import (
     CONFIDENCE_LEVEL,
     Estimate,
-    f1_correlation,
-    f1_from_jaccard,
     mean_estimate,
     wilson_interval,
 )
+from skcovid._predictive_values import PredictiveValues, predictive_values
+from skcovid._proportions import find_class_ratios
+from skcovid._roc_auc import roc_auc_table
+from skcovid._tables import ClassMetrics, PerClassTable, RocAucTable, markdown_table
 
 __all__ = [
     "ClassMetrics",
     "Estimate",
     "PerClassTable",
+    "PredictiveValues",
+    "RocAucTable",
+    "check_confusion_matrix",
     "confusion_matrix_to_markdown",
     "multiclass_accuracy",
+    "patient_confusion_matrices",
     "per_class_table",
     "pooled_confusion_matrix",
+    "predictive_values",
+    "roc_auc_table",
     "wilson_interval",
 ]
-
-
-@dataclass(frozen=True)
-class ClassMetrics:
-    """One row of :class:`PerClassTable`.
-
-    Parameters
-    ----------
-    recall : Estimate
-        TP / (TP + FN), also called sensitivity.
-    precision : Estimate
-        TP / (TP + FP), also called positive predictive value.
-    f1 : Estimate
-        Harmonic mean of recall and precision.
-    one_vs_rest_accuracy : Estimate
-        (TP + TN) / all, which Table 4 of the paper calls accuracy. Images that have
-        nothing to do with the class count as right, so it is close to one for a rare
-        class whatever happens to that class.
-    support : int
-        Number of images whose true class this is; of all images for the means.
-    """
-
-    recall: Estimate
-    precision: Estimate
-    f1: Estimate
-    one_vs_rest_accuracy: Estimate
-    support: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the row as a dict, ready for JSON: NaN becomes None."""
-        return {
-            name: figure.to_dict() if isinstance(figure, Estimate) else figure
-            for name, figure in vars(self).items()
-        }
-
-
-@dataclass(frozen=True)
-class PerClassTable(Mapping[Hashable, ClassMetrics]):
-    """Recall, precision, F1 and one-vs-rest accuracy of every class, with intervals.
-
-    It is Table 4 of the paper for one model, and a mapping from label to row:
-    ``table["COVID-19"].recall``. :func:`per_class_table` makes it.
-
-    Parameters
-    ----------
-    labels : tuple
-        The classes, in the order of the confusion matrix.
-    rows : tuple of ClassMetrics
-        One row per class.
-    means : ClassMetrics
-        Unweighted means over the classes, the paper's row MEAN.
-    accuracy : Estimate
-        Multi-class accuracy: the share of images given their own class.
-    confidence_level : float
-        Confidence level of every interval in the table.
-    """
-
-    labels: tuple[Hashable, ...]
-    rows: tuple[ClassMetrics, ...]
-    means: ClassMetrics
-    accuracy: Estimate
-    confidence_level: float
-
-    def __getitem__(self, label: Hashable) -> ClassMetrics:
-        try:
-            return self.rows[self.labels.index(label)]
-        except ValueError:
-            raise KeyError(
-                f"{label!r} is not a class of this table; its classes are "
-                f"{', '.join(map(repr, self.labels))}."
-            ) from None
-
-    def __iter__(self) -> Iterator[Hashable]:
-        return iter(self.labels)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the table as nested dicts, ready for JSON.
-
-        Returns
-        -------
-        dict
-            Keys ``classes`` (a dict from label, as text, to row), ``means``,
-            ``accuracy`` and ``confidence_level``. NaN becomes None.
-        """
-        return {
-            "classes": {str(label): row.to_dict() for label, row in self.items()},
-            "means": self.means.to_dict(),
-            "accuracy": self.accuracy.to_dict(),
-            "confidence_level": self.confidence_level,
-        }
-
-    def to_markdown(self, decimals: int = 2) -> str:
-        """Write the table in Markdown, laid out as Table 4 of the paper.
-
-        Parameters
-        ----------
-        decimals : int, default=2
-            Number of decimals of the percentages.
-
-        Returns
-        -------
-        str
-            The table, then a line with the multi-class accuracy.
-        """
-        header = ["", "recall", "precision", "F1", "one-vs-rest accuracy", "support"]
-        lines = [
-            [
-                str(label),
-                row.recall.format_percent(decimals),
-                row.precision.format_percent(decimals),
-                row.f1.format_percent(decimals),
-                row.one_vs_rest_accuracy.format_percent(decimals),
-                str(row.support),
-            ]
-            for label, row in (*self.items(), ("MEAN", self.means))
-        ]
-        return (
-            f"{_markdown_table(header, lines)}\n\n"
-            f"Multi-class accuracy: {self.accuracy.format_percent(decimals)}. "
-            f"In brackets: {100 * self.confidence_level:g} % confidence intervals."
-        )
-
-    def __str__(self) -> str:
-        return self.to_markdown()
-
-
-def check_confusion_matrix(
-    matrix: ArrayLike, name: str = "confusion_matrix"
-) -> NDArray[np.int64]:
-    """Return `matrix` as integers, or say what keeps it from being counts."""
-    counts = np.asarray(matrix)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(counts) < 2:
-        raise ValueError(
-            f"{name} must be a square matrix of at least two classes, got an array of "
-            f"shape {counts.shape}."
-        )
-    if (
-        counts.dtype.kind not in "iuf"
-        or not np.isfinite(counts).all()
-        or (counts < 0).any()
-        or (counts != np.rint(counts)).any()
-    ):
-        raise ValueError(
-            f"{name} must hold counts of images, whole numbers from 0 up, got "
-            f"{counts.tolist()}. A normalised matrix has no counts to draw intervals "
-            "from: pass the one made with normalize=None."
-        )
-    return counts.astype(np.int64)
-
-
-def _check_labels(labels: Sequence[Hashable], n_classes: int) -> tuple[Hashable, ...]:
-    plain = tuple(
-        label.item() if isinstance(label, np.generic) else label for label in labels
-    )
-    if len(plain) != n_classes:
-        raise ValueError(
-            f"labels must name the {n_classes} classes of confusion_matrix, got "
-            f"{len(plain)}: {', '.join(map(repr, plain))}."
-        )
-    if len(set(map(str, plain))) < n_classes:
-        raise ValueError(
-            "labels must differ from one another, also as text, got "
-            f"{', '.join(map(repr, plain))}."
-        )
-    return plain
 
 
 @validate_params({"matrices": ["array-like"]}, prefer_skip_nested_validation=True)
@@ -244,6 +85,72 @@ def pooled_confusion_matrix(matrices: Sequence[ArrayLike]) -> NDArray[np.int64]:
 
 
 @validate_params(
+    {
+        "y_true": ["array-like"],
+        "y_pred": ["array-like"],
+        "groups": ["array-like"],
+        "labels": ["array-like", None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def patient_confusion_matrices(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    groups: ArrayLike,
+    *,
+    labels: Sequence[Hashable] | None = None,
+) -> NDArray[np.int64]:
+    """Confusion matrix of every patient; added up they are that of all images.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples,)
+        True labels, and those predicted for the same images.
+    groups : array-like of shape (n_samples,)
+        Patient of each image.
+    labels : sequence of length n_classes, default=None
+        The classes and their order; by default all that occur, sorted.
+
+    Returns
+    -------
+    ndarray of shape (n_patients, n_classes, n_classes), int64
+        What :func:`per_class_table` and :func:`multiclass_accuracy` take in place of
+        one matrix. Patients are sorted.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, or `labels` lack one that occurs.
+
+    Examples
+    --------
+    >>> from skcovid.metrics import patient_confusion_matrices
+    >>> patient_confusion_matrices(
+    ...     ["ill", "ill", "well"], ["ill", "well", "well"], ["P1", "P1", "P2"]
+    ... )
+    array([[[1, 1],
+            [0, 0]],
+    <BLANKLINE>
+           [[0, 0],
+            [0, 1]]])
+    """
+    check_consistent_length(y_true, y_pred, groups)
+    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
+    classes = unique_labels(y_true, y_pred) if labels is None else np.asarray(labels)
+    unknown = np.setdiff1d(np.concatenate([y_true, y_pred]), classes).tolist()
+    if unknown:
+        raise ValueError(f"labels lack {', '.join(map(repr, unknown))}, which occur.")
+    order = np.argsort(classes)
+    rows, columns = (
+        order[np.searchsorted(classes, side, sorter=order)] for side in (y_true, y_pred)
+    )
+    names, patients = np.unique(groups, return_inverse=True)
+    matrices = np.zeros((len(names), len(classes), len(classes)), dtype=np.int64)
+    np.add.at(matrices, (patients, rows, columns), 1)
+    return matrices
+
+
+@validate_params(
     {"confusion_matrix": ["array-like"], "confidence_level": CONFIDENCE_LEVEL},
     prefer_skip_nested_validation=True,
 )
@@ -254,8 +161,11 @@ def multiclass_accuracy(
 
     Parameters
     ----------
-    confusion_matrix : array-like of shape (n_classes, n_classes)
-        Counts of images: rows are true classes, columns predicted ones.
+    confusion_matrix : array-like of shape (n_classes, n_classes) or \
+            (n_patients, n_classes, n_classes)
+        Counts of images: rows are true classes, columns predicted ones. With a matrix
+        for each patient, as :func:`patient_confusion_matrices` makes them, the
+        interval allows for images of one patient being alike.
     confidence_level : float, default=0.95
         Confidence level of the interval.
 
@@ -275,10 +185,9 @@ def multiclass_accuracy(
     >>> print(multiclass_accuracy([[90, 10], [5, 95]]))
     92.50 % [88.00, 95.40]
     """
-    counts = check_confusion_matrix(confusion_matrix)
-    return Estimate.from_counts(
-        int(np.trace(counts)), int(counts.sum()), confidence_level
-    )
+    sample, n_classes = read_sample(confusion_matrix)
+    accuracy = find_class_ratios(sample, n_classes)["accuracy"]
+    return accuracy.estimate(confidence_level)[0]
 
 
 @validate_params(
@@ -299,8 +208,12 @@ def per_class_table(
 
     Parameters
     ----------
-    confusion_matrix : array-like of shape (n_classes, n_classes)
-        Counts of images: rows are true classes, columns predicted ones.
+    confusion_matrix : array-like of shape (n_classes, n_classes) or \
+            (n_patients, n_classes, n_classes)
+        Counts of images: rows are true classes, columns predicted ones. One matrix
+        takes images as independent; with one for each patient, as
+        :func:`patient_confusion_matrices` makes them, the intervals allow for images
+        of one patient being alike.
     labels : sequence of length n_classes
         The classes, in the order of the matrix.
     confidence_level : float, default=0.95
@@ -309,7 +222,8 @@ def per_class_table(
     Returns
     -------
     PerClassTable
-        The figures of Table 4 of the paper and, beside them, the multi-class accuracy.
+        The figures of Table 4 of the paper and, beside them, specificity and the
+        multi-class accuracy.
 
     Raises
     ------
@@ -319,17 +233,23 @@ def per_class_table(
 
     Notes
     -----
-    Recall, precision and one-vs-rest accuracy are proportions and have Wilson
+    Recall, precision, specificity and accuracy are proportions and have Wilson
     intervals. F1 = 2J / (1 + J) grows with J = TP / (TP + FP + FN), the Jaccard
     proportion, so its bounds are those of J's Wilson interval put through that formula.
 
+    With patients, Wilson's interval has an effective number of images in place of
+    their number: the number of independent images that would leave the figure as
+    uncertain, from the variance between patients [1]_. Where few patients have
+    mistakes that variance is hardly known, and is averaged with that of the worst case
+    in which a patient's images are all right or all wrong. With one image a patient
+    the intervals are those without patients.
+
     The means are unweighted, over the exact figures (the paper averages rounded
     percentages, hence differences of some tenths of a percent). Their intervals are
-    recovered from those of the classes (MOVER, [1]_): the mean lies
+    recovered from those of the classes (MOVER, [2]_): the mean lies
     ``sqrt(d @ R @ d) / n_classes`` from its bound, `d` being the distances of the
-    classes' figures from theirs and `R` the correlation between them. Recalls of
-    different classes rest on different images, and so do precisions: `R` is the
-    identity. For F1 it comes from the delta method. Mean one-vs-rest accuracy is
+    classes' figures from theirs and `R` the correlation between them, which comes from
+    the delta method. Mean one-vs-rest accuracy is
     ``1 - 2 (1 - accuracy) / n_classes``, as every mistake is one for two classes, and
     its bounds are those of the multi-class accuracy put through that formula. Unlike
     bootstrap percentiles, these intervals do not shrink to a point where no mistake
@@ -338,12 +258,13 @@ def per_class_table(
     A figure the data cannot give (the recall of a class without images, the precision
     of a class never predicted) is NaN, and so is every mean it enters.
 
-    All intervals take images as independent. Several images of one patient make them
-    too narrow, as does choosing a model on the images that then measure it.
+    Choosing a model on the images that then measure it makes all intervals too narrow.
 
     References
     ----------
-    .. [1] Zou, G. Y., and Donner, A. (2008). Construction of confidence limits about
+    .. [1] Rao, J. N. K., and Scott, A. J. (1992). A simple method for the analysis of
+       clustered binary data. Biometrics, 48, 577-585.
+    .. [2] Zou, G. Y., and Donner, A. (2008). Construction of confidence limits about
        effect measures: a general approach. Statistics in Medicine, 27, 1693-1702.
 
     Examples
@@ -357,52 +278,41 @@ def per_class_table(
     >>> print(table.means.f1)
     95.22 % [86.96, 98.36]
     """
-    counts = check_confusion_matrix(confusion_matrix)
-    names = _check_labels(labels, len(counts))
-    total = int(counts.sum())
-    rows = []
-    for index, true_positives in enumerate(np.diag(counts).tolist()):
-        support, predicted = int(counts[index].sum()), int(counts[:, index].sum())
-        concerned = support + predicted - true_positives
-        mistakes = concerned - true_positives
-        recall, precision, jaccard, one_vs_rest = (
-            Estimate.from_counts(successes, trials, confidence_level)
-            for successes, trials in (
-                (true_positives, support),
-                (true_positives, predicted),
-                (true_positives, concerned),
-                (total - mistakes, total),
-            )
-        )
-        f1 = f1_from_jaccard(jaccard)
-        rows.append(ClassMetrics(recall, precision, f1, one_vs_rest, support))
-    accuracy = multiclass_accuracy(counts, confidence_level=confidence_level)
-    independent = np.eye(len(counts))
-    means = ClassMetrics(
-        recall=mean_estimate([row.recall for row in rows], independent),
-        precision=mean_estimate([row.precision for row in rows], independent),
-        f1=mean_estimate([row.f1 for row in rows], f1_correlation(counts)),
-        one_vs_rest_accuracy=Estimate(
-            *(1 - 2 * (1 - figure) / len(counts) for figure in vars(accuracy).values())
-        ),
-        support=total,
+    sample, n_classes = read_sample(confusion_matrix)
+    names = check_labels(labels, n_classes)
+    ratios = find_class_ratios(sample, n_classes)
+    ratios["f1"] = ratios.pop("jaccard")
+    estimates = {
+        name: figures.estimate(confidence_level) for name, figures in ratios.items()
+    }
+    estimates["f1"] = [
+        jaccard.transform(lambda figure: 2 * figure / (1 + figure))
+        for jaccard in estimates["f1"]
+    ]
+    (accuracy,) = estimates.pop("accuracy")
+    means = {
+        name: mean_estimate(figures, ratios[name].correlate())
+        for name, figures in estimates.items()
+    }
+    means["one_vs_rest_accuracy"] = accuracy.transform(
+        lambda figure: 1 - 2 * (1 - figure) / n_classes
     )
-    return PerClassTable(names, tuple(rows), means, accuracy, float(confidence_level))
-
-
-def _markdown_table(header: list[str], lines: list[list[str]]) -> str:
-    """Lay cells out in Markdown, columns aligned: the first left, the others right."""
-    cells = [[cell.replace("|", r"\|") for cell in line] for line in (header, *lines)]
-    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
-    rule = [":" + "-" * (widths[0] - 1)] + ["-" * (w - 1) + ":" for w in widths[1:]]
-    return "\n".join(
-        "| "
-        + " | ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+    supports = (
+        sample.count_images().astype(int).reshape(n_classes, n_classes).sum(axis=1)
+    )
+    rows = [
+        ClassMetrics(
+            **{name: figures[index] for name, figures in estimates.items()},
+            support=support,
         )
-        + " |"
-        for line in (cells[0], rule, *cells[1:])
+        for index, support in enumerate(supports.tolist())
+    ]
+    return PerClassTable(
+        labels=names,
+        rows=tuple(rows),
+        means=ClassMetrics(**means, support=int(supports.sum())),
+        accuracy=accuracy,
+        confidence_level=float(confidence_level),
     )
 
 
@@ -442,8 +352,8 @@ def confusion_matrix_to_markdown(
     | Normal           |        1 |     79 |
     """
     counts = check_confusion_matrix(confusion_matrix)
-    names = [str(label) for label in _check_labels(labels, len(counts))]
-    return _markdown_table(
+    names = [str(label) for label in check_labels(labels, len(counts))]
+    return markdown_table(
         ["true / predicted", *names],
         [
             [name, *map(str, row)]

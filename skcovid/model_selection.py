@@ -1,5 +1,6 @@
 """The evaluation protocols: every image predicted by a model that never saw it."""
 
+import copy
 import time
 from collections.abc import Iterator
 from itertools import combinations
@@ -28,6 +29,8 @@ from sklearn.utils.validation import (
 )
 from tqdm.auto import tqdm
 
+from skcovid._estimates import Estimate
+from skcovid._proportions import estimate_share
 from skcovid.evaluation_result import EvaluationResult, Fold
 from skcovid.preprocessing import RadiographReader
 
@@ -84,7 +87,10 @@ def evaluate(
         ``StratifiedGroupKFold`` where there are groups (the paper: "Stratified K-fold
         Cross Validation … K equals to 5"). Test folds must not overlap.
     groups : array-like of shape (n_samples,), default=None
-        Patients. No patient is then on two sides of a split.
+        Patients: pass the ``groups`` that :func:`skcovid.datasets.load_radiographs`
+        found, which are None where it found none. No patient is then on two sides of a
+        split, intervals allow for images of one patient being alike, and the report
+        says what plain folds would have leaked.
     protocol : {"cross_val_predict", "paper"}, default="cross_val_predict"
         "cross_val_predict": every image is predicted once. "paper" (section 4): each
         test fold is halved at random; one half is the validation data of the training,
@@ -98,7 +104,7 @@ def evaluate(
     Returns
     -------
     EvaluationResult
-        Out-of-fold predictions, confusion matrices, per-class table, accuracy,
+        Out-of-fold predictions, confusion matrices, per-class table, accuracy, ROC AUC,
         histories and timings.
 
     Raises
@@ -123,6 +129,7 @@ def evaluate(
     '0.583'
     """
     y = _check_target(X, y, groups)
+    plain_random_state = copy.deepcopy(random_state)
     cv = _check_cv(cv, y, groups, random_state)
     _check_readable(pipeline, X)
     splits = list(
@@ -139,7 +146,12 @@ def evaluate(
         protocol=protocol,
         cv=repr(cv),
         pipeline=repr(pipeline),
-        grouped=groups is not None,
+        groups=None if groups is None else np.asarray(groups),
+        patient_overlap=(
+            None
+            if groups is None
+            else _find_overlap(y, groups, len(splits), protocol, plain_random_state)
+        ),
     )
 
 
@@ -241,6 +253,25 @@ def _evaluate_fold(
         fit_seconds=fit_ended - started,
         predict_seconds=predict_ended - fit_ended,
     )
+
+
+def _find_overlap(
+    y: NDArray,
+    groups: ArrayLike,
+    n_folds: int,
+    protocol: Protocol,
+    random_state: int | np.random.RandomState | None,
+) -> Estimate | None:
+    """Share of test images whose patient plain folds would have trained on."""
+    if not 2 <= n_folds <= np.unique(y, return_counts=True)[1].min():
+        return None
+    patients = np.asarray(groups)
+    plain = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
+    tests, shared = [], []
+    for rows in split(y, cv=plain, protocol=protocol, random_state=random_state):
+        tests.append(rows.test)
+        shared.append(np.isin(patients[rows.test], patients[rows.train]))
+    return estimate_share(np.concatenate(shared), patients[np.concatenate(tests)])
 
 
 def _probabilities(fitted: Any, X: Any, labels: NDArray) -> NDArray:

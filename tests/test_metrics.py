@@ -205,6 +205,7 @@ def test_undefined_figures_are_nan_not_zero():
         "value": None,
         "low": None,
         "high": None,
+        "method": "Wilson",
     }
 
 

@@ -1,13 +1,11 @@
 import json
 from collections import Counter
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import tiny_backbone
 from imblearn.pipeline import Pipeline
 from recording import RecordingClassifier, numbered_images
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import (
     KFold,
@@ -20,10 +18,8 @@ from sklearn.model_selection import (
 from sklearn.svm import LinearSVC
 
 from skcovid import HoldoutPipeline, evaluate, make_transfer_pipeline
-from skcovid.inspection import PooledConfusionMatrixDisplay, TrainingHistoryDisplay
 from skcovid.model_selection import split
 
-mpl.use("agg")
 tiny_backbone.register()
 
 CLASSES = ["COVID-19", "NORMAL", "Viral Pneumonia"]
@@ -40,17 +36,6 @@ GROUPS = np.arange(N_IMAGES) // 2
 def calls(monkeypatch):
     monkeypatch.setattr(RecordingClassifier, "calls", [])
     return RecordingClassifier.calls
-
-
-class WithHistory(RecordingClassifier):
-    def fit(self, X, y, X_val=None, y_val=None):
-        self.history_ = {
-            "loss": [1.0, 0.5],
-            "accuracy": [0.5, 0.75],
-            "learning_rate": [0.1, 0.1],
-            "phase": [1, 2],
-        }
-        return super().fit(X, y, X_val, y_val)
 
 
 class TestCrossValPredict:
@@ -237,6 +222,63 @@ class TestPaperProtocol:
             assert sum(len(np.unique(GROUPS[side])) for side in sides) == 30
 
 
+class TestPatientOverlap:
+    @pytest.mark.parametrize("random_state", [0, 1])
+    def test_is_what_plain_folds_would_share(self, random_state):
+        result = evaluate(
+            DummyClassifier(),
+            X,
+            Y,
+            cv=4,
+            groups=GROUPS,
+            random_state=random_state,
+            verbose=0,
+        )
+        plain = StratifiedKFold(4, shuffle=True, random_state=random_state)
+        shared = sum(
+            np.isin(GROUPS[test], GROUPS[train]).sum()
+            for train, test in plain.split(X, Y)
+        )
+        assert 0 < shared < N_IMAGES
+        assert result.patient_overlap.value == shared / N_IMAGES
+
+    def test_random_state_instances_give_what_their_seed_gives(self):
+        seed, instance = (
+            evaluate(
+                DummyClassifier(), X, Y, groups=GROUPS, random_state=state, verbose=0
+            )
+            for state in (5, np.random.RandomState(5))
+        )
+        assert seed.patient_overlap == instance.patient_overlap
+        np.testing.assert_array_equal(
+            seed.folds[0].test_indices, instance.folds[0].test_indices
+        )
+
+    def test_is_nought_where_every_image_has_its_own_patient(self):
+        result = evaluate(DummyClassifier(), X, Y, groups=np.arange(60), verbose=0)
+        assert result.patient_overlap.value == 0
+        assert result.patient_overlap.high > 0
+
+    def test_with_the_papers_halves(self):
+        result = evaluate(
+            DummyClassifier(), X, Y, groups=GROUPS, protocol="paper", verbose=0
+        )
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        shared = [
+            np.isin(GROUPS[rows.test], GROUPS[rows.train])
+            for rows in split(Y, cv=folds, protocol="paper")
+        ]
+        assert result.patient_overlap.value == np.concatenate(shared).mean()
+
+    def test_is_none_without_patients_or_plain_folds(self):
+        assert evaluate(DummyClassifier(), X, Y, verbose=0).patient_overlap is None
+        result = evaluate(
+            DummyClassifier(), X, Y, cv=LeaveOneGroupOut(), groups=GROUPS, verbose=0
+        )
+        assert result.patient_overlap is None
+        assert "plain stratified folds" not in result.to_markdown()
+
+
 class TestErrors:
     """All of them before anything is fitted."""
 
@@ -341,86 +383,3 @@ class TestErrors:
     def test_continuous_target(self):
         with pytest.raises(ValueError, match="Unknown label type"):
             evaluate(RecordingClassifier(), X, np.linspace(0, 1, 60), verbose=0)
-
-
-@pytest.fixture(scope="module")
-def result():
-    return evaluate(WithHistory(), X, Y, groups=GROUPS, verbose=0)
-
-
-class TestReport:
-    def test_json(self, result, tmp_path):
-        text = result.to_json(tmp_path / "result.json")
-        assert (tmp_path / "result.json").read_text(encoding="utf-8") == text
-        read = json.loads(text)
-        assert read == result.to_dict()
-        assert read["classes"] == CLASSES
-        assert read["confusion_matrix"] == result.confusion_matrix.tolist()
-        assert read["predictions"] == result.predictions.tolist()
-        assert read["y_true"] == Y.tolist()
-        assert np.shape(read["probabilities"]) == (60, 3)
-        assert read["accuracy"]["value"] == result.accuracy.value
-        assert read["protocol"] == "cross_val_predict"
-        assert read["grouped"] is True
-        assert set(read["versions"]) >= {"python", "skcovid", "scikit-learn", "keras"}
-        assert [fold["n_train"] for fold in read["folds"]] == [
-            len(fold.train_indices) for fold in result.folds
-        ]
-
-    def test_json_of_the_papers_halves(self):
-        result = evaluate(LinearClassifier(), X, Y, protocol="paper", verbose=0)
-        read = json.loads(result.to_json())
-        assert read["test_indices"] == result.test_indices.tolist()
-        assert read["y_true"] == Y[result.test_indices].tolist()
-        assert read["probabilities"] is None
-
-    def test_markdown(self, result):
-        text = result.to_markdown()
-        for expected in (
-            "5 folds, 60 images predicted",
-            "patients kept whole",
-            f"multi-class accuracy: {result.accuracy}",
-            "StratifiedGroupKFold",
-            "scikit-learn",
-            *CLASSES,
-        ):
-            assert expected in text
-
-    def test_markdown_says_which_protocol(self):
-        result = evaluate(DummyClassifier(), X, Y, protocol="paper", verbose=0)
-        text = result.to_markdown()
-        assert "half-folds" in text
-        assert "patients not taken into account" in text
-        assert f"{len(result.test_indices)} images predicted" in text
-
-    def test_timings_and_histories(self, result):
-        assert {name: len(times) for name, times in result.timings.items()} == {
-            "fit": 5,
-            "predict": 5,
-        }
-        assert min(result.timings["fit"] + result.timings["predict"]) >= 0
-        assert [history["phase"] for history in result.histories] == [[1, 2]] * 5
-
-    def test_plots(self, result):
-        confusion = result.plot_confusion_matrix()
-        assert isinstance(confusion, PooledConfusionMatrixDisplay)
-        history = result.plot_history()
-        assert isinstance(history, TrainingHistoryDisplay)
-        mpl.pyplot.close("all")
-
-    def test_no_history_is_an_error(self):
-        result = evaluate(DummyClassifier(), X, Y, verbose=0)
-        assert result.histories == []
-        with pytest.raises(ValueError, match="no training history"):
-            result.plot_history()
-
-
-class LinearClassifier(ClassifierMixin, BaseEstimator):
-    """Has no probabilities."""
-
-    def fit(self, X, y):
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict(self, X):
-        return self.classes_[np.asarray(X)[:, 0, 0] % len(self.classes_)]

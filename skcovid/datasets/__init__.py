@@ -1,7 +1,15 @@
 """Radiographs: those of a folder, and synthetic ones."""
 
 from skcovid.datasets._loaders import load_radiographs
+from skcovid.datasets._patients import cohen_patients, kermany_patient, nih_patient
 from skcovid.datasets._saving import save_radiographs
 from skcovid.datasets._synthetic import make_radiographs
 
-__all__ = ["load_radiographs", "make_radiographs", "save_radiographs"]
+__all__ = [
+    "cohen_patients",
+    "kermany_patient",
+    "load_radiographs",
+    "make_radiographs",
+    "nih_patient",
+    "save_radiographs",
+]

@@ -1,0 +1,76 @@
+"""Patients of public collections, each by a parser of its own."""
+
+import pytest
+
+from skcovid.datasets import cohen_patients, kermany_patient, nih_patient
+
+# As in two versions of the collection: columns were renamed, and added.
+TABLES = {
+    "early": (
+        "Patientid,offset,finding,filename,notes\n"
+        '2,0,COVID-19,auntminnie-a.jpeg,"fever, cough"\n'
+        "2,3,COVID-19,auntminnie-b.jpeg,\n"
+        "316a,,SARS,figure.png,\n"
+    ),
+    "late": (
+        "\ufeffpatientid,offset,finding,folder,filename,\n"
+        "2,0,Pneumonia/Viral/COVID-19,images,auntminnie-a.jpeg,\n"
+        "2,3,Pneumonia/Viral/COVID-19,images,auntminnie-b.jpeg,\n"
+        "316a,,Pneumonia/Viral/SARS,images,figure.png,\n"
+        "316a,,Pneumonia/Viral/SARS,images,figure.png,\n"
+    ),
+}
+
+
+@pytest.fixture
+def write_table(tmp_path):
+    def write(text):
+        path = tmp_path / "metadata.csv"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("version", TABLES)
+def test_cohen_patients_are_in_its_table(write_table, version):
+    files = ["SARS/figure.png", "COVID-19/auntminnie-b.jpeg", "auntminnie-a.jpeg"]
+    assert cohen_patients(write_table(TABLES[version]), files) == ["316a", "2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TABLES["late"], r"no patient for 1 of 2 images: other\.png"),
+        ("patientid,filename\n,figure.png\n", "no patient for 2 of 2 images"),
+        ("patient,filename\n", "no column 'patientid'"),
+        ("patientid,file\n", "no column 'filename'"),
+        ("", "no column 'patientid'"),
+        ("patientid,filename\n1,figure.png\n2,figure.png\n", "two patients for figure"),
+    ],
+)
+def test_cohen_tables_that_do_not_say(write_table, text, message):
+    with pytest.raises(ValueError, match=message):
+        cohen_patients(write_table(text), ["figure.png", "other.png"])
+
+
+def test_a_missing_cohen_table(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        cohen_patients(tmp_path / "metadata.csv", ["figure.png"])
+
+
+@pytest.mark.parametrize(
+    ("parse", "stem", "patient"),
+    [
+        (nih_patient, "00000013_005", "00000013"),
+        (nih_patient, "0000013_005", None),
+        (kermany_patient, "person1000_virus_1681", "person1000_virus"),
+        (kermany_patient, "person1_bacteria_1", "person1_bacteria"),
+        (kermany_patient, "IM-0115-0001", "IM-0115"),
+        (kermany_patient, "NORMAL2-IM-0427-0001", "NORMAL2-IM-0427"),
+        (kermany_patient, "IM-0429-0001-0002", "IM-0429"),
+        (kermany_patient, "00000013_005", None),
+    ],
+)
+def test_patients_of_file_names(parse, stem, patient):
+    assert parse(stem) == patient
