@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import DegenerateDataWarning, bootstrap
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.multiclass import unique_labels
-from sklearn.utils.validation import check_array, check_consistent_length
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from skcovid._confusion import read_sample
 from skcovid._estimates import CONFIDENCE_LEVEL, Estimate
@@ -152,68 +152,50 @@ def bootstrap_intervals(
     """
     check_consistent_length(y_true, y_pred, probabilities, groups)
     classes = unique_labels(y_true, y_pred) if labels is None else np.asarray(labels)
-    true = np.asarray(y_true)[:, np.newaxis] == classes
-    units = np.arange(len(true)) if groups is None else groups
+    units = np.arange(len(column_or_1d(y_true))) if groups is None else groups
     patients = np.unique(units, return_inverse=True)[1]
     matrices = patient_confusion_matrices(y_true, y_pred, patients, labels=classes)
     strata = _stratify(matrices.sum(axis=2), classes)
+    options: dict[str, Any] = {
+        "method": method,
+        "n_resamples": n_resamples,
+        "confidence_level": confidence_level,
+        "random_state": draw_seed(random_state),
+    }
     # Without patients images are independent, and so the plain intervals take them.
     counts = matrices.sum(axis=0) if groups is None else matrices
     table = per_class_table(counts, classes, confidence_level=confidence_level)
-    estimates = [table.accuracy, *(row.f1 for row in table.values()), table.means.f1]
     ratios = find_class_ratios(*read_sample(matrices))
-    carriers = [
-        ratios["accuracy"].carrying_patients(),
-        _and_least(ratios["jaccard"].carrying_patients()),
-    ]
-    statistics = [partial(_accuracy_and_f1, matrices)]
+    accuracy, *f1, f1_macro = _resample(
+        [table.accuracy, *(row.f1 for row in table.values()), table.means.f1],
+        np.append(
+            ratios["accuracy"].carrying_patients(),
+            _and_least(ratios["jaccard"].carrying_patients()),
+        ),
+        partial(_accuracy_and_f1, matrices),
+        strata,
+        **options,
+    )
+    areas: list[Estimate] = []
     if probabilities is not None:
         scores = check_array(probabilities, input_name="probabilities")
-        areas = roc_auc_table(
+        plain = roc_auc_table(
             y_true, scores, classes, groups=groups, confidence_level=confidence_level
         )
-        estimates += [*areas.values(), areas.mean]
-        carriers.append(
-            _and_least(find_areas(true, scores, patients).carrying_patients())
+        true = column_or_1d(y_true)[:, np.newaxis] == classes
+        areas = _resample(
+            [*plain.values(), plain.mean],
+            _and_least(find_areas(true, scores, patients).carrying_patients()),
+            partial(_areas, true, scores, patients),
+            strata,
+            **options,
         )
-        statistics.append(partial(_areas, true, scores, patients))
-    enough = np.concatenate(carriers) >= _FEWEST_CARRIERS
-    if enough.any():
-        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-            # Where a figure never varies; it keeps its own interval below.
-            warnings.simplefilter("ignore", DegenerateDataWarning)
-            resampled = bootstrap(
-                strata,
-                partial(_evaluate, statistics, len(matrices)),
-                vectorized=True,
-                axis=-1,
-                n_resamples=n_resamples,
-                batch=_RESAMPLES_AT_ONCE,
-                method=method,
-                confidence_level=confidence_level,
-                random_state=np.random.default_rng(draw_seed(random_state)),
-            ).confidence_interval
-        estimates = [
-            replace(estimate, low=low, high=high, method=f"bootstrap ({method})")
-            if is_enough and np.isfinite([low, high]).all()
-            else estimate
-            for estimate, is_enough, low, high in zip(
-                estimates,
-                enough,
-                resampled.low.tolist(),
-                resampled.high.tolist(),
-                strict=True,
-            )
-        ]
-    names, n_classes = table.labels, len(classes)
-    accuracy, *rest = estimates
-    f1, (f1_macro, *rest) = rest[:n_classes], rest[n_classes:]
     return BootstrapIntervals(
         accuracy=accuracy,
-        f1=dict(zip(names, f1, strict=True)),
+        f1=dict(zip(table.labels, f1, strict=True)),
         f1_macro=f1_macro,
-        roc_auc=dict(zip(names, rest[:-1], strict=True)) if rest else None,
-        roc_auc_macro=rest[-1] if rest else None,
+        roc_auc=dict(zip(table.labels, areas[:-1], strict=True)) if areas else None,
+        roc_auc_macro=areas[-1] if areas else None,
         n_resamples=int(n_resamples),
         confidence_level=float(confidence_level),
     )
@@ -222,6 +204,45 @@ def bootstrap_intervals(
 def _and_least(of_classes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Append the least of the classes', which their mean has to do with."""
     return np.append(of_classes, of_classes.min())
+
+
+def _resample(
+    plain: Sequence[Estimate],
+    carriers: NDArray[np.float64],
+    statistic: Callable[[NDArray[np.intp]], NDArray[np.float64]],
+    strata: tuple[NDArray[np.intp], ...],
+    *,
+    method: str,
+    random_state: int,
+    **options: Any,
+) -> list[Estimate]:
+    """Give estimates bootstrap intervals, where enough patients carry the variance."""
+    enough = carriers >= _FEWEST_CARRIERS
+    if not enough.any():
+        return list(plain)
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        # Where a figure never varies; it keeps its plain interval.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        resampled = bootstrap(
+            strata,
+            partial(_evaluate, statistic, sum(map(len, strata))),
+            vectorized=True,
+            axis=-1,
+            batch=_RESAMPLES_AT_ONCE,
+            method=method,
+            random_state=np.random.default_rng(random_state),
+            **options,
+        ).confidence_interval
+    bounds = np.array([resampled.low, resampled.high])
+    enough &= np.isfinite(bounds).all(axis=0)
+    return [
+        replace(estimate, low=low, high=high, method=f"bootstrap ({method})")
+        if is_enough
+        else estimate
+        for estimate, is_enough, low, high in zip(
+            plain, enough, *bounds.tolist(), strict=True
+        )
+    ]
 
 
 def _stratify(
@@ -249,7 +270,7 @@ def _stratify(
 
 
 def _evaluate(
-    statistics: Sequence[Callable[[NDArray], NDArray]],
+    statistic: Callable[[NDArray[np.intp]], NDArray[np.float64]],
     n_patients: int,
     *strata: NDArray[np.intp],
     axis: int,
@@ -266,8 +287,7 @@ def _evaluate(
     weights = np.bincount(
         np.concatenate(cells, axis=1).ravel(), minlength=n_resamples * n_patients
     ).reshape(n_resamples, n_patients)
-    figures = np.concatenate([statistic(weights) for statistic in statistics])
-    return figures.reshape(-1, *leading)
+    return statistic(weights).reshape(-1, *leading)
 
 
 def _accuracy_and_f1(
