@@ -20,6 +20,7 @@ __all__ = [
     "naming",
     "read_dataset",
     "read_header",
+    "view_term",
 ]
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
@@ -89,6 +90,23 @@ def is_dicom(path: str | os.PathLike, start: bytes) -> bool:
     """
     is_named = PurePath(path).suffix.lower() in DICOM_SUFFIXES
     return is_named or start[128:132] == b"DICM"
+
+
+def view_term(view: str) -> str:
+    """Bring a view position to the term used here.
+
+    Parameters
+    ----------
+    view : str
+        As a DICOM file or a table gives it.
+
+    Returns
+    -------
+    str
+        ``PA``, ``AP``, ``FRONTAL``, ``LATERAL``, or any other as given, in capitals.
+    """
+    term = view.strip().upper()
+    return _VIEW_TERMS.get(term, term)
 
 
 def read_header(path: str) -> DicomHeader:
@@ -262,9 +280,9 @@ def _check_one_grey_frame(dataset: Any) -> None:
 
 
 def _find_view(dataset: Any) -> str:
-    view = _text(dataset, "ViewPosition").upper()
+    view = view_term(_text(dataset, "ViewPosition"))
     if view or not dataset.get("ViewCodeSequence"):
-        return _VIEW_TERMS.get(view, view)
+        return view
     from pydicom.sr.codedict import codes
     from pydicom.sr.coding import Code
 
@@ -284,6 +302,5 @@ def _find_view(dataset: Any) -> str:
         (views.RightLateral, "LATERAL"),
     ]
     own = Code(value, scheme, meaning)
-    spelt_out = meaning.upper()
     known = (term for code, term in terms if code == own)
-    return next(known, _VIEW_TERMS.get(spelt_out, spelt_out))
+    return next(known, view_term(meaning))

@@ -13,7 +13,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
-__all__ = ["FileStatus", "is_archive", "list_members", "open_file", "read_bytes"]
+__all__ = [
+    "FileStatus",
+    "exists",
+    "is_archive",
+    "list_members",
+    "open_file",
+    "read_bytes",
+]
 
 _SUFFIX = ".zip"
 _PIECE = 2**20
@@ -81,6 +88,24 @@ def is_archive(path: Path) -> bool:
     bool
     """
     return path.suffix.lower() == _SUFFIX and path.is_file()
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file or folder, on disk, or a file in a zip archive.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+
+    Returns
+    -------
+    bool
+    """
+    if os.path.exists(path):  # noqa: PTH110 (a Path costs more than the call)
+        return True
+    place = _find_archive(path)
+    return place is not None and place[1] in _open_archive(place[0]).NameToInfo
 
 
 def open_file(path: str | os.PathLike) -> IO[bytes]:

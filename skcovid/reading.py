@@ -18,7 +18,14 @@ from skcovid._dicom_pixels import decode_dicom
 from skcovid._files import FileStatus, read_bytes
 from skcovid.images import image_key
 
-__all__ = ["FileContent", "as_paths", "check_files", "holds_paths", "read_radiograph"]
+__all__ = [
+    "FileContent",
+    "as_paths",
+    "check_files",
+    "holds_paths",
+    "raise_problems",
+    "read_radiograph",
+]
 
 Channels = Literal["grey", "rgb"]
 
@@ -115,15 +122,33 @@ def check_files(
     """
     with ThreadPoolExecutor(n_jobs) as executor:
         found = list(executor.map(lambda path: _check_file(path, channels), paths))
+    raise_problems(found)
+    return [entry for entry in found if isinstance(entry, FileContent)]
+
+
+def raise_problems(found: Sequence[object]) -> None:
+    """Raise one error for all files that could not be read, if there are any.
+
+    Parameters
+    ----------
+    found : sequence
+        What was found in each file; an exception that names it stands for a bad one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If files are missing and all others are good.
+    ValueError
+        If files can't be read.
+    """
     problems = [entry for entry in found if isinstance(entry, Exception)]
     if problems:
         missing = all(isinstance(entry, FileNotFoundError) for entry in problems)
         kind = FileNotFoundError if missing else ValueError
         lines = dict.fromkeys(f"  {entry}" for entry in problems)
         raise kind(
-            f"{len(lines)} of {len(paths)} files can't be read:\n" + "\n".join(lines)
+            f"{len(lines)} of {len(found)} files can't be read:\n" + "\n".join(lines)
         )
-    return [entry for entry in found if isinstance(entry, FileContent)]
 
 
 def _check_file(path: str, channels: Channels) -> FileContent | Exception:
