@@ -68,10 +68,13 @@ class FileStatus(NamedTuple):
         """
         try:
             status = os.stat(path)  # noqa: PTH116 (a Path costs more than the call)
-        except (FileNotFoundError, NotADirectoryError):
-            if (place := _find_archive(path)) is None:
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if (place := _find_archive(path)) is not None:
+                status = place[0].stat()
+            elif isinstance(error, NotADirectoryError):
                 raise
-            status = place[0].stat()
+            else:
+                raise FileNotFoundError(f"{path}: no such file") from None
         return cls(status.st_size, status.st_mtime_ns)
 
 

@@ -154,10 +154,10 @@ def raise_problems(found: Sequence[object]) -> None:
 def _check_file(path: str, channels: Channels) -> FileContent | Exception:
     try:
         return _describe(path, FileStatus.of(path), channels)
-    except FileNotFoundError:
-        return FileNotFoundError(f"{path}: no such file")
-    except (OSError, ValueError) as error:
-        return error if isinstance(error, ValueError) else ValueError(str(error))
+    except (FileNotFoundError, ValueError) as error:
+        return error
+    except OSError as error:
+        return ValueError(str(error))
 
 
 # `status` is there to make a rewritten file a new entry.

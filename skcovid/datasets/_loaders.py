@@ -207,8 +207,8 @@ def _remarks(found: RadiographSet, provenance: Provenance) -> Iterator[str]:
 def _check_classes_left(
     found: RadiographSet, provenance: Provenance, kept: NDArray[np.bool_]
 ) -> None:
-    labels = np.array(found.labels)
-    for label in sorted(set(labels) - set(labels[kept])):
+    left = {found.labels[row] for row in np.flatnonzero(kept)}
+    for label in sorted(set(found.labels) - left):
         own = [
             view
             for view, other in zip(provenance.views, found.labels, strict=True)
