@@ -1,6 +1,7 @@
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -239,8 +240,13 @@ class TestHostile:
         at = data.index(b"PK\x01\x02") + 24
         data[at : at + 4] = struct.pack("<I", 1000)
         path.write_bytes(bytes(data))
-        with pytest.raises(ValueError, match="damaged in the archive"):
-            read_radiograph(path / "a/1.png")
+        tracemalloc.start()
+        try:
+            with pytest.raises(ValueError, match="damaged in the archive"):
+                read_radiograph(path / "a/1.png")
+            assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        finally:
+            tracemalloc.stop()
 
     def test_large_blank_images_are_no_bomb(self, write_zip):
         blank = b"BM" + bytes(3_000_000)

@@ -203,9 +203,16 @@ class TestSplitFolders:
 
     def test_a_table_names_files_from_the_outer_folder(self, make):
         root = make({"train/a": ["1.png"], "test/b": ["1.png"]})
-        text = "path,patient\ntrain/a/1.png,P\ntest/b/1.png,Q\n"
+        text = "path,patient,split\ntrain/a/1.png,P,x\ntest/b/1.png,Q,y\n"
         (root / "metadata.csv").write_text(text)
-        assert load_silently(root).groups.tolist() == ["P", "Q"]
+        data = load_silently(root)
+        assert data.groups.tolist() == ["P", "Q"]
+        assert data.split.tolist() == ["train", "test"]
+
+    def test_a_table_may_know_the_parts(self, make):
+        root = make({"a": ["1.png"], "b": ["1.png"]})
+        (root / "metadata.csv").write_text("path,split\na/1.png,one\nb/1.png,two\n")
+        assert load_silently(root).split.tolist() == ["one", "two"]
 
 
 class TestNotUnderstood:

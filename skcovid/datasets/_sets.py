@@ -106,6 +106,9 @@ def from_folders(
     if table is not None:
         table.check(files, labels)
         absent = [file for file in table.rows if not exists(str(layout.root / file))]
+    splits = [folder.split for folder, _ in places]
+    if table is not None and not any(splits):
+        splits = table.column("split", files) or splits
     others = [*layout.stray, *(file for folder in folders for file in folder.others)]
     masks: Counter[str] = Counter()
     for folder in folders:
@@ -116,7 +119,7 @@ def from_folders(
         paths=[str(layout.root / file) for file in files],
         files=files,
         labels=labels,
-        splits=[folder.split for folder, _ in places],
+        splits=splits,
         table=table,
         n_masks=masks,
         ignored=[str(layout.root / file) for file in others],
