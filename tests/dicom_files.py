@@ -2,6 +2,7 @@
 
 import numpy as np
 import pydicom
+import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
@@ -51,7 +52,8 @@ def write_dicom(path, levels=None, *, compress=False, **elements):
 
 
 def shipped_file(name):
-    """Path of a test file that pydicom's wheel holds."""
+    """Path of a test file in pydicom's wheel; skips where this version has none."""
     path = get_testdata_file(name, download=False)
-    assert path is not None, f"pydicom ships no {name}"
+    if path is None:
+        pytest.skip(f"pydicom ships no {name}")
     return path
