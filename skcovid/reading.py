@@ -6,20 +6,29 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Literal
+from io import BytesIO
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid._dicom import is_dicom
+from skcovid._dicom_pixels import decode_dicom
+from skcovid._files import FileStatus, read_bytes
 from skcovid.images import image_key
 
-__all__ = ["FileContent", "check_files", "read_radiograph"]
+__all__ = [
+    "FileContent",
+    "as_paths",
+    "check_files",
+    "holds_paths",
+    "raise_problems",
+    "read_radiograph",
+]
 
 Channels = Literal["grey", "rgb"]
 
-_DICOM_SUFFIXES = (".dcm", ".dicom")
 # 0xff is data where 0x00 follows, and neither fill bytes nor restarts end anything.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
@@ -49,22 +58,27 @@ def read_radiograph(
     Parameters
     ----------
     path : str or path-like
-        A file OpenCV decodes (PNG, JPEG, TIFF, BMP, WebP, …) or a DICOM file, which
-        needs the ``dicom`` extra.
+        A file OpenCV decodes (PNG, JPEG, TIFF, BMP, WebP, …) or, with the ``dicom``
+        extra, a DICOM file; on disk or in a zip archive, as in ``a.zip/b/1.png``.
     channels : {"grey", "rgb"}, default="grey"
         Whether the pixels are one grey level or three RGB channels.
 
     Returns
     -------
     ndarray of shape (height, width) or (height, width, 3), uint8 in [0, 255], RGB
-        16-bit files are scaled by their full range: 65535 becomes 255.
+        16-bit files are scaled by their full range: 65535 becomes 255. DICOM levels
+        are as the file's own window or LUT shows them; without one, the range in use
+        is stretched to black and white.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is empty, truncated, or no image.
+        If the file is empty, truncated, no image, or a DICOM file of something other
+        than one grey radiograph.
+    ImportError
+        If it is a DICOM file and pydicom is not installed.
 
     Examples
     --------
@@ -74,7 +88,7 @@ def read_radiograph(
     ...
     FileNotFoundError: nowhere.png: no such file
     """
-    return _decode(_read_bytes(path), os.fspath(path), channels)
+    return _decode(read_bytes(path), os.fspath(path), channels)
 
 
 def check_files(
@@ -108,49 +122,57 @@ def check_files(
     """
     with ThreadPoolExecutor(n_jobs) as executor:
         found = list(executor.map(lambda path: _check_file(path, channels), paths))
+    raise_problems(found)
+    return [entry for entry in found if isinstance(entry, FileContent)]
+
+
+def raise_problems(found: Sequence[object]) -> None:
+    """Raise one error for all files that could not be read, if there are any.
+
+    Parameters
+    ----------
+    found : sequence
+        What was found in each file; an exception that names it stands for a bad one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If files are missing and all others are good.
+    ValueError
+        If files can't be read.
+    """
     problems = [entry for entry in found if isinstance(entry, Exception)]
     if problems:
         missing = all(isinstance(entry, FileNotFoundError) for entry in problems)
         kind = FileNotFoundError if missing else ValueError
         lines = dict.fromkeys(f"  {entry}" for entry in problems)
         raise kind(
-            f"{len(lines)} of {len(paths)} files can't be read:\n" + "\n".join(lines)
+            f"{len(lines)} of {len(found)} files can't be read:\n" + "\n".join(lines)
         )
-    return [entry for entry in found if isinstance(entry, FileContent)]
 
 
 def _check_file(path: str, channels: Channels) -> FileContent | Exception:
     try:
-        status = os.stat(path)  # noqa: PTH116 (a Path a file costs more than the call)
-        return _describe(path, status.st_size, status.st_mtime_ns, channels)
-    except FileNotFoundError:
-        return FileNotFoundError(f"{path}: no such file")
-    except (OSError, ValueError) as error:
-        return error if isinstance(error, ValueError) else ValueError(str(error))
+        return _describe(path, FileStatus.of(path), channels)
+    except (FileNotFoundError, ValueError) as error:
+        return error
+    except OSError as error:
+        return ValueError(str(error))
 
 
-# `size` and `changed` are there to make a rewritten file a new entry.
+# `status` is there to make a rewritten file a new entry.
 @lru_cache(maxsize=100_000)
-def _describe(path: str, size: int, changed: int, channels: Channels) -> FileContent:
-    data = _read_bytes(path)
+def _describe(path: str, status: FileStatus, channels: Channels) -> FileContent:
+    data = read_bytes(path)
     height, width = _decode(data, path, channels).shape[:2]
     return FileContent(image_key(data), height, width)
-
-
-def _read_bytes(path: str | os.PathLike) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
-    except IsADirectoryError:
-        raise ValueError(f"{os.fspath(path)}: is a folder, not an image") from None
 
 
 def _decode(data: bytes, path: str, channels: Channels) -> NDArray[np.uint8]:
     if not data:
         raise ValueError(f"{path}: the file is empty")
-    if path.lower().endswith(_DICOM_SUFFIXES) or data[128:132] == b"DICM":
-        return _with_channels(_decode_dicom(path), channels)
+    if is_dicom(path, data):
+        return _with_channels(decode_dicom(BytesIO(data), path), channels)
     if _is_truncated(data):
         raise ValueError(f"{path}: the image is truncated")
     colour = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
@@ -194,36 +216,43 @@ def _is_truncated_jpeg(data: bytes) -> bool:
     return True
 
 
-def _decode_dicom(path: str) -> NDArray[np.uint8]:
-    try:
-        import pydicom
-        from pydicom.pixels import apply_modality_lut, apply_voi_lut
-    except ImportError:
-        raise ImportError(
-            f"{path}: DICOM files need pydicom; pip install 'skcovid[dicom]'."
-        ) from None
-    try:
-        dataset = pydicom.dcmread(path)
-        levels = apply_voi_lut(
-            apply_modality_lut(dataset.pixel_array, dataset), dataset
-        )
-    except Exception as error:
-        raise ValueError(f"{path}: pydicom can't decode it ({error})") from error
-    interpretation = dataset.PhotometricInterpretation
-    if levels.ndim != 2 or not interpretation.startswith("MONOCHROME"):
-        raise ValueError(
-            f"{path}: holds {interpretation} pixels of shape {levels.shape}, not one "
-            "grey image"
-        )
-    low, high = float(levels.min()), float(levels.max())
-    grey = (levels - low) * (255.0 / (high - low)) if high > low else levels * 0.0
-    if interpretation == "MONOCHROME1":
-        grey = 255.0 - grey
-    return np.rint(grey).astype(np.uint8)
-
-
 def _with_channels(grey: NDArray[np.uint8], channels: Channels) -> NDArray[np.uint8]:
     return np.repeat(grey[..., None], 3, axis=-1) if channels == "rgb" else grey
+
+
+def holds_paths(X: Any) -> bool:
+    """Whether something holds paths rather than pixels.
+
+    Parameters
+    ----------
+    X : sequence
+        A list, array, pandas or polars column, or `LazyImages`.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ValueError
+        If it is a single path, a table, or empty.
+    """
+    if isinstance(X, str | os.PathLike):
+        raise ValueError(f"X must be a list of paths, got one path: {X!r}.")
+    if (columns := getattr(X, "columns", None)) is not None:
+        names = [repr(name) for name in columns]
+        raise ValueError(
+            f"X must be one column of paths, got a table with the columns "
+            f"{', '.join(names)}. Select the column, as in "
+            f"X[{names[0] if names else repr('path')}]."
+        )
+    if getattr(X, "ndim", 1) != 1:
+        return False
+    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUT":
+        return False
+    if len(X) == 0:
+        raise ValueError("X holds no images: its length is 0.")
+    return any(isinstance(value, str | os.PathLike) for value in X)
 
 
 def as_paths(values: Iterable) -> list[str]:

@@ -80,8 +80,7 @@ class TestLoadRadiographs:
 
     @pytest.mark.parametrize("change_case", [str.lower, str.upper])
     @pytest.mark.parametrize(
-        "suffix",
-        ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "pgm", "dcm", "dicom"],
+        "suffix", ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "pgm"]
     )
     def test_formats(self, make_files, suffix, change_case):
         name = f"a/1.{change_case(suffix)}"
@@ -164,13 +163,18 @@ class TestLoadRadiographs:
             ([], ValueError, "holds no class folder and no image"),
             (["1.png", "2.png"], ValueError, r"no class folder but 2 images.*<class>"),
             (["images/1.png", "masks/1.png"], ValueError, "one class: images, masks"),
-            (["a/1.png"], ValueError, "at least two classes, got 1 .*'a'"),
+            (["a/1.png"], ValueError, "one folder, 'a', and .* at least two classes"),
+            (
+                ["a/b/1.png", "a/c/1.png"],
+                ValueError,
+                r"If the folders in it, b, c, are the classes, give \S*a as root",
+            ),
             (["a/1.png", "b/1.txt"], ValueError, r"folder \S*b holds no image"),
             (["a/1.png", "b/masks/1.png"], ValueError, r"folder \S*b holds no image"),
             (
-                ["test/A/1.png", "test/B/1.png", "train/A/1.png"],
+                ["new/A/1.png", "new/B/1.png", "old/A/1.png"],
                 ValueError,
-                r"further down, in A, B\. .* give \S*test as root",
+                r"further down, in A, B\. .* give \S*new as root",
             ),
         ],
     )
@@ -188,7 +192,7 @@ class TestLoadRadiographs:
     @pytest.mark.parametrize(
         ("class_names", "message"),
         [
-            (["a", "z"], "has no folder 'z'; its folders are 'a', 'b'"),
+            (["a", "z"], "has no class 'z'; its classes are 'a', 'b'"),
             (["a"], "at least two classes"),
             ([], "at least two classes"),
             ("ab", "'class_names' parameter"),
@@ -281,6 +285,20 @@ class TestMetadata:
         assert data.source.tolist() == ["", "Ü", "hospital, ward"]
         assert "a: images 2, patients 2 (from " in data.DESCR
 
+    def test_columns_of_anything_else_are_left_alone(self, root):
+        text = "path,patient,age,patient_age\n"
+        self.write(root, text + "".join(f"{name},P,40,40\n" for name in self.FILES))
+        assert set(load_radiographs(root).groups) == {"P"}
+
+    def test_views(self, root):
+        views = ["pa", "Left lateral", ""]
+        pairs = zip(self.FILES, views, strict=True)
+        text = "".join(f"{name},{view}\n" for name, view in pairs)
+        self.write(root, f"file,View Position\n{text}")
+        data = load_radiographs(root)
+        assert data.view_position.tolist() == ["PA", "LATERAL", None]
+        assert "Views: not known 1, LATERAL 1, PA 1" in data.DESCR
+
     def test_the_table_goes_before_file_names(self, make_files):
         root = make_files(*NIH)
         self.write(root, "file,patient\n" + "".join(f"{name},{name}\n" for name in NIH))
@@ -332,9 +350,15 @@ class TestMetadata:
             ("file,patient\na/1.png\n", "line 2: 1 entries, fewer than"),
             (
                 "image,patient\na/1.png,P\n",
-                "no column 'file' .* but 'image', 'patient'",
+                r"no column 'path', but 'image' \(did you mean 'path'\?\), 'patient'",
             ),
-            ("", "no column 'file' .* no header"),
+            ("", "no column 'path', but no header"),
+            ("file;patient\n", "with commas between them"),
+            (
+                "file,pateint\na/1.png,P\n",
+                r"not understood: 'pateint' \(did you mean 'patient'\?\)",
+            ),
+            ("file,Subject ID\na/1.png,P\n", r"'Subject ID' \(did you mean 'patient'"),
             ("file,patient,patient_id\n", "several columns for the patient"),
             ('file,patient\n"a/1.png,P\n', "not a UTF-8 CSV table"),
         ],

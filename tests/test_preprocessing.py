@@ -4,10 +4,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -37,6 +42,10 @@ TRANSFORMERS = [
 
 def preprocessor(name, size=OWN_SIZE):
     return BackbonePreprocessor(name, image_size=size)
+
+
+def flatten(images):
+    return np.asarray(images).reshape(len(images), -1)
 
 
 def all_layouts(images, tmp_path):
@@ -81,15 +90,47 @@ class TestReaderInputs:
 
     @pytest.mark.parametrize("dtype", [None, object, "string", "category"])
     def test_a_column_of_pandas(self, grey_paths, grey_images, dtype):
-        pandas = pytest.importorskip("pandas")
-        column = pandas.DataFrame({"path": grey_paths}, index=range(6, 0, -1))["path"]
+        column = pd.DataFrame({"path": grey_paths}, index=range(6, 0, -1))["path"]
         images = RadiographReader().fit_transform(column.astype(dtype or column.dtype))
         np.testing.assert_array_equal(np.asarray(images), grey_images)
 
-    def test_a_table_of_pandas_is_refused(self, grey_paths):
-        pandas = pytest.importorskip("pandas")
-        with pytest.raises(ValueError, match=r"shape \(6, 1\)"):
-            RadiographReader().fit(pandas.DataFrame({"path": grey_paths}))
+    def test_a_column_of_path_objects(self, grey_paths, grey_images):
+        column = pd.Series([Path(path) for path in grey_paths], index=list("fedcba"))
+        images = RadiographReader().fit_transform(column)
+        np.testing.assert_array_equal(np.asarray(images), grey_images)
+
+    @pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
+    def test_a_column_of_polars(self, grey_paths, grey_images, dtype):
+        column = pl.DataFrame({"path": grey_paths})["path"].cast(dtype)
+        images = RadiographReader().fit_transform(column)
+        np.testing.assert_array_equal(np.asarray(images), grey_images)
+
+    @pytest.mark.parametrize("library", [pd, pl])
+    def test_columns_are_split_and_predicted_as_lists_are(self, grey_paths, library):
+        labels = ["a", "b"] * 3
+        model = make_pipeline(
+            RadiographReader(6), FunctionTransformer(flatten), RidgeClassifier()
+        )
+        columns = library.Series(grey_paths), library.Series(labels)
+        expected = cross_val_predict(model, grey_paths, labels, cv=3)
+        np.testing.assert_array_equal(
+            cross_val_predict(model, *columns, cv=3), expected
+        )
+
+    @pytest.mark.parametrize("library", [pd, pl])
+    @pytest.mark.parametrize("step", [RadiographReader(), BackbonePreprocessor()])
+    def test_a_table_is_refused(self, grey_paths, library, step):
+        table = library.DataFrame({"path": grey_paths, "label": list("ababab")})
+        message = r"one column of paths.*'path', 'label'.*as in X\['path'\]"
+        with pytest.raises(ValueError, match=message):
+            step.fit(table)
+        with pytest.raises(ValueError, match="one column of paths"):
+            step.fit(table[["path"]])
+
+    @pytest.mark.parametrize("library", [pd, pl])
+    def test_a_missing_path_in_a_column_is_named(self, grey_paths, library):
+        with pytest.raises(ValueError, match=r"X\[1\] must be a path"):
+            RadiographReader().fit(library.Series([grey_paths[0], None]))
 
     @pytest.mark.parametrize("colour", [False, True])
     def test_arrays_in_any_layout(self, grey_images, rgb_images, tmp_path, colour):
@@ -536,7 +577,6 @@ class TestScikitLearn:
         assert not tags.target_tags.required
 
     def test_pandas_output_is_not_forced_on_images(self, step, grey_images):
-        pytest.importorskip("pandas")
         from sklearn import config_context
 
         with config_context(transform_output="pandas"):

@@ -1,12 +1,10 @@
 import os
 import struct
-import sys
 
 import cv2
 import numpy as np
 import pytest
 
-from skcovid import RadiographReader
 from skcovid.reading import as_paths, check_files, read_radiograph
 
 LOSSLESS = ["png", "tif", "bmp"]
@@ -312,126 +310,3 @@ def write_bmp(path, level, width=8):
 def test_what_is_no_path_is_named_with_its_position(wrong):
     with pytest.raises(ValueError, match=rf"X\[1\] must be a path.*{wrong!r}"):
         as_paths(["a.png", wrong])
-
-
-class TestDicom:
-    @pytest.fixture(autouse=True)
-    def pydicom(self):
-        return pytest.importorskip("pydicom")
-
-    @pytest.fixture
-    def write_dicom(self, pydicom, tmp_path):
-        def write(levels, interpretation="MONOCHROME2", name="a.dcm", **elements):
-            meta = pydicom.dataset.FileMetaDataset()
-            meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-            meta.MediaStorageSOPClassUID = (
-                pydicom.uid.DigitalXRayImageStorageForPresentation
-            )
-            meta.MediaStorageSOPInstanceUID = "1.2.3"
-            dataset = pydicom.Dataset()
-            dataset.file_meta = meta
-            dataset.SOPClassUID = meta.MediaStorageSOPClassUID
-            dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-            dataset.PhotometricInterpretation = interpretation
-            dataset.SamplesPerPixel = 3 if interpretation == "RGB" else 1
-            if interpretation == "RGB":
-                dataset.PlanarConfiguration = 0
-            dataset.Rows, dataset.Columns = levels.shape[:2]
-            bits = 8 * levels.itemsize
-            dataset.BitsAllocated = dataset.BitsStored = bits
-            dataset.HighBit = bits - 1
-            dataset.PixelRepresentation = int(levels.dtype.kind == "i")
-            dataset.PixelData = levels.tobytes()
-            for element, value in elements.items():
-                setattr(dataset, element, value)
-            path = tmp_path / name
-            dataset.save_as(path, enforce_file_format=True)
-            return path
-
-        return write
-
-    RAMP = np.arange(0, 4096, 64, dtype=np.uint16).reshape(4, 16)
-    SCALED = np.rint(np.arange(64) * 255 / 63).reshape(4, 16)
-
-    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
-    def test_the_range_in_use_is_stretched(self, write_dicom, dtype):
-        levels = (np.arange(64).reshape(4, 16) + 20).astype(dtype)
-        grey = read_radiograph(write_dicom(levels))
-        assert grey.dtype == np.uint8
-        np.testing.assert_array_equal(grey, self.SCALED)
-
-    def test_monochrome1_is_inverted(self, write_dicom):
-        grey = read_radiograph(write_dicom(self.RAMP, "MONOCHROME1"))
-        np.testing.assert_allclose(grey, 255 - self.SCALED, atol=0.5)
-
-    def test_window_and_rescale_are_applied(self, write_dicom):
-        path = write_dicom(
-            self.RAMP,
-            RescaleSlope=2,
-            RescaleIntercept=-1000,
-            WindowCenter=3000,
-            WindowWidth=2000,
-        )
-        grey = read_radiograph(path)
-        values = self.RAMP * 2.0 - 1000
-        assert (grey[values <= 2000] == 0).all()
-        assert (grey[values >= 4000] == 255).all()
-        inside = (values > 2000) & (values < 4000)
-        expected = (values[inside] - 2000) / 2000 * 255
-        np.testing.assert_allclose(grey[inside], expected, atol=1)
-
-    def test_one_level_is_black(self, write_dicom):
-        assert not read_radiograph(write_dicom(np.full((4, 4), 9, np.uint16))).any()
-
-    def test_rgb_has_three_equal_channels(self, write_dicom):
-        rgb = read_radiograph(write_dicom(self.RAMP), channels="rgb")
-        np.testing.assert_array_equal(rgb, np.dstack([self.SCALED] * 3))
-
-    @pytest.mark.parametrize("name", ["image", "image.png", "IMAGE.DCM", "a.dicom"])
-    def test_the_content_or_the_extension_tells(self, write_dicom, name):
-        path = write_dicom(self.RAMP, name=name)
-        np.testing.assert_array_equal(read_radiograph(path), self.SCALED)
-
-    def test_a_file_of_pydicom(self):
-        from pydicom.data import get_testdata_file
-
-        path = get_testdata_file("CT_small.dcm", download=False)
-        grey = read_radiograph(path)
-        assert (grey.shape, grey.min(), grey.max()) == ((128, 128), 0, 255)
-
-    def test_a_reader_takes_dicom_beside_png(self, write_dicom, grey_paths):
-        paths = [*grey_paths, write_dicom(self.RAMP)]
-        images = RadiographReader(8).fit_transform(paths)
-        assert np.asarray(images).shape == (7, 8, 8)
-
-    def test_colour_frames_and_palettes_are_refused(self, write_dicom):
-        colour = write_dicom(np.zeros((4, 4, 3), np.uint8), "RGB")
-        palette = write_dicom(
-            np.zeros((4, 4), np.uint8), "PALETTE COLOR", name="palette.dcm"
-        )
-        frames = write_dicom(
-            np.zeros((4, 8), np.uint8), name="frames.dcm", NumberOfFrames=2, Columns=4
-        )
-        for path in (colour, palette, frames):
-            with pytest.raises(ValueError, match=rf"{path.name}: .*not one grey image"):
-                read_radiograph(path)
-
-    def test_a_file_cut_short_is_detected(self, write_dicom):
-        path = write_dicom(self.RAMP)
-        data = path.read_bytes()
-        for share in (0.1, 0.5, 0.9, 0.99):
-            path.write_bytes(data[: int(share * len(data))])
-            with pytest.raises(ValueError, match=r"a\.dcm: pydicom can't decode"):
-                check_files([str(path)])
-
-    def test_another_file_of_that_name_is_refused(self, tmp_path):
-        path = tmp_path / "a.dcm"
-        path.write_text("no DICOM " * 50)
-        with pytest.raises(ValueError, match=r"a\.dcm: pydicom can't decode"):
-            read_radiograph(path)
-
-    def test_without_pydicom_the_extra_is_named(self, write_dicom, monkeypatch):
-        path = write_dicom(self.RAMP)
-        monkeypatch.setitem(sys.modules, "pydicom", None)
-        with pytest.raises(ImportError, match=r"skcovid\[dicom\]"):
-            check_files([str(path)])

@@ -1,55 +1,23 @@
-"""Radiographs on disk: paths, labels and patients of a folder of class folders."""
+"""Radiographs on disk: paths, labels, patients, sources and views of a set."""
 
 import os
-import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import validate_params
+from sklearn.utils._param_validation import StrOptions, validate_params
 
-from skcovid.datasets._metadata import Metadata, enumerate_some, read_metadata
-from skcovid.datasets._patients import find_patients
+from skcovid._dicom import FRONTAL_VIEWS
+from skcovid.datasets._metadata import enumerate_some
+from skcovid.datasets._provenance import NOT_KNOWN, Provenance, find_provenance
+from skcovid.datasets._sets import RadiographSet, from_folders, from_table
 
-__all__ = ["IMAGE_SUFFIXES", "RESERVED_NAMES", "is_hidden", "load_radiographs"]
-
-# What `skcovid.reading` reads.
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm"}
-    | {".dcm", ".dicom"}
-)
-
-# Sub-folders of a class folder in the later releases of the COVID-19 Radiography
-# Database.
-_IMAGES, _MASKS = "images", "masks"
-RESERVED_NAMES = frozenset({_IMAGES, _MASKS})
-# Left by Windows, and by macOS in archives.
-_SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-
-
-@dataclass
-class _ClassFolder:
-    """What lies in one class folder, paths below the root."""
-
-    path: Path
-    images: list[Path] = field(default_factory=list)
-    n_masks: int = 0
-    others: list[Path] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-
-class _Patients(NamedTuple):
-    """Patients of all images, if known, and per class how they were found."""
-
-    groups: list[str] | None
-    origins: list[str]
+__all__ = ["load_radiographs"]
 
 
 @validate_params(
@@ -57,6 +25,9 @@ class _Patients(NamedTuple):
         "root": [str, os.PathLike],
         "class_names": [list, tuple, np.ndarray, None],
         "metadata": [str, os.PathLike, None],
+        "views": [StrOptions({"all", "frontal"})],
+        "split_pneumonia": ["boolean"],
+        "verbose": ["verbose"],
     },
     prefer_skip_nested_validation=True,
 )
@@ -65,25 +36,45 @@ def load_radiographs(
     *,
     class_names: Sequence[str] | None = None,
     metadata: str | os.PathLike | None = "auto",
+    views: Literal["all", "frontal"] = "all",
+    split_pneumonia: bool = False,
+    verbose: int = 1,
 ) -> Bunch:
-    """Find the radiographs in a folder that holds one folder per class.
+    """Find the radiographs of a folder, a zip archive or a table.
 
-    No image is opened: :class:`skcovid.RadiographReader` reads the paths. A class's
-    images lie in its folder, or in a folder ``images`` therein, with lung masks in a
-    folder ``masks`` beside it that are left alone: both layouts of the COVID-19
-    Radiography Database.
+    No pixels are read, only the headers of DICOM files:
+    :class:`skcovid.RadiographReader` reads the paths. Layouts that are understood, on
+    disk or in an archive:
+
+    - a folder for each class;
+    - the COVID-19 Radiography Database, all releases: images in the class folders or
+      in ``images`` therein, lung masks in ``masks`` beside them, which are left alone;
+    - the paediatric set of Kermany et al., and any other with class folders in
+      ``train``, ``val`` and ``test``.
 
     Parameters
     ----------
     root : str or path-like
-        The folder of class folders. Hidden files and folders, and those that operating
-        systems leave, are as if they weren't there.
+        A folder, a zip archive of one (read in place, nothing is unpacked), a folder
+        in an archive, or a CSV table. Hidden files and folders, and those that
+        operating systems leave, are as if they weren't there. A table has the columns
+        ``path`` (relative to the table's folder, or absolute) and ``label``, and any of
+        ``patient``, ``source``, ``view`` and ``split``.
     class_names : list of str, default=None
-        Class folders to load; the others are not looked at. All by default.
+        Classes to load; the others are left out. All by default.
     metadata : str, path-like or None, default="auto"
-        A CSV table with a row per image: its ``file``, relative to `root`, and any of
-        ``label`` (checked against the folder), ``patient`` and ``source_name``. "auto"
-        stands for ``metadata.csv`` in `root`, if there is one. None: no table is read.
+        A CSV table beside the folders, with a row per image: its ``path``, relative to
+        the folder of class folders, and any of ``label`` (checked against the folder),
+        ``patient``, ``source`` and ``view``. "auto" stands for ``metadata.csv`` in that
+        folder, if there is one. None: no table is read.
+    views : {"all", "frontal"}, default="all"
+        "frontal" keeps the images known to be postero-anterior or antero-posterior;
+        `dropped` lists the others, and `DESCR` counts them by view.
+    split_pneumonia : bool, default=False
+        Whether the Kermany set's ``PNEUMONIA`` becomes ``Bacterial Pneumonia`` and
+        ``Viral Pneumonia``, by file name.
+    verbose : int, default=1
+        0 hides the bar over DICOM headers.
 
     Returns
     -------
@@ -92,37 +83,56 @@ def load_radiographs(
 
         paths : ndarray of shape (n_images,), object
             Paths of the images, each a str that begins with `root` as given; by class
-            name, then by file name with numbers in numeric order.
+            name, then by file name with numbers in numeric order. Those of a table
+            begin with its folder and are in its order. Those in an archive go through
+            it, as in ``radiographs.zip/NORMAL/1.png``.
         target : ndarray of shape (n_images,), str
-            Labels: the names of the class folders.
+            Labels: the names of the class folders, or the table's.
         target_names : list of str
             The classes, sorted.
         groups : ndarray of shape (n_images,), str, or None
-            Patient of each image, from the table's patient column or else from file
-            names: where all names of a class folder follow the scheme of the Kermany
-            paediatric set or of NIH ChestX-ray14. An image of a class whose patients
-            are not known is a group of its own. None if no class's are.
+            Patient of each image: from the table's patient column, or else from the
+            patient ID of DICOM files, or else from file names, where all names of a
+            class follow one scheme (that of the Kermany set or of NIH ChestX-ray14,
+            say). A DICOM file whose patient ID is empty or a placeholder counts by its
+            study. An image of which nothing is known is a group of its own. None if
+            nothing is known of any.
         source : ndarray of shape (n_images,), str, or None
-            The table's source column, if it has one.
+            Source of each image, empty where not known: the table's source column, or
+            else the institution of DICOM files and the set whose scheme file names
+            follow. None if none is known.
+        view_position : ndarray of shape (n_images,), object, or None
+            ``PA``, ``AP``, ``LATERAL`` or another in capitals, None where not known:
+            the table's view column, or else that of DICOM files. None if none is known.
+        split : ndarray of shape (n_images,), str, or None
+            ``train``, ``val`` or ``test``, where the folders or the table say so.
+        dropped : list of str
+            Images left out by `views`.
         ignored : list of str
             Files in class folders that are no images, and images outside any.
         DESCR : str
-            Counts, how patients were found, what was ignored.
+            Layout, counts, how patients were found, what was dropped and ignored.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder, or no such table.
+        If there is no such folder or table, or a file that a table given as `root`
+        names.
     NotADirectoryError
-        If `root` is a file.
+        If `root` is another file.
+    ImportError
+        If there are DICOM files, and pydicom is not installed.
     ValueError
-        If there are fewer than two classes, a class has no images, or the table leaves
-        out an image or contradicts its folder.
+        If there are fewer than two classes, a class has no images, the layout is not
+        understood, the table leaves out an image, contradicts its folder or has columns
+        that are not understood, the archive is damaged or not safe to read, or DICOM
+        files are no radiographs (all are listed).
 
     Warns
     -----
     UserWarning
-        If files are ignored, or rows of the table name files that do not exist.
+        If files are ignored, rows of the table name files that do not exist, or DICOM
+        files name no patient.
 
     Examples
     --------
@@ -140,220 +150,137 @@ def load_radiographs(
     ((6,), (6,), None)
     """
     root = Path(root)
-    available, stray = _list_root(root)
-    folders = [_scan(root / name) for name in _choose(root, available, class_names)]
-    for folder in folders:
-        _check_not_empty(folder)
-    paths = [path for folder in folders for path in folder.images]
-    target = [folder.name for folder in folders for _ in folder.images]
-    files = [path.relative_to(root).as_posix() for path in paths]
-    table = _read_table(root, metadata)
-    if table is not None:
-        table.check(files, target)
-    patients = _find_patients(root, folders, table, files)
-    ignored = stray + [path for folder in folders for path in folder.others]
-    for message in _remarks(root, table, [str(path) for path in ignored]):
+    if root.suffix.lower() == ".csv" and root.is_file():
+        _check_no_folders_meant(metadata, split_pneumonia)
+        found = from_table(root, class_names)
+    else:
+        found = from_folders(
+            root, class_names, metadata, split_pneumonia=split_pneumonia
+        )
+    provenance = find_provenance(
+        found.paths, found.files, found.labels, found.table, verbose=verbose
+    )
+    for message in _remarks(found, provenance):
         warnings.warn(message, UserWarning, stacklevel=3)
-    source = None if table is None else table.column("source", files)
+    kept = np.ones(len(found.paths), dtype=bool)
+    if views == "frontal":
+        kept[:] = [view in FRONTAL_VIEWS for view in provenance.views]
+        _check_classes_left(found, provenance, kept)
+    return _bundle(found, provenance, kept)
+
+
+def _check_no_folders_meant(
+    metadata: str | os.PathLike | None, split_pneumonia: bool
+) -> None:
+    if metadata not in ("auto", None):
+        raise ValueError(
+            "metadata goes with a folder or an archive; root is a table itself."
+        )
+    if split_pneumonia:
+        raise ValueError(
+            "split_pneumonia=True is for the folders of the Kermany set; root is a "
+            "table, whose labels can say it."
+        )
+
+
+def _remarks(found: RadiographSet, provenance: Provenance) -> Iterator[str]:
+    if found.ignored:
+        yield (
+            f"{len(found.ignored)} files in {found.name} are ignored, for they are no "
+            "images or not directly in a class folder (`ignored` lists them all): "
+            f"{enumerate_some(found.ignored)}"
+        )
+    if found.table is not None and found.absent:
+        yield (
+            f"{found.table.path} has rows for {len(found.absent)} files that don't "
+            f"exist: {enumerate_some(found.absent)}"
+        )
+    if provenance.n_nameless:
+        yield (
+            f"{provenance.n_nameless} DICOM files name no patient: their patient ID is "
+            "empty or a placeholder. Their study stands in for the patient, or else "
+            "the image, so that images of one patient may get apart; a table with a "
+            "column patient keeps them together."
+        )
+
+
+def _check_classes_left(
+    found: RadiographSet, provenance: Provenance, kept: NDArray[np.bool_]
+) -> None:
+    left = {found.labels[row] for row in np.flatnonzero(kept)}
+    for label in sorted(set(found.labels) - left):
+        own = [
+            view
+            for view, other in zip(provenance.views, found.labels, strict=True)
+            if other == label
+        ]
+        raise ValueError(
+            f"views='frontal' leaves no image of class {label!r} in {found.name}: its "
+            f"views are {_count(own)}. Views come from DICOM headers or a table's "
+            "column view."
+        )
+
+
+def _bundle(
+    found: RadiographSet, provenance: Provenance, kept: NDArray[np.bool_]
+) -> Bunch:
+    def take(values: Sequence | None, dtype: type = str) -> NDArray | None:
+        known = values is not None and any(values)
+        return np.array(values, dtype=dtype)[kept] if known else None
+
+    views = [view or None for view in provenance.views]
     return Bunch(
-        paths=np.array([str(path) for path in paths], dtype=object),
-        target=np.array(target),
-        target_names=[folder.name for folder in folders],
-        groups=None if patients.groups is None else np.array(patients.groups),
-        source=None if source is None else np.array(source),
-        ignored=[str(path) for path in ignored],
-        DESCR=_describe(root, folders, target, patients, ignored),
+        paths=np.array(found.paths, dtype=object)[kept],
+        target=np.array(found.labels)[kept],
+        target_names=sorted(set(found.labels)),
+        groups=take(provenance.groups),
+        source=take(provenance.sources),
+        view_position=take(views, object),
+        split=take(found.splits),
+        dropped=[
+            path for path, keep in zip(found.paths, kept, strict=True) if not keep
+        ],
+        ignored=found.ignored,
+        DESCR=_describe(found, provenance, kept),
     )
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is none of the user's.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-
-    Returns
-    -------
-    bool
-    """
-    return name.startswith(".") or name.casefold() in _SYSTEM_NAMES
-
-
-def _list_root(root: Path) -> tuple[list[str], list[Path]]:
-    """Names of the folders in the root, and the images beside them."""
-    if not root.exists():
-        raise FileNotFoundError(f"{root}: no such folder")
-    if not root.is_dir():
-        raise NotADirectoryError(f"{root}: a file; give the folder of class folders")
-    entries = [entry for entry in root.iterdir() if not is_hidden(entry.name)]
-    names = sorted(entry.name for entry in entries if entry.is_dir())
-    stray = [entry for entry in entries if _is_image(entry) and not entry.is_dir()]
-    layout = f"Expected {root / '<class>' / '<image>'}, a folder for each class."
-    if RESERVED_NAMES.intersection(name.casefold() for name in names):
-        raise ValueError(
-            f"{root} holds images and masks of one class: {', '.join(names)}. {layout}"
-        )
-    if not names:
-        found = f"but {len(stray)} images" if stray else "and no image"
-        raise ValueError(f"{root} holds no class folder {found}. {layout}")
-    return names, sorted(stray, key=_natural_order)
-
-
-def _choose(
-    root: Path, available: Sequence[str], class_names: Sequence[str] | None
-) -> list[str]:
-    if class_names is None:
-        chosen = list(available)
-    else:
-        unknown = [name for name in class_names if name not in available]
-        if unknown:
-            raise ValueError(
-                f"class_names: {root} has no folder "
-                f"{', '.join(map(repr, unknown))}; its folders are "
-                f"{', '.join(map(repr, available))}."
-            )
-        chosen = sorted({str(name) for name in class_names})
-    if len(chosen) < 2:
-        raise ValueError(
-            f"Classification needs at least two classes, got {len(chosen)} in {root}: "
-            f"{', '.join(map(repr, chosen)) or 'class_names is empty'}."
-        )
-    return chosen
-
-
-def _scan(path: Path) -> _ClassFolder:
-    folder = _ClassFolder(path)
-    for file in _walk(path):
-        place = [part.casefold() for part in file.relative_to(path).parts[:-1]]
-        if place[:1] == [_MASKS]:
-            folder.n_masks += 1
-        elif _is_image(file) and place in ([], [_IMAGES]):
-            folder.images.append(file)
-        else:
-            folder.others.append(file)
-    folder.images.sort(key=_natural_order)
-    folder.others.sort(key=_natural_order)
-    return folder
-
-
-def _walk(path: Path) -> Iterator[Path]:
-    """Files at any depth; links to folders are followed."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for parent, subfolders, names in os.walk(path, onerror=fail, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not is_hidden(name)]
-        yield from (Path(parent, name) for name in names if not is_hidden(name))
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def _natural_order(path: Path) -> tuple[list[str | int], Path]:
-    # Splitting by a group alternates text and numbers, so equal positions compare.
-    parts = re.split(r"(\d+)", path.name.casefold())
-    return [int(part) if part.isdecimal() else part for part in parts], path
-
-
-def _check_not_empty(folder: _ClassFolder) -> None:
-    if folder.images:
-        return
-    nested = {path.relative_to(folder.path).parts[0] for path in folder.others}
-    nested &= {path.name for path in folder.path.iterdir() if path.is_dir()}
-    if nested:
-        advice = (
-            f"only further down, in {', '.join(sorted(nested))}. If those are the "
-            f"classes, give {folder.path} as root"
-        )
-    else:
-        advice = f"that is, no file there ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
-    raise ValueError(
-        f"Class folder {folder.path} holds no image, {advice}; or name the folders to "
-        "load with class_names."
-    )
-
-
-def _read_table(root: Path, metadata: str | os.PathLike | None) -> Metadata | None:
-    if metadata is None:
-        return None
-    if metadata != "auto":
-        return read_metadata(Path(metadata))
-    path = root / "metadata.csv"
-    return read_metadata(path) if path.is_file() else None
-
-
-def _find_patients(
-    root: Path,
-    folders: Sequence[_ClassFolder],
-    table: Metadata | None,
-    files: Sequence[str],
-) -> _Patients:
-    if table is not None and (groups := table.column("patient", files)) is not None:
-        return _Patients(groups, [f"from {table.path}"] * len(folders))
-    groups, origins = [], []
-    for folder in folders:
-        found = find_patients([path.stem for path in folder.images])
-        if found is None:
-            origins.append("not known")
-            groups += [path.relative_to(root).as_posix() for path in folder.images]
-        else:
-            scheme, patients = found
-            origins.append(f"from file names ({scheme})")
-            groups += patients
-    known = any(origin != "not known" for origin in origins)
-    return _Patients(groups if known else None, origins)
-
-
-def _remarks(
-    root: Path, table: Metadata | None, ignored: Sequence[str]
-) -> Iterator[str]:
-    if ignored:
-        yield (
-            f"{len(ignored)} files in {root} are ignored, for they are no images or "
-            "not directly in a class folder (`ignored` lists them all): "
-            f"{enumerate_some(ignored)}"
-        )
-    if table is None:
-        return
-    missing = [file for file in table.rows if not (root / file).exists()]
-    if missing:
-        yield (
-            f"{table.path} has rows for {len(missing)} files that don't exist: "
-            f"{enumerate_some(missing)}"
-        )
 
 
 def _describe(
-    root: Path,
-    folders: Sequence[_ClassFolder],
-    target: Sequence[str],
-    patients: _Patients,
-    ignored: Sequence[Path],
+    found: RadiographSet, provenance: Provenance, kept: NDArray[np.bool_]
 ) -> str:
-    lines = [f"Radiographs in {root}", ""]
-    for folder, origin in zip(folders, patients.origins, strict=True):
-        count = f"{folder.name}: images {len(folder.images)}"
-        if origin == "not known":
-            lines.append(f"{count}, patients not known")
+    rows = np.flatnonzero(kept)
+    labels = [found.labels[row] for row in rows]
+    lines = [f"Radiographs in {found.name}", f"Layout: {found.layout}", ""]
+    for label, n_images in sorted(Counter(labels).items()):
+        lines.append(f"{label}: images {n_images}, patients ")
+        origin = provenance.patient_origins[label]
+        if origin == NOT_KNOWN or provenance.groups is None:
+            lines[-1] += NOT_KNOWN
         else:
-            assert patients.groups is not None
-            pairs = zip(patients.groups, target, strict=True)
-            n_patients = len({group for group, name in pairs if name == folder.name})
-            lines.append(f"{count}, patients {n_patients} ({origin})")
-        if folder.n_masks:
-            lines[-1] += f", masks left alone {folder.n_masks}"
-    lines += ["", _describe_groups(patients), f"Files ignored: {len(ignored)}"]
-    return "\n".join([*lines, *(str(path) for path in ignored)])
+            own = {provenance.groups[row] for row in rows if found.labels[row] == label}
+            lines[-1] += f"{len(own)} ({origin})"
+        if found.n_masks[label]:
+            lines[-1] += f", masks left alone {found.n_masks[label]}"
+    lines += ["", _describe_groups(provenance, rows)]
+    if any(found.splits):
+        lines.append(f"Split: {_count([found.splits[row] for row in rows])}")
+    if any(provenance.views):
+        lines.append(f"Views: {_count([provenance.views[row] for row in rows])}")
+    if not kept.all():
+        views = [provenance.views[row] for row in np.flatnonzero(~kept)]
+        lines.append(f"Dropped as not frontal: {len(views)}, {_count(views)}")
+    return "\n".join([*lines, f"Files ignored: {len(found.ignored)}", *found.ignored])
 
 
-def _describe_groups(patients: _Patients) -> str:
-    if patients.groups is None:
+def _count(values: Sequence[str]) -> str:
+    counts = sorted(Counter(values).items())
+    return ", ".join(f"{value or NOT_KNOWN} {count}" for value, count in counts)
+
+
+def _describe_groups(provenance: Provenance, rows: NDArray[np.intp]) -> str:
+    if provenance.groups is None:
         return "Groups: none, as no patient is known."
-    count = f"Groups: {len(set(patients.groups))}"
-    if "not known" in patients.origins:
+    count = f"Groups: {len({provenance.groups[row] for row in rows})}"
+    if NOT_KNOWN in provenance.patient_origins.values():
         return f"{count}, where an image whose patient is not known is its own."
     return f"{count}, one per patient."

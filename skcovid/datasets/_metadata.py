@@ -1,18 +1,34 @@
-"""Labels, patients and sources from a table beside the images."""
+"""Labels, patients, sources and views from a table of images."""
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
+
+from skcovid._files import open_file
 
 __all__ = ["Metadata", "enumerate_some", "read_metadata"]
 
-# Column names are compared without regard to case, spaces and underscores.
+# Column names are compared without regard to case, spaces and punctuation.
 _COLUMNS = {
-    "file": ("file", "filename"),
+    "path": ("path", "file", "filename", "filepath", "imagepath"),
     "label": ("label",),
     "patient": ("patient", "patientid"),
     "source": ("source", "sourcename"),
+    "view": ("view", "viewposition"),
+    "split": ("split",),
+}
+# What other sets call them: not enough to read them as such, but to ask.
+_GUESSES = {
+    **dict.fromkeys(("image", "img", "imageid", "imageindex", "imagename"), "path"),
+    **dict.fromkeys(("class", "diagnosis", "finding", "findinglabels"), "label"),
+    **dict.fromkeys(("findings", "target", "y"), "label"),
+    **dict.fromkeys(("case", "caseid", "person", "subject", "subjectid"), "patient"),
+    **dict.fromkeys(("dataset", "hospital", "institution", "origin", "site"), "source"),
+    **dict.fromkeys(("position", "projection"), "view"),
+    **dict.fromkeys(("fold", "partition", "set", "subset"), "split"),
 }
 _NAMED_IN_ERRORS = 5
 
@@ -26,10 +42,11 @@ class Metadata:
     path : Path
         The table.
     rows : dict of str to dict of str to str
-        From file, relative to the data set's root and with forward slashes, to what
-        the row says: those of label, patient and source whose column exists.
+        From path, relative to the data set's root and with forward slashes, to what
+        the row says: those of label, patient, source, view and split whose column
+        exists.
     columns : frozenset of str
-        Which of file, label, patient and source have a column.
+        Which of path, label, patient, source, view and split have a column.
     """
 
     path: Path
@@ -85,7 +102,7 @@ class Metadata:
 
         Parameters
         ----------
-        name : {"label", "patient", "source"}
+        name : {"label", "patient", "source", "view", "split"}
             The column.
         files : sequence of str
             Files relative to the root, with forward slashes.
@@ -100,15 +117,18 @@ class Metadata:
         return [self.rows[file][name] for file in files]
 
 
-def read_metadata(path: Path) -> Metadata:
+def read_metadata(path: Path, *, strict: bool = False) -> Metadata:
     """Read a CSV table of images: a header, commas, UTF-8 with or without a mark.
 
     Parameters
     ----------
     path : Path
-        The table. It has a column ``file`` (or ``filename``), relative to the data
-        set's root, and any of ``label``, ``patient`` (or ``patient_id``) and
-        ``source`` (or ``source_name``).
+        The table, on disk or in a zip archive. It has a column ``path`` (or ``file``,
+        ``filename``, ``file_path``, ``image_path``), and any of ``label``, ``patient``
+        (or ``patient_id``), ``source`` (or ``source_name``), ``view`` (or
+        ``view_position``) and ``split``.
+    strict : bool, default=False
+        Whether any other column is an error. If not, one is that may name patients.
 
     Returns
     -------
@@ -117,13 +137,16 @@ def read_metadata(path: Path) -> Metadata:
     Raises
     ------
     ValueError
-        If the table can't be decoded, has no file column, two columns for one thing,
-        a row of the wrong length, or two rows for one file.
+        If the table can't be decoded, has no path column, two columns for one thing,
+        a column that is not understood, a row of the wrong length, or two rows for
+        one path.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with io.TextIOWrapper(
+            open_file(path), encoding="utf-8-sig", newline=""
+        ) as stream:
             reader = csv.reader(stream, strict=True)
-            positions = _find_columns(path, next(reader, []))
+            positions = _find_columns(path, next(reader, []), strict=strict)
             rows: dict[str, dict[str, str]] = {}
             for cells in filter(None, reader):
                 if len(cells) <= max(positions.values()):
@@ -132,7 +155,7 @@ def read_metadata(path: Path) -> Metadata:
                         "than the header has columns."
                     )
                 row = {name: cells[at].strip() for name, at in positions.items()}
-                file = PurePosixPath(row.pop("file").replace("\\", "/")).as_posix()
+                file = PurePosixPath(row.pop("path").replace("\\", "/")).as_posix()
                 if file in rows:
                     raise ValueError(
                         f"{path}, line {reader.line_num}: a second row for {file}."
@@ -143,7 +166,7 @@ def read_metadata(path: Path) -> Metadata:
     return Metadata(path, rows, frozenset(positions))
 
 
-def _find_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
+def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[str, int]:
     plain = ["".join(filter(str.isalnum, cell)).casefold() for cell in header]
     positions = {}
     for name, aliases in _COLUMNS.items():
@@ -153,13 +176,49 @@ def _find_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
             raise ValueError(f"{path} has several columns for the {name}: {columns}.")
         if found:
             positions[name] = found[0]
-    if "file" not in positions:
+    unknown = set(range(len(header))) - set(positions.values())
+    guesses = {at: _guess(plain[at]) for at in sorted(unknown)}
+    shown = [
+        f"{cell!r} (did you mean {guesses[at]!r}?)" if guesses.get(at) else repr(cell)
+        for at, cell in enumerate(header)
+    ]
+    required = ["path", "label"] if strict else ["path"]
+    if missing := [repr(name) for name in required if name not in positions]:
         raise ValueError(
-            f"{path} has no column 'file' with the images' paths relative to the "
-            f"root, but {', '.join(map(repr, header)) or 'no header'}. Rename the "
-            "column, or pass metadata=None to do without the table."
+            f"{path} has no column {' and no column '.join(missing)}, but "
+            f"{', '.join(shown) or 'no header'}. {_explain_columns(header, strict)}"
+        )
+    # Patients overlooked would end up in training and test data alike.
+    is_overlooked = "patient" not in positions
+    puzzling = [
+        shown[at]
+        for at, guess in guesses.items()
+        if strict or (is_overlooked and guess == "patient")
+    ]
+    if puzzling:
+        raise ValueError(
+            f"{path} has columns that are not understood: {', '.join(puzzling)}. "
+            f"{_explain_columns(header, strict)}"
         )
     return positions
+
+
+def _guess(cell: str) -> str | None:
+    if cell in _GUESSES:
+        return _GUESSES[cell]
+    names = {alias: name for name, aliases in _COLUMNS.items() for alias in aliases}
+    close = get_close_matches(cell, names, n=1, cutoff=0.8)
+    return names[close[0]] if close else None
+
+
+def _explain_columns(header: Sequence[str], strict: bool) -> str:
+    if len(header) == 1 and set(";\t") & set(header[0]):
+        advice = "Write the table with commas between them"
+    elif strict:
+        advice = "Rename or remove the others"
+    else:
+        advice = "Rename the column, or pass metadata=None to do without the table"
+    return f"Columns are {', '.join(_COLUMNS)}. {advice}."
 
 
 def enumerate_some(names: Sequence[str]) -> str:

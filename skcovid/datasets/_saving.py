@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import validate_params
 
-from skcovid.datasets._loaders import RESERVED_NAMES, is_hidden
+from skcovid.datasets._layouts import RESERVED_NAMES
+from skcovid.datasets._listing import is_hidden
 
 __all__ = ["save_radiographs"]
 

@@ -1,0 +1,321 @@
+"""Ways in which sets of radiographs lie in folders: one function a layout.
+
+Each takes a listing and returns None where the set lies otherwise.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from skcovid._files import is_archive
+from skcovid.datasets._listing import Listing, kind_of_image, natural_order
+
+__all__ = [
+    "LAYOUTS",
+    "RESERVED_NAMES",
+    "ClassFolder",
+    "Layout",
+    "class_folders",
+    "find_layout",
+    "kermany",
+    "radiography_database",
+    "split_folders",
+    "split_pneumonia",
+]
+
+# Sub-folders of a class folder in the later releases of the COVID-19 Radiography
+# Database.
+_IMAGES, _MASKS = "images", "masks"
+RESERVED_NAMES = frozenset({_IMAGES, _MASKS})
+# Its classes, of all releases: "COVID-19" and "NORMAL" became "COVID" and "Normal",
+# and "Lung_Opacity" came later.
+_DATABASE_CLASSES = frozenset(
+    {"covid", "covid-19", "lung_opacity", "normal", "viral pneumonia"}
+)
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_KERMANY_CLASSES = frozenset({"normal", "pneumonia"})
+# Names that the classes of the COVID-19 Radiography Database go by.
+_PNEUMONIA = {"bacteria": "Bacterial Pneumonia", "virus": "Viral Pneumonia"}
+
+
+@dataclass
+class ClassFolder:
+    """What lies in the folder of a class, paths below the layout's root."""
+
+    folder: PurePosixPath
+    label: str
+    split: str = ""
+    images: list[PurePosixPath] = field(default_factory=list)
+    n_masks: int = 0
+    others: list[PurePosixPath] = field(default_factory=list)
+
+
+@dataclass
+class Layout:
+    """A set of radiographs: its class folders, and images outside of any."""
+
+    name: str
+    root: Path
+    folders: list[ClassFolder]
+    stray: list[PurePosixPath]
+
+
+def class_folders(listing: Listing) -> Layout | None:
+    """Find one folder per class, with images or ``images/`` and ``masks/`` in it.
+
+    Parameters
+    ----------
+    listing : Listing
+        The set.
+
+    Returns
+    -------
+    Layout or None
+    """
+    names = listing.top_folders
+    if not names or RESERVED_NAMES.intersection(name.casefold() for name in names):
+        return None
+    folders = [_scan(listing, name) for name in names]
+    return Layout("class folders", listing.root, folders, listing.top_images)
+
+
+def radiography_database(listing: Listing) -> Layout | None:
+    """Find the COVID-19 Radiography Database, of any release.
+
+    The first releases have the images in ``COVID-19``, ``NORMAL`` and ``Viral
+    Pneumonia``; later ones in ``COVID``, ``Lung_Opacity``, ``Normal`` and ``Viral
+    Pneumonia``, the last ones in sub-folders ``images`` with ``masks`` beside them.
+    The ``*.metadata.xlsx`` and the read-me beside the folders are left alone.
+
+    Parameters
+    ----------
+    listing : Listing
+        The set.
+
+    Returns
+    -------
+    Layout or None
+    """
+    names = {name.casefold() for name in listing.top_folders}
+    if not (names <= _DATABASE_CLASSES and names & {"covid", "covid-19"}):
+        return None
+    layout = class_folders(listing)
+    name = "the COVID-19 Radiography Database"
+    return None if layout is None else replace(layout, name=name)
+
+
+def split_folders(listing: Listing) -> Layout | None:
+    """Find class folders within folders for training, validation and test.
+
+    Parameters
+    ----------
+    listing : Listing
+        The set. It has at least two of the folders ``train``, ``val`` and ``test``
+        (or ``training``, ``valid``, ``validation``, ``testing``).
+
+    Returns
+    -------
+    Layout or None
+    """
+    names = _split_names(listing)
+    parts = {name: class_folders(listing.enter(name)) for name in names}
+    found = {name: part for name, part in parts.items() if part is not None}
+    if not names or len(found) < len(names):
+        return None
+    folders, stray = [], listing.top_images
+    for name, part in found.items():
+        folders += [_move(folder, name) for folder in part.folders]
+        stray += [name / file for file in part.stray]
+    beside = (name for name in listing.top_folders if name not in names)
+    files = (name / file for name in beside for file in listing.enter(name).files)
+    stray += [file for file in files if kind_of_image(listing.root / file)]
+    return Layout("class folders in train, val and test", listing.root, folders, stray)
+
+
+def kermany(listing: Listing) -> Layout | None:
+    """Find the paediatric chest X-ray set of Kermany et al. (doi:10.17632/rscbjbr9sj).
+
+    Its folders are ``train``, ``test`` and, in Kaggle's copy, ``val``, each with
+    ``NORMAL`` and ``PNEUMONIA`` in it; one of the three alone will do.
+
+    Parameters
+    ----------
+    listing : Listing
+        The set.
+
+    Returns
+    -------
+    Layout or None
+    """
+    parts = [listing.enter(name) for name in _split_names(listing)] or [listing]
+    names = {name.casefold() for part in parts for name in part.top_folders}
+    if names != _KERMANY_CLASSES:
+        return None
+    layout = split_folders(listing) or class_folders(listing)
+    name = "the paediatric chest X-rays of Kermany et al."
+    return None if layout is None else replace(layout, name=name)
+
+
+LAYOUTS: tuple[Callable[[Listing], Layout | None], ...] = (
+    kermany,
+    split_folders,
+    radiography_database,
+    class_folders,
+)
+
+
+def find_layout(listing: Listing) -> Layout:
+    """Find out how a set lies in its folders.
+
+    Parameters
+    ----------
+    listing : Listing
+        The set. A known set may lie in a folder of its own within; in an archive any
+        set may, if that folder has the archive's name.
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    ValueError
+        If it lies in no way that is known; says what was found and what would work.
+    """
+    candidates = [listing]
+    while len(candidates[-1].top_folders) == 1 and not candidates[-1].top_images:
+        candidates.append(candidates[-1].enter(candidates[-1].top_folders[0]))
+    for candidate in candidates:
+        is_named_so = (
+            is_archive(candidate.root.parent)
+            and candidate.root.name.casefold() == candidate.root.parent.stem.casefold()
+        )
+        own = LAYOUTS if candidate is listing or is_named_so else LAYOUTS[:-1]
+        # One folder alone may be a class or what all classes lie in.
+        for find in own if len(candidate.top_folders) > 1 else ():
+            if (layout := find(candidate)) is not None:
+                return layout
+    raise ValueError(_describe_failure(listing))
+
+
+def split_pneumonia(layout: Layout) -> Layout:
+    """Make two classes of the Kermany set's pneumonia, by file name.
+
+    Parameters
+    ----------
+    layout : Layout
+        As `kermany` finds it.
+
+    Returns
+    -------
+    Layout
+        With ``Bacterial Pneumonia`` and ``Viral Pneumonia`` for ``PNEUMONIA``.
+
+    Raises
+    ------
+    ValueError
+        If it is another set, or a name has neither ``bacteria`` nor ``virus`` in it.
+    """
+    labels = {folder.label.casefold() for folder in layout.folders}
+    if labels != _KERMANY_CLASSES:
+        raise ValueError(
+            "split_pneumonia=True is for the Kermany set, whose classes are NORMAL and "
+            f"PNEUMONIA; {layout.root} holds {layout.name} with other classes."
+        )
+    folders = []
+    for folder in layout.folders:
+        if folder.label.casefold() != "pneumonia":
+            folders.append(folder)
+            continue
+        of_kind = {
+            kind: [file for file in folder.images if kind in file.name.casefold()]
+            for kind in _PNEUMONIA
+        }
+        unclear = set(folder.images).difference(*of_kind.values())
+        unclear |= set(of_kind["bacteria"]).intersection(of_kind["virus"])
+        if unclear:
+            raise ValueError(
+                f"split_pneumonia=True, but {len(unclear)} names in {folder.folder} "
+                f"don't say whether bacteria or virus, {min(unclear).name} for one."
+            )
+        folders += [
+            replace(
+                folder,
+                label=_PNEUMONIA[kind],
+                images=images,
+                n_masks=folder.n_masks if kind == "bacteria" else 0,
+                others=folder.others if kind == "bacteria" else [],
+            )
+            for kind, images in of_kind.items()
+            if images
+        ]
+    return replace(layout, folders=folders)
+
+
+def _split_names(listing: Listing) -> list[str]:
+    """Folders for training, validation and test, if there are two at least."""
+    names = [name for name in listing.top_folders if name.casefold() in _SPLITS]
+    return names if len(names) > 1 else []
+
+
+def _scan(listing: Listing, name: str) -> ClassFolder:
+    found = ClassFolder(PurePosixPath(name), name)
+    for file in listing.enter(name).files:
+        path = name / file
+        place = [part.casefold() for part in file.parts[:-1]]
+        if any(part == _MASKS or part.endswith(f" {_MASKS}") for part in place):
+            found.n_masks += 1
+            continue
+        kind = kind_of_image(listing.root / path)
+        # DICOM exports have folders for patients, studies and series.
+        if kind == "dicom" or (kind == "other" and place in ([], [_IMAGES])):
+            found.images.append(path)
+        else:
+            found.others.append(path)
+    found.images.sort(key=natural_order)
+    found.others.sort(key=natural_order)
+    return found
+
+
+def _move(folder: ClassFolder, name: str) -> ClassFolder:
+    """Make a class folder's paths begin outside the split's folder."""
+    return replace(
+        folder,
+        folder=name / folder.folder,
+        split=_SPLITS[name.casefold()],
+        images=[name / file for file in folder.images],
+        others=[name / file for file in folder.others],
+    )
+
+
+def _describe_failure(listing: Listing) -> str:
+    root, names = listing.root, listing.top_folders
+    if RESERVED_NAMES.intersection(name.casefold() for name in names):
+        found = f"images and masks of one class: {', '.join(names)}"
+    elif len(names) == 1:
+        inner = listing.enter(names[0]).top_folders
+        found = f"one folder, {names[0]!r}, and classification needs at least two"
+        if inner:
+            found += (
+                f" classes. If the folders in it, {_join(inner)}, are the classes, "
+                f"give {root / names[0]} as root"
+            )
+        else:
+            found += " classes"
+    else:
+        images = f"but {len(listing.top_images)}" if listing.top_images else "and no"
+        found = f"no class folder {images} images"
+    return (
+        f"{root} holds {found}. What works: {root / '<class>' / '<image>'}, a folder "
+        "for each class; the same with images/ (and masks/) in each class folder; the "
+        "same in each of train/, val/ and test/; a zip archive of these; or a CSV "
+        "table with the columns path and label."
+    )
+
+
+def _join(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

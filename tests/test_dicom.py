@@ -1,0 +1,515 @@
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pydicom = pytest.importorskip("pydicom")
+
+from dicom_files import make_dataset, shipped_file, write_dicom  # noqa: E402
+from pydicom import uid  # noqa: E402
+from pydicom.encaps import encapsulate, generate_frames  # noqa: E402
+from pydicom.pixels import get_decoder  # noqa: E402
+
+from skcovid import RadiographReader  # noqa: E402
+from skcovid._dicom import read_header  # noqa: E402
+from skcovid.reading import check_files, read_radiograph  # noqa: E402
+
+RAMP = np.arange(0, 4096, 64, dtype=np.uint16).reshape(4, 16)
+STRETCHED = np.rint(np.arange(64) * 255 / 63).reshape(4, 16)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a radiograph below `tmp_path`."""
+
+    def write(levels=RAMP, name="a.dcm", **elements):
+        return write_dicom(tmp_path / name, levels, **elements)
+
+    return write
+
+
+def needs_decoder(syntax):
+    return pytest.mark.skipif(
+        not get_decoder(syntax).is_available, reason=f"no decoder of {syntax.name}"
+    )
+
+
+class TestLevels:
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16])
+    def test_without_a_window_the_range_in_use_is_stretched(self, write, dtype):
+        levels = (np.arange(64).reshape(4, 16) + 20).astype(dtype)
+        grey = read_radiograph(write(levels))
+        assert grey.dtype == np.uint8
+        np.testing.assert_array_equal(grey, STRETCHED)
+
+    def test_negative_levels(self, write):
+        levels = (np.arange(64).reshape(4, 16) * 500 - 20_000).astype(np.int16)
+        np.testing.assert_array_equal(read_radiograph(write(levels)), STRETCHED)
+
+    def test_12_bits(self, write):
+        path = write(RAMP, BitsStored=12)
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    def test_unused_bits_are_no_part_of_the_level(self, write):
+        # An overlay in the highest bits, as older devices kept it.
+        path = write(RAMP | np.uint16(0x8000), BitsStored=12)
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    @pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, None])
+    def test_other_byte_orders_and_encodings(self, tmp_path, syntax):
+        dataset = make_dataset(RAMP)
+        if syntax is None:
+            dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRBigEndian
+            dataset.PixelData = RAMP.astype(">u2").tobytes()
+        else:
+            dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm"), STRETCHED)
+
+    def test_monochrome1_is_inverted(self, write):
+        grey = read_radiograph(write(PhotometricInterpretation="MONOCHROME1"))
+        np.testing.assert_array_equal(grey, 255 - STRETCHED)
+
+    def test_one_level_is_black(self, write):
+        assert not read_radiograph(write(np.full((4, 4), 9, np.uint16))).any()
+
+    def test_padding_does_not_take_part_in_the_range(self, write):
+        levels = RAMP.copy()
+        levels[0, :4] = [60_000, 60_001, 60_009, 60_010]
+        elements = {"PixelPaddingValue": 60_000, "PixelPaddingRangeLimit": 60_010}
+        grey = read_radiograph(write(levels, **elements))
+        assert (grey[0, :4] == 255).all()
+        expected = np.rint((RAMP[1:] - 256.0) * 255 / (4032 - 256))
+        np.testing.assert_array_equal(grey[1:], expected)
+
+    def test_grey_as_rgb_has_three_equal_channels(self, write):
+        rgb = read_radiograph(write(), channels="rgb")
+        np.testing.assert_array_equal(rgb, np.dstack([STRETCHED] * 3))
+
+
+class TestWindow:
+    def expected(self, values, low, high):
+        return np.clip((values - low) / (high - low), 0, 1) * 255
+
+    @pytest.mark.parametrize(("center", "width"), [(2000, 1000), (2000, 8000)])
+    def test_the_window_goes_from_black_to_white(self, write, center, width):
+        grey = read_radiograph(write(WindowCenter=center, WindowWidth=width))
+        expected = self.expected(RAMP, center - width / 2, center + width / 2)
+        np.testing.assert_allclose(grey, expected, atol=1)
+
+    def test_rescaling_goes_first(self, write):
+        elements = {"RescaleSlope": 2, "RescaleIntercept": -1000}
+        path = write(WindowCenter=3000, WindowWidth=2000, **elements)
+        expected = self.expected(RAMP * 2.0 - 1000, 2000, 4000)
+        np.testing.assert_allclose(read_radiograph(path), expected, atol=1)
+
+    def test_a_negative_slope_inverts(self, write):
+        elements = {"RescaleSlope": -1, "RescaleIntercept": 4032}
+        path = write(WindowCenter=2016, WindowWidth=4032, **elements)
+        np.testing.assert_allclose(read_radiograph(path), 255 - STRETCHED, atol=1)
+
+    def test_monochrome1_is_inverted_after_the_window(self, write):
+        elements = {"WindowCenter": 2000, "WindowWidth": 1000}
+        plain = read_radiograph(write(**elements))
+        path = write(PhotometricInterpretation="MONOCHROME1", **elements)
+        np.testing.assert_array_equal(read_radiograph(path), 255 - plain)
+
+    def test_the_first_of_several_windows(self, write):
+        path = write(WindowCenter=[2000, 100], WindowWidth=[1000, 10])
+        first = write(name="b.dcm", WindowCenter=2000, WindowWidth=1000)
+        np.testing.assert_array_equal(read_radiograph(path), read_radiograph(first))
+
+    def test_sigmoid(self, write):
+        path = write(WindowCenter=2000, WindowWidth=1000, VOILUTFunction="SIGMOID")
+        expected = 255 / (1 + np.exp(-4 * (RAMP - 2000.0) / 1000))
+        np.testing.assert_allclose(read_radiograph(path), expected, atol=1)
+
+    def test_an_empty_window_is_none(self, write):
+        path = write(WindowCenter="", WindowWidth="")
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    def test_an_impossible_window_is_an_error(self, write):
+        path = write(WindowCenter=10, WindowWidth=0)
+        with pytest.raises(ValueError, match=r"a\.dcm: .*Window Width"):
+            read_radiograph(path)
+
+
+def lut(entries, first, bits):
+    item = pydicom.Dataset()
+    item.add_new(
+        "LUTDescriptor", "US" if first >= 0 else "SS", [len(entries), first, bits]
+    )
+    item.add_new("LUTData", "US", [int(entry) for entry in entries])
+    return [item]
+
+
+class TestLookupTables:
+    @pytest.mark.parametrize("bits", [8, 12, 16])
+    def test_a_voi_lut_goes_before_a_window(self, write, bits):
+        # 4,096 entries of eight bits: more indices than eight bits can count.
+        entries = np.arange(4096) * (2**8 - 1) // 4095
+        path = write(
+            VOILUTSequence=lut(entries, 0, bits), WindowCenter=10, WindowWidth=10
+        )
+        np.testing.assert_allclose(read_radiograph(path), RAMP * 255.0 / 4095, atol=1)
+
+    def test_levels_outside_a_lut_have_its_ends(self, write):
+        levels = np.array([[0, 100, 101, 102, 65_535]], np.uint16)
+        path = write(levels, VOILUTSequence=lut([1000, 2000, 3000], 100, 16))
+        assert read_radiograph(path).tolist() == [[0, 0, 128, 255, 255]]
+
+    def test_a_lut_narrower_than_it_says_still_ends_in_white(self, write):
+        path = write(VOILUTSequence=lut(np.arange(4033), 0, 16))
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    def test_a_voi_lut_after_rescaling(self, write):
+        elements = {"RescaleSlope": 1, "RescaleIntercept": -1024}
+        path = write(VOILUTSequence=lut(np.arange(4033), -1024, 16), **elements)
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    @pytest.mark.parametrize("bits", [8, 12, 16])
+    def test_a_modality_lut(self, write, bits):
+        levels = np.arange(64, dtype=np.uint16).reshape(4, 16)
+        path = write(levels, ModalityLUTSequence=lut(np.arange(64)[::-1] * 4, 0, bits))
+        np.testing.assert_array_equal(read_radiograph(path), 255 - STRETCHED)
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "name",
+        ["image", "1.2.840.113", "IM.png", "IMAGE.DCM", "a.dicom", "a.IMA", "胸部.dcm"],
+    )
+    def test_the_content_or_the_extension_tells(self, write, name):
+        np.testing.assert_array_equal(read_radiograph(write(name=name)), STRETCHED)
+
+    def test_a_reader_takes_dicom_beside_png(self, write, grey_paths):
+        images = RadiographReader(8).fit_transform([*grey_paths, write()])
+        assert np.asarray(images).shape == (7, 8, 8)
+
+
+class TestCompressed:
+    def test_rle(self, write):
+        path = write(compress=True)
+        assert uid.RLELossless.encode() in path.read_bytes()
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "MR_small_RLE.dcm",
+            pytest.param(
+                "MR_small_jp2klossless.dcm", marks=needs_decoder(uid.JPEG2000Lossless)
+            ),
+            pytest.param(
+                "MR_small_jpeg_ls_lossless.dcm",
+                marks=needs_decoder(uid.JPEGLSLossless),
+            ),
+        ],
+    )
+    def test_lossless_compression_changes_nothing(self, tmp_path, name):
+        paths = [
+            as_radiograph(shipped_file(shipped), tmp_path / shipped)
+            for shipped in ("MR_small.dcm", name)
+        ]
+        plain, compressed = map(read_radiograph, paths)
+        np.testing.assert_array_equal(compressed, plain)
+        assert plain.std() > 10
+
+    @needs_decoder(uid.JPEG2000)
+    def test_jpeg_2000(self, tmp_path):
+        path = as_radiograph(shipped_file("693_J2KI.dcm"), tmp_path / "a.dcm")
+        assert read_radiograph(path).shape == (512, 512)
+
+    def test_a_missing_decoder_is_named(self, tmp_path, monkeypatch):
+        paths = [
+            as_radiograph(shipped_file(name), tmp_path / name)
+            for name in ("MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm")
+        ]
+        for syntax in (uid.JPEG2000Lossless, uid.JPEGLSLossless):
+            monkeypatch.setattr(get_decoder(syntax), "_available", {})
+        with pytest.raises(ValueError, match="2 of 2 files") as error:
+            check_files([str(path) for path in paths])
+        for line, name in zip(
+            str(error.value).splitlines()[1:], ["JPEG 2000", "JPEG-LS"], strict=True
+        ):
+            assert f"compressed as {name}" in line
+            assert "pip install 'skcovid[dicom]'" in line
+
+    def test_12_bit_jpeg_names_its_only_decoder(self, tmp_path, monkeypatch):
+        path = as_radiograph(
+            shipped_file("JPGExtended.dcm"), tmp_path / "a.dcm", NumberOfFrames=1
+        )
+        decoder = get_decoder(uid.JPEGExtended12Bit)
+        monkeypatch.setattr(decoder, "_available", {"gdcm": None})
+        with pytest.raises(ValueError, match=r"12 bits.*pip install pylibjpeg"):
+            read_radiograph(path)
+
+    def test_a_syntax_that_nothing_decodes(self, tmp_path):
+        path = as_radiograph(
+            shipped_file("MR_small_RLE.dcm"), tmp_path / "a.dcm", syntax=uid.JPEG2000MC
+        )
+        with pytest.raises(ValueError, match="which pydicom does not decode"):
+            read_radiograph(path)
+
+    @pytest.mark.parametrize(
+        "name", ["MR_small_jpeg_ls_lossless.dcm", "JPGExtended.dcm", "693_J2KI.dcm"]
+    )
+    @pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
+    def test_a_frame_without_its_end_is_truncated(
+        self, tmp_path, monkeypatch, name, share
+    ):
+        dataset = pydicom.dcmread(shipped_file(name))
+        decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+        # Whether a decoder is installed or not: none of them is asked.
+        monkeypatch.setattr(decoder, "_available", {"pylibjpeg": None})
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        cut = frame[: int(len(frame) * share)]
+        pixel_data = encapsulate([cut + bytes(len(cut) % 2)])
+        path = as_radiograph(
+            shipped_file(name), tmp_path / "a.dcm", PixelData=pixel_data
+        )
+        with pytest.raises(ValueError, match=r"a\.dcm: the image is truncated"):
+            read_radiograph(path)
+
+
+def as_radiograph(source, path, *, syntax=None, **elements):
+    """One of pydicom's files as a radiograph, its pixels as they were."""
+    dataset = pydicom.dcmread(source)
+    dataset.SOPClassUID = uid.ComputedRadiographyImageStorage
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.Modality = "CR"
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    if syntax is not None:
+        dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path)
+    return path
+
+
+class TestKinds:
+    @pytest.mark.parametrize("modality", ["CR", "DX", "RG", "DR", "XR", ""])
+    @pytest.mark.parametrize(
+        "sop_class",
+        [
+            uid.ComputedRadiographyImageStorage,
+            uid.DigitalXRayImageStorageForPresentation,
+        ],
+    )
+    def test_projection_radiographs_are_read(self, write, modality, sop_class):
+        path = write(Modality=modality, SOPClassUID=sop_class)
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    def test_a_secondary_capture_of_a_radiograph_is_read(self, write):
+        path = write(SOPClassUID=uid.SecondaryCaptureImageStorage, Modality="CR")
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    def test_the_meta_information_may_tell_alone(self, tmp_path):
+        # As in sets whose elements were removed but for the pixels.
+        dataset = make_dataset(RAMP, Modality=None)
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.preamble = bytes(128)
+        del dataset.SOPClassUID
+        dataset.save_as(tmp_path / "a.dcm")
+        np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm"), STRETCHED)
+
+    @pytest.mark.parametrize(
+        ("elements", "message"),
+        [
+            (
+                {"SOPClassUID": uid.CTImageStorage, "Modality": "CT"},
+                r"not a projection radiograph, but of modality CT \(CT Image Storage\)",
+            ),
+            ({"Modality": "MG"}, "of modality MG"),
+            (
+                {"SOPClassUID": uid.SecondaryCaptureImageStorage, "Modality": "OT"},
+                "of modality OT",
+            ),
+            (
+                {"SOPClassUID": uid.SecondaryCaptureImageStorage, "Modality": ""},
+                "of modality unknown",
+            ),
+            ({"PresentationIntentType": "FOR PROCESSING"}, "raw data of the detector"),
+            (
+                {"SOPClassUID": uid.DigitalXRayImageStorageForProcessing},
+                "raw data of the detector",
+            ),
+            ({"NumberOfFrames": 2, "Rows": 2}, "a multi-frame file of 2 frames"),
+            ({"PhotometricInterpretation": "PALETTE COLOR"}, r"\(PALETTE COLOR\)"),
+            ({"PixelData": None}, "holds no pixel data"),
+            ({"PixelData": None, "Rows": None}, "holds no image"),
+            ({"BitsAllocated": 32, "Columns": 8}, "pixels of 32 bits"),
+        ],
+    )
+    def test_what_is_no_grey_radiograph_is_refused(self, write, elements, message):
+        path = write(**elements)
+        with pytest.raises(ValueError, match=message) as error:
+            read_radiograph(path)
+        assert str(error.value).startswith(f"{path}: ")
+
+    def test_colour_is_refused(self, write):
+        path = write(np.zeros((4, 4, 3), np.uint8), PhotometricInterpretation="RGB")
+        with pytest.raises(ValueError, match=r"a\.dcm: a colour image \(RGB\)"):
+            read_radiograph(path)
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("CT_small.dcm", "of modality CT"),
+            ("MR_small_RLE.dcm", "of modality MR"),
+            ("examples_ybr_color.dcm", "of modality US"),
+            ("examples_palette.dcm", "of modality US"),
+            ("rtdose.dcm", "of modality RTDOSE"),
+            ("rtplan.dcm", "of modality RTPLAN"),
+            ("image_dfl.dcm", "of modality OT"),
+            ("liver_1frame.dcm", "of modality SEG"),
+            ("reportsi.dcm", "of modality SR"),
+            ("waveform_ecg.dcm", "of modality ECG"),
+            ("no_meta.dcm", "not a DICOM file.*force=True"),
+        ],
+    )
+    def test_files_of_pydicom_that_are_no_radiographs(self, name, message):
+        with pytest.raises(ValueError, match=message):
+            read_radiograph(shipped_file(name))
+
+    def test_computed_radiographs_of_pydicom(self):
+        folder = Path(shipped_file("CT_small.dcm")).parent / "dicomdirtests/77654033"
+        paths = sorted(str(path) for path in folder.glob("CR*/*"))
+        assert len(paths) == 3
+        images = np.asarray(RadiographReader().fit_transform(paths))
+        assert images.shape == (3, 16, 16)
+        header = read_header(paths[0])
+        assert header.patient == "77654033"
+        raw = pydicom.dcmread(paths[0])
+        assert raw.PhotometricInterpretation == "MONOCHROME1"
+        stored = raw.pixel_array.astype(float).ravel()
+        assert np.corrcoef(stored, images[0].ravel())[0, 1] < -0.9
+
+
+class TestBroken:
+    @pytest.mark.parametrize("compress", [False, True])
+    def test_a_file_cut_short_anywhere_is_an_error(self, write, compress):
+        noise = np.random.default_rng(0).integers(0, 4096, (16, 16), np.uint16)
+        path = write(noise, compress=compress, WindowCenter=2000, WindowWidth=4000)
+        data = path.read_bytes()
+        # What ends a compressed image may be missing from its pixels' end.
+        whole = len(data) - (8 if compress else 0)
+        for length in range(1, whole, 7):
+            path.write_bytes(data[:length])
+            with pytest.raises(ValueError, match=r"a\.dcm: ") as error:
+                check_files([str(path)])
+            if length > len(data) - noise.nbytes // 4:
+                assert "truncated" in str(error.value)
+
+    def test_a_truncated_file_of_pydicom(self, tmp_path):
+        path = as_radiograph(shipped_file("MR_truncated.dcm"), tmp_path / "a.dcm")
+        with pytest.raises(ValueError, match="truncated: 8,130 of 8,192 bytes"):
+            read_radiograph(path)
+
+    def test_another_file_of_that_name(self, tmp_path):
+        path = tmp_path / "a.dcm"
+        path.write_text("no DICOM " * 50)
+        with pytest.raises(ValueError, match=r"a\.dcm: not a DICOM file"):
+            read_radiograph(path)
+
+    def test_any_changed_byte_is_read_or_named(self, write):
+        path = write(WindowCenter=2000, WindowWidth=1000)
+        data = path.read_bytes()
+        generator = np.random.default_rng(0)
+        for position in range(132, len(data) - RAMP.nbytes, 3):
+            changed = bytearray(data)
+            changed[position] = generator.integers(256)
+            path.write_bytes(changed)
+            try:
+                assert read_radiograph(path).dtype == np.uint8
+            except ValueError as error:
+                assert str(error).startswith(f"{path}: ")  # noqa: PT017
+
+    def test_every_bad_file_of_a_set_is_listed(self, write):
+        cut = write(name="cut.dcm")
+        cut.write_bytes(cut.read_bytes()[:-9])
+        bad = {
+            cut: "truncated",
+            write(name="ct.dcm", Modality="CT"): "modality CT",
+            write(name="frames.dcm", NumberOfFrames=2, Rows=2): "2 frames",
+            write(name="empty.dcm", PixelData=None): "no pixel data",
+        }
+        paths = [str(path) for path in [write(), *bad]]
+        with pytest.raises(ValueError, match="4 of 5 files can't be read") as error:
+            RadiographReader(8).fit(paths)
+        lines = str(error.value).splitlines()[1:]
+        for line, (path, reason) in zip(lines, bad.items(), strict=True):
+            assert str(path) in line
+            assert reason in line
+
+    def test_without_pydicom_the_extra_is_named(self, write, monkeypatch):
+        path = write()
+        monkeypatch.setitem(sys.modules, "pydicom", None)
+        with pytest.raises(ImportError, match=r"skcovid\[dicom\]"):
+            check_files([str(path)])
+
+
+class TestHeader:
+    @pytest.mark.parametrize(
+        ("view", "expected"),
+        [
+            ("PA", "PA"),
+            ("ap ", "AP"),
+            ("LL", "LATERAL"),
+            ("RL", "LATERAL"),
+            ("LATERAL", "LATERAL"),
+            ("LLD", "LLD"),
+            ("ANTERO-POSTERIOR", "AP"),
+            ("", ""),
+        ],
+    )
+    def test_view_position(self, write, view, expected):
+        assert read_header(str(write(ViewPosition=view))).view_position == expected
+
+    @pytest.mark.parametrize(
+        ("code", "expected"),
+        [
+            (("399348003", "SCT", "antero-posterior"), "AP"),
+            (("R-10214", "SRT", "postero-anterior"), "PA"),
+            (("399173006", "SCT", "left lateral"), "LATERAL"),
+            (("399033003", "SCT", "frontal"), "FRONTAL"),
+            (("260426006", "SCT", "medial oblique"), "MEDIAL OBLIQUE"),
+        ],
+    )
+    def test_view_code(self, write, code, expected):
+        item = pydicom.Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code
+        assert read_header(str(write(ViewCodeSequence=[item]))).view_position == (
+            expected
+        )
+
+    @pytest.mark.parametrize(
+        "patient",
+        [
+            *("", "  ", "ANONYMOUS", "Anonymized", "anon", "de-identified", "unknown"),
+            *("NA", "N/A", "None", "0", "0000", "XXX", "***"),
+        ],
+    )
+    def test_placeholders_are_nobody(self, write, patient):
+        assert read_header(str(write(PatientID=patient))).patient == ""
+
+    @pytest.mark.parametrize("patient", ["1", "0100", "anonymous-17", "NANCY", "X1"])
+    def test_all_else_is_a_patient(self, write, patient):
+        assert read_header(str(write(PatientID=patient))).patient == patient
+
+    def test_the_rest(self, write):
+        elements = {"IssuerOfPatientID": "A", "StudyInstanceUID": "1.2.3"}
+        header = read_header(str(write(InstitutionName="Klinik Köln", **elements)))
+        assert header.institution == "Klinik Köln"
+        assert (header.issuer, header.study) == ("A", "1.2.3")
+        bare = read_header(str(write(name="b.dcm")))
+        assert (bare.patient, bare.issuer, bare.study, bare.institution) == ("",) * 4
+
+
+def test_threads_decode_what_one_thread_does(tmp_path):
+    first = as_radiograph(shipped_file("MR_small_RLE.dcm"), tmp_path / "0.dcm")
+    copies = [shutil.copy(first, tmp_path / f"{number}.dcm") for number in range(1, 12)]
+    files = check_files([str(path) for path in [first, *copies]], n_jobs=6)
+    assert len(set(files)) == 1
