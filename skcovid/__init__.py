@@ -15,8 +15,10 @@ _MODULES = {
     "TransferLearningClassifier": "classifier",
     "augment": "augmentation",
     "evaluate": "model_selection",
+    "load": "persistence",
     "make_transfer_pipeline": "pipeline",
     "register_backbone": "backbones",
+    "save": "persistence",
 }
 
 __all__ = [
@@ -29,8 +31,10 @@ __all__ = [
     "TransferLearningClassifier",
     "augment",
     "evaluate",
+    "load",
     "make_transfer_pipeline",
     "register_backbone",
+    "save",
     "__version__",
 ]
 
