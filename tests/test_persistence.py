@@ -1,14 +1,13 @@
-import json
 import subprocess
 import sys
 import textwrap
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_backbone
+from hostile_files import read_members, repacked, write_model
 from imblearn.pipeline import Pipeline
 from numpy.testing import assert_array_equal
 from sklearn.calibration import CalibratedClassifierCV
@@ -63,17 +62,6 @@ def saved_and_loaded(pipeline, path):
     return skcovid.load(path)
 
 
-def replace_manifest(path, **changes):
-    """Write a model file again, its manifest changed."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    manifest = json.loads(members["manifest.json"])
-    members["manifest.json"] = json.dumps({**manifest, **changes}).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-
-
 class TestRoundTrip:
     @pytest.mark.parametrize("recipe", ["paper", "fast", "linear"])
     def test_predicts_the_same(self, recipe, fitted, tmp_path):
@@ -85,21 +73,23 @@ class TestRoundTrip:
         assert type(loaded) is type(pipeline)
         assert repr(loaded) == repr(pipeline)
 
-    @pytest.mark.parametrize("recipe", ["fast", "linear"])
-    def test_predicts_the_same_in_a_new_process(self, recipe, fitted, tmp_path):
-        path = tmp_path / "model.skcovid"
-        skcovid.save(fitted[recipe], path)
+    def test_predicts_the_same_in_a_new_process(self, fitted, tmp_path):
         np.save(tmp_path / "images.npy", NEW)
+        for recipe, pipeline in fitted.items():
+            skcovid.save(pipeline, tmp_path / f"{recipe}.skcovid")
         script = f"""
             import sys
             sys.path.insert(0, {str(Path(__file__).parent)!r})
+            import os
             import numpy as np, skcovid, tiny_backbone
+            os.chdir({str(tmp_path)!r})
             tiny_backbone.register()
             import tensorflow as tf
             tf.config.run_functions_eagerly(True)
-            pipeline = skcovid.load({str(path)!r})
-            images = np.load({str(tmp_path / "images.npy")!r})
-            np.save({str(tmp_path / "found.npy")!r}, pipeline.predict_proba(images))
+            images = np.load("images.npy")
+            for recipe in {list(fitted)}:
+                pipeline = skcovid.load(f"{{recipe}}.skcovid")
+                np.save(f"{{recipe}}.npy", pipeline.predict_proba(images))
         """
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(script)],
@@ -108,9 +98,9 @@ class TestRoundTrip:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert_array_equal(
-            np.load(tmp_path / "found.npy"), fitted[recipe].predict_proba(NEW)
-        )
+        for recipe, pipeline in fitted.items():
+            found = np.load(tmp_path / f"{recipe}.npy")
+            assert_array_equal(found, pipeline.predict_proba(NEW))
 
     def test_a_loaded_pipeline_can_be_saved_and_fitted_again(self, fitted, tmp_path):
         loaded = saved_and_loaded(fitted["fast"], tmp_path / "first.skcovid")
@@ -131,7 +121,9 @@ class TestRoundTrip:
             layer.trainable for layer in before.model_.layers
         ]
         assert after.history_ == before.history_
-        assert_array_equal(loaded.validation_indices_, fitted["fast"].validation_indices_)
+        assert_array_equal(
+            loaded.validation_indices_, fitted["fast"].validation_indices_
+        )
 
     def test_saving_leaves_the_pipeline_as_it_is(self, fitted, tmp_path):
         classifier = fitted["fast"].named_steps["classify"]
@@ -280,7 +272,7 @@ class TestSave:
     @pytest.mark.parametrize(
         ("step", "message"),
         [
-            (RandomForestClassifier(n_estimators=2), r"sklearn\.tree\._tree\.Tree"),
+            (RandomForestClassifier(n_estimators=2), "DecisionTreeClassifier"),
             (
                 Pipeline(
                     [
@@ -301,7 +293,7 @@ class TestSave:
     def test_a_backbone_that_is_not_registered_is_an_error(self, tmp_path):
         backbone = Backbone("other", tiny_backbone.build_tiny, 32, "tf", 7)
         pipeline = make_transfer_pipeline(backbone, recipe="linear", **QUICK)
-        with pytest.raises(TypeError, match="'other'.*register_backbone"):
+        with pytest.raises(TypeError, match=r"'other'.*register_backbone"):
             skcovid.save(pipeline.fit(X, Y), tmp_path / "model.skcovid")
 
     def test_parameters_changed_since_are_an_error(self, fitted, tmp_path):
@@ -323,7 +315,7 @@ class TestVersions:
 
     def test_others_are_read_where_the_model_answers_the_same(self, path, fitted):
         versions = {**describe(path)["versions"], "scikit-learn": "1.5.0"}
-        replace_manifest(path, versions=versions)
+        write_model(path, read_members(path), versions=versions)
         loaded = skcovid.load(path)
         assert_array_equal(loaded.predict(NEW), fitted["linear"].predict(NEW))
 
@@ -331,9 +323,11 @@ class TestVersions:
         found = describe(path)
         answers = np.roll(found["probe"], 1, axis=1).tolist()
         # With the same versions the model is not asked.
-        replace_manifest(path, probe=answers)
+        write_model(path, read_members(path), probe=answers)
         skcovid.load(path)
-        replace_manifest(path, versions={**found["versions"], "keras": "3.1.0"})
+        write_model(
+            path, read_members(path), versions={**found["versions"], "keras": "3.1.0"}
+        )
         with pytest.raises(
             ModelFileError,
             match=r"model\.skcovid.*predicts otherwise.*keras 3\.1\.0 \(here",
@@ -341,17 +335,12 @@ class TestVersions:
             skcovid.load(path)
 
     def test_without_a_question_scikit_learn_warns_of_its_versions(self, path):
-        with zipfile.ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
-        from hostile_files import repacked
-
+        members = read_members(path)
         saved = members["pipeline.skops"]
         members["pipeline.skops"] = repacked(
             saved,
             {"schema.json": lambda text: text.replace(b'\\"1.', b'\\"0.')},
         )
-        from hostile_files import write_model
-
         write_model(path, members, probe=None)
         with pytest.warns(InconsistentVersionWarning):
             skcovid.load(path)
@@ -373,7 +362,7 @@ class TestVersions:
         monkeypatch.setattr(
             backbones, "_REGISTRY", {**backbones._REGISTRY, "tiny": other}
         )
-        with pytest.raises(ModelFileError, match="mode 'caffe'.*'tf'"):
+        with pytest.raises(ModelFileError, match=r"mode 'caffe'.*'tf'"):
             skcovid.load(path)
 
 

@@ -80,6 +80,9 @@ def read_members(file: BinaryIO, allowed: re.Pattern[str]) -> dict[str, bytes]:
 def _check_members(
     members: list[ZipInfo], allowed: re.Pattern[str], n_bytes: int
 ) -> None:
+    if not members or min(member.header_offset for member in members):
+        # A zip inside it, whose end was taken for that of the file.
+        raise ModelFileError("it is truncated or damaged (its directory is missing)")
     names = [member.filename for member in members]
     for member in members:
         name = member.filename

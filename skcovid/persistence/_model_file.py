@@ -275,7 +275,9 @@ def _read(file: BinaryIO) -> Any:
         try:
             _check_answers(_probe.ask(pipeline), np.asarray(probe, dtype=np.float64))
         except ModelFileError as error:
-            raise ModelFileError(f"{error}; {_difference(others, installed)}") from error
+            raise ModelFileError(
+                f"{error}; {_difference(others, installed)}"
+            ) from error
     return pipeline
 
 

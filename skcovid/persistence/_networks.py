@@ -1,7 +1,8 @@
 """Taking networks out of a pipeline and putting them back.
 
-A network is kept as plain arrays. The layers around them are built anew by skcovid, from
-the estimator's own parameters, so that no code or configuration comes out of a file.
+A network is kept as plain arrays. The layers around them are built anew by skcovid,
+from the estimator's own parameters, so that no code or configuration comes out of a
+file.
 """
 
 import os
@@ -274,12 +275,12 @@ def _find_backbone(reference: BackboneReference) -> Backbone:
         backbone = get_backbone(reference.name)
     except ValueError as error:
         raise ModelFileError(
-            f"it needs a backbone that has to be registered before it is loaded: {error}"
+            f"its backbone has to be registered before it is loaded: {error}"
         ) from error
     if backbone.mode != reference.mode:
         raise ModelFileError(
-            f"backbone {backbone.name!r} is registered with mode {backbone.mode!r}; the "
-            f"model was made with {reference.mode!r}"
+            f"backbone {backbone.name!r} is registered with mode {backbone.mode!r}; "
+            f"the model was made with {reference.mode!r}"
         )
     return backbone
 
@@ -346,7 +347,10 @@ def _build_classifier_network(
     if not isinstance(classes, np.ndarray) or classes.ndim != 1 or len(classes) < 2:
         raise ModelFileError("its classifier has no list of classes")
     base = network.build_backbone(
-        classifier.backbone_, None, image_size=image_size, precision=classifier.precision
+        classifier.backbone_,
+        None,
+        image_size=image_size,
+        precision=classifier.precision,
     )
     n_inputs = np.prod(base.output_shape[1:], dtype=object)
     if classifier.pooling is not None:
@@ -389,9 +393,7 @@ def _build_trunk(
     }
     anew = type(features)(**parameters)
     # Only the size of the images is asked for.
-    anew.fit(
-        LazyImages(np.zeros, [0], image_shape=(*image_size, 3), dtype=np.float32)
-    )
+    anew.fit(LazyImages(np.zeros, [0], image_shape=(*image_size, 3), dtype=np.float32))
     if anew.n_features_out_ != features.n_features_out_:
         raise ModelFileError(
             f"its features have {features.n_features_out_} columns, and the network "

@@ -1,4 +1,4 @@
-"""Two test images that a model is asked about when it is saved and when versions differ.
+"""Two test images, asked about when a model is saved and when versions differ.
 
 Whether a model still means the same under other versions of what it was made with can't
 be read off the versions; it can be tried.

@@ -1,10 +1,10 @@
 """What a saved pipeline may consist of: a closed list, asked before anything is built.
 
-skops keeps a pipeline as a tree of nodes, each naming a loader and a class. Its own list
-of what may be loaded is longer than needed here and grows with its versions; this one
-holds data, numpy's arrays, scikit-learn's estimators and skcovid's. Of scikit-learn,
-estimators are left out whose fitted state compiled code follows without looking (trees,
-nearest neighbours, libsvm): a made-up one could crash the process.
+skops keeps a pipeline as a tree of nodes, each naming a loader and a class. Its own
+list of what may be loaded is longer than needed here and grows with its versions; this
+one holds data, numpy's arrays, scikit-learn's estimators and skcovid's. Of
+scikit-learn, estimators are left out whose fitted state compiled code follows without
+looking (trees, nearest neighbours, libsvm): a made-up one could crash the process.
 """
 
 import re
