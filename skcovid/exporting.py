@@ -20,6 +20,7 @@ from skcovid._version import __version__
 from skcovid.classifier import TransferLearningClassifier
 from skcovid.feature_extraction import BackboneFeatures
 from skcovid.persistence._networks import without_memory
+from skcovid.persistence._probe import stripes
 from skcovid.preprocessing import BackbonePreprocessor, RadiographReader
 
 __all__ = ["export"]
@@ -270,11 +271,7 @@ def _name_and_describe(path: Path, classes: NDArray) -> None:
 def _check_predictions(path: Path, pipeline: Any, shape: tuple[int, ...]) -> None:
     import onnxruntime
 
-    axes = np.ogrid[tuple(slice(side) for side in (3, *shape))]
-    images = sum(
-        slope * axis for slope, axis in zip((60, 7, 3, 40), axes, strict=False)
-    )
-    images = (images % 256).astype(np.uint8)
+    images = stripes(shape)
     session = onnxruntime.InferenceSession(path)
     (found,) = session.run([OUTPUT], {INPUT: images})
     expected = pipeline.predict_proba(images)

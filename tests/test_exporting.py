@@ -180,7 +180,7 @@ class TestErrors:
             skcovid.export(linear, tmp_path / "model.onnx")
 
     def test_other_predictions(self, fast, tmp_path, monkeypatch):
-        other = np.full((3, 3), 1 / 3)
+        other = np.full((2, 3), 1 / 3)
         monkeypatch.setattr(
             TransferLearningClassifier, "predict_proba", lambda self, X: other
         )

@@ -519,18 +519,31 @@ def a_head_of_huge_size(attempt):
 
 
 def a_network_of_huge_images(attempt):
-    reference = _networks.NetworkReference(0, (10**6, 10**6))
+    reference = _networks.NetworkReference(0, (10**6, 10**6), ())
+    attempt.with_attribute("classify", "model_", reference)
+
+
+def a_network_of_other_images(attempt):
+    reference = _networks.NetworkReference(0, (64, 64), ())
     attempt.with_attribute("classify", "model_", reference)
 
 
 def a_network_that_is_not_there(attempt):
-    reference = _networks.NetworkReference(7, (32, 32))
+    reference = _networks.NetworkReference(7, (32, 32), ())
     attempt.with_attribute("classify", "model_", reference)
 
 
 def a_network_behind_another_estimator(attempt):
-    reference = _networks.NetworkReference(0, (32, 32))
+    reference = _networks.NetworkReference(0, (32, 32), ())
     attempt.with_attribute("read", "model_", reference)
+
+
+def another_number_of_classes(attempt):
+    attempt.with_attribute("classify", "n_classes_", 10**9)
+
+
+def another_first_layer(attempt):
+    attempt.with_attribute("classify", "fine_tune_from_", -1)
 
 
 def no_classes(attempt):
@@ -654,8 +667,11 @@ CASES = {
     a_huge_size: "image_size_",
     a_head_of_huge_size: "a head of .* 10000000000 weights",
     a_network_of_huge_images: "image size of its TransferLearningClassifier",
+    a_network_of_other_images: "images of other sizes",
     a_network_that_is_not_there: "network of its TransferLearningClassifier",
     a_network_behind_another_estimator: "RadiographReader",
+    another_number_of_classes: "another number of classes",
+    another_first_layer: "fine_tune_from_ of its classifier is -1",
     no_classes: "no list of classes",
     an_unknown_backbone: "'unheard of' is not registered",
     weights_of_another_shape: "have shape",

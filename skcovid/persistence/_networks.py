@@ -5,6 +5,7 @@ from the estimator's own parameters, so that no code or configuration comes out 
 file.
 """
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -48,10 +49,21 @@ class BackboneReference:
 
 @dataclass(frozen=True)
 class NetworkReference:
-    """Number of a network in the file, and (height, width) of its input in pixels."""
+    """A network, by its number in the file, and what is not to be told from its arrays.
+
+    Parameters
+    ----------
+    index : int
+        Its number.
+    image_size : tuple of int
+        (height, width) of its input, in pixels.
+    trainable : tuple of bool
+        Whether each layer was trained in the end.
+    """
 
     index: int
     image_size: tuple[int, int]
+    trainable: tuple[bool, ...]
 
 
 def _copied(value: Any, change: Callable[[Any, str, Any], Any], memo: dict) -> Any:
@@ -146,7 +158,11 @@ def detach(pipeline: Any) -> tuple[Any, list[Any]]:
                     "Keras network that skcovid did not build."
                 )
             networks.append(value)
-            return NetworkReference(len(networks) - 1, value.input_shape[1:3])
+            return NetworkReference(
+                len(networks) - 1,
+                value.input_shape[1:3],
+                tuple(layer.trainable for layer in value.layers),
+            )
         return value
 
     copy = _copied(without_memory(pipeline), change, {})
@@ -335,47 +351,53 @@ def _rebuilt(
     _check_fit(arrays, layers, network, variables)
     for name, variable in variables.items():
         variable.assign(arrays[name])
+    for layer, trainable in zip(network.layers, reference.trainable, strict=True):
+        layer.trainable = bool(trainable)
     return network
 
 
 def _build_classifier_network(
     classifier: Any, image_size: tuple[int, int], arrays: dict[str, NDArray]
 ) -> Any:
-    from skcovid import network
-
     classes = vars(classifier).get("classes_")
     if not isinstance(classes, np.ndarray) or classes.ndim != 1 or len(classes) < 2:
         raise ModelFileError("its classifier has no list of classes")
-    base = network.build_backbone(
-        classifier.backbone_,
-        None,
-        image_size=image_size,
-        precision=classifier.precision,
-    )
-    n_inputs = np.prod(base.output_shape[1:], dtype=object)
-    if classifier.pooling is not None:
-        n_inputs = base.output_shape[-1]
-    # Before anything of that size is made.
+    if classifier.n_classes_ != len(classes):
+        raise ModelFileError(
+            "its classifier has another number of classes than it says"
+        )
+    if tuple(classifier.X_shape_[1:]) != (*image_size, 3):
+        raise ModelFileError(
+            "its classifier and its network take images of other sizes"
+        )
+    _check_head(classifier, image_size, arrays)
+    anew = object.__new__(type(classifier))
+    vars(anew).update({**vars(classifier), "weights": None, "random_state": 0})
+    model = anew._build_keras_model()
+    for name in ("n_backbone_layers_", "fine_tune_from_"):
+        if vars(anew)[name] != vars(classifier)[name]:
+            raise ModelFileError(
+                f"{name} of its classifier is {vars(classifier)[name]!r}, and "
+                f"{vars(anew)[name]} in the network built here"
+            )
+    return model
+
+
+def _check_head(
+    classifier: Any, image_size: tuple[int, int], arrays: dict[str, NDArray]
+) -> None:
+    """Refuse a head larger than the file before anything of that size is made."""
+    n_inputs = 1
+    if classifier.pooling is None:
+        from skcovid.network import build_backbone
+
+        base = build_backbone(classifier.backbone_, None, image_size=image_size)
+        n_inputs = math.prod(base.output_shape[1:])
     if n_inputs * classifier.dense_units > sum(part.size for part in arrays.values()):
         raise ModelFileError(
             f"its classifier has a head of {n_inputs} × {classifier.dense_units} "
-            "weights, and the file holds fewer"
+            "weights at least, and the file holds fewer"
         )
-    model = network.add_head(
-        base,
-        len(classes),
-        pooling=classifier.pooling,
-        dense_units=classifier.dense_units,
-        dropout=classifier.dropout,
-        seed=0,
-    )
-    layers = model.layers[: len(base.layers)]
-    first = classifier.fine_tune_from_
-    if not _is_whole(first) or classifier.n_backbone_layers_ != len(layers):
-        raise ModelFileError("its classifier counts other layers than its backbone has")
-    network.freeze(layers, classifier.batch_norm)
-    network.unfreeze(layers[first:], classifier.batch_norm)
-    return model
 
 
 def _build_trunk(

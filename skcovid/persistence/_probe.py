@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TOLERANCE", "ask"]
+__all__ = ["TOLERANCE", "ask", "stripes"]
 
 # Other versions and backends round otherwise; a changed layer or preprocessing answers
 # differently in the first or second decimal.
@@ -48,19 +48,30 @@ def _samples(pipeline: Any) -> NDArray | None:
     kind = type(first).__name__
     if kind in ("RadiographReader", "BackbonePreprocessor"):
         height, width = first.image_size_
-        return _pattern((height, width))
+        return stripes((height, width))
     if kind in ("TransferLearningClassifier", "BackboneFeatures"):
         network = first.model_ if hasattr(first, "model_") else first.trunk_
-        return (_pattern(network.input_shape[1:]) / 255).astype(np.float32)
+        return (stripes(network.input_shape[1:]) / 255).astype(np.float32)
     if hasattr(first, "n_features_in_"):
-        return _pattern((first.n_features_in_,)) / 255
+        return stripes((first.n_features_in_,)) / 255
     return None
 
 
-def _pattern(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Stripes in [0, 255], of another place in either sample, by arithmetic alone."""
+def stripes(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Make the test images, by arithmetic alone, so that they are the same for ever.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one image, or number of columns.
+
+    Returns
+    -------
+    ndarray of shape (2, *shape), uint8
+        Stripes in [0, 255], in another place in either image.
+    """
     axes = np.ogrid[tuple(slice(side) for side in (_N_SAMPLES, *shape))]
-    pattern = np.zeros((_N_SAMPLES, *shape), dtype=np.uint8)
+    images = np.zeros((_N_SAMPLES, *shape), dtype=np.uint8)
     for slope, axis in zip((60, 7, 3, 40), axes, strict=False):
-        pattern += (slope * axis % 256).astype(np.uint8)  # wraps around
-    return pattern
+        images += (slope * axis % 256).astype(np.uint8)  # wraps around
+    return images
