@@ -18,6 +18,7 @@ _MODULES = {
     "export": "exporting",
     "load": "persistence",
     "make_transfer_pipeline": "pipeline",
+    "model_card": "model_cards",
     "register_backbone": "backbones",
     "save": "persistence",
 }
@@ -35,6 +36,7 @@ __all__ = [
     "export",
     "load",
     "make_transfer_pipeline",
+    "model_card",
     "register_backbone",
     "save",
     "__version__",

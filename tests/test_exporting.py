@@ -204,7 +204,7 @@ def test_the_papers_networks(backbone, image_size, recipe, tmp_path):
         backbone, recipe=recipe, **QUICK, **size, **settings
     ).fit(X, Y)
     skcovid.export(pipeline, tmp_path / "model.onnx")
-    images = pipeline.named_steps["read"].transform(NEW)
+    images = np.asarray(pipeline.named_steps["read"].transform(NEW))
     np.testing.assert_allclose(
         run(tmp_path / "model.onnx", images), pipeline.predict_proba(NEW), atol=1e-4
     )
