@@ -19,6 +19,7 @@ _MODULES = {
     "load": "persistence",
     "make_transfer_pipeline": "pipeline",
     "model_card": "model_cards",
+    "predict_archive": "archive",
     "register_backbone": "backbones",
     "save": "persistence",
 }
@@ -37,6 +38,7 @@ __all__ = [
     "load",
     "make_transfer_pipeline",
     "model_card",
+    "predict_archive",
     "register_backbone",
     "save",
     "__version__",

@@ -29,8 +29,8 @@ _LIMITATIONS = """\
   from a source that was not trained on will.
 - It knows the classes above and no others. An image of anything else, another disease
   or no radiograph at all, is given one of them.
-- Its probabilities are those of the classes' shares in training, which balancing makes
-  equal; they are not the risk of anybody in a clinic."""
+- Its probabilities take the classes to be as frequent as in training: equally so where
+  it was balanced. They are not the risk of anybody in a clinic."""
 
 _NOT_EVALUATED = """\
 **Not evaluated.** No figure here says how well this model does. `skcovid.evaluate`

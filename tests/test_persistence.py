@@ -256,14 +256,19 @@ class TestSave:
         assert path.read_text() == "the former one"
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_the_same_model_and_data_have_the_same_weights_member(
-        self, fitted, tmp_path
-    ):
-        found = []
-        for name in ("a.skcovid", "b.skcovid"):
-            skcovid.save(fitted["fast"], tmp_path / name)
-            found.append(describe(tmp_path / name)["members"]["network-0.safetensors"])
-        assert found[0] == found[1]
+    def test_the_fingerprint_is_that_of_the_model(self, fitted, tmp_path):
+        def fingerprint(pipeline):
+            skcovid.save(pipeline, tmp_path / "model.skcovid")
+            return describe(tmp_path / "model.skcovid")["fingerprint"]
+
+        found = [fingerprint(pipeline) for pipeline in fitted.values()]
+        assert len(set(found)) == 3
+        for recipe, expected in zip(fitted, found, strict=True):
+            fitted[recipe].predict(NEW)
+            assert fingerprint(fitted[recipe]) == expected
+            assert fingerprint(skcovid.load(tmp_path / "model.skcovid")) == expected
+        other = make("linear").fit(X[::-1], Y[::-1])
+        assert fingerprint(other) not in found
 
     def test_not_fitted_is_an_error(self, tmp_path):
         with pytest.raises(NotFittedError):

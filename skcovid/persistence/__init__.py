@@ -5,6 +5,7 @@ its networks as safetensors. There is no pickle and no code in it.
 """
 
 from skcovid.persistence._container import ModelFileError
+from skcovid.persistence._fingerprint import fingerprint_model
 from skcovid.persistence._model_file import describe, load, save
 
-__all__ = ["ModelFileError", "describe", "load", "save"]
+__all__ = ["ModelFileError", "describe", "fingerprint_model", "load", "save"]

@@ -20,6 +20,7 @@ from skcovid.persistence._container import (
     read_members,
     write_members,
 )
+from skcovid.persistence._fingerprint import fingerprint_model
 from skcovid.persistence._networks import attach, detach, pack_network, without_memory
 from skcovid.persistence._trusted import dump_pipeline, load_pipeline
 
@@ -103,6 +104,7 @@ def save(
     manifest = {
         "format": _manifest.FORMAT,
         "format_version": _manifest.FORMAT_VERSION,
+        "fingerprint": fingerprint_model(pipeline),
         "created": _manifest.timestamp(),
         "versions": _manifest.installed_versions(_backend(networks)),
         "data": None if X is None else _manifest.describe_data(X, y),
@@ -198,7 +200,8 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
     Returns
     -------
     dict
-        Among others "created" (UTC), "versions" (of skcovid and what it predicts with),
+        Among others "fingerprint" (of the model, the same however often it is saved),
+        "created" (UTC), "versions" (of skcovid and what it predicts with),
         "classes", and "data": number, classes and fingerprint of the training images,
         or None.
 

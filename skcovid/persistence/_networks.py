@@ -22,11 +22,19 @@ from skcovid.backbones import Backbone, get_backbone
 from skcovid.images import LazyImages
 from skcovid.persistence._container import ModelFileError
 
-__all__ = ["attach", "detach", "pack_network", "without_memory"]
+__all__ = [
+    "ONLY_FOR_FIT",
+    "attach",
+    "detach",
+    "is_composite",
+    "is_network",
+    "pack_network",
+    "without_memory",
+]
 
 _NETWORKS = ("model_", "trunk_")
 # Of TransferLearningClassifier: what only `fit` uses, and makes anew.
-_ONLY_FOR_FIT = {
+ONLY_FOR_FIT = {
     "X_dtype_",
     "_fit_callbacks",
     "_generator",
@@ -83,7 +91,7 @@ def _copied(value: Any, change: Callable[[Any, str, Any], Any], memo: dict) -> A
         copy = type(value)(visit(value, "", item) for item in value)
     elif type(value) is dict:
         copy = {key: visit(value, "", item) for key, item in value.items()}
-    elif _is_composite(value):
+    elif is_composite(value):
         copy = object.__new__(type(value))
         attributes = {
             name: visit(value, name, item) for name, item in vars(value).items()
@@ -95,7 +103,8 @@ def _copied(value: Any, change: Callable[[Any, str, Any], Any], memo: dict) -> A
     return copy
 
 
-def _is_composite(value: Any) -> bool:
+def is_composite(value: Any) -> bool:
+    """Whether it is an estimator, or an object of scikit-learn's that may hold some."""
     if isinstance(value, BaseEstimator):
         return True
     is_part = type(value).__module__.startswith("sklearn.")
@@ -149,7 +158,7 @@ def detach(pipeline: Any) -> tuple[Any, list[Any]]:
             return os.fspath(value)
         if isinstance(value, Backbone):
             return _refer_to_backbone(value)
-        if _is_network(value):
+        if is_network(value):
             if name not in _NETWORKS or not type(owner).__module__.startswith(
                 "skcovid."
             ):
@@ -168,12 +177,13 @@ def detach(pipeline: Any) -> tuple[Any, list[Any]]:
     copy = _copied(without_memory(pipeline), change, {})
     for owner in _composites(copy):
         if type(owner).__name__ == "TransferLearningClassifier":
-            for name in _ONLY_FOR_FIT & vars(owner).keys():
+            for name in ONLY_FOR_FIT & vars(owner).keys():
                 delattr(owner, name)
     return copy, networks
 
 
-def _is_network(value: Any) -> bool:
+def is_network(value: Any) -> bool:
+    """Whether it is a Keras model; Keras is not imported to tell."""
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(value, keras.Model)
 
@@ -205,7 +215,7 @@ def _composites(value: Any) -> Iterator[Any]:
             pending.extend(value)
         elif type(value) is dict:
             pending.extend(value.values())
-        elif _is_composite(value):
+        elif is_composite(value):
             yield value
             pending.extend(vars(value).values())
         elif is_dataclass(value):
