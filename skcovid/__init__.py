@@ -16,8 +16,13 @@ _MODULES = {
     "augment": "augmentation",
     "compare": "comparison",
     "evaluate": "model_selection",
+    "export": "exporting",
+    "load": "persistence",
     "make_transfer_pipeline": "pipeline",
+    "model_card": "model_cards",
+    "predict_archive": "archive",
     "register_backbone": "backbones",
+    "save": "persistence",
 }
 
 __all__ = [
@@ -31,8 +36,13 @@ __all__ = [
     "augment",
     "compare",
     "evaluate",
+    "export",
+    "load",
     "make_transfer_pipeline",
+    "model_card",
+    "predict_archive",
     "register_backbone",
+    "save",
     "__version__",
 ]
 

@@ -1,0 +1,188 @@
+"""The outside of a model file: a zip whose members are looked at before they are read.
+
+Members are stored without compression, so that none can become larger than the file,
+and are read into memory: nothing is ever extracted to a folder.
+"""
+
+import io
+import json
+import math
+import re
+import stat
+from typing import Any, BinaryIO
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+import numpy as np
+
+__all__ = ["ModelFileError", "check_npy", "parse_json", "read_members", "write_members"]
+
+_ENCRYPTED = 0x1
+# Of the description and of the pipeline's structure, neither of which holds arrays.
+_MAX_JSON_BYTES = 16_000_000
+_MAX_JSON_DEPTH = 200
+
+
+class ModelFileError(ValueError):
+    """A file that is no model, or one that can't be had here; the message says why."""
+
+
+def write_members(file: BinaryIO, members: dict[str, bytes]) -> None:
+    """Write members to a zip file, without compression.
+
+    Parameters
+    ----------
+    file : binary file
+        Where to.
+    members : dict of str to bytes
+        Their content by name.
+    """
+    with ZipFile(file, "w", ZIP_STORED) as archive:
+        for name, content in members.items():
+            # A fixed date: the same model makes the same file.
+            archive.writestr(ZipInfo(name), content)
+
+
+def read_members(file: BinaryIO, allowed: re.Pattern[str]) -> dict[str, bytes]:
+    """Read all members of a zip file, if all of them are as they should be.
+
+    Parameters
+    ----------
+    file : binary file
+        The zip file.
+    allowed : re.Pattern
+        What a member's whole name must match.
+
+    Returns
+    -------
+    dict of str to bytes
+
+    Raises
+    ------
+    ModelFileError
+        If it is no zip file, or has a member of another name, twice the same name, or
+        one that is compressed, encrypted, a link, damaged or larger than the file.
+    """
+    n_bytes = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if not n_bytes:
+        raise ModelFileError("the file is empty")
+    if file.read(4) != b"PK\x03\x04":
+        raise ModelFileError("it is no zip file, as models saved by skcovid are")
+    try:
+        with ZipFile(file) as archive:
+            members = archive.infolist()
+            _check_members(members, allowed, n_bytes)
+            return {member.filename: archive.read(member) for member in members}
+    except (BadZipFile, EOFError) as error:
+        raise ModelFileError(f"it is truncated or damaged ({error})") from error
+
+
+def _check_members(
+    members: list[ZipInfo], allowed: re.Pattern[str], n_bytes: int
+) -> None:
+    if not members or min(member.header_offset for member in members):
+        # A zip inside it, whose end was taken for that of the file.
+        raise ModelFileError("it is truncated or damaged (its directory is missing)")
+    names = [member.filename for member in members]
+    for member in members:
+        name = member.filename
+        if names.count(name) > 1:
+            raise ModelFileError(f"it holds {name!r} twice")
+        if not allowed.fullmatch(name):
+            raise ModelFileError(f"it holds {name!r}, which no model does")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise ModelFileError(f"its member {name!r} is a symbolic link")
+        if member.flag_bits & _ENCRYPTED:
+            raise ModelFileError(f"its member {name!r} is encrypted")
+        if (
+            member.compress_type != ZIP_STORED
+            or member.compress_size != member.file_size
+        ):
+            raise ModelFileError(
+                f"its member {name!r} is compressed, {member.file_size:,} bytes out of "
+                f"{member.compress_size:,}; models are saved without compression"
+            )
+    if sum(member.file_size for member in members) > n_bytes:
+        raise ModelFileError("its members claim to be larger than the whole file")
+
+
+def parse_json(content: bytes, name: str) -> Any:
+    """Parse JSON that may be hostile.
+
+    Parameters
+    ----------
+    content : bytes
+        UTF-8 text.
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ModelFileError
+        If it is no JSON, or too large or too deeply nested.
+    """
+    if len(content) > _MAX_JSON_BYTES:
+        raise ModelFileError(
+            f"its {name} has {len(content):,} bytes, more than {_MAX_JSON_BYTES:,}"
+        )
+    try:
+        parsed = json.loads(content)
+    except RecursionError:
+        raise ModelFileError(f"its {name} is too deeply nested") from None
+    except ValueError as error:
+        raise ModelFileError(f"its {name} is no JSON ({error})") from error
+    _check_depth(parsed, name)
+    return parsed
+
+
+def _check_depth(parsed: Any, name: str) -> None:
+    level = [parsed]
+    for _ in range(_MAX_JSON_DEPTH):
+        level = [
+            child
+            for value in level
+            if isinstance(value, dict | list)
+            for child in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise ModelFileError(f"its {name} is too deeply nested")
+
+
+def check_npy(content: bytes, name: str) -> None:
+    """Check that an array in NumPy's file format is what its header says, and plain.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    name : str
+        What messages call it.
+
+    Raises
+    ------
+    ModelFileError
+        If the array holds Python objects or is not of the size its header announces.
+    """
+    stream = io.BytesIO(content)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        shape, _, dtype = readers[np.lib.format.read_magic(stream)](stream)
+    except (ValueError, KeyError) as error:
+        raise ModelFileError(f"its {name} is no array ({error})") from error
+    if dtype.hasobject:
+        raise ModelFileError(f"its {name} is an array of Python objects, a pickle")
+    announced = math.prod(shape) * dtype.itemsize
+    found = len(content) - stream.tell()
+    if any(side < 0 for side in shape) or announced != found:
+        raise ModelFileError(
+            f"its {name} announces an array of shape {shape} and {dtype}, "
+            f"{announced:,} bytes, and holds {found:,}"
+        )

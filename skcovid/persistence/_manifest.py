@@ -1,0 +1,185 @@
+"""What a model file says of itself: format, versions, data, classes, checksums."""
+
+import hashlib
+import platform
+from collections import Counter
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skcovid._version import __version__
+from skcovid.images import LazyImages, image_key
+from skcovid.persistence._container import ModelFileError
+from skcovid.reading import as_paths, check_files
+from skcovid.validation import check_images
+
+__all__ = [
+    "FORMAT_VERSION",
+    "check_manifest",
+    "check_members",
+    "describe_data",
+    "describe_members",
+    "installed_versions",
+    "timestamp",
+]
+
+FORMAT = "skcovid-model"
+FORMAT_VERSION = 1
+
+_PACKAGES = ("keras", "scikit-learn", "imbalanced-learn", "numpy", "scipy", "skops")
+_BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def installed_versions(backend: str | None) -> dict[str, str]:
+    """Versions of Python, skcovid and what it predicts with.
+
+    Parameters
+    ----------
+    backend : str or None
+        Keras' backend; None for a pipeline without a network.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    import cv2
+
+    versions = {
+        "python": platform.python_version(),
+        "skcovid": __version__,
+        "opencv": cv2.__version__,
+        **{name: version(name) for name in _PACKAGES},
+    }
+    if backend is not None:
+        versions["backend"] = backend
+        try:
+            versions[backend] = version(backend)
+        except PackageNotFoundError:
+            # Builds for one platform go by another name.
+            versions[backend] = "unknown"
+    return versions
+
+
+def timestamp() -> str:
+    """Return now, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def describe_data(X: Any, y: ArrayLike | None) -> dict[str, Any]:
+    """Fingerprint images and labels, whatever their order.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples,) of paths, LazyImages, or array-like of shape \
+            (n_samples, height, width[, 3])
+        Images. Of files it is the content that counts, not the name.
+    y : array-like of shape (n_samples,) or None
+        Labels.
+
+    Returns
+    -------
+    dict
+        Number of images ("n_samples"), number by class ("classes") and "fingerprint".
+    """
+    if isinstance(X, LazyImages):
+        keys = X.keys.tolist()
+    elif np.ndim(X[0]) == 0:
+        keys = [file.digest for file in check_files(as_paths(X))]
+    else:
+        keys = LazyImages.from_array(np.asarray(check_images(X))).keys.tolist()
+    labels = [None] * len(keys) if y is None else np.asarray(y).tolist()
+    pairs = sorted(f"{key} {label}" for key, label in zip(keys, labels, strict=True))
+    counts = Counter(str(label) for label in labels)
+    return {
+        "n_samples": len(keys),
+        "classes": None if y is None else dict(sorted(counts.items())),
+        "fingerprint": image_key(*pairs),
+    }
+
+
+def describe_members(members: dict[str, bytes]) -> dict[str, dict[str, Any]]:
+    """Size and checksum of every member.
+
+    Parameters
+    ----------
+    members : dict of str to bytes
+        Their content by name.
+
+    Returns
+    -------
+    dict of str to dict
+    """
+    return {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in members.items()
+    }
+
+
+def check_manifest(manifest: Any) -> None:
+    """Check that a manifest is one this version can follow.
+
+    Parameters
+    ----------
+    manifest : object
+        What was parsed.
+
+    Raises
+    ------
+    ModelFileError
+        If it is of something else, of a newer format or of another major version.
+    """
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ModelFileError("its manifest is not that of a skcovid model")
+    found = manifest.get("format_version")
+    if type(found) is not int or found < 1:
+        raise ModelFileError(f"its format version, {found!r}, is none")
+    if found > FORMAT_VERSION:
+        raise ModelFileError(
+            f"it has format version {found}, and skcovid {__version__} knows those up "
+            f"to {FORMAT_VERSION}; install a newer skcovid"
+        )
+    expected = {"versions": dict, "members": dict, "networks": list, "classes": list}
+    for name, kind in expected.items():
+        if not isinstance(manifest.get(name), kind):
+            raise ModelFileError(f"its manifest has no valid {name!r}")
+    for layers in manifest["networks"]:
+        if not isinstance(layers, list):
+            raise ModelFileError("its manifest has no valid 'networks'")
+    saved_with = str(manifest["versions"].get("skcovid"))
+    if saved_with.split(".")[0] != __version__.split(".")[0]:
+        raise ModelFileError(
+            f"it was saved with skcovid {saved_with}, and this is skcovid "
+            f"{__version__}; a model is loaded with the same major version"
+        )
+
+
+def check_members(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+    """Check that the members are those of the manifest, to the last byte.
+
+    Parameters
+    ----------
+    manifest : dict
+        A checked manifest.
+    members : dict of str to bytes
+        The other members' content by name.
+
+    Raises
+    ------
+    ModelFileError
+        If one is missing, not listed or changed.
+    """
+    described = manifest["members"]
+    for name in sorted(described.keys() | members.keys()):
+        if name not in members:
+            raise ModelFileError(f"its member {name!r} is missing")
+        if name not in described:
+            raise ModelFileError(f"its member {name!r} is not in its manifest")
+    for name, found in describe_members(members).items():
+        if found != described[name]:
+            raise ModelFileError(
+                f"its member {name!r} was changed after it was saved: size or checksum "
+                "differ"
+            )

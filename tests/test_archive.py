@@ -1,0 +1,256 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import archive_run
+import numpy as np
+import pytest
+import tiny_backbone
+from archive_run import CHUNK_SIZE, make_pipeline, write_archive
+from imblearn.pipeline import Pipeline
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import NotFittedError
+
+import skcovid
+from skcovid import RadiographReader, make_transfer_pipeline, predict_archive
+from skcovid.persistence import fingerprint_model
+
+parquet = pytest.importorskip("pyarrow.parquet")
+
+# SKCOVID_ARCHIVE_IMAGES=20000 tries it on more.
+N_IMAGES = int(os.environ.get("SKCOVID_ARCHIVE_IMAGES", "2000"))
+REASONS = ["empty", "truncated", "not an image", "no such file"]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("archive")
+    paths, bad = write_archive(folder, N_IMAGES)
+    (folder / "paths.txt").write_text("\n".join(paths))
+    return folder, paths, bad
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return write_archive(tmp_path_factory.mktemp("small"), 120)
+
+
+def predict(paths, output, **parameters):
+    settings = {"chunk_size": CHUNK_SIZE, "verbose": 0, **parameters}
+    return predict_archive(make_pipeline(), paths, output, **settings)
+
+
+def run_until_killed(folder, output):
+    """Predict the archive in a process of its own, killed after some chunks."""
+    environment = {**os.environ, "PYTHONPATH": Path(skcovid.__file__).parents[1]}
+    process = subprocess.Popen(
+        [sys.executable, archive_run.__file__, folder, output], env=environment
+    )
+    while len(list(output.glob("*.parquet"))) < 5 and process.poll() is None:
+        time.sleep(0.002)
+    assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def check_table(table, paths, bad):
+    """Every path once, in order; good ones are predicted, bad ones have a reason."""
+    assert table["path"].to_pylist() == paths
+    classes = make_pipeline().classes_
+    assert table.column_names == [
+        "path",
+        "prediction",
+        *(f"probability_{label}" for label in classes),
+        "error",
+    ]
+    errors = dict(zip(paths, table["error"].to_pylist(), strict=True))
+    assert {path for path, reason in errors.items() if reason is not None} == set(bad)
+    for path, kind in bad.items():
+        assert REASONS[kind] in errors[path]
+        assert path not in errors[path]
+    good = np.array([path not in bad for path in paths])
+    readable = [path for path in paths if path not in bad]
+    expected = make_pipeline().predict_proba(readable)
+    for column, values in enumerate(expected.T):
+        found = table.column(2 + column).to_numpy(zero_copy_only=False)
+        np.testing.assert_allclose(found[good], values, rtol=1e-6)
+        assert np.isnan(found[~good]).all()
+    predictions = np.array(table["prediction"].to_pylist())
+    assert (predictions[good] == classes[expected.argmax(axis=1)]).all()
+    assert (predictions[~good] == None).all()  # noqa: E711
+
+
+class TestKilled:
+    def test_loses_and_repeats_nothing(self, archive, tmp_path):
+        folder, paths, bad = archive
+        output = tmp_path / "predictions"
+        run_until_killed(folder, output)
+        done = {path: path.stat().st_mtime_ns for path in output.glob("*.parquet")}
+        assert 5 <= len(done) < N_IMAGES / CHUNK_SIZE
+        result = predict(paths, output)
+        assert (result.n_images, result.n_errors) == (N_IMAGES, len(bad))
+        assert result.n_resumed == CHUNK_SIZE * len(done)
+        # What had been written was left alone.
+        assert {path: path.stat().st_mtime_ns for path in done} == done
+        check_table(parquet.read_table(result.path), paths, bad)
+        again = predict(iter(paths), output)
+        assert again.n_resumed == N_IMAGES
+        assert again.n_errors == len(bad)
+
+    def test_a_part_that_was_being_written_is_made_again(self, small, tmp_path):
+        paths, _ = small
+        predict(paths, tmp_path)
+        expected = parquet.read_table(tmp_path)
+        part = tmp_path / "part-00000001.parquet"
+        (tmp_path / ".part-00000001.parquet.part").write_bytes(part.read_bytes()[:100])
+        part.unlink()
+        assert parquet.read_table(tmp_path).num_rows == 70
+        assert predict(paths, tmp_path).n_resumed == 70
+        assert parquet.read_table(tmp_path).equals(expected)
+        assert not list(tmp_path.glob(".*"))
+
+    def test_a_damaged_part_is_made_again(self, small, tmp_path):
+        paths, bad = small
+        predict(paths, tmp_path)
+        part = tmp_path / "part-00000002.parquet"
+        part.write_bytes(part.read_bytes()[:-50])
+        with pytest.warns(UserWarning, match=r"part-00000002\.parquet is damaged"):
+            predict(paths, tmp_path)
+        check_table(parquet.read_table(tmp_path), paths, bad)
+
+
+class TestResume:
+    @pytest.fixture
+    def output(self, small, tmp_path):
+        predict(small[0], tmp_path)
+        return tmp_path
+
+    def test_of_another_model_is_an_error(self, small, output):
+        other = make_pipeline()
+        other.named_steps["classify"].means_ += 1
+        with pytest.raises(ValueError, match="another model"):
+            predict_archive(other, small[0], output, chunk_size=CHUNK_SIZE, verbose=0)
+
+    def test_of_another_chunk_size_is_an_error(self, small, output):
+        with pytest.raises(ValueError, match="another chunk_size, 50 and not 60"):
+            predict(small[0], output, chunk_size=60)
+
+    @pytest.mark.parametrize("change", ["order", "more", "fewer"])
+    def test_of_other_paths_is_an_error(self, small, output, change):
+        paths = list(small[0])
+        if change == "order":
+            paths[60], paths[61] = paths[61], paths[60]
+        elif change == "more":
+            paths.append(paths[0])
+        else:
+            paths = paths[:50]
+        with pytest.raises(ValueError, match=r"of other paths|of more paths"):
+            predict(paths, output)
+
+    def test_not_asked_for_is_an_error(self, small, output):
+        with pytest.raises(FileExistsError, match="resume=True"):
+            predict(small[0], output, resume=False)
+
+    def test_into_a_folder_of_something_else_is_an_error(self, small, tmp_path):
+        (tmp_path / "sales.parquet").write_bytes(b"")
+        with pytest.raises(FileExistsError, match="something else"):
+            predict(small[0], tmp_path)
+
+
+class FailsOn(TransformerMixin, BaseEstimator):
+    """Refuses a batch with a path that ends with a suffix."""
+
+    def __init__(self, suffix, error=ValueError):
+        self.suffix = suffix
+        self.error = error
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        if any(path.endswith(self.suffix) for path in X):
+            raise self.error(f"a file ends with {self.suffix}")
+        return np.zeros((len(X), 1))
+
+
+class TestErrors:
+    def make(self, *arguments):
+        steps = [("fail", FailsOn(*arguments)), ("guess", DummyClassifier())]
+        return Pipeline(steps).fit(["a", "b"], [0, 1])
+
+    def test_files_that_another_step_refuses_are_listed(self, tmp_path):
+        paths = [f"{number}.png" for number in range(100)]
+        result = predict_archive(self.make("7.png"), paths, tmp_path, verbose=0)
+        table = parquet.read_table(tmp_path)
+        assert result.n_errors == 10
+        failed = [reason is not None for reason in table["error"].to_pylist()]
+        assert failed == [path.endswith("7.png") for path in paths]
+        assert set(table["prediction"].to_pylist()) == {0, None}
+
+    def test_what_is_no_fault_of_a_file_stops_the_run(self, tmp_path):
+        pipeline = self.make("7.png", ImportError)
+        with pytest.raises(ImportError, match="a file ends with"):
+            predict_archive(pipeline, ["7.png"], tmp_path, verbose=0)
+
+    def test_a_pipeline_that_is_not_fitted_is_an_error(self, tmp_path):
+        pipeline = Pipeline([("read", RadiographReader(8)), ("g", DummyClassifier())])
+        with pytest.raises(NotFittedError):
+            predict_archive(pipeline, ["a.png"], tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+
+    def test_one_path_is_an_error(self, tmp_path):
+        with pytest.raises(ValueError, match=r"one path: 'a\.png'"):
+            predict("a.png", tmp_path)
+
+
+def test_takes_a_generator_and_paths_of_any_kind(small, tmp_path):
+    paths, bad = small
+    result = predict((Path(path) for path in paths), tmp_path)
+    assert result.n_images == 120
+    check_table(parquet.read_table(tmp_path), paths, bad)
+
+
+def test_goes_on_with_a_model_that_was_saved_and_loaded(small, tmp_path):
+    tiny_backbone.register()
+    X, y = tiny_backbone.make_images(9)
+    pipeline = make_transfer_pipeline(
+        "tiny", recipe="linear", weights=None, verbose=0, random_state=0
+    ).fit(X, y)
+    predict_archive(pipeline, small[0], tmp_path / "out", chunk_size=60, verbose=0)
+    skcovid.save(pipeline, tmp_path / "model.skcovid")
+    loaded = skcovid.load(tmp_path / "model.skcovid")
+    result = predict_archive(
+        loaded, small[0], tmp_path / "out", chunk_size=60, verbose=0
+    )
+    assert result.n_resumed == 120
+
+
+def test_the_fingerprint_of_a_model_sees_every_value():
+    first, second = make_pipeline(), make_pipeline()
+    assert fingerprint_model(first) == fingerprint_model(second)
+    second.named_steps["classify"].means_[1] += 1e-12
+    assert fingerprint_model(first) != fingerprint_model(second)
+    second = make_pipeline().set_params(read__channels="rgb")
+    assert fingerprint_model(first) != fingerprint_model(second)
+
+
+def test_on_a_cluster(small, tmp_path):
+    distributed = pytest.importorskip("dask.distributed")
+    paths, bad = small
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.run(sys.path.append, str(Path(__file__).parent))
+        result = predict(paths, tmp_path, client=client, chunk_size=10)
+        again = predict(paths, tmp_path, client=client, chunk_size=10)
+    assert (result.n_images, result.n_errors, result.n_resumed) == (120, len(bad), 0)
+    assert again.n_resumed == 120
+    check_table(parquet.read_table(tmp_path), paths, bad)

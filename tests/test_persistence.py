@@ -1,0 +1,376 @@
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_backbone
+from hostile_files import read_members, repacked, write_model
+from imblearn.pipeline import Pipeline
+from numpy.testing import assert_array_equal
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+import skcovid
+from skcovid import make_transfer_pipeline
+from skcovid.augmentation import Rotation, Zoom
+from skcovid.backbones import Backbone
+from skcovid.persistence import ModelFileError, _model_file, describe
+
+tiny_backbone.register()
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the .tf.config")
+
+X, Y = tiny_backbone.make_images(18)
+NEW, _ = tiny_backbone.make_images(5, seed=1)
+QUICK = {"weights": None, "verbose": 0, "random_state": 0}
+FINE_TUNED = {
+    **QUICK,
+    "dense_units": 8,
+    "epochs": 1,
+    "factor": 1,
+    "validation_fraction": 0.34,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager():
+    """Networks this small take longer to compile than to train."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def make(recipe, **parameters):
+    settings = {**(QUICK if recipe == "linear" else FINE_TUNED), **parameters}
+    return make_transfer_pipeline("tiny", recipe=recipe, **settings)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return {recipe: make(recipe).fit(X, Y) for recipe in ("paper", "fast", "linear")}
+
+
+def saved_and_loaded(pipeline, path):
+    skcovid.save(pipeline, path)
+    return skcovid.load(path)
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("recipe", ["paper", "fast", "linear"])
+    def test_predicts_the_same(self, recipe, fitted, tmp_path):
+        pipeline = fitted[recipe]
+        loaded = saved_and_loaded(pipeline, tmp_path / "model.skcovid")
+        assert_array_equal(loaded.predict_proba(NEW), pipeline.predict_proba(NEW))
+        assert_array_equal(loaded.predict(NEW), pipeline.predict(NEW))
+        assert_array_equal(loaded.classes_, pipeline.classes_)
+        assert type(loaded) is type(pipeline)
+        assert repr(loaded) == repr(pipeline)
+
+    def test_predicts_the_same_in_a_new_process(self, fitted, tmp_path):
+        np.save(tmp_path / "images.npy", NEW)
+        for recipe, pipeline in fitted.items():
+            skcovid.save(pipeline, tmp_path / f"{recipe}.skcovid")
+        script = f"""
+            import sys
+            sys.path.insert(0, {str(Path(__file__).parent)!r})
+            import os
+            import numpy as np, skcovid, tiny_backbone
+            os.chdir({str(tmp_path)!r})
+            tiny_backbone.register()
+            import tensorflow as tf
+            tf.config.run_functions_eagerly(True)
+            images = np.load("images.npy")
+            for recipe in {list(fitted)}:
+                pipeline = skcovid.load(f"{{recipe}}.skcovid")
+                np.save(f"{{recipe}}.npy", pipeline.predict_proba(images))
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        for recipe, pipeline in fitted.items():
+            found = np.load(tmp_path / f"{recipe}.npy")
+            assert_array_equal(found, pipeline.predict_proba(NEW))
+
+    def test_a_loaded_pipeline_can_be_saved_and_fitted_again(self, fitted, tmp_path):
+        loaded = saved_and_loaded(fitted["fast"], tmp_path / "first.skcovid")
+        again = saved_and_loaded(loaded, tmp_path / "second.skcovid")
+        assert_array_equal(again.predict_proba(NEW), loaded.predict_proba(NEW))
+        again.fit(X, Y)
+        # The seeds came along.
+        np.testing.assert_allclose(
+            again.predict_proba(NEW), loaded.predict_proba(NEW), atol=1e-5
+        )
+
+    def test_keeps_which_layers_were_trained_and_the_history(self, fitted, tmp_path):
+        loaded = saved_and_loaded(fitted["fast"], tmp_path / "model.skcovid")
+        before, after = (
+            pipeline.named_steps["classify"] for pipeline in (fitted["fast"], loaded)
+        )
+        assert [layer.trainable for layer in after.model_.layers] == [
+            layer.trainable for layer in before.model_.layers
+        ]
+        assert after.history_ == before.history_
+        assert_array_equal(
+            loaded.validation_indices_, fitted["fast"].validation_indices_
+        )
+
+    def test_saving_leaves_the_pipeline_as_it_is(self, fitted, tmp_path):
+        classifier = fitted["fast"].named_steps["classify"]
+        before = dict(vars(classifier))
+        skcovid.save(fitted["fast"], tmp_path / "model.skcovid")
+        assert vars(classifier) == before
+
+    def test_transforms_and_the_random_state_come_along(self, tmp_path):
+        pipeline = make("fast", transforms=[Rotation(-3, 3), Zoom()]).set_params(
+            balance__random_state=np.random.RandomState(5)
+        )
+        loaded = saved_and_loaded(pipeline.fit(X, Y), tmp_path / "model.skcovid")
+        assert loaded.get_params()["balance__transforms"] == [Rotation(-3, 3), Zoom()]
+        drawn, expected = (
+            found.get_params()["balance__random_state"].randint(10**9)
+            for found in (loaded, pipeline)
+        )
+        assert drawn == expected
+
+    def test_folders_stay_behind(self, tmp_path):
+        pipeline = make("linear", features__memory=tmp_path / "features").fit(X, Y)
+        kept = sorted((tmp_path / "features").rglob("*"))
+        loaded = saved_and_loaded(pipeline, tmp_path / "model.skcovid")
+        assert loaded.get_params()["features__memory"] is None
+        np.testing.assert_allclose(
+            loaded.predict_proba(NEW), pipeline.predict_proba(NEW), atol=1e-6
+        )
+        # Neither did saving ask the folder about the test images.
+        assert set(kept) <= set((tmp_path / "features").rglob("*"))
+
+    def test_a_classifier_alone_and_features_alone(self, fitted, tmp_path):
+        images = tiny_backbone.prepare(NEW)
+        classifier = fitted["paper"].named_steps["classify"]
+        loaded = saved_and_loaded(classifier, tmp_path / "classifier.skcovid")
+        assert_array_equal(
+            loaded.predict_proba(images), classifier.predict_proba(images)
+        )
+        features = fitted["linear"].named_steps["features"]
+        loaded = saved_and_loaded(features, tmp_path / "features.skcovid")
+        assert_array_equal(loaded.transform(images), features.transform(images))
+        assert_array_equal(
+            loaded.get_feature_names_out(), features.get_feature_names_out()
+        )
+
+    def test_a_search_over_a_network(self, tmp_path):
+        search = GridSearchCV(
+            make("fast"),
+            {"classify__dropout": [0.2, 0.4]},
+            cv=2,
+            scoring="balanced_accuracy",
+        ).fit(X, Y)
+        loaded = saved_and_loaded(search, tmp_path / "model.skcovid")
+        assert_array_equal(loaded.predict_proba(NEW), search.predict_proba(NEW))
+        assert loaded.best_params_ == search.best_params_
+        assert loaded.score(X, Y) == search.score(X, Y)
+
+    @pytest.mark.parametrize(
+        "classifier",
+        [
+            LinearDiscriminantAnalysis(),
+            CalibratedClassifierCV(LogisticRegression(), cv=2),
+        ],
+    )
+    def test_another_classifier_behind_the_features(self, classifier, tmp_path):
+        pipeline = make("linear").set_params(components=None, classify=classifier)
+        pipeline.fit(X, Y)
+        loaded = saved_and_loaded(pipeline, tmp_path / "model.skcovid")
+        assert_array_equal(loaded.predict_proba(NEW), pipeline.predict_proba(NEW))
+
+    def test_a_pipeline_without_a_network(self, tmp_path):
+        pipeline = Pipeline(
+            [("scale", StandardScaler()), ("classify", LogisticRegression())]
+        ).fit(X.reshape(len(X), -1), Y)
+        loaded = saved_and_loaded(pipeline, tmp_path / "model.skcovid")
+        rows = NEW.reshape(len(NEW), -1)
+        assert_array_equal(loaded.predict_proba(rows), pipeline.predict_proba(rows))
+        assert "backend" not in describe(tmp_path / "model.skcovid")["versions"]
+
+
+class TestSave:
+    def test_says_what_the_model_was_made_from(self, fitted, tmp_path):
+        path = tmp_path / "model.skcovid"
+        skcovid.save(fitted["fast"], path, X=X, y=Y)
+        found = describe(path)
+        assert found["classes"] == tiny_backbone.CLASSES
+        assert found["versions"]["skcovid"] == skcovid.__version__
+        assert found["versions"]["backend"] == "tensorflow"
+        assert found["data"]["n_samples"] == 18
+        assert found["data"]["classes"] == dict.fromkeys(tiny_backbone.CLASSES, 6)
+
+    def test_the_fingerprint_is_that_of_the_data(
+        self, fitted, tmp_path, grey_paths, write_image, grey_images
+    ):
+        def fingerprint(X, y):
+            path = tmp_path / "model.skcovid"
+            skcovid.save(fitted["linear"], path, X=X, y=y)
+            return describe(path)["data"]["fingerprint"]
+
+        order = np.array([4, 2, 0, 1, 3, 5])
+        labels = np.array(list("aabbab"))
+        found = fingerprint(X[:6], labels)
+        assert fingerprint(X[:6][order], labels[order]) == found
+        assert fingerprint(X[:6], labels[order]) != found
+        assert fingerprint(X[1:7], labels) != found
+        of_files = fingerprint(grey_paths, labels)
+        copy = write_image("copy.png", grey_images[0])
+        assert fingerprint([copy, *grey_paths[1:]], labels) == of_files
+        assert fingerprint(grey_paths[1:] + grey_paths[:1], labels) != of_files
+
+    def test_replaces_a_file_and_leaves_no_other(self, fitted, tmp_path):
+        path = tmp_path / "model.skcovid"
+        path.write_text("something else")
+        skcovid.save(fitted["linear"], path)
+        skcovid.load(path)
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_an_interrupted_write_leaves_the_former_file(
+        self, fitted, tmp_path, monkeypatch
+    ):
+        path = tmp_path / "model.skcovid"
+        path.write_text("the former one")
+
+        def fail(file, members):
+            file.write(b"half")
+            raise OSError("no space left")
+
+        monkeypatch.setattr(_model_file, "write_members", fail)
+        with pytest.raises(OSError, match="no space left"):
+            skcovid.save(fitted["linear"], path)
+        assert path.read_text() == "the former one"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_the_fingerprint_is_that_of_the_model(self, fitted, tmp_path):
+        def fingerprint(pipeline):
+            skcovid.save(pipeline, tmp_path / "model.skcovid")
+            return describe(tmp_path / "model.skcovid")["fingerprint"]
+
+        found = [fingerprint(pipeline) for pipeline in fitted.values()]
+        assert len(set(found)) == 3
+        for recipe, expected in zip(fitted, found, strict=True):
+            fitted[recipe].predict(NEW)
+            assert fingerprint(fitted[recipe]) == expected
+            assert fingerprint(skcovid.load(tmp_path / "model.skcovid")) == expected
+        other = make("linear").fit(X[::-1], Y[::-1])
+        assert fingerprint(other) not in found
+
+    def test_not_fitted_is_an_error(self, tmp_path):
+        with pytest.raises(NotFittedError):
+            skcovid.save(make("linear"), tmp_path / "model.skcovid")
+
+    @pytest.mark.parametrize(
+        ("step", "message"),
+        [
+            (RandomForestClassifier(n_estimators=2), "DecisionTreeClassifier"),
+            (
+                Pipeline(
+                    [
+                        ("own", FunctionTransformer(np.negative)),
+                        ("classify", LogisticRegression()),
+                    ]
+                ),
+                "numpy.*negative",
+            ),
+        ],
+    )
+    def test_what_could_not_be_loaded_is_an_error(self, step, message, tmp_path):
+        pipeline = make("linear").set_params(classify=step).fit(X, Y)
+        with pytest.raises(TypeError, match=f"can't be saved.*{message}"):
+            skcovid.save(pipeline, tmp_path / "model.skcovid")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_backbone_that_is_not_registered_is_an_error(self, tmp_path):
+        backbone = Backbone("other", tiny_backbone.build_tiny, 32, "tf", 7)
+        pipeline = make_transfer_pipeline(backbone, recipe="linear", **QUICK)
+        with pytest.raises(TypeError, match=r"'other'.*register_backbone"):
+            skcovid.save(pipeline.fit(X, Y), tmp_path / "model.skcovid")
+
+    def test_parameters_changed_since_are_an_error(self, fitted, tmp_path):
+        pipeline = make("fast").fit(X, Y)
+        pipeline.set_params(classify__dense_units=4)
+        with pytest.raises(ValueError, match=r"can't be saved.*Fit it again"):
+            skcovid.save(pipeline, tmp_path / "model.skcovid")
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestVersions:
+    """The installed versions can't be changed, but those in the file can."""
+
+    @pytest.fixture
+    def path(self, fitted, tmp_path):
+        path = tmp_path / "model.skcovid"
+        skcovid.save(fitted["linear"], path)
+        return path
+
+    def test_others_are_read_where_the_model_answers_the_same(self, path, fitted):
+        versions = {**describe(path)["versions"], "scikit-learn": "1.5.0"}
+        write_model(path, read_members(path), versions=versions)
+        loaded = skcovid.load(path)
+        assert_array_equal(loaded.predict(NEW), fitted["linear"].predict(NEW))
+
+    def test_others_are_refused_where_it_answers_otherwise(self, path):
+        found = describe(path)
+        answers = np.roll(found["probe"], 1, axis=1).tolist()
+        # With the same versions the model is not asked.
+        write_model(path, read_members(path), probe=answers)
+        skcovid.load(path)
+        write_model(
+            path, read_members(path), versions={**found["versions"], "keras": "3.1.0"}
+        )
+        with pytest.raises(
+            ModelFileError,
+            match=r"model\.skcovid.*predicts otherwise.*keras 3\.1\.0 \(here",
+        ):
+            skcovid.load(path)
+
+    def test_without_a_question_scikit_learn_warns_of_its_versions(self, path):
+        members = read_members(path)
+        saved = members["pipeline.skops"]
+        members["pipeline.skops"] = repacked(
+            saved,
+            {"schema.json": lambda text: text.replace(b'\\"1.', b'\\"0.')},
+        )
+        write_model(path, members, probe=None)
+        with pytest.warns(InconsistentVersionWarning):
+            skcovid.load(path)
+
+    def test_a_backbone_has_to_be_registered(self, path, monkeypatch):
+        from skcovid import backbones
+
+        others = {k: v for k, v in backbones._REGISTRY.items() if k != "tiny"}
+        monkeypatch.setattr(backbones, "_REGISTRY", others)
+        with pytest.raises(
+            ModelFileError, match=r"model\.skcovid.*registered before.*'tiny'"
+        ):
+            skcovid.load(path)
+
+    def test_a_backbone_registered_otherwise_is_refused(self, path, monkeypatch):
+        from skcovid import backbones
+
+        other = Backbone("tiny", tiny_backbone.build_tiny, 32, "caffe", 7)
+        monkeypatch.setattr(
+            backbones, "_REGISTRY", {**backbones._REGISTRY, "tiny": other}
+        )
+        with pytest.raises(ModelFileError, match=r"mode 'caffe'.*'tf'"):
+            skcovid.load(path)
+
+
+def test_loading_a_missing_file_is_the_usual_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        skcovid.load(tmp_path / "nowhere.skcovid")
