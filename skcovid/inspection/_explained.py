@@ -101,4 +101,7 @@ def disposable_copy(estimator: Any) -> Any:
     parameters = estimator.get_params(deep=False)
     quiet = {"memory": None, "verbose": 0}
     changed = {name: quiet[name] for name in quiet if name in parameters}
-    return copy(estimator).set_params(**changed)
+    copied = copy(estimator)
+    if changed:
+        copied.set_params(**changed)
+    return copied

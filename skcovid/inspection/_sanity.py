@@ -36,7 +36,7 @@ class RandomizationCheck:
     layers : tuple of str
         The lowest layer randomised at each step, with all layers above it. The last
         step has randomised the whole network.
-    similarity : ndarray of shape (n_steps, n_samples), float in [-1, 1]
+    similarity : ndarray of shape (n_repeats, n_steps, n_samples), float in [-1, 1]
         Spearman's correlation, over the pixels of each image, between the saliency of
         the trained and of the randomised network.
     threshold : float
@@ -53,8 +53,8 @@ class RandomizationCheck:
 
     @property
     def final_similarity(self) -> float:
-        """Mean similarity over the images, all weights being random."""
-        return float(self.similarity[-1].mean())
+        """Mean similarity over images and repetitions, all weights being random."""
+        return float(self.similarity[:, -1].mean())
 
     @property
     def passed(self) -> bool:
@@ -68,10 +68,11 @@ class RandomizationCheck:
             else "FAILED: the saliency hardly depends on the weights, so it does not "
             "show what the network has learned"
         )
+        n_repeats, _, n_samples = self.similarity.shape
         return (
             f"Randomisation check {verdict}. Mean rank correlation with all weights "
             f"random {self.final_similarity:.2f}, threshold {self.threshold:g}, "
-            f"{self.similarity.shape[1]} images."
+            f"{n_samples} images, {n_repeats} random networks."
         )
 
 
@@ -82,6 +83,7 @@ class RandomizationCheck:
         "X": "no_validation",
         "target": "no_validation",
         "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "threshold": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -94,7 +96,8 @@ def randomization_check(
     X: Any,
     *,
     target: Target = None,
-    n_steps: int = 5,
+    n_steps: int = 4,
+    n_repeats: int = 3,
     threshold: float = 0.5,
     random_state: int | np.random.RandomState | None = None,
     verbose: int = 1,
@@ -120,9 +123,12 @@ def randomization_check(
     target : class label or array-like of shape (n_samples,), default=None
         The class to explain, of all images or of each. None: the one that the trained
         network predicts.
-    n_steps : int, default=5
+    n_steps : int, default=4
         How many times the saliency is computed on the way to the bottom, each time
         with as many layers more randomised.
+    n_repeats : int, default=3
+        How many networks of random weights there are. One alone may resemble the
+        trained one by chance, in all images alike.
     threshold : float, default=0.5
         The mean similarity at the last step from which on the check fails, in (0, 1):
         by default halfway between no relation and equal ranks.
@@ -172,8 +178,6 @@ def randomization_check(
     >>> check.passed, check.final_similarity
     (False, 1.0)
     """
-    from skcovid._keras import keras
-
     classifier, images = network_and_input(estimator, X, "randomization_check")
     if target is None:
         labels = disposable_copy(classifier).predict(images)
@@ -181,28 +185,29 @@ def randomization_check(
         columns = check_target(target, classifier.classes_, len(images))
         labels = classifier.classes_[columns]
     trained = _compute(saliency, estimator, X, labels)
-    model = classifier.model_
     generator = np.random.default_rng(draw_seed(random_state))
-    network = keras.models.clone_model(
-        model, clone_function=lambda layer: _initialised_anew(layer, generator)
-    )
-    fresh = [layer.get_weights() for layer in network.layers]
-    network.set_weights(model.get_weights())
-    from_top = [index for index in reversed(range(len(fresh))) if len(fresh[index]) > 0]
-    steps = np.array_split(from_top, min(n_steps, len(from_top)))
-    similarity = np.empty((len(steps), len(images)))
-    randomised = _with_network(estimator, classifier, network)
-    progress = tqdm(
-        steps, desc="randomisation", unit="step", leave=False, disable=not verbose
-    )
-    for row, step in enumerate(progress):
-        for index in step:
-            network.layers[index].set_weights(fresh[index])
-        random = _compute(saliency, randomised, X, labels)
-        similarity[row] = [
-            _rank_correlation(*maps) for maps in zip(trained, random, strict=True)
-        ]
-    lowest = tuple(network.layers[step[-1]].name for step in steps)
+    names = [layer.name for layer in classifier.model_.layers if layer.weights]
+    steps = np.array_split(names[::-1], min(n_steps, len(names)))
+    similarity = np.empty((n_repeats, len(steps), len(images)))
+    with tqdm(
+        total=similarity[..., 0].size,
+        desc="randomisation",
+        unit="step",
+        leave=False,
+        disable=not verbose,
+    ) as progress:
+        for of_network in similarity:
+            network = _trained_copy(classifier.model_)
+            fresh = _untrained_copy(classifier.model_, generator)
+            changed = _with_network(estimator, classifier, network)
+            for row, step in zip(of_network, steps, strict=True):
+                for name in step:
+                    weights = fresh.get_layer(name).get_weights()
+                    network.get_layer(name).set_weights(weights)
+                maps = _compute(saliency, changed, X, labels)
+                row[:] = list(map(_rank_correlation, trained, maps))
+                progress.update()
+    lowest = tuple(str(step[-1]) for step in steps)
     return RandomizationCheck(lowest, similarity, threshold)
 
 
@@ -219,13 +224,26 @@ def _compute(
     return maps
 
 
-def _initialised_anew(layer: Any, generator: np.random.Generator) -> Any:
-    config = layer.get_config()
-    for name, initializer in config.items():
-        # A seed of its own: the head's are fixed, and would draw its first weights.
-        if name.endswith("_initializer") and "seed" in initializer["config"]:
-            initializer["config"]["seed"] = int(generator.integers(2**31 - 1))
-    return type(layer).from_config(config)
+def _trained_copy(model: Any) -> Any:
+    from skcovid._keras import keras
+
+    copied = keras.models.clone_model(model)
+    copied.set_weights(model.get_weights())
+    return copied
+
+
+def _untrained_copy(model: Any, generator: np.random.Generator) -> Any:
+    from skcovid._keras import keras
+
+    def initialise(layer: Any) -> Any:
+        config = layer.get_config()
+        for name, initializer in config.items():
+            # A seed of its own: those of the head would draw its first weights again.
+            if name.endswith("_initializer") and "seed" in initializer["config"]:
+                initializer["config"]["seed"] = int(generator.integers(2**31 - 1))
+        return type(layer).from_config(config)
+
+    return keras.models.clone_model(model, clone_function=initialise)
 
 
 def _with_network(estimator: Any, classifier: Any, network: Any) -> Any:
