@@ -2,21 +2,22 @@
 How many images a reader still has to look at
 =============================================
 
-A classifier that is right in nine of ten images says nothing about which nine. Conformal
+A classifier that is right in nine of ten images does not say which nine. Conformal
 prediction gives every image a *set* of classes in place of one, and makes the sets as
 large as they have to be for a promised share of them, the *coverage*, to hold the true
 class. An image whose set is a single class is decided; any other goes to a reader.
 
 The radiographs are synthetic and the network's weights random: the figures say nothing
-about real ones. It takes half a minute, and needs ``pip install skcovid[conformal,plot]``.
+about real ones. It takes half a minute of a processor's time and needs
+``pip install skcovid[conformal,plot]``.
 """
 
 # %%
 # Three parts of the data
 # -----------------------
 # The pipeline is fitted on the first part. The second, which it has not seen, says how
-# much its probabilities can be trusted: a coverage of 99 % needs at least 99 images. The
-# third is what arrives later.
+# much its probabilities can be trusted: a coverage of 99 % needs at least 99 images.
+# The third is what arrives later.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -62,10 +63,10 @@ display = OneVsRestCalibrationDisplay.from_predictions(
 # %%
 # Sets instead of guesses
 # -----------------------
-# MAPIE takes the fitted pipeline as it is. The more certain the sets have to be, the more
-# of them hold several classes, or none: these are the images left to the reader. The
-# coverage is promised on average over draws of the second and the third part: with 200
-# images in each, one draw may be several percent off.
+# MAPIE takes the fitted pipeline as it is. The more certain the sets have to be, the
+# more of them hold several classes, or none: these are the images left to the reader.
+# The coverage is promised on average over draws of the second and the third part: with
+# 200 images in each, one draw may be several percent off.
 
 levels = [0.8, 0.9, 0.95, 0.99]
 conformal = SplitConformalClassifier(
