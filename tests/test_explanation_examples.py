@@ -8,6 +8,7 @@ import tensorflow as tf
 import tiny_backbone
 
 import skcovid
+from skcovid import datasets
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 pytestmark = pytest.mark.filterwarnings(
@@ -27,11 +28,16 @@ def run(monkeypatch, tmp_path, capsys):
     tiny_backbone.register()
     compose = skcovid.make_transfer_pipeline
 
+    def make_tiny(n_samples, **parameters):
+        return tiny_backbone.make_images(n_samples)
+
     def compose_tiny(backbone, *, recipe, **overrides):
+        overrides["image_size"] = tiny_backbone.IMAGE_SIZE
         if recipe == "fast":
             overrides |= {"fine_tune_from": None, "epochs": 1, "dense_units": 4}
         return compose("tiny", recipe=recipe, **overrides)
 
+    monkeypatch.setattr(datasets, "make_radiographs", make_tiny)
     monkeypatch.setattr(skcovid, "make_transfer_pipeline", compose_tiny)
     monkeypatch.chdir(tmp_path)
     tf.config.run_functions_eagerly(True)
