@@ -554,7 +554,8 @@ class TestRandomizationCheck:
         assert not np.array_equal(seen[3][kernels[0]], seen[6][kernels[0]])
 
     def test_the_head_is_not_given_its_first_weights(self):
-        untrained = make(epochs=1, learning_rate=1e-12).fit(X, Y)
+        rates = {"learning_rate": 1e-12, "fine_tune_learning_rate": 1e-12}
+        untrained = make(epochs=1, **rates).fit(X, Y)
         kernels = []
 
         def record(estimator, images, target):
