@@ -1,0 +1,270 @@
+"""Whether predicted probabilities can be believed, class by class."""
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.calibration import calibration_curve
+from sklearn.utils.validation import check_consistent_length
+
+from skcovid.inspection._plotting import (
+    COLOURS,
+    check_matplotlib_support,
+    wrap_labels,
+)
+from skcovid.metrics import wilson_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["OneVsRestCalibrationDisplay"]
+
+_MARKERS = "osD^vP"
+
+
+class OneVsRestCalibrationDisplay:
+    """Calibration curve of every class against the rest, with intervals.
+
+    :class:`sklearn.calibration.CalibrationDisplay` draws the curve of a binary
+    classifier. This draws one a class, and around every dot the 95 % Wilson interval of
+    the frequency: a bin of a rare class often holds a handful of images.
+
+    Parameters
+    ----------
+    n_true : sequence of n_classes array-like of shape (n_bins,), int
+        Images of the class in each bin of its predicted probability.
+    n_images : sequence of n_classes array-like of shape (n_bins,), int
+        All images in each bin, from 1 up.
+    prob_pred : sequence of n_classes array-like of shape (n_bins,), float in [0, 1]
+        Mean predicted probability in each bin.
+    labels : sequence of length n_classes
+        Names of the classes. The number of bins may differ between them.
+
+    Attributes
+    ----------
+    lines_ : list of n_classes matplotlib ErrorbarContainer
+        The curves.
+    ax_ : matplotlib Axes
+        Axes of the plot.
+    figure_ : matplotlib Figure
+        Figure the axes are in.
+
+    Raises
+    ------
+    ValueError
+        If the sequences differ in length.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from skcovid.inspection import OneVsRestCalibrationDisplay
+    >>> display = OneVsRestCalibrationDisplay.from_predictions(
+    ...     ["COVID-19", "Normal", "Normal", "Normal"],
+    ...     [[0.9, 0.1], [0.1, 0.9], [0.2, 0.8], [0.7, 0.3]],
+    ...     labels=["COVID-19", "Normal"],
+    ...     n_bins=2,
+    ... )
+    >>> display.n_true[0], display.n_images[0]
+    (array([0, 1]), array([2, 2]))
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(
+        self,
+        n_true: Sequence[ArrayLike],
+        n_images: Sequence[ArrayLike],
+        prob_pred: Sequence[ArrayLike],
+        labels: Sequence[Hashable],
+    ) -> None:
+        check_consistent_length(n_true, n_images, prob_pred, labels)
+        for curve in zip(n_true, n_images, prob_pred, strict=True):
+            check_consistent_length(*curve)
+        self.n_true = n_true
+        self.n_images = n_images
+        self.prob_pred = prob_pred
+        self.labels = labels
+
+    def plot(self, ax: "Axes | None" = None) -> "OneVsRestCalibrationDisplay":
+        """Draw the curves over the line of perfect calibration.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        OneVsRestCalibrationDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
+        ax.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="Perfect calibration")
+        names = wrap_labels(self.labels, 24)
+        self.lines_ = []
+        for index, name in enumerate(names):
+            of_class = np.asarray(self.n_true[index])
+            total = np.asarray(self.n_images[index])
+            shares = of_class / total
+            bounds = np.array(
+                [
+                    wilson_interval(int(count), int(of))
+                    for count, of in zip(of_class, total, strict=True)
+                ]
+            )
+            self.lines_.append(
+                ax.errorbar(
+                    self.prob_pred[index],
+                    shares,
+                    yerr=[shares - bounds[:, 0], bounds[:, 1] - shares],
+                    color=COLOURS[index % len(COLOURS)],
+                    marker=_MARKERS[index % len(_MARKERS)],
+                    capsize=3,
+                    linewidth=1.2,
+                    label=name,
+                )
+            )
+        ax.set(
+            xlim=(-0.02, 1.02),
+            ylim=(-0.02, 1.02),
+            xlabel="Mean predicted probability of the class",
+            ylabel="Share of images of the class",
+            title="Calibration of each class against the rest",
+        )
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_prob: ArrayLike,
+        *,
+        labels: Sequence[Hashable],
+        n_bins: int = 5,
+        strategy: Literal["uniform", "quantile"] = "uniform",
+        ax: "Axes | None" = None,
+    ) -> "OneVsRestCalibrationDisplay":
+        """Bin predicted probabilities as scikit-learn does, and draw the curves.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            True labels.
+        y_prob : array-like of shape (n_samples, n_classes), float in [0, 1]
+            Predicted probabilities.
+        labels : sequence of length n_classes
+            The classes, in the order of the columns.
+        n_bins : int, default=5
+            Number of bins; those without an image are not drawn.
+        strategy : {"uniform", "quantile"}, default="uniform"
+            Whether the bins are of equal width or hold equally many images.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        OneVsRestCalibrationDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `y_prob` is not of shape (n_samples, n_classes) and in [0, 1], or
+            `y_true` holds a class that `labels` does not.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
+        if y_prob.shape != (len(y_true), len(labels)):
+            raise ValueError(
+                f"y_prob must have shape ({len(y_true)}, {len(labels)}), a row for "
+                f"each image and a column for each class, got {y_prob.shape}."
+            )
+        unknown = np.setdiff1d(y_true, np.asarray(labels))
+        if len(unknown):
+            raise ValueError(f"y_true holds classes not in labels: {unknown.tolist()}.")
+        n_true, n_images, prob_pred = zip(
+            *[
+                _curve(y_true == label, column, n_bins, strategy)
+                for label, column in zip(labels, y_prob.T, strict=True)
+            ],
+            strict=True,
+        )
+        return cls(n_true, n_images, prob_pred, labels).plot(ax)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
+        *,
+        n_bins: int = 5,
+        strategy: Literal["uniform", "quantile"] = "uniform",
+        ax: "Axes | None" = None,
+    ) -> "OneVsRestCalibrationDisplay":
+        """Predict with a fitted classifier, and draw the curves.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted classifier with ``predict_proba``, or pipeline that ends in one.
+        X : array-like of shape (n_samples, ...)
+            Images or paths, whatever `estimator` predicts from; none it was fitted on.
+        y : array-like of shape (n_samples,)
+            True labels.
+        n_bins : int, default=5
+            Number of bins; those without an image are not drawn.
+        strategy : {"uniform", "quantile"}, default="uniform"
+            Whether the bins are of equal width or hold equally many images.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        OneVsRestCalibrationDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `y` holds a class that `estimator` does not know.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        return cls.from_predictions(
+            y,
+            estimator.predict_proba(X),
+            labels=estimator.classes_.tolist(),
+            n_bins=n_bins,
+            strategy=strategy,
+            ax=ax,
+        )
+
+
+def _curve(
+    is_class: NDArray[np.bool_], probability: NDArray, n_bins: int, strategy: str
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    shares, means = calibration_curve(
+        is_class, probability, pos_label=True, n_bins=n_bins, strategy=strategy
+    )
+    # calibration_curve counts the images of its bins, and keeps that to itself.
+    edges = np.linspace(0, 1, n_bins + 1)
+    if strategy == "quantile":
+        edges = np.percentile(probability, 100 * edges)
+    counts = np.bincount(np.searchsorted(edges[1:-1], probability))
+    counts = counts[counts > 0]
+    return np.rint(shares * counts).astype(np.intp), counts, means

@@ -1,0 +1,67 @@
+"""How much of a saliency lies where the lungs are."""
+
+import math
+from numbers import Real
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval, validate_params
+
+__all__ = ["central_share"]
+
+
+@validate_params(
+    {"saliency": ["array-like"], "fraction": [Interval(Real, 0, 1, closed="neither")]},
+    prefer_skip_nested_validation=True,
+)
+def central_share(saliency: ArrayLike, fraction: float = 0.5) -> NDArray[np.float64]:
+    """Share of each image's saliency that lies in the central part of the image.
+
+    A frontal radiograph shows the lungs in its middle, and at its edges what differs
+    between machines and hospitals: letters, collimation, arms, borders.
+
+    Parameters
+    ----------
+    saliency : array-like of shape (n_samples, height, width)
+        Saliency of images. Only positive values count.
+    fraction : float, default=0.5
+        Size of the central part, a rectangle of the image's shape about its centre, as
+        a share of the image's area, in (0, 1). Its sides are rounded to whole pixels.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64 in [0, 1]
+        A saliency that is the same everywhere gives `fraction`, but for the rounding;
+        one that has no positive value gives NaN.
+
+    Raises
+    ------
+    ValueError
+        If `saliency` is not of three dimensions or holds NaN or infinite values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.inspection import central_share
+    >>> saliency = np.zeros((2, 8, 8))
+    >>> saliency[0, 3:5, 3:5] = 1  # in the middle
+    >>> saliency[1, 0, 0] = 1  # in a corner
+    >>> central_share(saliency, fraction=0.25)
+    array([1., 0.])
+    """
+    maps = np.asarray(saliency, dtype=np.float64)
+    if maps.ndim != 3 or not np.isfinite(maps).all():
+        raise ValueError(
+            "saliency must hold finite numbers of shape (n_samples, height, width), "
+            f"got shape {maps.shape}."
+        )
+    positive = np.maximum(maps, 0)
+    rows, columns = (_central(side, fraction) for side in maps.shape[1:])
+    with np.errstate(invalid="ignore"):
+        return positive[:, rows, columns].sum(axis=(1, 2)) / positive.sum(axis=(1, 2))
+
+
+def _central(side: int, fraction: float) -> slice:
+    length = max(1, round(math.sqrt(fraction) * side))
+    start = (side - length) // 2
+    return slice(start, start + length)

@@ -1,0 +1,86 @@
+"""The gradient of a network, the one thing that Keras leaves to its backends."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skcovid._keras import keras
+
+__all__ = ["gradient"]
+
+
+def gradient(
+    model: Any, inputs: Sequence[NDArray], position: int, weights: NDArray
+) -> NDArray[np.float32]:
+    """Differentiate the weighted sum of a network's output by one of its inputs.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A network with one output, run in inference mode.
+    inputs : sequence of ndarray of shape (n_samples, ...)
+        Its inputs.
+    position : int
+        Which of them to differentiate by.
+    weights : ndarray of shape (n_samples, n_units)
+        The sum is ``(model(inputs) * weights).sum()``.
+
+    Returns
+    -------
+    ndarray of the shape of ``inputs[position]``, float32
+
+    Raises
+    ------
+    NotImplementedError
+        If the Keras backend has no gradients.
+    """
+    backend = keras.backend.backend()
+    if backend not in _GRADIENTS:
+        raise NotImplementedError(
+            f"The Keras backend {backend!r} has no gradients, which Grad-CAM needs; "
+            f"use {', '.join(map(repr, _GRADIENTS))}, or score_cam or "
+            "occlusion_sensitivity, which need none."
+        )
+    tensors = [keras.ops.convert_to_tensor(values) for values in inputs]
+    weights = keras.ops.convert_to_tensor(weights)
+    return np.asarray(_GRADIENTS[backend](model, tensors, position, weights))
+
+
+def _by_tensorflow(model: Any, inputs: list[Any], position: int, weights: Any) -> Any:
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(inputs[position])
+        total = keras.ops.sum(model(inputs, training=False) * weights)
+    return tape.gradient(total, inputs[position])
+
+
+def _by_jax(model: Any, inputs: list[Any], position: int, weights: Any) -> Any:
+    import jax
+
+    state = [
+        [variable.value for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    ]
+
+    def total(values: Any) -> Any:
+        changed = [*inputs[:position], values, *inputs[position + 1 :]]
+        outputs, _ = model.stateless_call(*state, changed, training=False)
+        return keras.ops.sum(outputs * weights)
+
+    return jax.grad(total)(inputs[position])
+
+
+def _by_torch(model: Any, inputs: list[Any], position: int, weights: Any) -> Any:
+    import torch
+
+    with torch.enable_grad():
+        inputs[position].requires_grad_()
+        total = keras.ops.sum(model(inputs, training=False) * weights)
+    (found,) = torch.autograd.grad(total, inputs[position])
+    return found.cpu()
+
+
+_GRADIENTS = {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}

@@ -1,0 +1,230 @@
+"""Radiographs beside what a saliency shows on them."""
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skcovid.inspection._explained import (
+    Target,
+    check_target,
+    disposable_copy,
+    predictor_and_images,
+)
+from skcovid.inspection._grad_cam import grad_cam
+from skcovid.inspection._occlusion import occlusion_sensitivity
+from skcovid.inspection._plotting import (
+    check_matplotlib_support,
+    make_grid,
+    show_radiograph,
+    wrap_labels,
+)
+from skcovid.inspection._score_cam import score_cam
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+__all__ = ["SaliencyDisplay"]
+
+# Name of the method, its function, and what its values are.
+_METHODS: dict[str, tuple[str, Any, str]] = {
+    "grad_cam": ("Grad-CAM", grad_cam, "Share of the image's largest value"),
+    "score_cam": ("Score-CAM", score_cam, "Share of the image's largest value"),
+    "occlusion_sensitivity": (
+        "Occlusion sensitivity",
+        occlusion_sensitivity,
+        "Fall of the probability when hidden",
+    ),
+}
+
+
+class SaliencyDisplay:
+    """Radiographs, each beside itself under its saliency: Grad-CAM, occlusion, others.
+
+    Parameters
+    ----------
+    images : array-like of shape (n_samples, height, width[, 3])
+        The images; uint8 is drawn from 0 to 255, anything else over its own range.
+    saliency : array-like of shape (n_samples, rows, columns)
+        Saliency of the images, at their size or any other.
+    labels : sequence of length n_samples, default=None
+        What is written beside each image, such as the class that is explained.
+    method : str, default="Saliency"
+        Title of the saliency.
+    unit : str, default="Saliency"
+        What its values are, written at the colour bar.
+
+    Attributes
+    ----------
+    im_ : list of matplotlib AxesImage
+        The saliencies drawn. All have the same colours: from 0 to the largest value,
+        or, if there are negative ones, as far to either side of 0.
+    ax_ : ndarray of shape (n_samples, 2) of matplotlib Axes
+        Axes of the images and of the saliencies.
+    figure_ : matplotlib Figure
+        Figure the axes are in.
+
+    Raises
+    ------
+    ValueError
+        If `images`, `saliency` and `labels` are not of one length or have no valid
+        shape, or the saliency is not finite.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import numpy as np
+    >>> from skcovid.inspection import SaliencyDisplay
+    >>> image = np.full((1, 8, 8), 100, dtype=np.uint8)
+    >>> saliency = np.linspace(0, 1, 64).reshape(1, 8, 8)
+    >>> display = SaliencyDisplay(image, saliency, ["COVID-19"], method="Grad-CAM")
+    >>> display.plot().ax_[0, 1].get_title()
+    'Grad-CAM'
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(
+        self,
+        images: ArrayLike,
+        saliency: ArrayLike,
+        labels: Sequence[Hashable] | None = None,
+        *,
+        method: str = "Saliency",
+        unit: str = "Saliency",
+    ) -> None:
+        self.images = np.asarray(images)
+        self.saliency = np.asarray(saliency)
+        self.labels = labels
+        self.method = method
+        self.unit = unit
+        n_images = len(self.images) if self.images.ndim in (3, 4) else 0
+        if not n_images or self.saliency.ndim != 3 or len(self.saliency) != n_images:
+            raise ValueError(
+                "images must have shape (n_samples, height, width[, 3]) and saliency "
+                f"(n_samples, rows, columns), got {self.images.shape} and "
+                f"{self.saliency.shape}."
+            )
+        if labels is not None and len(labels) != n_images:
+            raise ValueError(
+                f"labels must name the {n_images} images, got {len(labels)}."
+            )
+        if not np.isfinite(self.saliency).all():
+            raise ValueError("saliency holds NaN or infinite values.")
+
+    def plot(self, ax: "Axes | Sequence[Axes] | None" = None) -> "SaliencyDisplay":
+        """Draw the images in rows: as it is, and under its saliency.
+
+        Parameters
+        ----------
+        ax : sequence of 2 × n_samples matplotlib Axes, default=None
+            Where to draw, row by row; a new figure by default.
+
+        Returns
+        -------
+        SaliencyDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `ax` does not hold two axes an image.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        axes = make_grid(ax, len(self.images), 2, margin=1.8)
+        largest = np.abs(self.saliency).max() or 1
+        signed = self.saliency.min() < 0
+        colours: dict[str, Any] = {
+            "cmap": "RdBu_r" if signed else "inferno",
+            "vmin": -largest if signed else 0,
+            "vmax": largest,
+        }
+        self.im_: list[AxesImage] = []
+        for row, image in zip(axes, self.images, strict=True):
+            for panel in row:
+                extent = show_radiograph(panel, image).get_extent()
+            overlay = row[1].imshow(
+                self.saliency[len(self.im_)], alpha=0.5, extent=extent, **colours
+            )
+            self.im_.append(overlay)
+        if self.labels is not None:
+            for panel, label in zip(
+                axes[:, 0], wrap_labels(self.labels, 20), strict=True
+            ):
+                panel.set_ylabel(label)
+        axes[0, 0].set_title("Radiograph")
+        axes[0, 1].set_title(self.method)
+        self.ax_ = axes
+        self.figure_ = axes[0, 0].figure
+        bar = self.figure_.colorbar(
+            self.im_[0], ax=list(axes[:, 1]), label=self.unit, fraction=0.05
+        )
+        bar.solids.set_alpha(1)
+        return self
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        target: Target = None,
+        method: Literal["grad_cam", "score_cam", "occlusion_sensitivity"] = "grad_cam",
+        ax: "Axes | Sequence[Axes] | None" = None,
+        **options: Any,
+    ) -> "SaliencyDisplay":
+        """Explain predictions of a fitted classifier, and draw the images.
+
+        Beside each image stand the class that is explained and its probability.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted classifier, or pipeline that ends in one.
+        X : array-like of shape (n_samples, ...)
+            Images or paths, whatever `estimator` predicts from.
+        target : class label or array-like of shape (n_samples,), default=None
+            The class to explain, of all images or of each. None: the one predicted.
+        method : {"grad_cam", "score_cam", "occlusion_sensitivity"}, \
+                default="grad_cam"
+            The function of :mod:`skcovid.inspection` that explains.
+        ax : sequence of 2 × n_samples matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        **options
+            Other parameters of the function.
+
+        Returns
+        -------
+        SaliencyDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `method` is not known, and as the function raises.
+        TypeError
+            As the function raises.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        if method not in _METHODS:
+            raise ValueError(
+                f"method={method!r} is not known; choose one of "
+                f"{', '.join(map(repr, _METHODS))}."
+            )
+        title, explain, unit = _METHODS[method]
+        predictor, images = predictor_and_images(estimator, X)
+        probabilities = disposable_copy(predictor).predict_proba(images)
+        classes = estimator.classes_
+        columns = check_target(target, classes, len(images))
+        if columns is None:
+            columns = probabilities.argmax(axis=1)
+        labels = [
+            f"{classes[column]}: {row[column]:.2f}"
+            for column, row in zip(columns, probabilities, strict=True)
+        ]
+        saliency = explain(estimator, X, target=classes[columns], **options)
+        return cls(images, saliency, labels, method=title, unit=unit).plot(ax=ax)

@@ -1,0 +1,124 @@
+"""scikit-learn's calibration and MAPIE's prediction sets on skcovid's pipelines."""
+
+import numpy as np
+import pytest
+import tiny_backbone
+from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import log_loss
+
+from skcovid import make_transfer_pipeline
+from skcovid.inspection import OneVsRestCalibrationDisplay
+
+tiny_backbone.register()
+pytestmark = pytest.mark.filterwarnings("ignore:The structure of .inputs.")
+
+N_IMAGES = 90
+CLASSES = tiny_backbone.CLASSES
+X, Y = tiny_backbone.make_images(N_IMAGES)
+TRAIN, CALIBRATE, TEST = slice(0, 30), slice(30, 60), slice(60, None)
+
+
+def make(**parameters):
+    settings = {"weights": None, "random_state": 0, "verbose": 0, **parameters}
+    return make_transfer_pipeline("tiny", recipe="linear", **settings)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return make().fit(X[TRAIN], Y[TRAIN])
+
+
+@pytest.fixture
+def ax():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    yield pyplot.subplots()[1]
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_calibration_fits_the_pipeline_in_folds(ensemble, tmp_path):
+    calibrated = CalibratedClassifierCV(
+        make(memory=tmp_path), method="sigmoid", cv=2, ensemble=ensemble
+    ).fit(X[TRAIN], Y[TRAIN])
+    probabilities = calibrated.predict_proba(X[TEST])
+    assert probabilities.shape == (30, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert calibrated.classes_.tolist() == CLASSES
+    assert len(calibrated.calibrated_classifiers_) == (2 if ensemble else 1)
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
+def test_a_fitted_pipeline_is_calibrated_without_fitting_it_again(method, fitted):
+    before = fitted.predict_proba(X[TEST])
+    calibrated = CalibratedClassifierCV(FrozenEstimator(fitted), method=method)
+    if method == "temperature" and "temperature" not in str(
+        CalibratedClassifierCV._parameter_constraints["method"][0]
+    ):
+        pytest.skip("this scikit-learn has no temperature scaling")
+    calibrated.fit(X[CALIBRATE], Y[CALIBRATE])
+    np.testing.assert_array_equal(fitted.predict_proba(X[TEST]), before)
+    after = calibrated.predict_proba(X[TEST])
+    np.testing.assert_allclose(after.sum(axis=1), 1)
+    assert not np.allclose(before, after)
+
+
+def test_calibration_mends_probabilities_that_say_too_much(fitted):
+    # A third of the labels say nothing of the image, which nobody told the pipeline.
+    generator = np.random.default_rng(0)
+    noisy = np.where(generator.random(N_IMAGES) < 1 / 3, generator.permutation(Y), Y)
+    calibrated = CalibratedClassifierCV(FrozenEstimator(fitted))
+    calibrated.fit(X[CALIBRATE], noisy[CALIBRATE])
+    before, after = (
+        log_loss(noisy[TEST], estimator.predict_proba(X[TEST]), labels=CLASSES)
+        for estimator in (fitted, calibrated)
+    )
+    assert after < before
+
+
+def test_calibration_takes_paths(fitted, write_image):
+    paths = np.array(
+        [str(write_image(f"{number}.png", X[number])) for number in range(30)]
+    )
+    calibrated = CalibratedClassifierCV(FrozenEstimator(fitted)).fit(paths, Y[:30])
+    assert calibrated.predict_proba(paths[:2]).shape == (2, 3)
+
+
+def test_scikit_learns_display_of_two_classes(ax):
+    two = CLASSES[2] != Y
+    pipeline = make().fit(X[TRAIN][two[TRAIN]], Y[TRAIN][two[TRAIN]])
+    display = CalibrationDisplay.from_estimator(
+        pipeline,
+        X[TEST][two[TEST]],
+        Y[TEST][two[TEST]],
+        n_bins=3,
+        pos_label=CLASSES[0],
+        ax=ax,
+    )
+    assert display.ax_ is ax
+    assert len(display.y_prob) == two[TEST].sum()
+
+
+def test_display_of_a_calibrated_pipeline(fitted, ax):
+    calibrated = CalibratedClassifierCV(FrozenEstimator(fitted))
+    calibrated.fit(X[CALIBRATE], Y[CALIBRATE])
+    display = OneVsRestCalibrationDisplay.from_estimator(
+        calibrated, X[TEST], Y[TEST], ax=ax
+    )
+    assert display.labels == CLASSES
+    assert all(sum(counts) == 30 for counts in display.n_images)
+
+
+def test_conformal_sets_hold_the_true_class_as_often_as_promised(fitted):
+    classification = pytest.importorskip("mapie.classification")
+    # The worse the classifier, the larger the sets; they cover all the same.
+    for estimator in (fitted, make(image_size=8).fit(X[TRAIN], Y[TRAIN])):
+        conformal = classification.SplitConformalClassifier(
+            estimator, confidence_level=0.9, prefit=True, random_state=0
+        ).conformalize(X[CALIBRATE], Y[CALIBRATE])
+        _, sets = conformal.predict_set(X[TEST])
+        true = np.searchsorted(CLASSES, Y[TEST])
+        assert sets.shape == (30, 3, 1)
+        assert sets[np.arange(30), true, 0].mean() >= 0.8
