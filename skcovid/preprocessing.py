@@ -1,6 +1,5 @@
 """Transformers from files to what a backbone takes as input."""
 
-import os
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal, Self
@@ -14,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcovid.backbones import Backbone, get_backbone
 from skcovid.images import LazyImages, image_key
-from skcovid.reading import as_paths, check_files, read_radiograph
+from skcovid.reading import as_paths, check_files, holds_paths, read_radiograph
 from skcovid.validation import check_images
 
 __all__ = ["BackbonePreprocessor", "RadiographReader"]
@@ -186,7 +185,7 @@ class RadiographReader(_ImageTransformer):
     def _take(self, X: Any, size: tuple[int, int] | None) -> tuple[LazyImages, bool]:
         if isinstance(X, LazyImages):
             images, from_array = _as_lazy(check_images(X)), False
-        elif _holds_paths(X):
+        elif holds_paths(X):
             return self._open(as_paths(X), size), False
         else:
             images, from_array = _as_lazy(check_images(X)), True
@@ -355,24 +354,12 @@ def _as_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None
     return int(size[0]), int(size[1])
 
 
-def _holds_paths(X: Any) -> bool:
-    if isinstance(X, str | os.PathLike):
-        raise ValueError(f"X must be a list of paths, got one path: {X!r}.")
-    if getattr(X, "ndim", 1) != 1:
-        return False
-    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUT":
-        return False
-    if len(X) == 0:
-        raise ValueError("X holds no images: its length is 0.")
-    return any(isinstance(value, str | os.PathLike) for value in X)
-
-
 def _as_lazy(images: "NDArray | LazyImages") -> LazyImages:
     return images if isinstance(images, LazyImages) else LazyImages.from_array(images)
 
 
 def _check_no_paths(X: Any) -> None:
-    if not isinstance(X, LazyImages) and _holds_paths(X):
+    if not isinstance(X, LazyImages) and holds_paths(X):
         raise ValueError("X holds paths; read them with RadiographReader first.")
 
 

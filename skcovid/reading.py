@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from skcovid.images import image_key
 
-__all__ = ["FileContent", "check_files", "read_radiograph"]
+__all__ = ["FileContent", "as_paths", "check_files", "holds_paths", "read_radiograph"]
 
 Channels = Literal["grey", "rgb"]
 
@@ -251,3 +251,31 @@ def as_paths(values: Iterable) -> list[str]:
             )
         paths.append(os.fspath(value))
     return paths
+
+
+def holds_paths(X: Any) -> bool:
+    """Whether `X` holds paths, rather than images.
+
+    Parameters
+    ----------
+    X : array-like
+        What the first step of a pipeline is given.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ValueError
+        If `X` is one path, or empty.
+    """
+    if isinstance(X, str | os.PathLike):
+        raise ValueError(f"X must be a list of paths, got one path: {X!r}.")
+    if getattr(X, "ndim", 1) != 1:
+        return False
+    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUT":
+        return False
+    if len(X) == 0:
+        raise ValueError("X holds no images: its length is 0.")
+    return any(isinstance(value, str | os.PathLike) for value in X)
