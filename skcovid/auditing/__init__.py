@@ -7,10 +7,11 @@ from skcovid.auditing._audit import audit
 from skcovid.auditing._blanked import blank_centre, visible_share
 from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable
 from skcovid.auditing._headers import FileProperties, read_properties
-from skcovid.auditing._ratio import shortcut_ratio
+from skcovid.auditing._ratio import MAX_RATIO, shortcut_ratio
 from skcovid.auditing._report import AuditReport
 
 __all__ = [
+    "MAX_RATIO",
     "AuditCheck",
     "AuditFigure",
     "AuditReport",

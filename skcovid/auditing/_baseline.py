@@ -142,7 +142,7 @@ def forest(random_state: int) -> RandomForestClassifier:
     Leaves of five images keep its probabilities from being all or nothing.
     """
     return RandomForestClassifier(
-        n_estimators=100, min_samples_leaf=5, random_state=random_state
+        n_estimators=50, min_samples_leaf=5, random_state=random_state
     )
 
 

@@ -30,6 +30,9 @@ class AuditDisplay:
         Accuracy of the model and of each baseline, in [0, 1], from top to bottom.
     chance : float
         Accuracy of guessing, in [0, 1].
+    threshold : float, default=None
+        Accuracy that a baseline without lungs should not exceed, in [0, 1]; not drawn
+        by default.
     suspects : sequence of str, default=()
         Which of `accuracies` are of checks that fired; they are drawn in another
         colour.
@@ -83,6 +86,7 @@ class AuditDisplay:
         accuracies: Mapping[str, Estimate],
         chance: float,
         *,
+        threshold: float | None = None,
         suspects: Sequence[str] = (),
         visible_shares: ArrayLike = (),
         visible_accuracies: Sequence[Estimate] = (),
@@ -104,6 +108,7 @@ class AuditDisplay:
             )
         self.accuracies = accuracies
         self.chance = chance
+        self.threshold = threshold
         self.suspects = suspects
         self.visible_shares = visible_shares
         self.visible_accuracies = visible_accuracies
@@ -157,6 +162,7 @@ class AuditDisplay:
         return self
 
     def _plot_bars(self, ax: "Axes") -> None:
+        from matplotlib.patches import Patch
         from matplotlib.ticker import PercentFormatter
 
         names = list(self.accuracies)
@@ -180,6 +186,8 @@ class AuditDisplay:
                 va="center",
             )
         ax.axvline(self.chance, color="0.35", linestyle="--", label="Chance")
+        if self.threshold is not None:
+            ax.axvline(self.threshold, color="0.35", linestyle=":", label="Threshold")
         ax.set_yticks(positions, wrap_labels(names, 22))
         ax.invert_yaxis()
         # Room for the text beside a bar of 100 %.
@@ -190,9 +198,19 @@ class AuditDisplay:
         ax.set(
             xlabel="Accuracy, with 95 % confidence interval",
             ylabel="What is seen",
-            title="Without lungs, beside the model",
+            title="Baselines beside the model",
         )
-        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
+        handles = ax.get_legend_handles_labels()[0]
+        if self.suspects:
+            handles.append(Patch(color=COLOURS[1], label="Its check fired"))
+        # Below the axis label, where no bar is.
+        ax.legend(
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.16),
+            ncols=len(handles),
+            frameon=False,
+        )
 
     def _plot_curve(self, ax: "Axes") -> None:
         from matplotlib.ticker import PercentFormatter
@@ -244,6 +262,8 @@ class AuditDisplay:
             If matplotlib is not installed.
         """
         check_matplotlib_support(f"{cls.__name__}.from_report")
+        from skcovid.auditing import MAX_RATIO
+
         accuracies, suspects = {"model": report.accuracy}, []
         for check in report.values():
             accuracies |= check.accuracies
@@ -253,6 +273,9 @@ class AuditDisplay:
         return cls(
             accuracies,
             report.chance,
+            threshold=(
+                report.chance + MAX_RATIO * (report.accuracy.value - report.chance)
+            ),
             suspects=suspects,
             visible_shares=[point["visible_share"] for point in curve],
             visible_accuracies=[Estimate(**point["accuracy"]) for point in curve],
