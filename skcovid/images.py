@@ -61,6 +61,8 @@ class LazyImages:
         pixels themselves are hashed, when the keys are first asked for.
     dtype : dtype, default=uint8
         Type of the pixels.
+    origins : array-like of shape (n_samples,) of str, default=None
+        Key of the image that each was first made from; `keys` by default.
 
     Attributes
     ----------
@@ -97,12 +99,14 @@ class LazyImages:
         image_shape: tuple[int, ...],
         keys: ArrayLike | None = None,
         dtype: DTypeLike = np.uint8,
+        origins: ArrayLike | None = None,
     ) -> None:
         self._load = load
         self._items = _object_array(items)
         self._image_shape = tuple(int(side) for side in image_shape)
         self._keys = None if keys is None else np.asarray(keys, dtype=np.str_)
         self.dtype: np.dtype = np.dtype(dtype)
+        self._origins = None if origins is None else np.asarray(origins, dtype=np.str_)
         if self._keys is not None and len(self._keys) != len(self._items):
             raise ValueError(
                 f"keys has {len(self._keys)} entries for {len(self._items)} items."
@@ -141,6 +145,14 @@ class LazyImages:
             self._keys = np.array([_pixels_key(image) for image in self], dtype=np.str_)
         return self._keys
 
+    @property
+    def origins(self) -> NDArray[np.str_]:
+        """Key of the image each was first made from, ndarray of shape (n_samples,).
+
+        Copies that `derive` makes of one image share its origin.
+        """
+        return self.keys if self._origins is None else self._origins
+
     def map(
         self,
         operation: Callable[[NDArray], NDArray],
@@ -177,6 +189,7 @@ class LazyImages:
                 else [image_key(key, name) for key in self._keys]
             ),
             dtype=self.dtype if dtype is None else dtype,
+            origins=self._origins,
         )
 
     def derive(
@@ -211,6 +224,7 @@ class LazyImages:
             image_shape=self._image_shape,
             keys=keys,
             dtype=self.dtype,
+            origins=self.origins[indices],
         )
 
     def batches(
@@ -265,6 +279,7 @@ class LazyImages:
             image_shape=self._image_shape,
             keys=None if self._keys is None else self._keys[rows],
             dtype=self.dtype,
+            origins=None if self._origins is None else self._origins[rows],
         )
 
     def __iter__(self) -> Iterator[NDArray]:

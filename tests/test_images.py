@@ -347,6 +347,18 @@ class TestOperations:
         by = np.array([1, 2, 3], np.uint8)[:, None, None]
         np.testing.assert_array_equal(np.asarray(derived), EXPECTED[[4, 0, 4]] + by)
 
+    def test_copies_keep_the_key_of_what_they_were_first_made_from(self, images):
+        copies = images.derive(brighter, np.array([4, 0, 4]), [1, 2, 3], list("xyz"))
+        again = copies.map(np.negative, "negative").derive(
+            brighter, np.array([2, 1]), [1, 1], ["v", "w"]
+        )
+        assert images.origins.tolist() == images.keys.tolist()
+        assert copies.origins.tolist() == images.keys[[4, 0, 4]].tolist()
+        assert again[::-1].origins.tolist() == images.keys[[0, 4]].tolist()
+        assert pickle.loads(pickle.dumps(again)).origins.tolist() == (
+            images.keys[[4, 0]].tolist()
+        )
+
     def test_pickling_keeps_pixels_and_keys(self):
         images = LazyImages(plain, range(N_IMAGES), image_shape=(HEIGHT, WIDTH))
         mapped = images.map(partial(brighter, by=5), "brighter(5)")

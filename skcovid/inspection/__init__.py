@@ -1,5 +1,6 @@
 """Displays of data, training and results, in the manner of scikit-learn's."""
 
+from skcovid.inspection._audit import AuditDisplay
 from skcovid.inspection._augmentation import AugmentationDisplay
 from skcovid.inspection._calibration import OneVsRestCalibrationDisplay
 from skcovid.inspection._central_share import central_share
@@ -14,6 +15,7 @@ from skcovid.inspection._score_cam import score_cam
 from skcovid.inspection._training_history import TrainingHistoryDisplay
 
 __all__ = [
+    "AuditDisplay",
     "AugmentationDisplay",
     "ClassDistributionDisplay",
     "OneVsRestCalibrationDisplay",

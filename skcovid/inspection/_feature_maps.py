@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._keras import keras
+from skcovid.graph import find_layer, frontier
 from skcovid.images import LazyImages
-from skcovid.network import find_layer, frontier, predict_batches
+from skcovid.network import predict_batches
 
 __all__ = ["CutNetwork", "find_feature_maps", "scale_to_images"]
 
@@ -78,7 +79,7 @@ class CutNetwork:
     def __init__(self, classifier: Any, layer: int | str | None) -> None:
         model = classifier.model_
         index = find_feature_maps(classifier, layer)
-        entering = frontier(model.layers, index + 1)
+        entering = frontier(model.layers[index + 1 :])
         maps = model.layers[index].output
         self.trunk = keras.Model(model.inputs[0], entering)
         self.tail = keras.Model(entering, model.layers[-2].output)

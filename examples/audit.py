@@ -1,0 +1,265 @@
+"""Evaluate a network on chest radiographs, and audit what its score rests on.
+
+With --data it runs on a folder of radiographs, one sub-folder a class. Without, it runs
+on synthetic radiographs, offline, in a minute or two; every image of one class then has
+a white mark in a corner, for the audit to find.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cross_validate import (
+    DEMO_IMAGE_SIZE,
+    DEMO_IMAGES,
+    features_folder,
+    first_of_each_class,
+    positive_int,
+)
+from imblearn.pipeline import Pipeline
+from numpy.typing import NDArray
+
+from skcovid import audit, make_transfer_pipeline
+from skcovid.auditing import AuditReport
+from skcovid.backbones import list_backbones
+from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
+from skcovid.pipeline import RECIPES
+
+# What options stand for where they are not given, with --data and without.
+DATA_DEFAULTS = {"backbone": "inceptionv3", "weights": "imagenet"}
+DEMO_DEFAULTS = {"backbone": "resnet50", "weights": "none"}
+MARKED = "COVID-19"
+
+
+class Radiographs(NamedTuple):
+    """Paths, labels, patients, where each image is from, and a word about them."""
+
+    paths: NDArray
+    y: NDArray
+    groups: NDArray | None
+    source: NDArray | None
+    description: str
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what the command line asks for; exit with code 2 if it can't be done."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    plt.switch_backend("Agg")
+    try:
+        run(options)
+    except (ValueError, OSError) as error:
+        message = " ".join(str(error).split())
+        parser.exit(2, f"{parser.prog}: error: {message}\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of radiographs, one sub-folder a class; without it, "
+        f"{DEMO_IMAGES} synthetic ones with a mark",
+    )
+    parser.add_argument(
+        "--source",
+        nargs="+",
+        metavar="CLASS=NAME",
+        help="where the images of each class come from; default: the source column of "
+        "the folder's metadata.csv",
+    )
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help=f"one of {', '.join(list_backbones())}; default: inceptionv3 (without "
+        "--data: resnet50)",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="PATH|imagenet|none",
+        help="first weights of the network: a .weights.h5 or .keras file, Keras' "
+        "download, or random; default: imagenet (without --data: none)",
+    )
+    parser.add_argument(
+        "--recipe",
+        choices=list(RECIPES),
+        default="linear",
+        help="how the network is trained; of the others, the lungs are blanked for the "
+        "linear one all the same; default: %(default)s",
+    )
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        help="of the network: mixed_bfloat16 is faster where the hardware knows it; "
+        "default: %(default)s",
+    )
+    parser.add_argument(
+        "--folds", type=positive_int, default=5, metavar="N", help="default: 5"
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="take the first N images of each class, after a shuffle with --seed",
+    )
+    parser.add_argument(
+        "--max-images",
+        type=positive_int,
+        default=1000,
+        metavar="N",
+        help="blank the lungs of at most N images, drawn so that classes keep their "
+        "shares; each goes through the network three times; default: %(default)s",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output"),
+        metavar="DIR",
+        help="folder of the results, which replace an earlier run's; default: "
+        "%(default)s",
+    )
+    parser.add_argument(
+        "--memory",
+        type=Path,
+        metavar="DIR",
+        help="folder where features are kept for later runs; default: a temporary one, "
+        "removed at the end",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    return parser
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate and audit; print and write what was found."""
+    defaults = DEMO_DEFAULTS if options.data is None else DATA_DEFAULTS
+    for name, value in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    with ExitStack() as stack:
+        folder = options.data
+        if folder is None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="skcovid-")))
+            write_marked_radiographs(folder, options.seed)
+        radiographs = load(options, folder)
+        print(radiographs.description)
+        pipeline = make_pipeline(options, stack.enter_context(features_folder(options)))
+        report = audit(
+            pipeline,
+            radiographs.paths,
+            radiographs.y,
+            radiographs.groups,
+            radiographs.source,
+            cv=options.folds,
+            max_images=options.max_images,
+            random_state=options.seed,
+        )
+    print(f"\n{report.to_markdown()}\n")
+    write(report, radiographs.description, options)
+    print(f"report.md, results.json and figures are in {options.output}")
+
+
+def load(options: argparse.Namespace, folder: Path) -> Radiographs:
+    """Load the folder, or the synthetic set that was written to it."""
+    data = load_radiographs(folder)
+    source = data.source
+    if options.source is not None:
+        source = sources_of_classes(options.source, data.target)
+    rows = np.arange(len(data.target))
+    if options.limit is not None:
+        rows = first_of_each_class(data.target, options.limit, options.seed)
+    labels = data.target[rows]
+    counts = zip(*np.unique(labels, return_counts=True), strict=True)
+    images = ", ".join(f"{label} {count}" for label, count in counts)
+    origin = (
+        "Synthetic radiographs, where every image of "
+        f"{MARKED} has a white mark in a corner; the figures say nothing about real "
+        "ones."
+        if options.data is None
+        else f"Radiographs in {options.data}."
+    )
+    return Radiographs(
+        data.paths[rows],
+        labels,
+        None if data.groups is None else data.groups[rows],
+        None if source is None else source[rows],
+        f"{origin} {len(rows)} images: {images}.",
+    )
+
+
+def sources_of_classes(pairs: Sequence[str], y: NDArray) -> NDArray:
+    """Name the source of every image after what --source says of its class."""
+    known = dict(pair.rpartition("=")[::2] for pair in pairs)
+    classes = np.unique(y).tolist()
+    if sorted(known) != classes:
+        raise ValueError(
+            f"--source must name one source for each class ({', '.join(classes)}), as "
+            f"'{classes[0]}=hospital A'; got {', '.join(pairs)}"
+        )
+    return np.array([known[label] for label in y])
+
+
+def write_marked_radiographs(folder: Path, seed: int) -> None:
+    """Write synthetic radiographs, a white square in a corner of those of a class."""
+    X, y = make_radiographs(
+        n_samples=DEMO_IMAGES,
+        image_size=DEMO_IMAGE_SIZE,
+        weights=(1, 1, 1),
+        random_state=seed,
+        return_X_y=True,
+    )
+    X[y == MARKED, 1:5, 1:5] = 255
+    save_radiographs(X, y, folder)
+
+
+def make_pipeline(options: argparse.Namespace, memory: str | Path) -> Pipeline:
+    """Compose the pipeline that the options ask for."""
+    overrides: dict[str, Any] = {}
+    if options.data is None:
+        overrides["image_size"] = DEMO_IMAGE_SIZE
+    return make_transfer_pipeline(
+        options.backbone,
+        recipe=options.recipe,
+        weights=None if options.weights == "none" else options.weights,
+        precision=options.precision,
+        memory=memory,
+        random_state=options.seed,
+        **overrides,
+    )
+
+
+def write(report: AuditReport, description: str, options: argparse.Namespace) -> None:
+    """Write the report, the figures and results.json."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    title = f"{options.backbone}, {options.recipe} recipe, weights: {options.weights}"
+    text = (
+        f"# Audit: {title}\n\n{description}\n\n{report.to_markdown()}\n\n"
+        f"## The evaluation\n\n{report.result.to_markdown()}\n"
+    )
+    figures = {
+        "Audit": report.plot().figure_,
+        "Confusion matrix": report.result.plot_confusion_matrix().figure_,
+    }
+    for name, figure in figures.items():
+        file_name = f"{name.lower().replace(' ', '_')}.png"
+        figure.savefig(options.output / file_name, dpi=150, bbox_inches="tight")
+        plt.close(figure)
+        text += f"\n![{name}]({file_name})\n"
+    (options.output / "report.md").write_text(text, encoding="utf-8")
+    results = {"evaluation": report.result.to_dict(), "audit": report.to_dict()}
+    (options.output / "results.json").write_text(
+        json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()

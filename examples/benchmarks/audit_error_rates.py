@@ -1,0 +1,248 @@
+"""Error rates of the audit: how often a shortcut is missed, or one seen in vain.
+
+Synthetic radiographs, several of a patient, get one shortcut at a time, or none, and
+are audited; every seed draws other radiographs, folds and shortcuts. A planted shortcut
+is missed if the check that is made for it stays silent. On clean data every check that
+fires is wrong.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import _common
+import cv2
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from tqdm.auto import tqdm
+
+from skcovid import RadiographReader, audit, evaluate
+from skcovid.datasets import make_radiographs
+from skcovid.metrics import Estimate
+
+IMAGE_SIZE = 96
+CLASS_WEIGHTS = (1, 2, 2)
+MARKED = "COVID-19"
+# Grey levels; automatic exposure makes images differ by 40 of them without it.
+OFFSET = 15
+CLEAN = "none"
+
+
+class Case(NamedTuple):
+    """A data set, and whether the model's folds keep patients whole."""
+
+    X: Any
+    y: NDArray
+    groups: NDArray
+    whole_patients: bool = True
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default, what in (
+        ("--seeds", 50, "data sets of each kind"),
+        ("--images", 240, "images in a data set, two of a patient"),
+        ("--folds", 3, "of the cross-validation"),
+        ("--permutations", 19, "random labellings of the headers check"),
+        ("--jobs", _common.n_cores(), "data sets audited at once"),
+    ):
+        parser.add_argument(
+            name,
+            type=_common.positive_int,
+            default=default,
+            metavar="N",
+            help=f"{what}; default: %(default)s",
+        )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also write JSON")
+    return parser.parse_args(arguments)
+
+
+def nothing(data: Any, folder: Path, rng: np.random.Generator) -> Case:
+    """No shortcut; files, so that every check is made."""
+    suffixes = [".png"] * len(data.target)
+    return Case(save(data.images, suffixes, folder), data.target, data.groups)
+
+
+def corner_mark(data: Any, folder: Path, rng: np.random.Generator) -> Case:
+    """A white square of 4 pixels in the corner of every image of a class."""
+    top, left = rng.integers(0, 2, 2)
+    marked = data.target == MARKED
+    data.images[marked, top : top + 4, left : left + 4] = 255
+    return Case(data.images, data.target, data.groups)
+
+
+def file_format(data: Any, folder: Path, rng: np.random.Generator) -> Case:
+    """One class in JPEG, the others in PNG."""
+    suffixes = [".jpg" if label == MARKED else ".png" for label in data.target]
+    return Case(save(data.images, suffixes, folder), data.target, data.groups)
+
+
+def brightness_offset(data: Any, folder: Path, rng: np.random.Generator) -> Case:
+    """One class is brighter, as from another machine."""
+    marked = data.target == MARKED
+    brighter = np.minimum(data.images[marked], 255 - OFFSET) + OFFSET
+    data.images[marked] = brighter
+    return Case(data.images, data.target, data.groups)
+
+
+def shared_patient(data: Any, folder: Path, rng: np.random.Generator) -> Case:
+    """Plain folds, which don't keep the images of a patient together."""
+    return Case(data.images, data.target, data.groups, whole_patients=False)
+
+
+def duplicated_image(data: Any, folder: Path, rng: np.random.Generator) -> Case:
+    """An image takes the place of another patient's, compressed and brightened."""
+    patients = rng.permutation(np.unique(data.groups[data.target == MARKED]))
+    original, copy = (np.flatnonzero(data.groups == name)[0] for name in patients[:2])
+    _, encoded = cv2.imencode(".jpg", data.images[original], [1, 80])
+    image = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
+    data.images[copy] = np.minimum(image, 250) + 5
+    return Case(data.images, data.target, data.groups)
+
+
+# What is planted, and the check that is made for it.
+PLANTED: dict[str, tuple[Callable[..., Case], str | None]] = {
+    CLEAN: (nothing, None),
+    "corner mark": (corner_mark, "blanked lungs"),
+    "file format": (file_format, "headers"),
+    "brightness offset": (brightness_offset, "thumbnails"),
+    "shared patient": (shared_patient, "leakage"),
+    "duplicated image": (duplicated_image, "duplicates"),
+}
+
+
+def save(images: NDArray, suffixes: Sequence[str], folder: Path) -> list[str]:
+    """Write the images; their names don't tell the format, as headers have to."""
+    paths = []
+    for number, (image, suffix) in enumerate(zip(images, suffixes, strict=True)):
+        _, encoded = cv2.imencode(suffix, image)
+        path = folder / f"{number}.png"
+        path.write_bytes(encoded.tobytes())
+        paths.append(str(path))
+    return paths
+
+
+def make_model() -> Pipeline:
+    """A quick model that learns the synthetic findings."""
+    return make_pipeline(
+        RadiographReader(32),
+        FunctionTransformer(flatten),
+        StandardScaler(),
+        LogisticRegression(C=0.01, max_iter=1000),
+    )
+
+
+def flatten(images: Any) -> NDArray:
+    """Make a row of each image."""
+    return np.asarray(images).reshape(len(images), -1)
+
+
+def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Audit one data set."""
+    rng = np.random.default_rng(seed)
+    data = make_radiographs(
+        options.images,
+        image_size=IMAGE_SIZE,
+        weights=CLASS_WEIGHTS,
+        n_patients=options.images // 2,
+        random_state=seed,
+    )
+    # Of hospitals that have nothing to do with the class.
+    source = rng.choice(["A", "B", "C"], options.images)
+    with tempfile.TemporaryDirectory(prefix="skcovid-") as folder:
+        case = PLANTED[name][0](data, Path(folder), rng)
+        result = evaluate(
+            make_model(),
+            case.X,
+            case.y,
+            cv=options.folds,
+            groups=case.groups if case.whole_patients else None,
+            random_state=seed,
+            verbose=0,
+        )
+        report = audit(
+            result,
+            case.X,
+            case.y,
+            groups=case.groups,
+            source=source,
+            refit=make_model(),
+            n_permutations=options.permutations,
+            random_state=seed,
+            n_jobs=1,
+            verbose=0,
+        )
+    return {
+        "planted": name,
+        "seed": seed,
+        "accuracy": report.accuracy.value,
+        "shortcut_ratio": report.shortcut_ratio.to_dict()["value"],
+        "checks": {check.name: check.status for check in report.values()},
+    }
+
+
+def missed_table(results: list[dict[str, Any]]) -> str:
+    """How often a planted shortcut was missed, and what else fired."""
+    rows = []
+    for name, (_, matching) in PLANTED.items():
+        if matching is None:
+            continue
+        found = [one["checks"] for one in results if one["planted"] == name]
+        missed = sum(checks[matching] != "fired" for checks in found)
+        others = {
+            check: sum(checks[check] == "fired" for checks in found)
+            for check in found[0]
+            if check != matching
+        }
+        also = ", ".join(f"{check} {count}" for check, count in others.items() if count)
+        rate = Estimate.from_counts(missed, len(found))
+        rows.append([name, matching, f"{missed} of {len(found)}", str(rate), also])
+    header = ["planted", "its check", "missed", "rate, 95 % interval", "fired as well"]
+    return _common.markdown_table(header, rows)
+
+
+def false_alarm_table(results: list[dict[str, Any]]) -> str:
+    """How often each check fired on clean data, and any of them."""
+    found = [one["checks"] for one in results if one["planted"] == CLEAN]
+    counts = {
+        check: sum(checks[check] == "fired" for checks in found) for check in found[0]
+    }
+    counts["any of them"] = sum("fired" in checks.values() for checks in found)
+    return _common.markdown_table(
+        ["check", "fired on clean data", "rate, 95 % interval"],
+        [
+            [
+                check,
+                f"{count} of {len(found)}",
+                str(Estimate.from_counts(count, len(found))),
+            ]
+            for check, count in counts.items()
+        ],
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    cases = [(name, seed) for seed in range(options.seeds) for name in PLANTED]
+    running = Parallel(n_jobs=options.jobs, return_as="generator")(
+        delayed(run)(name, seed, options) for name, seed in cases
+    )
+    results = list(tqdm(running, total=len(cases), unit="audit"))
+    _common.report(
+        options,
+        {
+            "Planted shortcuts that were missed": missed_table(results),
+            "Clean data on which a check fired": false_alarm_table(results),
+        },
+        results,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What is refitted on changed images or other folds: the model, or what is cheaper."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils import _safe_indexing
+
+from skcovid.auditing._subject import Subject
+from skcovid.images import LazyImages
+from skcovid.pipeline import make_transfer_pipeline
+from skcovid.preprocessing import RadiographReader
+from skcovid.reading import holds_paths
+from skcovid.validation import check_images
+
+__all__ = ["Refit", "prepare_refit"]
+
+_PIXELS_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A classifier to refit, and the images it is refitted on.
+
+    Parameters
+    ----------
+    classifier : estimator
+        Clones of it are fitted.
+    description : str
+        What it is.
+    rows : ndarray of int
+        The images that take part, sorted.
+    X : array-like of shape (n_rows, ...)
+        They, as they were given.
+    images : LazyImages or None
+        They, as the classifier's reader makes them; None where it takes paths and has
+        no reader that could.
+    """
+
+    classifier: Any
+    description: str
+    rows: NDArray[np.intp]
+    X: Any
+    images: LazyImages | None
+
+    def like_given(self, images: LazyImages) -> Any:
+        """Make an array of changed images, where an array was given."""
+        lazily = isinstance(self.X, LazyImages) or holds_paths(self.X)
+        return images if lazily else np.asarray(images)
+
+
+@contextmanager
+def prepare_refit(
+    subject: Subject, classifier: Any, max_images: int
+) -> Iterator[Refit]:
+    """Choose what is refitted; features of a network are kept until the end.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is audited.
+    classifier : estimator or "auto"
+        As in :func:`skcovid.audit`.
+    max_images : int
+        How many images take part at most, drawn so that classes keep their shares.
+
+    Yields
+    ------
+    Refit
+    """
+    if isinstance(classifier, str):
+        classifier, description = _choose(subject.pipeline)
+    else:
+        description = "the classifier given as refit"
+    rows = _draw_rows(subject, max_images)
+    with TemporaryDirectory(prefix="skcovid-") as folder:
+        classifier = _with_memory(clone(classifier), folder)
+        X = _safe_indexing(subject.X, rows)
+        yield Refit(classifier, description, rows, X, _open(classifier, X))
+
+
+def _choose(pipeline: Any) -> tuple[Any, str]:
+    if pipeline is None:
+        classifier = Pipeline(
+            [
+                ("read", RadiographReader(_PIXELS_SIDE)),
+                ("flatten", FunctionTransformer(_flatten)),
+                ("scale", StandardScaler()),
+                ("classify", LogisticRegression(C=0.01, max_iter=1000)),
+            ]
+        )
+        side = _PIXELS_SIDE
+        return classifier, (
+            f"logistic regression on {side} × {side} pixels, as a result holds no "
+            "pipeline to refit"
+        )
+    last = pipeline[-1] if isinstance(pipeline, Pipeline) else pipeline
+    if "fine_tune_from" not in last.get_params(deep=False):
+        return pipeline, "the model itself"
+    reader = pipeline[0]
+    size = reader.image_size if isinstance(reader, RadiographReader) else None
+    return make_transfer_pipeline(
+        last.backbone,
+        recipe="linear",
+        weights=last.weights,
+        memory=last.memory,
+        precision=last.precision,
+        random_state=last.random_state,
+        verbose=last.verbose,
+        **({} if size is None else {"image_size": size}),
+    ), "the linear recipe on the model's network, which is not fine-tuned"
+
+
+def _flatten(images: Any) -> NDArray:
+    return np.asarray(images).reshape(len(images), -1)
+
+
+def _draw_rows(subject: Subject, max_images: int) -> NDArray[np.intp]:
+    tested = subject.result.test_indices
+    used = np.union1d(tested, np.concatenate([train for train, _ in subject.splits]))
+    if len(used) <= max_images:
+        return used
+    drawn, _ = train_test_split(
+        used,
+        train_size=max_images,
+        stratify=subject.y[used],
+        random_state=subject.random_state,
+    )
+    return np.sort(drawn)
+
+
+def _with_memory(classifier: Any, folder: str) -> Any:
+    """Have networks keep their features in a folder, unless they have one."""
+    unset = [
+        name
+        for name, value in classifier.get_params().items()
+        # A pipeline's own memory is another thing.
+        if name.endswith("__memory") and value is None
+    ]
+    return classifier.set_params(**dict.fromkeys(unset, folder))
+
+
+def _open(classifier: Any, X: Any) -> LazyImages | None:
+    first = classifier[0] if isinstance(classifier, Pipeline) else classifier
+    if isinstance(first, RadiographReader):
+        return clone(first).set_params(lazy=True).fit_transform(X)
+    if not isinstance(X, LazyImages) and holds_paths(X):
+        return None
+    images = check_images(X)
+    return images if isinstance(images, LazyImages) else LazyImages.from_array(images)

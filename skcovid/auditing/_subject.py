@@ -1,0 +1,143 @@
+"""`Subject`, what is audited: images, labels, patients, and the model's folds."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skcovid.evaluation_result import EvaluationResult
+from skcovid.images import LazyImages
+from skcovid.model_selection import evaluate
+from skcovid.reading import as_paths, holds_paths
+
+__all__ = ["Split", "Subject"]
+
+Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is audited.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...)
+        Paths or images.
+    y : ndarray of shape (n_samples,)
+        Labels.
+    groups : ndarray of shape (n_samples,) or None
+        Patients.
+    result : EvaluationResult
+        What the model reached, and on which folds.
+    pipeline : estimator or None
+        The model, where it is known.
+    random_state : int
+        Seed of all that is drawn.
+    n_jobs : int
+        Threads.
+    verbose : int
+        0 for silence.
+    """
+
+    X: Any
+    y: NDArray
+    groups: NDArray | None
+    result: EvaluationResult
+    pipeline: Any
+    random_state: int
+    n_jobs: int
+    verbose: int
+
+    @property
+    def splits(self) -> list[Split]:
+        """Rows of training and of test in each fold of the result."""
+        return [(fold.train_indices, fold.test_indices) for fold in self.result.folds]
+
+    @property
+    def chance(self) -> float:
+        """Share of the largest class among the images that were predicted."""
+        _, counts = np.unique(self.y[self.result.test_indices], return_counts=True)
+        return float(counts.max() / counts.sum())
+
+    @property
+    def paths(self) -> list[str] | None:
+        """Paths of the images, None where `X` holds their pixels."""
+        if isinstance(self.X, LazyImages) or not holds_paths(self.X):
+            return None
+        return as_paths(self.X)
+
+    def patients(self, rows: NDArray[np.intp]) -> NDArray | None:
+        """Patients of some images, None where they are not known."""
+        return None if self.groups is None else self.groups[rows]
+
+    def names(self, rows: Iterable[int]) -> list[str]:
+        """Name images by path, or as "image 3" where there are no paths."""
+        paths = self.paths
+        return [f"image {row}" if paths is None else paths[row] for row in rows]
+
+    def leaked(self, units: NDArray) -> NDArray[np.bool_]:
+        """Whether images are tested while their unit is among those trained on.
+
+        Parameters
+        ----------
+        units : ndarray of shape (n_samples,)
+            What must not be on two sides of a fold, such as patients.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        leaked = np.zeros(len(units), dtype=bool)
+        for train, test in self.splits:
+            leaked[test] = np.isin(units[test], units[train])
+        return leaked
+
+    def evaluate(
+        self,
+        classifier: Any,
+        X: Any,
+        *,
+        y: NDArray | None = None,
+        rows: NDArray[np.intp] | None = None,
+        splits: Sequence[Split] | None = None,
+    ) -> EvaluationResult:
+        """Cross-validate a classifier on the model's folds.
+
+        Parameters
+        ----------
+        classifier : estimator
+            Clones of it are fitted.
+        X : array-like of shape (n_rows, ...)
+            What it takes, an entry for each of `rows`.
+        y : ndarray of shape (n_samples,), default=None
+            Other labels.
+        rows : ndarray of int, default=None
+            The images that take part, sorted; all by default.
+        splits : sequence of (train, test), default=None
+            Other folds, of `rows`.
+
+        Returns
+        -------
+        EvaluationResult
+            Its indices count `rows`.
+        """
+        rows = np.arange(len(self.y)) if rows is None else rows
+        labels = self.y if y is None else y
+        if splits is None:
+            pairs = [
+                tuple(np.flatnonzero(np.isin(rows, part)) for part in split)
+                for split in self.splits
+            ]
+            splits = [(train, test) for train, test in pairs if len(test)]
+        # Where patients are on both sides, it is the leakage check that says so.
+        whole = self.groups is not None and not self.leaked(self.groups).any()
+        return evaluate(
+            classifier,
+            X,
+            labels[rows],
+            cv=splits,
+            groups=self.patients(rows) if whole else None,
+            verbose=0,
+        )
