@@ -69,6 +69,7 @@ def make(**parameters):
     settings = {
         "weights": None,
         "pooling": None,
+        "feature_layers": None,
         "epochs": 12,
         "learning_rate": 0.02,
         "dropout": 0.0,
