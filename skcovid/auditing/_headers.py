@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from sklearn.utils.parallel import Parallel, delayed
 
 from skcovid.auditing._baseline import (
     ALPHA,
@@ -86,7 +86,7 @@ def read_properties(path: str | os.PathLike) -> FileProperties:
             mode = ImageMode.getmode(image.mode)
             # Pillow opens 16-bit colour and 4-bit grey as 8-bit; the raw mode of its
             # first tile ("RGB;16B", "L;4") still says what the file holds.
-            raw = re.search(r";(\d+)", str(image.tile[0].args)) if image.tile else None
+            raw = re.search(r";(\d+)", str(image.tile[0][3])) if image.tile else None
             stored = 1 if image.mode == "1" else 8 * np.dtype(mode.typestr).itemsize
             return FileProperties(
                 *image.size,

@@ -1,0 +1,570 @@
+"""The audit through its public face, on small images; files where headers matter."""
+
+import json
+import re
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tiny_backbone
+from imblearn.pipeline import Pipeline as ImblearnPipeline
+from recording import RecordingClassifier
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import PredefinedSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skcovid import (
+    AugmentationBalancer,
+    LazyImages,
+    RadiographReader,
+    audit,
+    evaluate,
+    make_transfer_pipeline,
+)
+from skcovid.auditing import (
+    blank_centre,
+    read_properties,
+    shortcut_ratio,
+    visible_share,
+)
+from skcovid.datasets import make_radiographs
+
+CHECKS = [
+    *("headers", "thumbnails", "blanked lungs", "shortcut ratio"),
+    *("duplicates", "leakage", "source"),
+]
+QUICK = {"cv": 2, "fractions": [0.9], "n_permutations": 19, "verbose": 0}
+
+
+def flatten(images):
+    return np.asarray(images).reshape(len(images), -1) / 255.0
+
+
+def make_model(**parameters):
+    return make_pipeline(
+        RadiographReader(32),
+        FunctionTransformer(flatten),
+        LogisticRegression(C=0.01, max_iter=300, **parameters),
+    )
+
+
+@pytest.fixture
+def data():
+    """Sixty synthetic radiographs, of thirty patients."""
+    return make_radiographs(
+        60, image_size=64, weights=(1, 1, 1), n_patients=30, random_state=0
+    )
+
+
+@pytest.fixture
+def report(data):
+    """An audit of a mark in the corner of a class."""
+    data.images[data.target == "COVID-19", 1:5, 1:5] = 255
+    source = np.random.default_rng(0).choice(["A", "B"], 60)
+    return audit(make_model(), data.images, data.target, data.groups, source, **QUICK)
+
+
+def numbered(n_images, seed=0):
+    """Images of noise, none like another, and two classes in turn."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (n_images, 16, 16), np.uint8)
+    return np.repeat(np.repeat(coarse, 4, 1), 4, 2), np.array(["a", "b"] * n_images)[
+        :n_images
+    ]
+
+
+def folds_of(*numbers):
+    return PredefinedSplit(np.resize(numbers, 40))
+
+
+class TestReport:
+    def test_it_maps_names_to_checks(self, report):
+        assert list(report) == CHECKS
+        assert len(report) == len(CHECKS)
+        assert all(report[name].name == name for name in CHECKS)
+        with pytest.raises(KeyError, match=r"'heads' is no check; .*'headers'"):
+            report["heads"]
+
+    def test_it_says_what_fired(self, report):
+        assert report.fired == ("thumbnails", "blanked lungs", "shortcut ratio")
+        assert "thumbnails: fired" in repr(report)
+        assert "headers: not made" in repr(report)
+        assert "source: silent" in repr(report)
+        assert report.accuracy == report.result.accuracy
+        assert report.chance == pytest.approx(1 / 3)
+        assert 0.25 < report.shortcut_ratio.low < report.shortcut_ratio.value
+
+    def test_json_comes_back_as_it_was(self, report, tmp_path):
+        text = report.to_json(tmp_path / "report.json")
+        assert (tmp_path / "report.json").read_text("utf-8") == text
+        assert json.loads(text) == report.to_dict()
+        assert list(json.loads(text)["checks"]) == CHECKS
+
+    def test_markdown_holds_every_figure_with_its_interval(self, report):
+        text = report.to_markdown()
+        figures = [figure for check in report.values() for figure in check.figures]
+        assert len(figures) >= 10
+        for figure in figures:
+            assert f"- {figure.name}: {figure}" in text
+            assert re.fullmatch(r".*\[.*\].*", str(figure))
+        for check in report.values():
+            assert check.verdict in text
+            assert check.threshold in text
+            if check.fired:
+                assert check.advice in text
+        assert "COVID-19 can be told apart without lungs" in text
+        assert f"shortcut ratio {report.shortcut_ratio.format_percent(1)}" in text
+
+    def test_a_check_that_was_not_made_says_why(self, report):
+        assert not report["headers"].made
+        assert "Pass paths in place of arrays" in report["headers"].verdict
+
+    def test_same_seed_same_report(self, data):
+        first, second = (
+            audit(make_model(), data.images, data.target, data.groups, **QUICK)
+            for _ in range(2)
+        )
+        assert first.to_dict() == second.to_dict()
+
+    def test_a_result_is_audited_on_its_own_folds(self, data):
+        model = make_model()
+        result = evaluate(model, data.images, data.target, cv=3, verbose=0)
+        report = audit(result, data.images, data.target, **QUICK)
+        assert report.result is result
+        assert report.settings["n_folds"] == 3
+        assert (
+            "a result holds no pipeline"
+            in (report["blanked lungs"].details["refitted"])
+        )
+        assert "pass the pipeline itself" in report["leakage"].to_markdown()
+
+    def test_halved_folds_are_audited_where_they_were_tested(self, data):
+        result = evaluate(
+            make_model(), data.images, data.target, cv=2, protocol="paper", verbose=0
+        )
+        report = audit(result, data.images, data.target, **QUICK)
+        assert report["thumbnails"].made
+        assert report["shortcut ratio"].made
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("changed", "message"),
+        [
+            ({"fractions": [0.5]}, "fractions must be .* at least 0.9"),
+            ({"fractions": [0.9, 1.0]}, "fractions must be numbers between 0 and 1"),
+            ({"n_permutations": 5}, "'n_permutations' parameter"),
+            ({"refit": "linear"}, "'refit' parameter"),
+            ({"max_images": 0}, "'max_images' parameter"),
+            ({"groups": ["p"] * 3}, "inconsistent numbers of samples"),
+            ({"source": ["s"] * 3}, "inconsistent numbers of samples"),
+        ],
+    )
+    def test_wrong_parameters(self, data, changed, message):
+        with pytest.raises(ValueError, match=message):
+            audit(make_model(), data.images, data.target, **{**QUICK, **changed})
+
+    def test_what_is_no_classifier(self, data):
+        with pytest.raises(ValueError, match="'pipeline_or_result' parameter"):
+            audit(0.97, data.images, data.target)
+
+    def test_a_result_of_other_data(self, data):
+        result = evaluate(DummyClassifier(), data.images, data.target, cv=2, verbose=0)
+        with pytest.raises(ValueError, match="the result of other data"):
+            audit(result, data.images, data.target[::-1].copy(), verbose=0)
+
+    def test_images_that_are_none(self):
+        y = ["a", "b"] * 5
+        with pytest.raises(ValueError, match="X must hold grey images"):
+            audit(DummyClassifier(), np.zeros((10, 4)), y, **QUICK)
+
+    def test_without_imagehash_the_extra_is_named(self, data, monkeypatch):
+        monkeypatch.setitem(sys.modules, "imagehash", None)
+        with pytest.raises(ImportError, match=r"pip install skcovid\[audit\]"):
+            audit(make_model(), data.images, data.target, verbose=0)
+
+
+class TestHeaders:
+    @pytest.mark.parametrize(
+        ("name", "dtype", "channels", "format_"),
+        [
+            ("1.png", np.uint8, 1, "PNG"),
+            ("1.png", np.uint8, 3, "PNG"),
+            ("1.png", np.uint16, 1, "PNG"),
+            ("1.png", np.uint16, 3, "PNG"),
+            ("1.jpg", np.uint8, 1, "JPEG"),
+            ("1.tif", np.uint16, 1, "TIFF"),
+            ("1.bmp", np.uint8, 3, "BMP"),
+        ],
+    )
+    def test_properties_are_read_from_the_file(
+        self, tmp_path, name, dtype, channels, format_
+    ):
+        pixels = np.full((10, 20, channels)[: 2 + (channels > 1)], 99, dtype)
+        _, encoded = cv2.imencode(name[1:], pixels)
+        # Formats are told by content.
+        path = tmp_path / "image.png"
+        path.write_bytes(encoded.tobytes())
+        found = read_properties(path)
+        assert found == (
+            *(20, 10, 2.0, channels, np.dtype(dtype).itemsize * 8),
+            len(encoded) / 200,
+            format_,
+        )
+
+    def test_properties_of_dicom(self, tmp_path):
+        pydicom = pytest.importorskip("pydicom")
+        path = pydicom.data.get_testdata_file("CT_small.dcm")
+        found = read_properties(path)
+        assert found[:5] == (128, 128, 1.0, 1, 16)
+        assert found.format == "DICOM"
+
+    def test_what_is_no_image(self, tmp_path):
+        path = tmp_path / "1.png"
+        path.write_bytes(b"nothing")
+        with pytest.raises(ValueError, match=r"1\.png: Pillow knows no such format"):
+            read_properties(path)
+
+    def test_files_that_are_alike_are_silent(self, tmp_path):
+        paths = []
+        for number, level in enumerate(np.linspace(10, 200, 24)):
+            path = tmp_path / f"{number}.bmp"
+            cv2.imwrite(str(path), np.full((16, 16), level, np.uint8))
+            paths.append(str(path))
+        y = np.array(["a", "b"] * 12)
+        report = audit(make_model(), paths, y, **QUICK)
+        assert report["headers"].status == "silent"
+        assert "All files are alike: BMP, 16 × 16 pixels" in report["headers"].verdict
+
+    def test_size_of_the_image_fires(self, tmp_path):
+        images, y = numbered(60)
+        paths = []
+        for number, (image, label) in enumerate(zip(images, y, strict=True)):
+            path = tmp_path / f"{number}.png"
+            cv2.imwrite(str(path), image if label == "a" else image[:, 1:])
+            paths.append(str(path))
+        check = audit(make_model(), paths, y, **QUICK)["headers"]
+        assert check.fired
+        assert check.details["p_value"] == pytest.approx(1 / 20)
+        assert check.figures[0].estimate.value == 1.0
+        table = check.tables[0]
+        assert [row for row in table.rows if row[0] == "width"] == [
+            ["width", "64", "63"]
+        ]
+
+
+class TestBlankedLungs:
+    def test_the_centre_is_black_and_the_border_as_it_was(self):
+        image = np.full((20, 40, 3), 7, np.uint8)
+        blanked = blank_centre(image, 0.5)
+        assert (image == 7).all()
+        assert (blanked[5:15, 10:30] == 0).all()
+        assert (blanked != 0).sum() == (800 - 200) * 3
+        assert visible_share(image.shape, 0.5) == 0.75
+
+    def test_no_less_is_blanked_than_asked_for(self):
+        # A tenth of 224 pixels is 22.4: eleven on each side.
+        assert visible_share((224, 224), 0.9) == 1 - (202 / 224) ** 2
+
+    def test_the_curve_goes_from_all_to_the_border(self, data):
+        options = {**QUICK, "fractions": [0.9, 0.5]}
+        report = audit(make_model(), data.images, data.target, **options)
+        curve = report["blanked lungs"].details["curve"]
+        assert [point["blanked_fraction"] for point in curve] == [0.0, 0.5, 0.9]
+        shares = [point["visible_share"] for point in curve]
+        assert shares[0] == 1.0
+        assert shares == sorted(shares, reverse=True)
+        accuracies = [point["accuracy"]["value"] for point in curve]
+        assert accuracies[0] == report.accuracy.value
+        assert accuracies[-1] < 0.6
+
+    def test_a_sample_keeps_the_shares_of_the_classes(self, data):
+        options = {**QUICK, "max_images": 30}
+        report = audit(make_model(), data.images, data.target, **options)
+        check = report["blanked lungs"]
+        assert check.details["n_images"] == 30
+        assert "on 30 of the images, drawn by class" in check.verdict
+        assert check.details["curve"][0]["chance"] == pytest.approx(1 / 3)
+
+    def test_a_network_that_is_fine_tuned_has_its_linear_recipe_refitted(
+        self, tmp_path
+    ):
+        tiny_backbone.register()
+        images, y = tiny_backbone.make_images(24)
+        pipeline = make_transfer_pipeline(
+            tiny_backbone.NAME,
+            recipe="fast",
+            weights=None,
+            memory=tmp_path,
+            epochs=1,
+            validation_fraction=0.3,
+            factor=1,
+            random_state=0,
+            verbose=0,
+        )
+        check = audit(pipeline, images, y, **{**QUICK, "cv": 2})["blanked lungs"]
+        assert "linear recipe" in check.details["refitted"]
+
+    def test_what_reads_paths_by_itself_cannot_be_blanked(self, tmp_path):
+        images, y = numbered(40)
+        paths = []
+        for number, image in enumerate(images):
+            paths.append(str(tmp_path / f"{number}.png"))
+            cv2.imwrite(paths[-1], image)
+
+        def read(X):
+            return np.stack([cv2.imread(path, 0).ravel() for path in X])
+
+        model = make_pipeline(FunctionTransformer(read), LogisticRegression())
+        check = audit(model, paths, y, **QUICK)["blanked lungs"]
+        assert check.status == "not made"
+        assert "begins with RadiographReader" in check.verdict
+
+
+class TestShortcutRatio:
+    @pytest.mark.parametrize(
+        ("baseline", "model", "chance", "expected"),
+        [
+            (0.9, 0.9, 0.5, 1.0),
+            (0.7, 0.9, 0.5, 0.5),
+            (1.0, 0.75, 0.5, 2.0),
+            (0.5, 0.9, 0.5, 0.0),
+            (0.3, 0.9, 0.5, 0.0),
+            (0.9, 0.5, 0.5, np.nan),
+            (0.9, 0.4, 0.5, np.nan),
+        ],
+    )
+    def test_values(self, baseline, model, chance, expected):
+        found = shortcut_ratio(baseline, model, chance)
+        assert found == pytest.approx(expected, nan_ok=True)
+
+    def test_a_model_without_skill_has_no_ratio(self, data):
+        report = audit(
+            DummyClassifier(), data.images, data.target, refit=make_model(), **QUICK
+        )
+        assert np.isnan(report.shortcut_ratio.value)
+        assert not report["shortcut ratio"].fired
+        assert "not surely better than chance" in report["shortcut ratio"].verdict
+        assert report.to_dict()["shortcut_ratio"]["value"] is None
+        assert "shortcut ratio n/a" in report.headline
+
+
+class TestDuplicates:
+    def check(self, images, y, cv, **options):
+        return audit(make_model(), images, y, cv=cv, **options, **TestDuplicates.quick)[
+            "duplicates"
+        ]
+
+    quick = {name: value for name, value in QUICK.items() if name != "cv"}
+
+    def test_different_images_are_silent(self):
+        check = self.check(*numbered(40), folds_of(0, 0, 1, 1))
+        assert check.status == "silent"
+        assert check.details["copies"] == []
+
+    def test_a_copy_in_training_and_test_fires(self):
+        images, y = numbered(40)
+        images[2] = images[0]  # of one class, in different folds
+        check = self.check(images, y, folds_of(0, 0, 1, 1))
+        assert check.fired
+        (copies,) = check.details["copies"]
+        assert copies["rows"] == [0, 2]
+        assert copies["exact"]
+        assert copies["across_folds"]
+        assert check.figures[0].estimate.value == 2 / 40
+        assert check.figures[1].estimate.value == 0
+        assert "image 0, image 2" in check.to_markdown()
+
+    def test_a_copy_in_the_same_test_fold_is_reported_and_silent(self):
+        images, y = numbered(40)
+        images[4] = images[0]
+        check = self.check(images, y, folds_of(0, 0, 1, 1))
+        assert not check.fired
+        assert check.details["copies"][0]["rows"] == [0, 4]
+        assert "1 sets of copies" in check.verdict
+
+    def test_a_copy_of_another_class_fires(self):
+        images, y = numbered(40)
+        images[1] = images[0]
+        check = self.check(images, y, folds_of(0, 0, 1, 1))
+        assert check.fired
+        assert check.details["copies"][0]["classes"] == ["a", "b"]
+        assert check.figures[1].estimate.value == 2 / 40
+
+    def test_a_compressed_brighter_copy_is_found(self, data):
+        original = np.flatnonzero(data.target == "NORMAL")[0]
+        copy = np.flatnonzero(data.target == "COVID-19")[3]
+        _, encoded = cv2.imencode(".jpg", data.images[original], [1, 80])
+        data.images[copy] = np.minimum(cv2.imdecode(encoded, 0), 245) + 10
+        report = audit(make_model(), data.images, data.target, **QUICK)
+        (copies,) = report["duplicates"].details["copies"]
+        assert copies["rows"] == sorted([int(original), int(copy)])
+        assert not copies["exact"]
+        assert 0.8 < copies["correlation"] < 1
+
+
+class BalancedMlp(ClassifierMixin, BaseEstimator):
+    """Has the parameters that take validation data from what is fitted."""
+
+    def __init__(self, validation_split=0.0, early_stopping=False):
+        self.validation_split = validation_split
+        self.early_stopping = early_stopping
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+class TestLeakage:
+    def test_shared_patients_fire(self, data):
+        model = make_model()
+        plain = evaluate(model, data.images, data.target, cv=2, verbose=0)
+        whole = evaluate(
+            model, data.images, data.target, groups=data.groups, cv=2, verbose=0
+        )
+        checks = [
+            audit(result, data.images, data.target, data.groups, **QUICK)["leakage"]
+            for result in (plain, whole)
+        ]
+        assert [check.fired for check in checks] == [True, False]
+        shared = sum(
+            np.isin(
+                data.groups[fold.test_indices], data.groups[fold.train_indices]
+            ).sum()
+            for fold in plain.folds
+        )
+        assert checks[0].figures[0].estimate.value == shared / 60
+        assert checks[1].figures[0].estimate.value == 0
+        assert "there are 30 patients" in checks[0].verdict
+
+    def test_without_patients_it_says_that_they_were_not_compared(self, data):
+        check = audit(make_model(), data.images, data.target, **QUICK)["leakage"]
+        assert "Patients are not known" in check.to_markdown()
+        assert check.details["test images whose patient is trained on"] is None
+
+    def test_copies_made_before_the_split_fire(self, data):
+        images = LazyImages.from_array(data.images)
+        copies, y = AugmentationBalancer(factor=1, random_state=0).fit_resample(
+            images, np.where(data.target == "COVID-19", "COVID-19", "other")
+        )
+        check = audit(make_model(), copies, y, **QUICK)["leakage"]
+        assert check.fired
+        assert "made from an image that is trained on" in check.verdict
+        untouched = audit(make_model(), images, data.target, **QUICK)["leakage"]
+        assert not untouched.fired
+
+    def test_a_path_given_twice_fires(self, grey_paths):
+        paths = grey_paths * 4
+        y = ["a", "a", "a", "b", "b", "b"] * 4
+        check = audit(make_model(), paths, y, **QUICK)["leakage"]
+        assert check.fired
+        assert "by the paths" in check.verdict
+
+    @pytest.mark.parametrize(
+        ("parameters", "fires"),
+        [
+            ({}, False),
+            ({"validation_split": 0.2}, True),
+            ({"early_stopping": True}, True),
+        ],
+    )
+    def test_validation_data_taken_from_copies_fire(self, data, parameters, fires):
+        pipeline = ImblearnPipeline(
+            [
+                ("balance", AugmentationBalancer(factor=0.2)),
+                ("classify", BalancedMlp(**parameters)),
+            ]
+        )
+        check = audit(pipeline, data.images, data.target, refit=make_model(), **QUICK)[
+            "leakage"
+        ]
+        assert check.fired is fires
+        assert "AugmentationBalancer" in check.to_markdown()
+
+
+class TestSource:
+    def check(self, data, source, **options):
+        return audit(
+            make_model(),
+            data.images,
+            data.target,
+            source=source,
+            **{**QUICK, **options},
+        )["source"]
+
+    def test_no_score_is_external_where_source_and_class_coincide(self, data):
+        source = np.where(data.target == "COVID-19", "adults", "children")
+        check = self.check(data, source)
+        assert check.fired
+        assert check.figures[0].estimate.value == pytest.approx(1)
+        assert "may be called external" in check.verdict
+        assert "COVID-19 comes from adults alone" in check.verdict
+        assert "children | 40 | not scored: is the only one" in check.to_markdown()
+
+    def test_sources_that_go_with_the_class_fire(self, data):
+        rng = np.random.default_rng(0)
+        source = np.where(rng.random(60) < 0.9, data.target == "NORMAL", True)
+        check = self.check(data, source.astype(str))
+        assert check.fired
+        assert 0.3 < check.figures[0].estimate.value < 1
+        assert "Source and class go together" in check.verdict
+
+    def test_sources_that_do_not_are_scored_and_silent(self, data):
+        source = np.array(["A", "A", "A", "B", "B", "B"] * 10)
+        check = self.check(data, source)
+        assert not check.fired
+        names = [figure.name for figure in check.figures]
+        assert "accuracy on sources that were not trained on" in names
+        assert [row[:2] for row in check.tables[1].rows] == [["A", "30"], ["B", "30"]]
+
+    def test_a_score_that_drops_outside_fires(self, data):
+        # In one source the mark stands for another class.
+        source = np.array(["A", "A", "A", "B", "B", "B"] * 10)
+        labels = np.where(data.target == "COVID-19", "COVID-19", "other")
+        data.images[:] = 60
+        data.images[(source == "A") == (labels == "COVID-19"), :, 20:40] = 200
+        data.images[source == "A", 50:] = 250
+        data["target"] = labels
+        check = self.check(data, source)
+        assert check.fired
+        outside, inside = (figure.estimate for figure in check.figures[1:])
+        assert outside.high < inside.low
+
+    @pytest.mark.parametrize(
+        ("source", "status", "message"),
+        [
+            (None, "not made", "No source was given"),
+            (list(map(str, range(60))), "not made", "names of images or patients"),
+            (["A"] * 60, "silent", "All images come from A"),
+        ],
+    )
+    def test_sources_that_tell_nothing(self, data, source, status, message):
+        check = self.check(data, source)
+        assert check.status == status
+        assert message in check.verdict
+
+
+def test_images_of_one_patient_widen_the_interval(data):
+    whole = evaluate(
+        make_model(), data.images, data.target, groups=data.groups, cv=2, verbose=0
+    )
+    known, unknown = (
+        audit(whole, data.images, data.target, groups, **QUICK)["thumbnails"]
+        for groups in (data.groups, None)
+    )
+    for one, other in zip(known.figures, unknown.figures, strict=True):
+        width = one.estimate.high - one.estimate.low
+        assert width > 1.2 * (other.estimate.high - other.estimate.low)
+
+
+def test_the_global_random_state_is_left_alone(data):
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    audit(RecordingClassifier(), data.images, data.target, **QUICK)
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
