@@ -31,11 +31,11 @@ class AuditFigure:
     as_percent: bool = True
 
     def __str__(self) -> str:
-        if self.as_percent:
-            text = self.estimate.format_percent(1)
-        else:
-            value, low, high = vars(self.estimate).values()
-            text = f"{value:.2f} [{low:.2f}, {high:.2f}]"
+        text = (
+            self.estimate.format_percent(1)
+            if self.as_percent
+            else self.estimate.format_fraction(2)
+        )
         chance = "" if self.chance is None else f" (chance {100 * self.chance:.1f} %)"
         return f"{text}{chance}"
 

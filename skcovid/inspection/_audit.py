@@ -324,5 +324,5 @@ class AuditDisplay:
 
 def _values_and_distances(estimates: Sequence[Estimate]) -> tuple[Any, Any]:
     """Values, and how far they are from their bounds, below and above."""
-    values, low, high = np.array([list(vars(e).values()) for e in estimates]).T
+    values, low, high = np.array([(e.value, e.low, e.high) for e in estimates]).T
     return values, np.stack([values - low, high - values])
