@@ -20,7 +20,7 @@ def make_dataset(levels, **elements):
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
-    dataset.SOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.SOPInstanceUID = "1.2.3.4"
     dataset.Modality = "DX"
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.SamplesPerPixel = 1 if levels.ndim == 2 else levels.shape[-1]

@@ -16,6 +16,9 @@ from skcovid import RadiographReader  # noqa: E402
 from skcovid._dicom import read_header  # noqa: E402
 from skcovid.reading import check_files, read_radiograph  # noqa: E402
 
+# Broken files are full of what pydicom warns of before it gives up.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+
 RAMP = np.arange(0, 4096, 64, dtype=np.uint16).reshape(4, 16)
 STRETCHED = np.rint(np.arange(64) * 255 / 63).reshape(4, 16)
 
