@@ -69,7 +69,8 @@ def export(pipeline: Any, path: str | os.PathLike) -> None:
         If the network computes in mixed precision, or images are resized between the
         reader and the network.
     RuntimeError
-        If onnxruntime predicts otherwise than the pipeline.
+        If onnxruntime predicts otherwise than the pipeline, or the pipeline predicts
+        NaN.
 
     See Also
     --------
@@ -275,6 +276,11 @@ def _check_predictions(path: Path, pipeline: Any, shape: tuple[int, ...]) -> Non
     session = onnxruntime.InferenceSession(path)
     (found,) = session.run([OUTPUT], {INPUT: images})
     expected = pipeline.predict_proba(images)
+    if not np.isfinite(expected).all():
+        raise RuntimeError(
+            "The pipeline's own probabilities are not finite numbers; it was not "
+            "exported."
+        )
     difference = np.abs(found - expected).max()
     if not difference <= TOLERANCE:
         raise RuntimeError(

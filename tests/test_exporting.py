@@ -179,12 +179,16 @@ class TestErrors:
         with pytest.raises(ImportError, match=r"tf2onnx.*skcovid\[onnx\]"):
             skcovid.export(linear, tmp_path / "model.onnx")
 
-    def test_other_predictions(self, fast, tmp_path, monkeypatch):
-        other = np.full((2, 3), 1 / 3)
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [(1 / 3, "differ from the pipeline's"), (np.nan, "not finite")],
+    )
+    def test_other_predictions(self, value, message, fast, tmp_path, monkeypatch):
+        other = np.full((2, 3), value)
         monkeypatch.setattr(
             TransferLearningClassifier, "predict_proba", lambda self, X: other
         )
-        with pytest.raises(RuntimeError, match="differ from the pipeline's"):
+        with pytest.raises(RuntimeError, match=message):
             skcovid.export(fast, tmp_path / "model.onnx")
 
 
@@ -192,7 +196,9 @@ class TestErrors:
     "SKCOVID_SLOW_TESTS" not in os.environ,
     reason="takes minutes; SKCOVID_SLOW_TESTS=1 runs it",
 )
-@pytest.mark.parametrize("recipe", ["paper", "linear"])
+# Not the paper's own recipe: after a few steps from random weights its batch norms may
+# divide by next to nothing, up to NaN.
+@pytest.mark.parametrize("recipe", ["fast", "linear"])
 @pytest.mark.parametrize(
     ("backbone", "image_size"),
     [("resnet50", 64), ("vgg19", 64), ("densenet121", 64), ("inceptionv3", 96)],

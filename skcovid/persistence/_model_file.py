@@ -21,7 +21,8 @@ from skcovid.persistence._container import (
     write_members,
 )
 from skcovid.persistence._fingerprint import fingerprint_model
-from skcovid.persistence._networks import attach, detach, pack_network, without_memory
+from skcovid.persistence._networks import detach, pack_network, without_memory
+from skcovid.persistence._rebuilding import attach
 from skcovid.persistence._trusted import dump_pipeline, load_pipeline
 
 __all__ = ["describe", "load", "save"]
