@@ -255,7 +255,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "fast": {
         # The images that validate or test one fold train others: as originals, their
         # features are computed once for all of these.
-        # Copies beyond those that balance the classes cost time and gain nothing.
+        # Copies beyond those that balance the classes would be further trunk passes.
         "balance": {"include_originals": True, "factor": 1},
         "classify": {
             "batch_norm": "frozen",

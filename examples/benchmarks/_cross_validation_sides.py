@@ -183,7 +183,9 @@ def make_balancer(job: Job) -> Any:
     """Make the sampler that all sides share."""
     from skcovid import AugmentationBalancer
 
-    return AugmentationBalancer(factor=FACTOR, random_state=job["seed"])
+    return AugmentationBalancer(
+        factor=FACTOR, include_originals=True, random_state=job["seed"]
+    )
 
 
 def augmented(job: Job, fold: Fold, channels: str) -> tuple[Part, Part, Part]:
