@@ -286,7 +286,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             verbose=self.verbose,
         )
         self.n_trunk_passes_ += store.n_computed
-        return np.concatenate(kept.load(slice(None)), axis=1)
+        return np.concatenate(kept.load(slice(None)), axis=1, dtype=np.float32)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

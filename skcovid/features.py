@@ -83,7 +83,7 @@ class StoredFeatures:
     def __getitem__(self, rows: "NDArray[np.intp] | slice") -> "StoredFeatures":
         return StoredFeatures(self.store, self.keys[rows])
 
-    def load(self, rows: "NDArray[np.intp] | slice") -> tuple[NDArray[np.float32], ...]:
+    def load(self, rows: "NDArray[np.intp] | slice") -> tuple[NDArray[Any], ...]:
         """Read the features of the images in some rows.
 
         Parameters
@@ -93,14 +93,14 @@ class StoredFeatures:
 
         Returns
         -------
-        tuple of ndarray of shape (n_rows, *shape), float32
-            One array an output of the trunk.
+        tuple of ndarray of shape (n_rows, *shape), float16 or float32
+            One array an output of the trunk, in the dtype they are kept in.
         """
         return self.store.read(self.keys[rows])
 
     def batches(
         self, batch_size: int, *, n_jobs: int = 2
-    ) -> Iterator[tuple[slice, tuple[NDArray[np.float32], ...]]]:
+    ) -> Iterator[tuple[slice, tuple[NDArray[Any], ...]]]:
         """Read the features in order, batch by batch, some batches ahead.
 
         Parameters
@@ -114,8 +114,8 @@ class StoredFeatures:
         ------
         rows : slice
             Where the batch lies.
-        features : tuple of ndarray of shape (batch_size, *shape), float32
-            One array an output of the trunk.
+        features : tuple of ndarray of shape (batch_size, *shape), float16 or float32
+            One array an output of the trunk, in the dtype they are kept in.
         """
         return read_ahead(self.load, len(self), batch_size=batch_size, n_jobs=n_jobs)
 
@@ -222,7 +222,7 @@ class FeatureStore:
                 progress.update(rows.stop - rows.start)
         return StoredFeatures(self, source.keys)
 
-    def read(self, keys: NDArray[np.str_]) -> tuple[NDArray[np.float32], ...]:
+    def read(self, keys: NDArray[np.str_]) -> tuple[NDArray[Any], ...]:
         """Read the features of images.
 
         Parameters
@@ -232,13 +232,17 @@ class FeatureStore:
 
         Returns
         -------
-        tuple of ndarray of shape (n_samples, *shape), float32
-            One array an output of the trunk.
+        tuple of ndarray of shape (n_samples, *shape), float16 or float32
+            One array an output of the trunk, in the dtype they are kept in: networks
+            widen it faster than NumPy, and half as much is copied on the way.
         """
-        rows = np.empty((len(keys), sum(self._sizes)), dtype=np.float32)
-        for row, key in zip(rows, keys, strict=True):
-            row[:] = np.load(self._path(key))
-        parts = np.split(rows, np.cumsum(self._sizes)[:-1], axis=1)
+        parts = [np.empty((len(keys), size), self.dtype) for size in self._sizes]
+        bounds = np.cumsum(self._sizes)[:-1]
+        for row, key in enumerate(keys):
+            for part, values in zip(
+                parts, np.split(np.load(self._path(key)), bounds), strict=True
+            ):
+                part[row] = values
         return tuple(
             part.reshape(len(keys), *shape)
             for part, shape in zip(parts, self._shapes, strict=True)
@@ -272,8 +276,8 @@ class FeatureStore:
             ],
             axis=1,
         )
-        with np.errstate(over="ignore"):
-            kept = features.astype(self.dtype)
+        # NumPy takes up to ten times as long for values that are subnormal in float16.
+        kept = keras.ops.convert_to_numpy(keras.ops.cast(features, self.dtype.name))
         if not np.isfinite(kept).all():
             if not np.isfinite(features).all():
                 raise FloatingPointError("The trunk gives NaN or infinite features.")

@@ -1,18 +1,19 @@
 """Where a network splits: finding layers, and the tensors between them."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 from skcovid._keras import keras
 from skcovid.backbones import Backbone
 
 __all__ = [
+    "Tail",
     "choose_layers",
     "find_layer",
     "frontier",
     "inputs_of",
-    "layers_above",
+    "split_tail",
     "stage_ends",
 ]
 
@@ -97,32 +98,6 @@ def choose_layers(
     return found
 
 
-def layers_above(layers: Sequence[Any], first: int, n_backbone: int) -> list[Any]:
-    """Find the layers whose output changes when those of a backbone train.
-
-    Parameters
-    ----------
-    layers : sequence of keras.Layer
-        The whole network's layers, the backbone's first, in their order.
-    first : int
-        Index of the first layer that trains.
-    n_backbone : int
-        How many of the layers are the backbone's.
-
-    Returns
-    -------
-    list of keras.Layer
-        ``layers[first:n_backbone]``, and of the head's all that builds on one of them.
-    """
-    above = list(layers[first:n_backbone])
-    known = {id(layer) for layer in above}
-    for layer in layers[n_backbone:]:
-        if not known.isdisjoint(map(id, _sources(layer))):
-            above.append(layer)
-            known.add(id(layer))
-    return above
-
-
 def frontier(above: Sequence[Any]) -> list[Any]:
     """Find the tensors that enter some layers of a network from below.
 
@@ -145,6 +120,113 @@ def frontier(above: Sequence[Any]) -> list[Any]:
                 entering.setdefault(id(tensor), tensor)
     # A cut at the very first layer leaves the network's input itself.
     return list(entering.values()) or [above[0].output]
+
+
+class Tail(NamedTuple):
+    """The part of a network that training changes.
+
+    Attributes
+    ----------
+    entering : list of keras.KerasTensor
+        Enter it from the trunk, which is ``keras.Model(model.input, entering)``.
+    head_input : keras.KerasTensor
+        What the head sees: ``keras.Model(entering, head_input)``.
+    output : keras.KerasTensor
+        The network's: ``keras.Model(entering, output)`` is the tail.
+    """
+
+    entering: list[Any]
+    head_input: Any
+    output: Any
+
+
+def split_tail(model: Any, head_input: Any, trained: Collection[Any]) -> Tail:
+    """Cut a network where what training changes begins.
+
+    A layer that comes late but builds on nothing that is trained belongs to the trunk.
+    Joined maps are pooled part by part, which gives the same: of those parts that
+    training does not change, only the pooled vectors enter the tail.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network, one flat graph.
+    head_input : keras.KerasTensor
+        What the head sees, above all global poolings.
+    trained : collection of keras.Layer
+        The layers whose weights training changes.
+
+    Returns
+    -------
+    Tail
+        Shares the network's layers.
+    """
+    known = {id(layer) for layer in trained}
+    changing: set[int] = set()
+    replaced: dict[int, Any] = {}
+    for layer in model.layers:
+        inputs, output = inputs_of(layer), _output_of(layer)
+        if id(layer) not in known and changing.isdisjoint(map(id, inputs)):
+            continue
+        changing.add(id(output))
+        if isinstance(layer, _GLOBAL_POOLINGS):
+            parts = _joined_maps(inputs[0], changing)
+            if len(parts) > 1:
+                replaced[id(output)] = _pool_apart(layer, parts, changing)
+        elif any(id(tensor) in replaced for tensor in inputs):
+            inputs = [replaced.get(id(tensor), tensor) for tensor in inputs]
+            replaced[id(output)] = layer(inputs if len(inputs) > 1 else inputs[0])
+            changing.add(id(replaced[id(output)]))
+    head_input, output = (
+        replaced.get(id(tensor), tensor) for tensor in (head_input, model.output)
+    )
+    return Tail(_entering(output, changing), head_input, output)
+
+
+_GLOBAL_POOLINGS = keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D
+
+
+def _joined_maps(maps: Any, changing: Collection[int]) -> list[Any]:
+    """Take joined maps apart, where training changes some of them."""
+    layer = maps._keras_history.operation
+    is_joined = isinstance(layer, keras.layers.Concatenate) and layer.axis in (-1, 3)
+    if not is_joined or id(maps) not in changing:
+        return [maps]
+    return [
+        part for tensor in inputs_of(layer) for part in _joined_maps(tensor, changing)
+    ]
+
+
+def _pool_apart(pooling: Any, parts: Sequence[Any], changing: set[int]) -> Any:
+    """Pool each part by a layer like `pooling`, and join the vectors."""
+    config = {**pooling.get_config(), "name": None}
+    vectors = [type(pooling).from_config(config)(part) for part in parts]
+    changing.update(
+        id(vector)
+        for vector, part in zip(vectors, parts, strict=True)
+        if id(part) in changing
+    )
+    joined = keras.layers.Concatenate(dtype="float32")(vectors)
+    changing.add(id(joined))
+    return joined
+
+
+def _entering(output: Any, changing: Collection[int]) -> list[Any]:
+    """Find what does not change among the tensors that `output` is computed from."""
+    entering: dict[int, Any] = {}
+    pending, seen = [output], set()
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        if id(tensor) in changing:
+            operation, node, _ = tensor._keras_history
+            inputs = operation._inbound_nodes[node].input_tensors
+            pending.extend(reversed(keras.tree.flatten(inputs)))
+        else:
+            entering[id(tensor)] = tensor
+    return list(entering.values())
 
 
 def stage_ends(base: Any) -> list[str]:
@@ -192,6 +274,10 @@ def inputs_of(layer: Any) -> list[Any]:
     # The first node is the network's own; splitting a model adds others, and then
     # `layer.input` would be ambiguous.
     return keras.tree.flatten(layer._inbound_nodes[0].input_tensors)
+
+
+def _output_of(layer: Any) -> Any:
+    return layer._inbound_nodes[0].output_tensors[0]
 
 
 def _sources(layer: Any) -> list[Any]:

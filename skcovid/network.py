@@ -23,6 +23,7 @@ __all__ = [
     "add_head",
     "build_backbone",
     "freeze",
+    "is_batch_norm",
     "pooled",
     "predict_batches",
     "reset_moving_statistics",
@@ -178,7 +179,7 @@ def freeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
         A frozen one normalises by its moving statistics.
     """
     for layer in layers:
-        layer.trainable = batch_norm == "trainable" and _is_batch_norm(layer)
+        layer.trainable = batch_norm == "trainable" and is_batch_norm(layer)
 
 
 def unfreeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
@@ -192,7 +193,7 @@ def unfreeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
         As for :func:`freeze`.
     """
     for layer in layers:
-        layer.trainable = batch_norm == "trainable" or not _is_batch_norm(layer)
+        layer.trainable = batch_norm == "trainable" or not is_batch_norm(layer)
 
 
 def reset_moving_statistics(model: Any) -> None:
@@ -206,7 +207,7 @@ def reset_moving_statistics(model: Any) -> None:
     model : keras.Model
         Changed in place.
     """
-    for layer in filter(_is_batch_norm, model.layers):
+    for layer in filter(is_batch_norm, model.layers):
         for variable in (layer.moving_mean, layer.moving_variance):
             variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
 
@@ -247,7 +248,8 @@ def _pad_rows(values: NDArray, size: int) -> NDArray:
     return np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)])
 
 
-def _is_batch_norm(layer: Any) -> bool:
+def is_batch_norm(layer: Any) -> bool:
+    """Tell whether a layer is batch normalisation."""
     return isinstance(layer, keras.layers.BatchNormalization)
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from skcovid import network
 from skcovid._keras import keras
 from skcovid.features import FeatureStore, StoredFeatures
-from skcovid.graph import frontier, inputs_of, layers_above
+from skcovid.graph import inputs_of, split_tail
 from skcovid.images import LazyImages
 
 __all__ = ["Batches", "EpochProgress", "KeptFeatures", "WholeNetwork", "train"]
@@ -74,27 +75,36 @@ class KeptFeatures:
         n_jobs: int,
         verbose: int,
     ) -> None:
-        self._output = model.output
-        self._frontier = frontier(
-            layers_above(model.layers, fine_tune_from, n_backbone_layers)
+        layers, head = (
+            model.layers[:n_backbone_layers],
+            model.layers[n_backbone_layers:],
         )
         # Once flattened or pooled, features are small; normalising them is trained.
-        (self._head_input,) = inputs_of(
-            next(
-                layer
-                for layer in model.layers[n_backbone_layers:]
-                if isinstance(layer, keras.layers.BatchNormalization)
-            )
+        self._head_input = inputs_of(next(filter(network.is_batch_norm, head)))[0]
+        self._output = model.output
+        # Frozen batch normalisation has weights and keeps them.
+        trained = [
+            layer
+            for layer in layers[fine_tune_from:]
+            if not network.is_batch_norm(layer)
+        ]
+        self._tail = split_tail(
+            model,
+            self._head_input,
+            [layer for layer in (*trained, *head) if layer.weights],
         )
         self._filling = {"batch_size": batch_size, "n_jobs": n_jobs, "verbose": verbose}
-        trunk = keras.Model(model.input, self._frontier)
+        trunk = keras.Model(model.input, self._tail.entering)
         self._trunk_store = FeatureStore(directory, trunk, dtype=dtype)
-        self._head_store = FeatureStore(
-            directory,
-            keras.Model(self._frontier, [self._head_input]),
-            dtype=dtype,
-            source=self._trunk_store,
-        )
+        # Where the head alone is trained, the trunk's features are what it sees.
+        self._head_store: FeatureStore | None = None
+        if self._tail.entering[0] is not self._tail.head_input:
+            self._head_store = FeatureStore(
+                directory,
+                keras.Model(self._tail.entering, [self._tail.head_input]),
+                dtype=dtype,
+                source=self._trunk_store,
+            )
 
     @property
     def n_trunk_passes(self) -> int:
@@ -103,8 +113,9 @@ class KeptFeatures:
 
     def trained_part(self, phase: int) -> Any:
         """Return the head (phase 1) or the tail (phase 2), sharing the weights."""
-        inputs = [self._head_input] if phase == 1 else self._frontier
-        return keras.Model(inputs, self._output)
+        if phase == 1:
+            return keras.Model([self._head_input], self._output)
+        return keras.Model(self._tail.entering, self._tail.output)
 
     def inputs(self, images: LazyImages, phase: int) -> Callable:
         """Return the function from row indices to input of the trained part."""
@@ -113,7 +124,7 @@ class KeptFeatures:
     def features(self, images: LazyImages, phase: int) -> StoredFeatures:
         """Return the input of the trained part, computing what is missing."""
         features = self._trunk_store.fill(images, **self._filling)
-        if phase == 1:
+        if phase == 1 and self._head_store is not None:
             features = self._head_store.fill(
                 features, **{**self._filling, "verbose": 0}
             )

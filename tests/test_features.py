@@ -91,7 +91,7 @@ def test_gives_what_the_network_gives(tmp_path, dtype, atol):
     expected = store.trunk.predict_on_batch(make_pixels())
     rows = np.array([7, 0, 7, 3])
     for found, outputs in zip(kept.load(rows), expected, strict=True):
-        assert found.dtype == np.float32
+        assert found.dtype == dtype
         assert_allclose(found, outputs[rows], atol=atol)
     batches = list(kept.batches(4))
     assert [part for part, _ in batches] == [slice(0, 4), slice(4, 8), slice(8, 10)]

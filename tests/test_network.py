@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tiny_backbone
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from skcovid import graph, network
 from skcovid.backbones import Backbone, get_backbone
@@ -195,6 +195,101 @@ class TestFindLayer:
             graph.find_layer(build().layers, layer)
 
 
+def split(model, base, first):
+    """The tail of a network whose layers from `first` on are trained."""
+    head = model.layers[len(base.layers) :]
+    batch_norm = next(filter(network.is_batch_norm, head))
+    (head_input,) = graph.inputs_of(batch_norm)
+    above = [*base.layers[first:], *head]
+    trained = [
+        layer
+        for layer in above
+        if layer.weights and (layer in head or not network.is_batch_norm(layer))
+    ]
+    return graph.split_tail(model, head_input, trained)
+
+
+def shapes(tensors):
+    return sorted(tuple(tensor.shape[1:]) for tensor in tensors)
+
+
+class TestSplitTail:
+    @pytest.mark.parametrize("pooling", [(), ("avg",), ("avg", "max")])
+    @pytest.mark.parametrize("first", range(11))
+    def test_trunk_and_tail_are_the_network(self, first, pooling):
+        base = build()
+        sides = [base.layers[3], base.layers[6]] if pooling else []
+        model = add_head(base, feature_layers=sides, pooling=pooling)
+        set_moving_statistics(model)
+        tail = split(model, base, first)
+        trunk = keras.Model(model.input, tail.entering)
+        features = keras.tree.flatten(trunk.predict_on_batch(images()))
+        assert_allclose(
+            keras.Model(tail.entering, tail.output).predict_on_batch(features),
+            model.predict_on_batch(images()),
+            rtol=1e-6,
+        )
+
+    def test_trunk_and_head_are_the_network(self):
+        base = build()
+        model = add_head(base, pooling=("avg", "max"))
+        set_moving_statistics(model)
+        tail = split(model, base, FINE_TUNE_FROM)
+        trunk = keras.Model(model.input, tail.entering)
+        gather = keras.Model(tail.entering, tail.head_input)
+        features = keras.tree.flatten(trunk.predict_on_batch(images()))
+        gathered = gather.predict_on_batch(features)
+        head = keras.Model(tail.head_input, tail.output)
+        assert_allclose(
+            head.predict_on_batch(gathered),
+            model.predict_on_batch(images()),
+            rtol=1e-6,
+        )
+
+    def test_trains_the_weights_of_the_network(self):
+        base = build()
+        model = add_head(base, pooling=("avg",))
+        network.freeze(base.layers, "frozen")
+        network.unfreeze(base.layers[FINE_TUNE_FROM:], "frozen")
+        tail = split(model, base, FINE_TUNE_FROM)
+        part = keras.Model(tail.entering, tail.output)
+        assert {id(weight) for weight in part.trainable_weights} == {
+            id(weight) for weight in model.trainable_weights
+        }
+
+    def test_only_what_is_trained_enters_as_maps(self):
+        base = build()
+        model = add_head(base, pooling=("avg", "max"))
+        # The short branch joins the long one above the cut and skips what is trained.
+        tail = split(model, base, FINE_TUNE_FROM)
+        (into_convolution,) = graph.inputs_of(base.layers[FINE_TUNE_FROM])
+        assert any(tensor is into_convolution for tensor in tail.entering)
+        assert shapes(tail.entering) == sorted([(6,), (6,), (8, 8, 4)])
+
+    def test_layers_without_weights_belong_to_the_trunk(self):
+        base = build()
+        model = add_head(base, pooling=("avg",))
+        last = len(base.layers) - 1
+        tail = split(model, base, last)
+        assert [id(tensor) for tensor in tail.entering] == [id(tail.head_input)]
+
+    def test_inception(self):
+        backbone = get_backbone("inceptionv3")
+        base = build(backbone=backbone, side=96)
+        model = add_head(base, pooling=("avg", "max"))
+        set_moving_statistics(model)
+        tail = split(model, base, backbone.fine_tune_from)
+        maps = [tensor for tensor in tail.entering if len(tensor.shape) == 4]
+        assert shapes(maps) == [(1, 1, 2048)]
+        image = images(1, 96)
+        features = keras.Model(base.input, tail.entering).predict_on_batch(image)
+        assert_allclose(
+            keras.Model(tail.entering, tail.output).predict_on_batch(features),
+            model.predict_on_batch(image),
+            rtol=1e-5,
+        )
+
+
 class TestFrontier:
     @pytest.mark.parametrize("first", range(11))
     def test_trunk_and_tail_are_the_network(self, first):
@@ -222,26 +317,6 @@ class TestFrontier:
         keras.Model(first, base.output)
         again = graph.frontier(base.layers[FINE_TUNE_FROM:])
         assert [id(tensor) for tensor in again] == [id(tensor) for tensor in first]
-
-    @pytest.mark.parametrize("first", range(11))
-    def test_of_a_head_that_sees_several_depths(self, first):
-        base = build()
-        sides = [base.layers[3], base.layers[6]]
-        model = add_head(base, feature_layers=sides, pooling=("avg",))
-        set_moving_statistics(model)
-        above = graph.layers_above(model.layers, first, len(base.layers))
-        entering = graph.frontier(above)
-        features = keras.Model(model.input, entering).predict_on_batch(images())
-        assert_array_equal(
-            keras.Model(entering, model.output).predict_on_batch(
-                keras.tree.flatten(features)
-            ),
-            model.predict_on_batch(images()),
-        )
-        # What lies below the cut enters pooled, not as maps the tail would pool anew.
-        below = [side for side in sides if side not in above]
-        n_pooled = sum(len(tensor.shape) == 2 for tensor in entering)
-        assert n_pooled == len(below)
 
     def test_inception(self):
         backbone = get_backbone("inceptionv3")
