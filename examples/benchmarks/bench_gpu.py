@@ -156,6 +156,7 @@ def trained_part(
     from skcovid._keras import keras
     from skcovid.backbones import get_backbone
     from skcovid.training import KeptFeatures, WholeNetwork
+    from skcovid.validation import check_pooling
 
     parameters = make_transfer_pipeline(options.backbone, recipe=recipe)[
         "classify"
@@ -168,10 +169,18 @@ def trained_part(
         precision=options.precision,
         seed=options.seed,
     )
+    pooling, feature_layers = parameters["pooling"], parameters["feature_layers"]
     model = network.add_head(
         base,
         N_CLASSES,
-        **{name: parameters[name] for name in ("pooling", "dense_units", "dropout")},
+        feature_layers=(
+            ()
+            if feature_layers is None
+            else graph.choose_layers(base, backbone, feature_layers)
+        ),
+        pooling=() if pooling is None else check_pooling(pooling),
+        dense_units=parameters["dense_units"],
+        dropout=parameters["dropout"],
         seed=options.seed,
     )
     if parameters["reset_batch_norm"]:
