@@ -15,13 +15,19 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from cross_validate import (
-    DEMO_IMAGE_SIZE,
-    DEMO_IMAGES,
+from _command_line import (
+    add_data_option,
+    add_folder_options,
+    add_limit_option,
+    add_weights_option,
+    count_images,
     features_folder,
     first_of_each_class,
     positive_int,
+    run_script,
+    weights_of,
 )
+from cross_validate import DEMO_IMAGE_SIZE, DEMO_IMAGES
 from imblearn.pipeline import Pipeline
 from numpy.typing import NDArray
 
@@ -49,14 +55,8 @@ class Radiographs(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for; exit with code 2 if it can't be done."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
     plt.switch_backend("Agg")
-    try:
-        run(options)
-    except (ValueError, OSError) as error:
-        message = " ".join(str(error).split())
-        parser.exit(2, f"{parser.prog}: error: {message}\n")
+    run_script(make_parser(), run, arguments)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -64,13 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="folder of radiographs, one sub-folder a class; without it, "
-        f"{DEMO_IMAGES} synthetic ones with a mark",
-    )
+    add_data_option(parser, without=f"{DEMO_IMAGES} synthetic ones with a mark")
     parser.add_argument(
         "--source",
         nargs="+",
@@ -84,12 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"one of {', '.join(list_backbones())}; default: inceptionv3 (without "
         "--data: resnet50)",
     )
-    parser.add_argument(
-        "--weights",
-        metavar="PATH|imagenet|none",
-        help="first weights of the network: a .weights.h5 or .keras file, Keras' "
-        "download, or random; default: imagenet (without --data: none)",
-    )
+    add_weights_option(parser, default="imagenet (without --data: none)")
     parser.add_argument(
         "--recipe",
         choices=list(RECIPES),
@@ -106,12 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--folds", type=positive_int, default=5, metavar="N", help="default: 5"
     )
-    parser.add_argument(
-        "--limit",
-        type=positive_int,
-        metavar="N",
-        help="take the first N images of each class, after a shuffle with --seed",
-    )
+    add_limit_option(parser, shuffled_by="--seed")
     parser.add_argument(
         "--max-images",
         type=positive_int,
@@ -120,20 +104,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="blank the lungs of at most N images, drawn so that classes keep their "
         "shares; each goes through the network three times; default: %(default)s",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("output"),
-        metavar="DIR",
-        help="folder of the results, which replace an earlier run's; default: "
-        "%(default)s",
-    )
-    parser.add_argument(
-        "--memory",
-        type=Path,
-        metavar="DIR",
-        help="folder where features are kept for later runs; default: a temporary one, "
-        "removed at the end",
+    add_folder_options(
+        parser,
+        output=", which replace an earlier run's",
+        kept="features are kept for later runs",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     return parser
@@ -178,8 +152,6 @@ def load(options: argparse.Namespace, folder: Path) -> Radiographs:
     if options.limit is not None:
         rows = first_of_each_class(data.target, options.limit, options.seed)
     labels = data.target[rows]
-    counts = zip(*np.unique(labels, return_counts=True), strict=True)
-    images = ", ".join(f"{label} {count}" for label, count in counts)
     origin = (
         "Synthetic radiographs, where every image of "
         f"{MARKED} has a white mark in a corner; the figures say nothing about real "
@@ -192,7 +164,7 @@ def load(options: argparse.Namespace, folder: Path) -> Radiographs:
         labels,
         None if data.groups is None else data.groups[rows],
         None if source is None else source[rows],
-        f"{origin} {len(rows)} images: {images}.",
+        f"{origin} {count_images(labels)}.",
     )
 
 
@@ -229,7 +201,7 @@ def make_pipeline(options: argparse.Namespace, memory: str | Path) -> Pipeline:
     return make_transfer_pipeline(
         options.backbone,
         recipe=options.recipe,
-        weights=None if options.weights == "none" else options.weights,
+        weights=weights_of(options),
         precision=options.precision,
         memory=memory,
         random_state=options.seed,
