@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
 from skcovid import make_transfer_pipeline
 
@@ -33,7 +35,7 @@ class Model:
     members: tuple["Model", ...] = ()
     ensemble: Literal["voting", "stacking"] = "voting"
 
-    def make_estimator(self, seed: int, **parameters: Any) -> Any:
+    def make_estimator(self, seed: int, *, grouped: bool, **parameters: Any) -> Any:
         """Compose the pipeline, or the ensemble of pipelines, with one seed for all.
 
         `parameters` are those of every pipeline: `weights` and `memory`.
@@ -47,12 +49,20 @@ class Model:
                 **self.overrides,
             )
         members = [
-            (member.name, member.make_estimator(seed, **parameters))
+            (member.name, member.make_estimator(seed, grouped=grouped, **parameters))
             for member in self.members
         ]
         if self.ensemble == "voting":
             return VotingClassifier(members, voting="soft")
-        return StackingClassifier(members)
+        # Where members get the groups, to keep their validation data apart by patient,
+        # the last estimator does too.
+        routed = grouped and any(member.recipe != "linear" for member in self.members)
+        final = GridSearchCV(
+            LogisticRegression(),
+            {"C": [0.1, 1, 10]},
+            cv=StratifiedGroupKFold(5) if routed else 5,
+        )
+        return StackingClassifier(members, final)
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Model":
@@ -75,6 +85,10 @@ class Row:
     grouped: bool = True
     n_folds: int = N_FOLDS
     own_store: bool = False
+
+    def make_estimator(self, **parameters: Any) -> Any:
+        """Compose what is evaluated."""
+        return self.model.make_estimator(self.seed, grouped=self.grouped, **parameters)
 
     @property
     def slug(self) -> str:

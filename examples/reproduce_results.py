@@ -255,7 +255,7 @@ def evaluate_row(
     """Evaluate a row: what the child process does."""
     given = Row.from_dict(row)
     return evaluate(
-        given.model.make_estimator(given.seed, weights=weights, memory=memory),
+        given.make_estimator(weights=weights, memory=memory),
         np.asarray(paths),
         np.asarray(y),
         cv=given.n_folds,
@@ -275,7 +275,7 @@ def describe_settings(
         "weights": digest_weights(options.weights),
         "folds": f"{row.n_folds}, {row.folds}",
         "seed": row.seed,
-        "parameters": describe_parameters(row.model.make_estimator(row.seed)),
+        "parameters": describe_parameters(row.make_estimator()),
     }
 
 
