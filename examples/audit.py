@@ -13,20 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import _command_line as command_line
 import matplotlib.pyplot as plt
 import numpy as np
-from _command_line import (
-    add_data_option,
-    add_folder_options,
-    add_limit_option,
-    add_weights_option,
-    count_images,
-    features_folder,
-    first_of_each_class,
-    positive_int,
-    run_script,
-    weights_of,
-)
 from cross_validate import DEMO_IMAGE_SIZE, DEMO_IMAGES
 from imblearn.pipeline import Pipeline
 from numpy.typing import NDArray
@@ -56,7 +45,7 @@ class Radiographs(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for; exit with code 2 if it can't be done."""
     plt.switch_backend("Agg")
-    run_script(make_parser(), run, arguments)
+    command_line.run_script(make_parser(), run, arguments)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -64,7 +53,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_data_option(parser, without=f"{DEMO_IMAGES} synthetic ones with a mark")
+    command_line.add_data_option(
+        parser, without=f"{DEMO_IMAGES} synthetic ones with a mark"
+    )
     parser.add_argument(
         "--source",
         nargs="+",
@@ -78,7 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"one of {', '.join(list_backbones())}; default: inceptionv3 (without "
         "--data: resnet50)",
     )
-    add_weights_option(parser, default="imagenet (without --data: none)")
+    command_line.add_weights_option(parser, default="imagenet (without --data: none)")
     parser.add_argument(
         "--recipe",
         choices=list(RECIPES),
@@ -93,18 +84,22 @@ def make_parser() -> argparse.ArgumentParser:
         "default: %(default)s",
     )
     parser.add_argument(
-        "--folds", type=positive_int, default=5, metavar="N", help="default: 5"
+        "--folds",
+        type=command_line.positive_int,
+        default=5,
+        metavar="N",
+        help="default: 5",
     )
-    add_limit_option(parser, shuffled_by="--seed")
+    command_line.add_limit_option(parser, shuffled_by="--seed")
     parser.add_argument(
         "--max-images",
-        type=positive_int,
+        type=command_line.positive_int,
         default=1000,
         metavar="N",
         help="blank the lungs of at most N images, drawn so that classes keep their "
         "shares; each goes through the network three times; default: %(default)s",
     )
-    add_folder_options(
+    command_line.add_folder_options(
         parser,
         output=", which replace an earlier run's",
         kept="features are kept for later runs",
@@ -126,7 +121,9 @@ def run(options: argparse.Namespace) -> None:
             write_marked_radiographs(folder, options.seed)
         radiographs = load(options, folder)
         print(radiographs.description)
-        pipeline = make_pipeline(options, stack.enter_context(features_folder(options)))
+        pipeline = make_pipeline(
+            options, stack.enter_context(command_line.features_folder(options))
+        )
         report = audit(
             pipeline,
             radiographs.paths,
@@ -150,7 +147,9 @@ def load(options: argparse.Namespace, folder: Path) -> Radiographs:
         source = sources_of_classes(options.source, data.target)
     rows = np.arange(len(data.target))
     if options.limit is not None:
-        rows = first_of_each_class(data.target, options.limit, options.seed)
+        rows = command_line.first_of_each_class(
+            data.target, options.limit, options.seed
+        )
     labels = data.target[rows]
     origin = (
         "Synthetic radiographs, where every image of "
@@ -164,7 +163,7 @@ def load(options: argparse.Namespace, folder: Path) -> Radiographs:
         labels,
         None if data.groups is None else data.groups[rows],
         None if source is None else source[rows],
-        f"{origin} {count_images(labels)}.",
+        f"{origin} {command_line.count_images(labels)}.",
     )
 
 
@@ -201,7 +200,7 @@ def make_pipeline(options: argparse.Namespace, memory: str | Path) -> Pipeline:
     return make_transfer_pipeline(
         options.backbone,
         recipe=options.recipe,
-        weights=weights_of(options),
+        weights=command_line.weights_of(options),
         precision=options.precision,
         memory=memory,
         random_state=options.seed,

@@ -9,20 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import _command_line as command_line
 import matplotlib.pyplot as plt
 import numpy as np
-from _command_line import (
-    add_data_option,
-    add_folder_options,
-    add_limit_option,
-    add_weights_option,
-    count_images,
-    features_folder,
-    first_of_each_class,
-    positive_int,
-    run_script,
-    weights_of,
-)
 from imblearn.pipeline import Pipeline
 from numpy.typing import NDArray
 
@@ -64,7 +53,7 @@ class Radiographs(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for; exit with code 2 if it can't be done."""
     plt.switch_backend("Agg")
-    run_script(make_parser(), run, arguments)
+    command_line.run_script(make_parser(), run, arguments)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -72,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_data_option(
+    command_line.add_data_option(
         parser,
         without=f"{DEMO_IMAGES} synthetic radiographs of {DEMO_IMAGE_SIZE} pixels",
     )
@@ -84,7 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
         f"{', '.join(PAPER_BACKBONES)}; default: inceptionv3 (without --data: "
         "resnet50)",
     )
-    add_weights_option(parser, default="imagenet (without --data: none)")
+    command_line.add_weights_option(parser, default="imagenet (without --data: none)")
     parser.add_argument(
         "--recipe",
         choices=list(RECIPES),
@@ -98,23 +87,27 @@ def make_parser() -> argparse.ArgumentParser:
         "one half steers the training, the other is predicted; default: %(default)s",
     )
     parser.add_argument(
-        "--folds", type=positive_int, default=5, metavar="N", help="default: 5"
+        "--folds",
+        type=command_line.positive_int,
+        default=5,
+        metavar="N",
+        help="default: 5",
     )
     parser.add_argument(
         "--epochs",
-        type=positive_int,
+        type=command_line.positive_int,
         metavar="N",
         help="at most, in each of the two phases; default: the recipe's "
         f"(without --data: {DEMO_TRAINING['epochs']})",
     )
-    add_limit_option(parser, shuffled_by="--seed")
+    command_line.add_limit_option(parser, shuffled_by="--seed")
     parser.add_argument(
         "--groups",
         action=argparse.BooleanOptionalAction,
         help="keep the images of a patient on one side of every split; default: where "
         "patients are known, but not with --protocol paper, as the paper did not",
     )
-    add_folder_options(
+    command_line.add_folder_options(
         parser,
         output=", which replace an earlier run's; several backbones have a sub-folder "
         "each",
@@ -130,7 +123,7 @@ def run(options: argparse.Namespace) -> None:
     radiographs = load(options)
     print(radiographs.description)
     results = {}
-    with features_folder(options) as memory:
+    with command_line.features_folder(options) as memory:
         for backbone in options.backbone:
             result = evaluate(
                 make_pipeline(backbone, options, memory),
@@ -195,10 +188,10 @@ def load(options: argparse.Namespace) -> Radiographs:
     if not (by_default if options.groups is None else options.groups):
         groups = None
     if options.limit is not None:
-        rows = first_of_each_class(y, options.limit, options.seed)
+        rows = command_line.first_of_each_class(y, options.limit, options.seed)
         X, y = X[rows], y[rows]
         groups = None if groups is None else np.asarray(groups)[rows]
-    return Radiographs(X, y, groups, f"{origin} {count_images(y)}.")
+    return Radiographs(X, y, groups, f"{origin} {command_line.count_images(y)}.")
 
 
 def make_pipeline(
@@ -216,7 +209,7 @@ def make_pipeline(
     return make_transfer_pipeline(
         backbone,
         recipe=options.recipe,
-        weights=weights_of(options),
+        weights=command_line.weights_of(options),
         memory=memory,
         random_state=options.seed,
         **overrides,

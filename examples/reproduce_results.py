@@ -18,18 +18,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, NamedTuple
 
+import _command_line as command_line
 import numpy as np
-from _command_line import (
-    add_data_option,
-    add_folder_options,
-    add_limit_option,
-    add_weights_option,
-    count_images,
-    features_folder,
-    first_of_each_class,
-    run_script,
-    weights_of,
-)
 from _results_page import COVID_19, Page, render
 from _results_rows import ABLATIONS, HEADLINE, Row, all_rows
 from benchmarks._common import Measurement, describe_machine, main_or_side, run_side
@@ -52,7 +42,7 @@ class Radiographs(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for."""
-    run_script(make_parser(), run, arguments)
+    command_line.run_script(make_parser(), run, arguments)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -60,8 +50,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_data_option(parser, without=None)
-    add_weights_option(parser, default="imagenet")
+    command_line.add_data_option(parser, without=None)
+    command_line.add_weights_option(parser, default="imagenet")
     parser.set_defaults(weights="imagenet")
     parser.add_argument(
         "--only",
@@ -70,24 +60,15 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="PATTERN",
         help="evaluate the rows of these names alone, as 'linear.*'",
     )
-    parser.add_argument(
-        "--gpu", action="store_true", help="evaluate the rows that need a GPU, too"
-    )
-    parser.add_argument(
-        "--again",
-        action="store_true",
-        help="evaluate rows that are there already once more",
-    )
-    parser.add_argument(
-        "--list", action="store_true", help="list the rows and evaluate none"
-    )
-    parser.add_argument(
-        "--page-only",
-        action="store_true",
-        help="write the page of the rows that are there and evaluate none",
-    )
-    add_limit_option(parser, shuffled_by="seed 0")
-    add_folder_options(
+    for flag, meaning in {
+        "--gpu": "evaluate the rows that need a GPU, too",
+        "--again": "evaluate rows that are there already once more",
+        "--list": "list the rows and evaluate none",
+        "--page-only": "write the page of the rows that are there and evaluate none",
+    }.items():
+        parser.add_argument(flag, action="store_true", help=meaning)
+    command_line.add_limit_option(parser, shuffled_by="seed 0")
+    command_line.add_folder_options(
         parser,
         output="; another run goes on with what is there",
         kept="features are kept for all rows but those of the headline, which begin "
@@ -120,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
         return
     failed = []
     if not options.page_only:
-        with features_folder(options) as memory:
+        with command_line.features_folder(options) as memory:
             failed = evaluate_missing(chosen, data, options, Path(memory))
     write_page(rows, data, options)
     if failed:
@@ -142,7 +123,7 @@ def load(options: argparse.Namespace) -> Radiographs:
             f"reports; its classes are {', '.join(np.unique(y))}"
         )
     if options.limit is not None:
-        rows = first_of_each_class(y, options.limit, seed=0)
+        rows = command_line.first_of_each_class(y, options.limit, seed=0)
         paths, y = paths[rows], y[rows]
         groups = None if groups is None else groups[rows]
     digest = hashlib.blake2b(digest_size=16)
@@ -150,7 +131,7 @@ def load(options: argparse.Namespace) -> Radiographs:
     digest.update(repr((y.tolist(), patients)).encode())
     for path in paths:
         digest.update(Path(path).read_bytes())
-    print(count_images(y))
+    print(command_line.count_images(y))
     return Radiographs(paths, y, groups, digest.hexdigest())
 
 
@@ -195,7 +176,7 @@ def evaluate_in_process(
     row: Row, data: Radiographs, options: argparse.Namespace, memory: Path
 ) -> dict[str, Any]:
     """Evaluate a row in a process of its own; return what is kept of it."""
-    weights = weights_of(options)
+    weights = command_line.weights_of(options)
     is_file = weights not in (None, "imagenet")
     with store(row, memory) as folder:
         n_before = count_features(folder)
@@ -338,7 +319,7 @@ def write_page(
         ablations=ABLATIONS,
         records={slug: record for slug, record in records.items() if record},
         obstacles={row.slug: find_obstacle(row, data, options) for row in rows},
-        images=count_images(data.y),
+        images=command_line.count_images(data.y),
         weights=digest_weights(options.weights),
     )
     write_whole(options.page or default, render(page))
