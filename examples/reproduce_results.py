@@ -193,6 +193,8 @@ def evaluate_in_process(
             },
         )
         n_computed = count_features(folder) - n_before
+    # It names folders; what else it says is in the settings.
+    del measured.result["pipeline"]
     return {
         "slug": row.slug,
         "settings": describe_settings(row, data, options),
