@@ -13,15 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import _command_line as command_line
 import matplotlib.pyplot as plt
 import numpy as np
-from cross_validate import (
-    DEMO_IMAGE_SIZE,
-    DEMO_IMAGES,
-    features_folder,
-    first_of_each_class,
-    positive_int,
-)
+from cross_validate import DEMO_IMAGE_SIZE, DEMO_IMAGES
 from imblearn.pipeline import Pipeline
 from numpy.typing import NDArray
 
@@ -49,14 +44,8 @@ class Radiographs(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for; exit with code 2 if it can't be done."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
     plt.switch_backend("Agg")
-    try:
-        run(options)
-    except (ValueError, OSError) as error:
-        message = " ".join(str(error).split())
-        parser.exit(2, f"{parser.prog}: error: {message}\n")
+    command_line.run_script(make_parser(), run, arguments)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -64,12 +53,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="folder of radiographs, one sub-folder a class; without it, "
-        f"{DEMO_IMAGES} synthetic ones with a mark",
+    command_line.add_data_option(
+        parser, without=f"{DEMO_IMAGES} synthetic ones with a mark"
     )
     parser.add_argument(
         "--source",
@@ -84,12 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"one of {', '.join(list_backbones())}; default: inceptionv3 (without "
         "--data: resnet50)",
     )
-    parser.add_argument(
-        "--weights",
-        metavar="PATH|imagenet|none",
-        help="first weights of the network: a .weights.h5 or .keras file, Keras' "
-        "download, or random; default: imagenet (without --data: none)",
-    )
+    command_line.add_weights_option(parser, default="imagenet (without --data: none)")
     parser.add_argument(
         "--recipe",
         choices=list(RECIPES),
@@ -104,36 +84,25 @@ def make_parser() -> argparse.ArgumentParser:
         "default: %(default)s",
     )
     parser.add_argument(
-        "--folds", type=positive_int, default=5, metavar="N", help="default: 5"
-    )
-    parser.add_argument(
-        "--limit",
-        type=positive_int,
+        "--folds",
+        type=command_line.positive_int,
+        default=5,
         metavar="N",
-        help="take the first N images of each class, after a shuffle with --seed",
+        help="default: 5",
     )
+    command_line.add_limit_option(parser, shuffled_by="--seed")
     parser.add_argument(
         "--max-images",
-        type=positive_int,
+        type=command_line.positive_int,
         default=1000,
         metavar="N",
         help="blank the lungs of at most N images, drawn so that classes keep their "
         "shares; each goes through the network three times; default: %(default)s",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("output"),
-        metavar="DIR",
-        help="folder of the results, which replace an earlier run's; default: "
-        "%(default)s",
-    )
-    parser.add_argument(
-        "--memory",
-        type=Path,
-        metavar="DIR",
-        help="folder where features are kept for later runs; default: a temporary one, "
-        "removed at the end",
+    command_line.add_folder_options(
+        parser,
+        output=", which replace an earlier run's",
+        kept="features are kept for later runs",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     return parser
@@ -152,7 +121,9 @@ def run(options: argparse.Namespace) -> None:
             write_marked_radiographs(folder, options.seed)
         radiographs = load(options, folder)
         print(radiographs.description)
-        pipeline = make_pipeline(options, stack.enter_context(features_folder(options)))
+        pipeline = make_pipeline(
+            options, stack.enter_context(command_line.features_folder(options))
+        )
         report = audit(
             pipeline,
             radiographs.paths,
@@ -176,10 +147,10 @@ def load(options: argparse.Namespace, folder: Path) -> Radiographs:
         source = sources_of_classes(options.source, data.target)
     rows = np.arange(len(data.target))
     if options.limit is not None:
-        rows = first_of_each_class(data.target, options.limit, options.seed)
+        rows = command_line.first_of_each_class(
+            data.target, options.limit, options.seed
+        )
     labels = data.target[rows]
-    counts = zip(*np.unique(labels, return_counts=True), strict=True)
-    images = ", ".join(f"{label} {count}" for label, count in counts)
     origin = (
         "Synthetic radiographs, where every image of "
         f"{MARKED} has a white mark in a corner; the figures say nothing about real "
@@ -192,7 +163,7 @@ def load(options: argparse.Namespace, folder: Path) -> Radiographs:
         labels,
         None if data.groups is None else data.groups[rows],
         None if source is None else source[rows],
-        f"{origin} {len(rows)} images: {images}.",
+        f"{origin} {command_line.count_images(labels)}.",
     )
 
 
@@ -229,7 +200,7 @@ def make_pipeline(options: argparse.Namespace, memory: str | Path) -> Pipeline:
     return make_transfer_pipeline(
         options.backbone,
         recipe=options.recipe,
-        weights=None if options.weights == "none" else options.weights,
+        weights=command_line.weights_of(options),
         precision=options.precision,
         memory=memory,
         random_state=options.seed,

@@ -6,11 +6,10 @@ Without arguments it runs on synthetic radiographs, offline, in a minute or two.
 
 import argparse
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import _command_line as command_line
 import matplotlib.pyplot as plt
 import numpy as np
 from imblearn.pipeline import Pipeline
@@ -53,14 +52,8 @@ class Radiographs(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for; exit with code 2 if it can't be done."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
     plt.switch_backend("Agg")
-    try:
-        run(options)
-    except (ValueError, OSError) as error:
-        message = " ".join(str(error).split())
-        parser.exit(2, f"{parser.prog}: error: {message}\n")
+    command_line.run_script(make_parser(), run, arguments)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -68,12 +61,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="folder of radiographs, one sub-folder a class; without it, "
-        f"{DEMO_IMAGES} synthetic radiographs of {DEMO_IMAGE_SIZE} pixels",
+    command_line.add_data_option(
+        parser,
+        without=f"{DEMO_IMAGES} synthetic radiographs of {DEMO_IMAGE_SIZE} pixels",
     )
     parser.add_argument(
         "--backbone",
@@ -83,12 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
         f"{', '.join(PAPER_BACKBONES)}; default: inceptionv3 (without --data: "
         "resnet50)",
     )
-    parser.add_argument(
-        "--weights",
-        metavar="PATH|imagenet|none",
-        help="first weights of the network: a .weights.h5 or .keras file, Keras' "
-        "download, or random; default: imagenet (without --data: none)",
-    )
+    command_line.add_weights_option(parser, default="imagenet (without --data: none)")
     parser.add_argument(
         "--recipe",
         choices=list(RECIPES),
@@ -102,51 +87,34 @@ def make_parser() -> argparse.ArgumentParser:
         "one half steers the training, the other is predicted; default: %(default)s",
     )
     parser.add_argument(
-        "--folds", type=positive_int, default=5, metavar="N", help="default: 5"
+        "--folds",
+        type=command_line.positive_int,
+        default=5,
+        metavar="N",
+        help="default: 5",
     )
     parser.add_argument(
         "--epochs",
-        type=positive_int,
+        type=command_line.positive_int,
         metavar="N",
         help="at most, in each of the two phases; default: the recipe's "
         f"(without --data: {DEMO_TRAINING['epochs']})",
     )
-    parser.add_argument(
-        "--limit",
-        type=positive_int,
-        metavar="N",
-        help="take the first N images of each class, after a shuffle with --seed",
-    )
+    command_line.add_limit_option(parser, shuffled_by="--seed")
     parser.add_argument(
         "--groups",
         action=argparse.BooleanOptionalAction,
         help="keep the images of a patient on one side of every split; default: where "
         "patients are known, but not with --protocol paper, as the paper did not",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("output"),
-        metavar="DIR",
-        help="folder of the results, which replace an earlier run's; several backbones "
-        "have a sub-folder each; default: %(default)s",
-    )
-    parser.add_argument(
-        "--memory",
-        type=Path,
-        metavar="DIR",
-        help="folder where the fast and linear recipes keep features for all folds "
-        "and later runs; default: a temporary one, removed at the end",
+    command_line.add_folder_options(
+        parser,
+        output=", which replace an earlier run's; several backbones have a sub-folder "
+        "each",
+        kept="the fast and linear recipes keep features for all folds and later runs",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     return parser
-
-
-def positive_int(text: str) -> int:
-    """Convert an argument to an integer from 1 up."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -155,7 +123,7 @@ def run(options: argparse.Namespace) -> None:
     radiographs = load(options)
     print(radiographs.description)
     results = {}
-    with features_folder(options) as memory:
+    with command_line.features_folder(options) as memory:
         for backbone in options.backbone:
             result = evaluate(
                 make_pipeline(backbone, options, memory),
@@ -220,29 +188,10 @@ def load(options: argparse.Namespace) -> Radiographs:
     if not (by_default if options.groups is None else options.groups):
         groups = None
     if options.limit is not None:
-        rows = first_of_each_class(y, options.limit, options.seed)
+        rows = command_line.first_of_each_class(y, options.limit, options.seed)
         X, y = X[rows], y[rows]
         groups = None if groups is None else np.asarray(groups)[rows]
-    counts = zip(*np.unique(y, return_counts=True), strict=True)
-    images = ", ".join(f"{label} {count}" for label, count in counts)
-    return Radiographs(X, y, groups, f"{origin} {len(y)} images: {images}.")
-
-
-def first_of_each_class(y: NDArray, limit: int, seed: int) -> NDArray[np.intp]:
-    """Pick at most `limit` rows of each class, shuffled by `seed`; return them sorted.
-
-    A smaller limit picks a part of what a larger one picks.
-    """
-    shuffled = np.random.default_rng(seed).permutation(len(y))
-    parts = [shuffled[y[shuffled] == label][:limit] for label in np.unique(y)]
-    return np.sort(np.concatenate(parts))
-
-
-def features_folder(options: argparse.Namespace) -> AbstractContextManager:
-    """Return the folder of kept features; without --memory, one that is removed."""
-    if options.memory is None:
-        return TemporaryDirectory(prefix="skcovid-")
-    return nullcontext(options.memory)
+    return Radiographs(X, y, groups, f"{origin} {command_line.count_images(y)}.")
 
 
 def make_pipeline(
@@ -260,7 +209,7 @@ def make_pipeline(
     return make_transfer_pipeline(
         backbone,
         recipe=options.recipe,
-        weights=None if options.weights == "none" else options.weights,
+        weights=command_line.weights_of(options),
         memory=memory,
         random_state=options.seed,
         **overrides,

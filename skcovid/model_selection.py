@@ -3,12 +3,15 @@
 import copy
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
+from sklearn.ensemble import StackingClassifier
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import (
     BaseCrossValidator,
@@ -77,7 +80,8 @@ def evaluate(
     ----------
     pipeline : estimator
         A classifier, a pipeline that ends in one, or :class:`HoldoutPipeline`, which
-        is also given the groups. A fresh clone is fitted in every fold.
+        is also given the groups, within an ensemble or a search too. A fresh clone is
+        fitted in every fold.
     X : array-like of shape (n_samples, ...)
         Paths or images: whatever `pipeline` takes.
     y : array-like of shape (n_samples,)
@@ -114,7 +118,8 @@ def evaluate(
     ValueError
         If image files can't be read (all are listed), a class has fewer images or
         patients than there are folds, there is one class only, lengths differ, test
-        folds overlap, or an image or patient is on two sides of a split.
+        folds overlap, an image or patient is on two sides of a split, or a
+        ``StackingClassifier`` can't pass the groups to its estimators.
 
     Examples
     --------
@@ -229,10 +234,13 @@ def _evaluate_fold(
     if len(rows.validation) and has_fit_parameter(pipeline, "X_val"):
         params["X_val"] = _safe_indexing(X, rows.validation)
         params["y_val"] = y[rows.validation]
-    if groups is not None and has_fit_parameter(pipeline, "groups"):
+    routed = groups is not None and _routes_groups(pipeline)
+    if routed or (groups is not None and has_fit_parameter(pipeline, "groups")):
         params["groups"] = _safe_indexing(groups, rows.train)
     started = time.perf_counter()
-    fitted = clone(pipeline).fit(_safe_indexing(X, rows.train), y[rows.train], **params)
+    X_train, y_train = _safe_indexing(X, rows.train), y[rows.train]
+    with config_context(enable_metadata_routing=True) if routed else nullcontext():
+        fitted = clone(pipeline).fit(X_train, y_train, **params)
     fit_ended = time.perf_counter()
     X_test = _safe_indexing(X, rows.test)
     labels = np.unique(y)
@@ -253,6 +261,31 @@ def _evaluate_fold(
         fit_seconds=fit_ended - started,
         predict_seconds=predict_ended - fit_ended,
     )
+
+
+def _routes_groups(pipeline: Any) -> bool:
+    """Whether it takes no groups itself, but has parts that do, as an ensemble's."""
+    if has_fit_parameter(pipeline, "groups") or not _consumes_groups(pipeline):
+        return False
+    # It routes to its members only, but hands the last estimator all that it is given.
+    if isinstance(pipeline, StackingClassifier):
+        final = pipeline.final_estimator
+        if final is None or not _consumes_groups(final):
+            raise ValueError(
+                "StackingClassifier passes the groups, which its estimators need to "
+                f"keep patients whole, to final_estimator={final!r} as well, which "
+                "takes none. Take one that chooses a parameter on whole patients, such "
+                "as GridSearchCV(LogisticRegression(), {'C': [0.1, 1, 10]}, "
+                "cv=StratifiedGroupKFold())."
+            )
+    return True
+
+
+def _consumes_groups(estimator: Any) -> bool:
+    try:
+        return bool(estimator.get_metadata_routing().consumes("fit", {"groups"}))
+    except NotImplementedError:
+        return False
 
 
 def _find_overlap(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_backbone
+from _command_line import first_of_each_class
 
 from skcovid.datasets import make_radiographs, save_radiographs
 
@@ -142,14 +143,14 @@ def test_patients_stay_whole_by_default_but_not_with_the_paper(
     assert (example.load(options).groups is not None) is grouped
 
 
-def test_limit_takes_part_of_what_a_larger_limit_takes(example):
+def test_limit_takes_part_of_what_a_larger_limit_takes():
     y = np.repeat(["a", "b"], [30, 4])
-    few = example.first_of_each_class(y, 3, seed=0)
-    more = example.first_of_each_class(y, 10, seed=0)
+    few = first_of_each_class(y, 3, seed=0)
+    more = first_of_each_class(y, 10, seed=0)
     assert np.unique(y[few], return_counts=True)[1].tolist() == [3, 3]
     assert np.unique(y[more], return_counts=True)[1].tolist() == [10, 4]
     assert set(few) <= set(more)
-    assert few.tolist() != example.first_of_each_class(y, 3, seed=1).tolist()
+    assert few.tolist() != first_of_each_class(y, 3, seed=1).tolist()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,14 @@ import tiny_backbone
 from imblearn.pipeline import Pipeline
 from recording import RecordingClassifier, numbered_images
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
     KFold,
     LeaveOneGroupOut,
     RepeatedStratifiedKFold,
@@ -15,6 +22,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
     cross_val_predict,
 )
+from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
 from skcovid import HoldoutPipeline, evaluate, make_transfer_pipeline
@@ -134,16 +142,41 @@ class TestCrossValPredict:
         evaluate(pipeline, X, Y, verbose=0)
         assert not hasattr(pipeline, "classes_")
 
-    def test_passes_the_groups_to_the_holdout(self, calls):
+    @pytest.mark.parametrize(
+        "surround",
+        [
+            lambda pipeline: pipeline,
+            lambda pipeline: VotingClassifier([("one", pipeline)], voting="soft"),
+            lambda pipeline: StackingClassifier(
+                [("one", pipeline)], GridSearchCV(GaussianNB(), {}, cv=GroupKFold(2))
+            ),
+            lambda pipeline: GridSearchCV(pipeline, {}, cv=4),
+        ],
+        ids=["alone", "voting", "stacking", "search"],
+    )
+    def test_passes_the_groups_to_the_holdout(self, calls, surround):
         pipeline = HoldoutPipeline(
             [("classify", RecordingClassifier())], random_state=0
         )
         pipeline.set_params(validation_fraction=0.25)
-        evaluate(pipeline, X, Y, cv=3, groups=GROUPS, verbose=0)
+        evaluate(surround(pipeline), X, Y, cv=3, groups=GROUPS, verbose=0)
+        assert calls
         for call in calls:
             monitored = set(GROUPS[call.X_val[:, 0, 0] - 1])
             assert monitored
             assert not monitored & set(GROUPS[call.X[:, 0, 0] - 1])
+
+    def test_stacking_that_would_lose_the_groups_says_what_to_do(self):
+        members = [("one", HoldoutPipeline([("classify", RecordingClassifier())]))]
+        with pytest.raises(ValueError, match="final_estimator=None as well"):
+            evaluate(StackingClassifier(members), X, Y, groups=GROUPS, verbose=0)
+
+    def test_groups_where_scikit_learn_cannot_route_them(self):
+        flat = X.reshape(N_IMAGES, -1)[:, :3]
+        result = evaluate(
+            AdaBoostClassifier(n_estimators=2), flat, Y, groups=GROUPS, verbose=0
+        )
+        assert result.grouped
 
     @pytest.mark.parametrize(
         "labels", [Y.tolist(), Y.astype(object), np.repeat([2, 5], 30), Y == "NORMAL"]

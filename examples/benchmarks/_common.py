@@ -80,7 +80,13 @@ def run_side(
             command,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", **(environment or {})},
         )
-        _, status, usage = os.wait4(child.pid, 0)
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        except BaseException:
+            # Whoever stops this process means the side too.
+            child.kill()
+            child.wait()
+            raise
         wall = time.perf_counter() - started
         # It has been waited for; Popen has to know.
         child.returncode = os.waitstatus_to_exitcode(status)

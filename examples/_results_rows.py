@@ -1,0 +1,264 @@
+"""The rows of the results page: what is evaluated, on which folds.
+
+To add a row to the page, add a `Model` to `HEADLINE`, or to a table of `ABLATIONS`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+
+from skcovid import make_transfer_pipeline
+
+N_FOLDS = 5
+HEADLINE_SEED = 0
+# Choices are made on other folds than those of the headline.
+ABLATION_SEEDS = (1, 2)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A recipe with some of its parameters changed, or an ensemble of such.
+
+    `name` is that of its files.
+    """
+
+    name: str
+    title: str
+    recipe: str = "linear"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    backbone: str = "inceptionv3"
+    needs_gpu: bool = False
+    members: tuple["Model", ...] = ()
+    ensemble: Literal["voting", "stacking"] = "voting"
+
+    def make_estimator(self, seed: int, *, grouped: bool, **parameters: Any) -> Any:
+        """Compose the pipeline, or the ensemble of pipelines, with one seed for all.
+
+        `parameters` are those of every pipeline: `weights` and `memory`.
+        """
+        if not self.members:
+            return make_transfer_pipeline(
+                self.backbone,
+                recipe=self.recipe,
+                random_state=seed,
+                **parameters,
+                **self.overrides,
+            )
+        members = [
+            (member.name, member.make_estimator(seed, grouped=grouped, **parameters))
+            for member in self.members
+        ]
+        if self.ensemble == "voting":
+            return VotingClassifier(members, voting="soft")
+        # Where members get the groups, to keep their validation data apart by patient,
+        # the last estimator does too.
+        routed = grouped and any(member.recipe != "linear" for member in self.members)
+        final = GridSearchCV(
+            LogisticRegression(),
+            {"C": [0.1, 1, 10]},
+            cv=StratifiedGroupKFold(5) if routed else 5,
+        )
+        return StackingClassifier(members, final)
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> "Model":
+        """Make a model of what `dataclasses.asdict` made of it, and JSON of that."""
+        members = tuple(cls.from_dict(member) for member in entries["members"])
+        return cls(**{**entries, "members": members})
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model on some folds.
+
+    `own_store`: whether the row begins without any kept features, so that its time is
+    that of a first run.
+    """
+
+    model: Model
+    seed: int
+    protocol: Literal["cross_val_predict", "paper"] = "cross_val_predict"
+    grouped: bool = True
+    n_folds: int = N_FOLDS
+    own_store: bool = False
+
+    def make_estimator(self, **parameters: Any) -> Any:
+        """Compose what is evaluated."""
+        return self.model.make_estimator(self.seed, grouped=self.grouped, **parameters)
+
+    @property
+    def slug(self) -> str:
+        """Name of the row, on the command line and as a file."""
+        return f"{self.model.name}.{self.folds.replace(' ', '-')}.seed{self.seed}"
+
+    @property
+    def folds(self) -> str:
+        """The folds in words."""
+        if self.protocol == "paper":
+            return "half folds"
+        return "by patient" if self.grouped else "plain"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as what JSON knows."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> "Row":
+        """Make a row of what `to_dict` made of it."""
+        return cls(**{**entries, "model": Model.from_dict(entries["model"])})
+
+
+LINEAR = Model("linear", "linear recipe")
+MIRROR = Model(
+    "linear-mirror",
+    "linear recipe, mirror images averaged",
+    overrides={"features__mirror": True},
+)
+FAST = Model("fast", "fast recipe", "fast")
+HEADLINE = [
+    LINEAR,
+    MIRROR,
+    FAST,
+    Model(
+        "linear-fast",
+        "linear and fast recipe, probabilities averaged (`VotingClassifier`)",
+        members=(LINEAR, FAST),
+    ),
+    Model("paper", "paper's recipe", "paper", needs_gpu=True),
+]
+
+# Names of layers are Keras', the ends of InceptionV3's stages and blocks.
+_BLOCKS = [f"mixed{number}" for number in range(11)]
+
+# By table, the recipe as it is, and then what differs from it in one thing each.
+ABLATIONS: Mapping[str, list[Model]] = {
+    "Linear recipe: layers": [
+        LINEAR,
+        *(
+            Model(
+                f"linear-{block}",
+                f"`{block}` alone",
+                overrides={"features__layers": [block]},
+            )
+            for block in _BLOCKS
+        ),
+    ],
+    "Linear recipe: pooling and mirror images": [
+        LINEAR,
+        Model(
+            "linear-avg",
+            "average pooling alone",
+            overrides={"features__pooling": "avg"},
+        ),
+        Model(
+            "linear-max",
+            "maximum pooling alone",
+            overrides={"features__pooling": "max"},
+        ),
+        MIRROR,
+    ],
+    "Linear recipe: strength of the regularisation": [
+        LINEAR,
+        *(
+            Model(
+                f"linear-C{strength:g}",
+                f"C = {strength:g} throughout",
+                overrides={"classify__param_grid": {"C": [strength]}},
+            )
+            for strength in (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+        ),
+    ],
+    "Fast recipe: what the head sees": [
+        FAST,
+        Model(
+            "fast-last-layer",
+            "the last layer alone, average and maximum",
+            "fast",
+            {"classify__feature_layers": None},
+        ),
+        Model(
+            "fast-avg",
+            "several depths, average pooling alone",
+            "fast",
+            {"classify__pooling": "avg"},
+        ),
+        Model(
+            "fast-last-layer-avg",
+            "the last layer alone, average pooling alone",
+            "fast",
+            {"classify__feature_layers": None, "classify__pooling": "avg"},
+        ),
+    ],
+    "Fast recipe: balancing": [
+        FAST,
+        Model("fast-factor2", "`factor=2`", "fast", {"balance__factor": 2}),
+        Model(
+            "fast-copies",
+            "copies alone, without the originals",
+            "fast",
+            {"balance__include_originals": False},
+        ),
+        Model(
+            "fast-factor2-copies",
+            "`factor=2` and copies alone, as the paper",
+            "fast",
+            {"balance__factor": 2, "balance__include_originals": False},
+        ),
+    ],
+    "Fast recipe: training": [
+        FAST,
+        *(
+            Model(
+                f"fast-rate{rate:g}",
+                f"fine-tuning at a rate of {rate:g}",
+                "fast",
+                {"classify__fine_tune_learning_rate": rate},
+            )
+            for rate in (1e-5, 3e-4, 1e-3)
+        ),
+        *(
+            Model(
+                f"fast-epochs{epochs}",
+                f"at most {epochs} epochs a phase",
+                "fast",
+                {"classify__epochs": epochs},
+            )
+            for epochs in (6, 24)
+        ),
+        *(
+            Model(
+                f"fast-patience{patience}",
+                f"early stopping after {patience} epochs",
+                "fast",
+                {"classify__early_stopping_patience": patience},
+            )
+            for patience in (3, 5)
+        ),
+    ],
+}
+
+
+def headline_rows(model: Model) -> list[Row]:
+    """The rows of a model of the headline: its three kinds of folds."""
+    return [
+        Row(model, HEADLINE_SEED, own_store=True),
+        Row(model, HEADLINE_SEED, grouped=False, own_store=True),
+        Row(model, HEADLINE_SEED, protocol="paper", grouped=False, own_store=True),
+    ]
+
+
+def ablation_rows(model: Model) -> list[Row]:
+    """The rows of a model of an ablation: one a seed."""
+    return [Row(model, seed) for seed in ABLATION_SEEDS]
+
+
+def all_rows() -> Iterator[Row]:
+    """Every row of the page once; the recipes themselves are in several tables."""
+    rows = [row for model in HEADLINE for row in headline_rows(model)]
+    for models in ABLATIONS.values():
+        rows += [row for model in models for row in ablation_rows(model)]
+    yield from {row.slug: row for row in rows}.values()

@@ -1,0 +1,1 @@
+"""Benchmarks, each a script; `_common` serves other scripts too."""

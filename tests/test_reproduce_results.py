@@ -1,0 +1,214 @@
+"""The script behind the results page, on a few small images."""
+
+import json
+import shutil
+from collections import defaultdict
+
+import _results_rows
+import pytest
+import reproduce_results
+import tiny_backbone
+from _results_rows import ABLATIONS, HEADLINE, Model, Row, all_rows
+from benchmarks._common import Measurement
+
+from skcovid.datasets import make_radiographs, save_radiographs
+from skcovid.metrics import Estimate
+
+TINY = Model("tiny", "tiny recipe", backbone="tiny")
+AVERAGED = Model(
+    "tiny-avg", "average alone", "linear", {"features__pooling": "avg"}, "tiny"
+)
+VOTING = Model("voting", "both", members=(TINY, AVERAGED))
+ON_A_GPU = Model("heavy", "heavy recipe", "paper", backbone="tiny", needs_gpu=True)
+ROWS = [
+    Row(TINY, 0, n_folds=2, own_store=True),
+    Row(VOTING, 0, n_folds=2, own_store=True),
+    Row(ON_A_GPU, 0, n_folds=2, own_store=True),
+    Row(TINY, 1, n_folds=2),
+    Row(AVERAGED, 1, n_folds=2),
+]
+NAMES = [row.slug for row in ROWS if row.model != ON_A_GPU]
+
+
+def compute(script, side, arguments):
+    """Stand in for a child process, without one."""
+    given = json.loads(json.dumps(arguments))
+    result = reproduce_results.evaluate_row(**given)
+    return Measurement(90.0, 100.0, 1536.0, json.loads(json.dumps(result)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Radiographs as files, with a table of their patients."""
+    root = tmp_path_factory.mktemp("data") / "radiographs"
+    data = make_radiographs(36, image_size=32, weights=(1, 1, 1), random_state=0)
+    save_radiographs(data.images, data.target, root, groups=data.groups)
+    return root
+
+
+@pytest.fixture(scope="module")
+def reproduce(folder):
+    """Runs the script on few rows; `compute` takes the place of a process."""
+    tiny_backbone.register()
+
+    def run(output, *options, rows=ROWS, compute=compute, data=folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reproduce_results, "all_rows", lambda: rows)
+            patch.setattr(reproduce_results, "HEADLINE", [TINY, VOTING, ON_A_GPU])
+            patch.setattr(reproduce_results, "ABLATIONS", {"Pooling": [TINY, AVERAGED]})
+            patch.setattr(reproduce_results, "run_side", compute)
+            places = {"data": data, "output": output, "page": output / "results.md"}
+            named = [f"--{name}={place}" for name, place in places.items()]
+            reproduce_results.main([*named, "--weights=none", *options])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def evaluated(reproduce, tmp_path_factory):
+    output = tmp_path_factory.mktemp("evaluated")
+    reproduce(output)
+    return output
+
+
+@pytest.fixture
+def output(evaluated, tmp_path):
+    """What was evaluated, to change."""
+    return shutil.copytree(evaluated, tmp_path / "output")
+
+
+class Recorder:
+    """Notes which rows are evaluated; gives what was found for another."""
+
+    def __init__(self, evaluated, failing=(), error=None):
+        text = (evaluated / "rows" / f"{NAMES[0]}.json").read_text("utf-8")
+        self.result = json.loads(text)["result"]
+        self.failing, self.error = failing, error
+        self.names = []
+
+    def __call__(self, script, side, arguments):
+        name = Row.from_dict(json.loads(json.dumps(arguments["row"]))).slug
+        if name in self.failing:
+            raise self.error
+        self.names.append(name)
+        return Measurement(1.0, 1.0, 1.0, {**self.result, "pipeline": "Pipeline()"})
+
+
+def read_row(output, name):
+    return json.loads((output / "rows" / f"{name}.json").read_text("utf-8"))
+
+
+def kept(output):
+    return sorted(path.name for path in (output / "rows").iterdir())
+
+
+def line_of(output, name):
+    page = (output / "results.md").read_text("utf-8")
+    return next(line for line in page.splitlines() if f"`{name}`" in line)
+
+
+def test_rows_of_a_name_are_the_same():
+    models = defaultdict(set)
+    for model in [
+        *HEADLINE,
+        *(model for table in ABLATIONS.values() for model in table),
+    ]:
+        models[model.name].add(repr(model))
+    assert all(len(found) == 1 for found in models.values())
+
+
+def test_every_row_can_be_composed_and_told_to_a_child():
+    for row in all_rows():
+        told = json.loads(json.dumps(row.to_dict()))
+        assert Row.from_dict(told).slug == row.slug
+        Row.from_dict(told).make_estimator(weights=None)
+
+
+def test_ablations_are_on_other_seeds_than_the_headline():
+    assert _results_rows.HEADLINE_SEED not in _results_rows.ABLATION_SEEDS
+
+
+def test_figures_on_the_page_are_those_of_the_rows(evaluated):
+    for name in NAMES:
+        record = read_row(evaluated, name)
+        accuracy = Estimate(**record["result"]["accuracy"])
+        assert f"| {accuracy} |" in line_of(evaluated, name)
+        assert record["result"]["grouped"]
+        # A row may be published: it names no folder.
+        assert "memory=" not in json.dumps(record)
+    # Features were kept for the rows of seed 1, and for nobody else.
+    passes = [read_row(evaluated, name)["run"]["n_trunk_passes"] for name in NAMES]
+    assert passes == [36, 72, 36, 36]
+    assert "| 1.5 | 1.5 |" in line_of(evaluated, NAMES[0])
+
+
+def test_a_page_says_what_was_not_run(evaluated):
+    page = (evaluated / "results.md").read_text("utf-8")
+    assert "needs a GPU: not run" in line_of(evaluated, "heavy.by-patient.seed0")
+    assert "| not run |" in line_of(evaluated, "tiny.plain.seed0")
+    assert "random: the figures mean nothing" in page
+
+
+def test_what_is_there_is_not_evaluated_again(reproduce, evaluated, output):
+    recorder = Recorder(evaluated)
+    reproduce(output, compute=recorder)
+    assert recorder.names == []
+    reproduce(output, "--again", "--only", "tiny.*", compute=recorder)
+    assert recorder.names == [NAMES[0], NAMES[2]]
+
+
+def test_other_parameters_or_images_are_evaluated_again(
+    reproduce, evaluated, output, folder, tmp_path
+):
+    recorder = Recorder(evaluated)
+    changed = Model("tiny", "tiny recipe", "linear", {"features__mirror": True}, "tiny")
+    reproduce(output, rows=[Row(changed, 1, n_folds=2), ROWS[-1]], compute=recorder)
+    assert recorder.names == [NAMES[2]]
+    data = shutil.copytree(folder, tmp_path / "radiographs")
+    image, other = sorted(data.glob("NORMAL/*"))[:2]
+    shutil.copy(other, image)
+    reproduce(output, "--only", "tiny-avg.*", data=data, compute=recorder)
+    assert recorder.names == [NAMES[2], NAMES[3]]
+
+
+def test_it_goes_on_where_it_was_stopped(reproduce, evaluated, tmp_path):
+    stopped = Recorder(evaluated, failing=NAMES[1:], error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(tmp_path, compute=stopped)
+    assert kept(tmp_path) == [f"{NAMES[0]}.json"]
+    assert "| not run |" in line_of(tmp_path, NAMES[1])
+    recorder = Recorder(evaluated)
+    reproduce(tmp_path, compute=recorder)
+    assert recorder.names == NAMES[1:]
+
+
+def test_a_row_that_fails_is_named_and_does_not_stop_others(
+    reproduce, evaluated, tmp_path, capsys
+):
+    failing = Recorder(evaluated, failing=NAMES[1:2], error=SystemExit("no memory"))
+    with pytest.raises(SystemExit):
+        reproduce(tmp_path, compute=failing)
+    assert kept(tmp_path) == sorted(f"{NAMES[number]}.json" for number in (0, 2, 3))
+    error = capsys.readouterr().err
+    assert "no memory" in error
+    assert error.splitlines()[-1].endswith(f"failed, see above: {NAMES[1]}")
+
+
+def test_patterns_that_match_nothing(reproduce, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        reproduce(tmp_path, "--only", "lineal.*")
+    assert "--only lineal.* matches no row" in capsys.readouterr().err
+
+
+def test_a_row_runs_in_a_process_of_its_own(reproduce, folder, tmp_path):
+    small = Model(
+        "small", "small", "linear", {"image_size": 32, "layers": [9]}, "mobilenetv2"
+    )
+    row = Row(small, 0, n_folds=2, own_store=True)
+    side = reproduce_results.run_side
+    reproduce(tmp_path, rows=[row], compute=side)
+    used = read_row(tmp_path, row.slug)["run"]
+    assert used["store_was_empty"]
+    assert used["n_trunk_passes"] == 36
+    assert used["wall_s"] > 0
+    assert used["peak_mib"] > 0
