@@ -93,7 +93,7 @@ def grad_cam(
     >>> def build(include_top, weights, input_shape):
     ...     pixels = keras.Input(input_shape)
     ...     return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=4)(pixels))
-    >>> network = Backbone("one-conv", build, image_size=32, mode="tf", fine_tune_from=1)
+    >>> network = Backbone("conv", build, image_size=32, mode="tf", fine_tune_from=1)
     >>> X, y = make_radiographs(
     ...     9, image_size=32, weights=(1, 1, 1), random_state=0, return_X_y=True
     ... )
