@@ -84,9 +84,11 @@ def score_cam(
     Notes
     -----
     Source: Wang et al. (2020), Score-CAM: Score-Weighted Visual Explanations for
-    Convolutional Neural Networks, CVPR Workshops. Its image of nothing is one whose
-    network input is zero: mid-grey where the backbone's mode is "tf", the mean of
-    ImageNet where it is "caffe" or "torch".
+    Convolutional Neural Networks, CVPR Workshops. The weights are those of definitions
+    4 and 5, on probabilities (section 3.2); the softmax over channels in Algorithm 1,
+    which makes every weight positive, is left out. The image of nothing is a network
+    input of zero (section 4): mid-grey where the backbone's mode is "tf", the mean of
+    ImageNet where it is "caffe" or "torch". `max_channels` is ours.
 
     Examples
     --------
