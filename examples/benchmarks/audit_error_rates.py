@@ -7,6 +7,8 @@ fires is wrong. With --records an interrupted run goes on where it was.
 """
 
 import argparse
+import copy
+import functools
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -151,16 +153,22 @@ def flatten(images: Any) -> NDArray:
     return np.asarray(images).reshape(len(images), -1)
 
 
+@functools.lru_cache(maxsize=1)
+def draw_radiographs(n_images: int, seed: int) -> Any:
+    """The radiographs of a seed, which all that is planted starts from."""
+    return make_radiographs(
+        n_images,
+        image_size=IMAGE_SIZE,
+        weights=CLASS_WEIGHTS,
+        n_patients=n_images // 2,
+        random_state=seed,
+    )
+
+
 def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Audit one data set."""
     rng = np.random.default_rng(seed)
-    data = make_radiographs(
-        options.images,
-        image_size=IMAGE_SIZE,
-        weights=CLASS_WEIGHTS,
-        n_patients=options.images // 2,
-        random_state=seed,
-    )
+    data = copy.deepcopy(draw_radiographs(options.images, seed))
     # Of hospitals that have nothing to do with the class.
     source = rng.choice(["A", "B", "C"], options.images)
     with tempfile.TemporaryDirectory(prefix="skcovid-") as folder:
