@@ -29,10 +29,13 @@ FRONTAL_VIEWS = frozenset({"AP", "PA", "FRONTAL"})
 # Projection radiography among the defined terms of (0008,0060), PS3.3 C.7.3.1.1.1, and
 # DR and XR, which no standard defines but many archives use.
 _MODALITIES = ("CR", "DX", "RG", "DR", "XR")
-# LL and RL are defined terms of (0018,5101), PS3.3 C.8.1.1; others spell them out.
+# LL and RL are defined terms of (0018,5101), PS3.3 C.8.1.1; others spell them out. L
+# and AP Supine are those of the Cohen collection (its SCHEMA.md).
 _VIEW_TERMS = {
-    **dict.fromkeys(("LL", "RL", "LAT", "LEFT LATERAL", "RIGHT LATERAL"), "LATERAL"),
-    **dict.fromkeys(("ANTEROPOSTERIOR", "ANTERO-POSTERIOR"), "AP"),
+    **dict.fromkeys(
+        ("L", "LL", "RL", "LAT", "LEFT LATERAL", "RIGHT LATERAL"), "LATERAL"
+    ),
+    **dict.fromkeys(("ANTEROPOSTERIOR", "ANTERO-POSTERIOR", "AP SUPINE"), "AP"),
     **dict.fromkeys(("POSTEROANTERIOR", "POSTERO-ANTERIOR"), "PA"),
 }
 # What de-identification leaves in the place of a patient's number; only zeros, crosses

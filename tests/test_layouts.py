@@ -310,7 +310,7 @@ class TestTables:
         assert names_of(data, path.parent) == ["x/1.png", "x/3.png"]
         assert data.view_position.tolist() == ["PA", "AP"]
         assert [Path(dropped).name for dropped in data.dropped] == ["2.png", "4.png"]
-        assert "Dropped as not frontal: 2, not known 1, L 1" in data.DESCR
+        assert "Dropped as not frontal: 2, not known 1, LATERAL 1" in data.DESCR
         assert load_silently(path).dropped == []
 
     @pytest.mark.parametrize(

@@ -1,8 +1,15 @@
 """Patients of public collections, each by a parser of its own."""
 
+import shutil
+
 import pytest
 
-from skcovid.datasets import cohen_patients, kermany_patient, nih_patient
+from skcovid.datasets import (
+    cohen_patients,
+    kermany_patient,
+    load_radiographs,
+    nih_patient,
+)
 
 # As in two versions of the collection: columns were renamed, and added.
 TABLES = {
@@ -13,11 +20,11 @@ TABLES = {
         "316a,,SARS,figure.png,\n"
     ),
     "late": (
-        "\ufeffpatientid,offset,finding,folder,filename,\n"
-        "2,0,Pneumonia/Viral/COVID-19,images,auntminnie-a.jpeg,\n"
-        "2,3,Pneumonia/Viral/COVID-19,images,auntminnie-b.jpeg,\n"
-        "316a,,Pneumonia/Viral/SARS,images,figure.png,\n"
-        "316a,,Pneumonia/Viral/SARS,images,figure.png,\n"
+        "\ufeffpatientid,offset,finding,view,folder,filename,\n"
+        "2,0,Pneumonia/Viral/COVID-19,PA,images,auntminnie-a.jpeg,\n"
+        "2,3,Pneumonia/Viral/COVID-19,AP Supine,images,auntminnie-b.jpeg,\n"
+        "316a,,Pneumonia/Viral/SARS,L,images,figure.png,\n"
+        "316a,,Pneumonia/Viral/SARS,L,images,figure.png,\n"
     ),
 }
 
@@ -57,6 +64,46 @@ def test_cohen_tables_that_do_not_say(write_table, text, message):
 def test_a_missing_cohen_table(tmp_path):
     with pytest.raises(FileNotFoundError):
         cohen_patients(tmp_path / "metadata.csv", ["figure.png"])
+
+
+class TestCohenTableBesideClassFolders:
+    @pytest.fixture
+    def root(self, tmp_path):
+        for file in ("COVID/auntminnie-a.jpeg", "COVID/auntminnie-b.jpeg"):
+            (tmp_path / file).parent.mkdir(exist_ok=True)
+            (tmp_path / file).touch()
+        (tmp_path / "SARS").mkdir()
+        (tmp_path / "SARS/figure.png").touch()
+        return tmp_path
+
+    @pytest.mark.parametrize("version", TABLES)
+    @pytest.mark.parametrize("archived", [False, True])
+    def test_patients_are_found(self, root, write_table, version, archived):
+        write_table(TABLES[version] + "9,0,Tuberculosis,,images,not-sorted.png,\n")
+        if archived:
+            root = shutil.make_archive(root.parent / "cohen", "zip", root)
+        data = load_radiographs(root)
+        assert data.groups.tolist() == ["2", "2", "316a"]
+        assert "COVID: images 2, patients 1 (from " in data.DESCR
+
+    def test_views_are_found(self, root, write_table):
+        write_table(TABLES["late"])
+        assert load_radiographs(root).view_position.tolist() == ["PA", "AP", "LATERAL"]
+
+    def test_an_image_without_a_row_is_an_error(self, root, write_table):
+        write_table(TABLES["late"])
+        (root / "SARS/other.png").touch()
+        with pytest.raises(ValueError, match=r"for 1 of 4 images: other\.png"):
+            load_radiographs(root)
+
+    def test_a_table_with_folders_is_one_s_own(self, root, write_table):
+        write_table(
+            "patientid,finding,filename\n"
+            "1,x,COVID/auntminnie-a.jpeg\n"
+            "2,x,COVID/auntminnie-b.jpeg\n"
+            "3,x,SARS/figure.png\n"
+        )
+        assert load_radiographs(root).groups.tolist() == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(

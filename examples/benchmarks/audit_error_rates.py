@@ -3,10 +3,13 @@
 Synthetic radiographs, several of a patient, get one shortcut at a time, or none, and
 are audited; every seed draws other radiographs, folds and shortcuts. A planted shortcut
 is missed if the check that is made for it stays silent. On clean data every check that
-fires is wrong.
+fires is wrong. With --records an interrupted run goes on where it was.
 """
 
 import argparse
+import copy
+import functools
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,6 +62,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             metavar="N",
             help=f"{what}; default: %(default)s",
         )
+    parser.add_argument(
+        "--records",
+        type=Path,
+        metavar="FILE",
+        help="JSON Lines, a line for each audit as soon as it is made; those in it "
+        "already are not made again (remove it when skcovid has changed)",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write JSON")
     return parser.parse_args(arguments)
 
@@ -143,16 +153,22 @@ def flatten(images: Any) -> NDArray:
     return np.asarray(images).reshape(len(images), -1)
 
 
+@functools.lru_cache(maxsize=1)
+def draw_radiographs(n_images: int, seed: int) -> Any:
+    """The radiographs of a seed, which all that is planted starts from."""
+    return make_radiographs(
+        n_images,
+        image_size=IMAGE_SIZE,
+        weights=CLASS_WEIGHTS,
+        n_patients=n_images // 2,
+        random_state=seed,
+    )
+
+
 def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Audit one data set."""
     rng = np.random.default_rng(seed)
-    data = make_radiographs(
-        options.images,
-        image_size=IMAGE_SIZE,
-        weights=CLASS_WEIGHTS,
-        n_patients=options.images // 2,
-        random_state=seed,
-    )
+    data = copy.deepcopy(draw_radiographs(options.images, seed))
     # Of hospitals that have nothing to do with the class.
     source = rng.choice(["A", "B", "C"], options.images)
     with tempfile.TemporaryDirectory(prefix="skcovid-") as folder:
@@ -181,10 +197,36 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "planted": name,
         "seed": seed,
+        "settings": settings(options),
         "accuracy": report.accuracy.value,
         "shortcut_ratio": report.shortcut_ratio.to_dict()["value"],
         "checks": {check.name: check.status for check in report.values()},
     }
+
+
+def settings(options: argparse.Namespace) -> dict[str, int]:
+    """What an audit depends on, beside its seed and what is planted."""
+    return {name: vars(options)[name] for name in ("images", "folds", "permutations")}
+
+
+def read_records(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Audits of an earlier run, none if there was none."""
+    if options.records is None or not options.records.exists():
+        return []
+    lines = options.records.read_text("utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    if any(record["settings"] != settings(options) for record in records):
+        raise SystemExit(
+            f"{options.records} holds audits with other settings than "
+            f"{settings(options)}; give another file or remove it."
+        )
+    return [record for record in records if record["seed"] < options.seeds]
+
+
+def append_record(path: Path, record: dict[str, Any]) -> None:
+    """Add a line, in one write, so that an interruption leaves none half written."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
 
 
 def missed_table(results: list[dict[str, Any]]) -> str:
@@ -229,11 +271,17 @@ def false_alarm_table(results: list[dict[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
+    results = read_records(options)
+    made = {(record["planted"], record["seed"]) for record in results}
     cases = [(name, seed) for seed in range(options.seeds) for name in PLANTED]
+    left = [case for case in cases if case not in made]
     running = Parallel(n_jobs=options.jobs, return_as="generator")(
-        delayed(run)(name, seed, options) for name, seed in cases
+        delayed(run)(name, seed, options) for name, seed in left
     )
-    results = list(tqdm(running, total=len(cases), unit="audit"))
+    for record in tqdm(running, total=len(left), unit="audit"):
+        results.append(record)
+        if options.records is not None:
+            append_record(options.records, record)
     _common.report(
         options,
         {

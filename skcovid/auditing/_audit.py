@@ -100,7 +100,8 @@ def audit(
     max_images : int, default=1000
         How many images `refit` sees at most, drawn so that classes keep their shares.
     n_permutations : int, default=99
-        Random labellings in the headers check, at least 19.
+        Random labellings in the headers check, at least 19. There are fewer where
+        they soon tell that nothing is significant.
     random_state : int, RandomState instance or None, default=0
         Seed of folds, forests and draws.
     n_jobs : int, default=2

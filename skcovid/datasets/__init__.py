@@ -1,7 +1,8 @@
 """Radiographs: those of a folder, and synthetic ones."""
 
+from skcovid.datasets._cohen import cohen_patients
 from skcovid.datasets._loaders import load_radiographs
-from skcovid.datasets._patients import cohen_patients, kermany_patient, nih_patient
+from skcovid.datasets._patients import kermany_patient, nih_patient
 from skcovid.datasets._saving import save_radiographs
 from skcovid.datasets._synthetic import make_radiographs
 

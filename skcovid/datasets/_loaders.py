@@ -65,8 +65,9 @@ def load_radiographs(
     metadata : str, path-like or None, default="auto"
         A CSV table beside the folders, with a row per image: its ``path``, relative to
         the folder of class folders, and any of ``label`` (checked against the folder),
-        ``patient``, ``source`` and ``view``. "auto" stands for ``metadata.csv`` in that
-        folder, if there is one. None: no table is read.
+        ``patient``, ``source`` and ``view``; or the table of the Cohen collection,
+        which names files without their folder (:func:`cohen_patients`). "auto" stands
+        for ``metadata.csv`` in that folder, if there is one. None: no table is read.
     views : {"all", "frontal"}, default="all"
         "frontal" keeps the images known to be postero-anterior or antero-posterior;
         `dropped` lists the others, and `DESCR` counts them by view.

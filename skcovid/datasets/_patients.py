@@ -1,16 +1,10 @@
-"""Patients of public collections: one function each."""
+"""Patients of public collections, from file names: one function each."""
 
-import csv
-import os
 import re
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePath
-
-from skcovid.datasets._metadata import enumerate_some
 
 __all__ = [
     "PARSERS",
-    "cohen_patients",
     "find_patients",
     "kermany_patient",
     "nih_patient",
@@ -88,82 +82,6 @@ def nih_patient(stem: str) -> str | None:
     """
     match = _NIH.fullmatch(stem)
     return match.group(1) if match else None
-
-
-def cohen_patients(
-    metadata: str | os.PathLike, files: Iterable[str | os.PathLike]
-) -> list[str]:
-    r"""Patients of images of the Cohen collection (COVID-19 image data collection).
-
-    Its file names are those of the publications the images are from and name no
-    patient. Its ``metadata.csv`` does, in the column ``patientid`` (``Patientid`` in
-    early versions), beside ``filename``, which is without a folder. So the images may
-    lie in any folders, such as one a class.
-
-    Parameters
-    ----------
-    metadata : str or path-like
-        The collection's ``metadata.csv``.
-    files : iterable of str or path-like
-        Images of the collection; only the last part of a path counts.
-
-    Returns
-    -------
-    list of str
-        Patient of each file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such table.
-    ValueError
-        If the table lacks one of the columns, has no row or no patient for a file, or
-        two patients for one.
-
-    References
-    ----------
-    J. P. Cohen, P. Morrison, L. Dao, K. Roth, T. Q. Duong and M. Ghassemi (2020).
-    COVID-19 image data collection: prospective predictions are the future. Machine
-    Learning for Biomedical Imaging, 1. https://github.com/ieee8023/covid-chestxray-dataset
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
-    >>> from skcovid.datasets import cohen_patients
-    >>> with TemporaryDirectory() as folder:
-    ...     table = Path(folder, "metadata.csv")
-    ...     _ = table.write_text("patientid,filename\n6,lancet-case2a.jpg\n")
-    ...     cohen_patients(table, ["COVID-19/lancet-case2a.jpg"])
-    ['6']
-    """
-    known: dict[str, str] = {}
-    with Path(metadata).open(encoding="utf-8-sig", newline="") as stream:
-        table = csv.DictReader(stream)
-        columns = {name.strip().casefold(): name for name in table.fieldnames or []}
-        for column in ("patientid", "filename"):
-            if column not in columns:
-                raise ValueError(
-                    f"{metadata} has no column {column!r}; give the metadata.csv of "
-                    "the Cohen collection."
-                )
-        for row in table:
-            file, patient = (
-                (row[columns[name]] or "").strip() for name in ("filename", "patientid")
-            )
-            if known.setdefault(file, patient) != patient:
-                raise ValueError(
-                    f"{metadata} has two patients for {file}: {known[file]!r} and "
-                    f"{patient!r}."
-                )
-    names = [PurePath(file).name for file in files]
-    unknown = [name for name in names if not known.get(name)]
-    if unknown:
-        raise ValueError(
-            f"{metadata} gives no patient for {len(unknown)} of {len(names)} images: "
-            f"{enumerate_some(unknown)}."
-        )
-    return [known[name] for name in names]
 
 
 PARSERS: dict[str, Callable[[str], str | None]] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from skcovid._files import exists, is_archive
 from skcovid.datasets import _layouts
+from skcovid.datasets._cohen import is_cohen_table, read_cohen_table
 from skcovid.datasets._layouts import ClassFolder, Layout, find_layout
 from skcovid.datasets._listing import IMAGE_SUFFIXES, list_files
 from skcovid.datasets._metadata import Metadata, enumerate_some, read_metadata
@@ -101,7 +102,7 @@ def from_folders(
     places = [(folder, file) for folder in folders for file in folder.images]
     files = [file.as_posix() for _, file in places]
     labels = [folder.label for folder, _ in places]
-    table = _read_table(layout.root, metadata)
+    table = _read_table(layout.root, metadata, files)
     absent = []
     if table is not None:
         table.check(files, labels)
@@ -225,10 +226,14 @@ def _check_not_empty(layout: Layout, folder: ClassFolder) -> None:
     )
 
 
-def _read_table(root: Path, metadata: str | os.PathLike | None) -> Metadata | None:
+def _read_table(
+    root: Path, metadata: str | os.PathLike | None, files: Sequence[str]
+) -> Metadata | None:
     if metadata is None:
         return None
-    if metadata != "auto":
-        return read_metadata(Path(metadata))
-    path = root / "metadata.csv"
-    return read_metadata(path) if exists(str(path)) else None
+    path = root / "metadata.csv" if metadata == "auto" else Path(metadata)
+    if metadata == "auto" and not exists(str(path)):
+        return None
+    return (
+        read_cohen_table(path, files) if is_cohen_table(path) else read_metadata(path)
+    )

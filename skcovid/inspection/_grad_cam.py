@@ -81,15 +81,25 @@ def grad_cam(
 
     Examples
     --------
-    >>> from skcovid import make_transfer_pipeline
+    A network of one convolution, to be quick; `make_transfer_pipeline` has the real
+    ones.
+
+    >>> import keras
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skcovid import BackbonePreprocessor, TransferLearningClassifier
+    >>> from skcovid.backbones import Backbone
     >>> from skcovid.datasets import make_radiographs
     >>> from skcovid.inspection import grad_cam
+    >>> def build(include_top, weights, input_shape):
+    ...     pixels = keras.Input(input_shape)
+    ...     return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=4)(pixels))
+    >>> network = Backbone("conv", build, image_size=32, mode="tf", fine_tune_from=1)
     >>> X, y = make_radiographs(
     ...     9, image_size=32, weights=(1, 1, 1), random_state=0, return_X_y=True
     ... )
-    >>> pipeline = make_transfer_pipeline(
-    ...     "vgg19", recipe="fast", weights=None, image_size=32, epochs=1, factor=1,
-    ...     validation_fraction=0.34, random_state=0, verbose=0,
+    >>> pipeline = make_pipeline(
+    ...     BackbonePreprocessor(network),
+    ...     TransferLearningClassifier(network, weights=None, epochs=1, verbose=0),
     ... ).fit(X, y)
     >>> saliency = grad_cam(pipeline, X[:2], target="COVID-19", verbose=0)
     >>> saliency.shape, saliency.dtype

@@ -27,9 +27,9 @@ __all__ = ["occlusion_sensitivity"]
 
 Patch = tuple[slice, slice]
 
-# Share of the shorter side of the image: the defaults of MATLAB's occlusionSensitivity.
+# Of the shorter side of the image, and of the patch: our choice, which takes about a
+# hundred predictions an image.
 _PATCH_SHARE = 0.2
-# Share of the patch.
 _STRIDE_SHARE = 0.5
 _COUNT = Interval(Integral, 1, None, closed="left")
 
@@ -107,9 +107,9 @@ def occlusion_sensitivity(
     Notes
     -----
     Source: Zeiler and Fergus (2014), Visualizing and Understanding Convolutional
-    Networks, ECCV, section 4.2. The default sizes are those of MATLAB's
-    ``occlusionSensitivity``, a mask of a fifth of the image moved by a tenth: about a
-    hundred predictions an image.
+    Networks, ECCV, whose patch is a grey square. The default sizes, a fifth of the
+    image moved by a tenth, are our choice: about a hundred predictions an image. So
+    is the image's own mean in place of grey.
 
     Examples
     --------
