@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from skcovid._keras import keras
 from skcovid._version import __version__
 from skcovid.images import LazyImages, image_key, read_ahead
-from skcovid.network import predict_batches
+from skcovid.network import fold_batch_norm, predict_batches
 
 __all__ = ["FeatureStore", "StoredFeatures", "feature_bytes"]
 
@@ -211,7 +211,8 @@ class FeatureStore:
         )
         with progress:
             batches = missing.batches(batch_size, n_jobs=n_jobs)
-            for rows, outputs in predict_batches(self.trunk, batches):
+            trunk = fold_batch_norm(self.trunk) if len(missing) else self.trunk
+            for rows, outputs in predict_batches(trunk, batches):
                 try:
                     self._write(missing.keys[rows], outputs)
                 except OSError as error:

@@ -195,6 +195,61 @@ class TestFindLayer:
             graph.find_layer(build().layers, layer)
 
 
+class TestFoldBatchNorm:
+    def test_gives_the_same_without_it(self):
+        model = build()
+        set_moving_statistics(model)
+        before = model.predict_on_batch(images())
+        folded = network.fold_batch_norm(model)
+        assert not any(map(network.is_batch_norm, folded.layers))
+        assert_allclose(folded.predict_on_batch(images()), before, rtol=1e-5, atol=1e-6)
+        assert_array_equal(model.predict_on_batch(images()), before)
+
+    @pytest.mark.parametrize("bias", [False, True])
+    @pytest.mark.parametrize(("scale", "center"), [(True, False), (False, True)])
+    def test_any_parameters(self, bias, scale, center):
+        inputs = keras.Input((8, 8, 3))
+        maps = keras.layers.Conv2D(
+            4, 3, use_bias=bias, bias_initializer="random_normal"
+        )(inputs)
+        maps = keras.layers.BatchNormalization(
+            scale=scale,
+            center=center,
+            gamma_initializer="random_normal",
+            beta_initializer="random_normal",
+        )(maps)
+        model = keras.Model(inputs, maps)
+        set_moving_statistics(model)
+        folded = network.fold_batch_norm(model)
+        assert len(folded.layers) == 2
+        pixels = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+        assert_allclose(
+            folded.predict_on_batch(pixels),
+            model.predict_on_batch(pixels),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+
+    @pytest.mark.parametrize("activation", [None, "relu"])
+    def test_not_where_something_else_sees_the_convolution(self, activation):
+        inputs = keras.Input((8, 8, 3))
+        maps = keras.layers.Conv2D(4, 3, activation=activation)(inputs)
+        outputs = [keras.layers.BatchNormalization()(maps)]
+        if activation is None:
+            outputs.append(keras.layers.ReLU()(maps))
+        model = keras.Model(inputs, outputs)
+        set_moving_statistics(model)
+        folded = network.fold_batch_norm(model)
+        assert any(map(network.is_batch_norm, folded.layers))
+        pixels = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+        for found, expected in zip(
+            keras.tree.flatten(folded.predict_on_batch(pixels)),
+            keras.tree.flatten(model.predict_on_batch(pixels)),
+            strict=True,
+        ):
+            assert_allclose(found, expected, rtol=1e-6)
+
+
 def split(model, base, first):
     """The tail of a network whose layers from `first` on are trained."""
     head = model.layers[len(base.layers) :]
