@@ -32,7 +32,7 @@ _FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class ArchivePredictions:
-    """What :func:`predict_archive` did.
+    """What :func:`skcovid.predict_archive` did.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ class StoredFeatures:
 
         Returns
         -------
-        tuple of ndarray of shape (n_rows, *shape), float32
+        tuple of ndarray of shape (n_rows, ...), float32
             One array an output of the trunk.
         """
         return self.store.read(self.keys[rows])
@@ -114,7 +114,7 @@ class StoredFeatures:
         ------
         rows : slice
             Where the batch lies.
-        features : tuple of ndarray of shape (batch_size, *shape), float32
+        features : tuple of ndarray of shape (batch_size, ...), float32
             One array an output of the trunk.
         """
         return read_ahead(self.load, len(self), batch_size=batch_size, n_jobs=n_jobs)
@@ -232,7 +232,7 @@ class FeatureStore:
 
         Returns
         -------
-        tuple of ndarray of shape (n_samples, *shape), float32
+        tuple of ndarray of shape (n_samples, ...), float32
             One array an output of the trunk.
         """
         rows = np.empty((len(keys), sum(self._sizes)), dtype=np.float32)
