@@ -94,7 +94,6 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skcovid",),
-    "reference_url": {"skcovid": None},
     "remove_config_comments": True,
     "show_memory": False,
     "abort_on_example_error": True,
