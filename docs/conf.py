@@ -63,6 +63,7 @@ else:
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
 myst_fence_as_directive = {"python"}
 myst_heading_anchors = 3
+doctest_global_setup = "from doctest_setup import *"
 
 # Docstrings. Types are in the text of numpydoc, and repeated in no signature.
 autodoc_typehints = "none"

@@ -37,8 +37,8 @@ display = ClassDistributionDisplay.from_labels(y)
 # A pipeline
 # ----------
 # :func:`skcovid.make_transfer_pipeline` composes reader, preprocessor and network. The
-# linear recipe does not fine-tune: it is logistic regression on features of the network,
-# and the quickest. In a notebook the pipeline shows itself as a diagram.
+# linear recipe does not fine-tune: it is logistic regression on features of the
+# network, and the quickest. In a notebook the pipeline shows itself as a diagram.
 
 pipeline = make_transfer_pipeline(
     "resnet50", recipe="linear", random_state=0, verbose=0, **network

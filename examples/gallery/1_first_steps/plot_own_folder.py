@@ -45,8 +45,8 @@ for path in sorted(Path(folder).rglob("*"))[:6]:
 # %%
 # What is in it
 # -------------
-# :func:`~skcovid.datasets.load_radiographs` reads no pixels: it returns paths, labels and
-# patients, and describes the set.
+# :func:`~skcovid.datasets.load_radiographs` reads no pixels: it returns paths, labels
+# and patients, and describes the set.
 
 data = load_radiographs(folder)
 print(data.DESCR)
@@ -65,8 +65,8 @@ for ax, image, label in zip(axes, images, data.target[shown], strict=True):
 # %%
 # Patients stay whole
 # -------------------
-# With ``groups`` no patient is in a training and a test set at once, and intervals allow
-# for images of one patient being alike.
+# With ``groups`` no patient is in a training and a test set at once, and intervals
+# allow for images of one patient being alike.
 
 pipeline = make_transfer_pipeline(
     "mobilenetv2", recipe="linear", random_state=0, verbose=0, **network

@@ -2,17 +2,17 @@
 The protocol of the paper
 =========================
 
-Section 4 of the paper halves every test fold: one half steers the training, the other is
-predicted, and the confusion matrices of the five folds are added up. This runs it, with
-two folds, two epochs a phase and random weights: the figures say nothing about real
-radiographs.
+Section 4 of the paper halves every test fold: one half steers the training, the other
+is predicted, and the confusion matrices of the five folds are added up. This runs it,
+with two folds, two epochs a phase and random weights: the figures say nothing about
+real radiographs.
 """
 
 # %%
 # The splits
 # ----------
-# With the paper's 2,905 images in five folds, 2,324 are trained on, and each test fold of
-# 581 is halved (:func:`skcovid.model_selection.split`).
+# With the paper's 2,905 images in five folds, 2,324 are trained on, and each test fold
+# of 581 is halved (:func:`skcovid.model_selection.split`).
 
 import os
 
@@ -38,8 +38,8 @@ for rows in split(labels, cv=StratifiedKFold(5), protocol="paper"):
 # The recipe
 # ----------
 # Without overrides the pipeline is the paper's: InceptionV3, ImageNet's weights, batch
-# normalisation trained throughout, a flattened head, two phases. Other recipes are other
-# constructor parameters, and nothing else.
+# normalisation trained throughout, a flattened head, two phases. Other recipes are
+# other constructor parameters, and nothing else.
 
 folder = os.environ.get("SKCOVID_DATA")
 if folder:
@@ -48,13 +48,13 @@ if folder:
     pipeline, folds = make_transfer_pipeline(random_state=0), 5
 else:
     X, y = make_radiographs(
-        60, image_size=64, weights=(1, 2, 2), random_state=0, return_X_y=True
+        48, image_size=32, weights=(1, 2, 2), random_state=0, return_X_y=True
     )
     pipeline, folds = (
         make_transfer_pipeline(
-            "mobilenetv2",
+            "vgg19",
             weights=None,
-            image_size=64,
+            image_size=32,
             epochs=2,
             balance__factor=1,
             random_state=0,
@@ -74,7 +74,8 @@ for recipe, parameters in RECIPES.items():
 result = evaluate(pipeline, X, y, cv=folds, protocol="paper", verbose=0)
 for fold in result.folds:
     print(
-        f"{len(fold.train_indices)} trained on, {len(fold.validation_indices)} validate, "
+        f"{len(fold.train_indices)} trained on, "
+        f"{len(fold.validation_indices)} validate, "
         f"{len(fold.test_indices)} predicted, {fold.fit_seconds:.0f} s"
     )
 

@@ -2,9 +2,9 @@
 Features, and any classifier behind them
 ========================================
 
-:class:`~skcovid.BackboneFeatures` is a transformer: it turns images into a table of pooled
-activations, and what follows may be any scikit-learn classifier. With ``memory`` all of
-them share the features, which the network computes once.
+:class:`~skcovid.BackboneFeatures` is a transformer: it turns images into a table of
+pooled activations, and what follows may be any scikit-learn classifier. With ``memory``
+all of them share the features, which the network computes once.
 
 The weights are random: which classifier is ahead here means nothing.
 """
@@ -65,8 +65,8 @@ ax.legend()
 # %%
 # Five classifiers
 # ----------------
-# The whole pipeline is cross-validated, so that the scaler is fitted in the training folds
-# alone.
+# The whole pipeline is cross-validated, so that the scaler is fitted in the training
+# folds alone.
 
 classifiers = {
     "logistic regression": LogisticRegression(C=0.01, max_iter=1000),

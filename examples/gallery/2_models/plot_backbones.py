@@ -72,8 +72,8 @@ ax.legend()
 # Is one better?
 # --------------
 # Folds share their training images, so that a plain t-test would claim too much.
-# :func:`skcovid.compare` returns a :class:`~skcovid.comparison.Comparison` that allows for
-# it, and an exact test of the images that only one of the two got right.
+# :func:`skcovid.compare` returns a :class:`~skcovid.comparison.Comparison` that allows
+# for it, and an exact test of the images that only one of the two got right.
 
 print(compare(results["resnet50"], results["vgg19"]))
 plt.show()

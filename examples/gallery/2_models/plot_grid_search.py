@@ -62,8 +62,8 @@ for parameters, seconds in zip(
     print(parameters, f"{seconds:.1f} s a fit")
 
 # %%
-# The mean accuracy over the folds. Chosen on these images, the best of them is too good:
-# for a figure to report, pass the search itself to :func:`skcovid.evaluate`.
+# The mean accuracy over the folds. Chosen on these images, the best of them is too
+# good: for a figure to report, pass the search itself to :func:`skcovid.evaluate`.
 
 scores = search.cv_results_["mean_test_score"].reshape(2, 2)
 figure, ax = plt.subplots(layout="constrained")

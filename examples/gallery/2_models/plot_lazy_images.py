@@ -3,16 +3,16 @@ Images computed on access
 =========================
 
 Between the steps of a pipeline images are not an array but a
-:class:`~skcovid.LazyImages`: it has a shape and is indexed as an array is, and computes an
-image when it is asked for. Memory does not grow with the number of images, and what is
-kept of an image is found by its key.
+:class:`~skcovid.LazyImages`: it has a shape and is indexed as an array is, and computes
+an image when it is asked for. Memory does not grow with the number of images, and what
+is kept of an image is found by its key.
 """
 
 # %%
 # Images from anything
 # --------------------
-# A function and what each image is made from. The key names the content: equal keys mean
-# equal pixels, in any process.
+# A function and what each image is made from. The key names the content: equal keys
+# mean equal pixels, in any process.
 
 import os
 
@@ -73,8 +73,8 @@ for ax, row in zip(axes, (0, 1, -2, -1), strict=True):
 # %%
 # Batches ahead of a consumer
 # ---------------------------
-# ``batches`` computes in threads what comes next; :func:`~skcovid.images.read_ahead` does
-# that for anything.
+# ``batches`` computes in threads what comes next; :func:`~skcovid.images.read_ahead`
+# does that for anything.
 
 for rows, batch in copies[:70].batches(32, n_jobs=2):
     print(rows, batch.shape, batch.dtype)

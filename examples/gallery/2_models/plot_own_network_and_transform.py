@@ -2,8 +2,8 @@
 A network and a transform of one's own
 ======================================
 
-:func:`skcovid.register_backbone` makes any Keras network available by name; a subclass of
-:class:`~skcovid.augmentation.IntensityTransform` or
+:func:`skcovid.register_backbone` makes any Keras network available by name; a subclass
+of :class:`~skcovid.augmentation.IntensityTransform` or
 :class:`~skcovid.augmentation.GeometricTransform` joins the augmentation.
 
 The network is tiny and starts from random weights: its figures mean nothing.
@@ -12,8 +12,8 @@ The network is tiny and starts from random weights: its figures mean nothing.
 # %%
 # Transforms
 # ----------
-# A frozen dataclass with a method ``draw``: its repr is part of the key under which copies
-# are kept, so that another range makes other copies.
+# A frozen dataclass with a method ``draw``: its repr is part of the key under which
+# copies are kept, so that another range makes other copies.
 
 import os
 from dataclasses import dataclass
@@ -114,9 +114,9 @@ register_backbone(
 # %%
 # A pipeline
 # ----------
-# Any steps compose. :class:`~skcovid.HoldoutPipeline` sets validation data aside before the
-# balancer makes copies; with imbalanced-learn's own pipeline there are none, and the
-# callbacks follow the training loss.
+# Any steps compose. :class:`~skcovid.HoldoutPipeline` sets validation data aside before
+# the balancer makes copies; with imbalanced-learn's own pipeline there are none, and
+# the callbacks follow the training loss.
 
 steps = [
     ("read", RadiographReader(64)),

@@ -3,9 +3,9 @@ What made the score?
 ====================
 
 :func:`skcovid.audit` asks what else than the lungs may have made a score: the files,
-their thumbnails, the border of the image, copies, patients on both sides of a split, and
-the hospitals. Here every COVID-19 image has a mark in a corner, and comes from a hospital
-of its own.
+their thumbnails, the border of the image, copies, patients on both sides of a split,
+and the hospitals. Here every COVID-19 image has a mark in a corner, and comes from a
+hospital of its own.
 
 Drawn radiographs: the figures say nothing about real ones.
 """

@@ -2,9 +2,9 @@
 Where a network looks
 =====================
 
-Every COVID-19 image here carries a bright mark in a corner, as images of one hospital may
-carry its letters. A network is fine-tuned on them; Grad-CAM, Score-CAM and occlusion
-sensitivity are asked what its predictions rest on, and the answer is checked.
+Every COVID-19 image here carries a bright mark in a corner, as images of one hospital
+may carry its letters. A network is fine-tuned on them; Grad-CAM, Score-CAM and
+occlusion sensitivity are asked what its predictions rest on, and the answer is checked.
 
 Drawn radiographs, random weights: the figures say nothing about real radiographs. A
 longer version is ``examples/saliency.py``.
@@ -59,9 +59,9 @@ TrainingHistoryDisplay.from_estimator(pipeline)
 # %%
 # Three answers
 # -------------
-# Grad-CAM and Score-CAM weight the feature maps of the last convolution, which for images
-# this small have two by two cells. Occlusion hides one patch after the other and says how
-# far the probability falls.
+# Grad-CAM and Score-CAM weight the feature maps of the last convolution, which for
+# images this small have two by two cells. Occlusion hides one patch after the other and
+# says how far the probability falls.
 
 label = pipeline.classes_[0]
 images = X[y == label][:2]
@@ -73,8 +73,8 @@ SaliencyDisplay.from_estimator(
 )
 
 # %%
-# As a number: the share of the saliency in the central half of the image, where the lungs
-# are. Without a preference it would be one half.
+# As a number: the share of the saliency in the central half of the image, where the
+# lungs are. Without a preference it would be one half.
 
 saliencies = {
     "Grad-CAM": grad_cam(pipeline, images, target=label, verbose=0),

@@ -2,9 +2,10 @@
 Figures with intervals, from predictions alone
 ==============================================
 
-Whatever made the predictions, another library or a reader, skcovid's metrics take labels.
-This example has 300 patients with two images each and predictions drawn at random; with
-``SKCOVID_DATA`` the labels are those of a folder, and the predictions are still drawn.
+Whatever made the predictions, another library or a reader, skcovid's metrics take
+labels. This example has 300 patients with two images each and predictions drawn at
+random; with ``SKCOVID_DATA`` the labels are those of a folder, and the predictions are
+still drawn.
 """
 
 # %%
@@ -49,8 +50,8 @@ display = PooledConfusionMatrixDisplay.from_predictions(y, predictions)
 # %%
 # A table with intervals
 # ----------------------
-# A :class:`~skcovid.metrics.PerClassTable` has a :class:`~skcovid.metrics.ClassMetrics` a
-# class. Images are taken to be independent here.
+# A :class:`~skcovid.metrics.PerClassTable` has a :class:`~skcovid.metrics.ClassMetrics`
+# a class. Images are taken to be independent here.
 
 table = per_class_table(display.confusion_matrix, labels)
 print(table.to_markdown())
@@ -60,8 +61,8 @@ PerClassTableDisplay(table).plot()
 # %%
 # Patients, not images
 # --------------------
-# Two images of a patient are alike. One confusion matrix a patient tells the metrics so,
-# and the intervals become wider.
+# Two images of a patient are alike. One confusion matrix a patient tells the metrics
+# so, and the intervals become wider.
 
 matrices = patient_confusion_matrices(y, predictions, patients)
 print("images:  ", multiclass_accuracy(display.confusion_matrix))

@@ -2,16 +2,16 @@
 DICOM files
 ===========
 
-Radiographs come as DICOM: with windows, inverted greys, 12 bits in 16, and the patient in
-the header. With the ``dicom`` extra (``pip install 'skcovid[dicom]'``) a folder of them is
-a folder of radiographs. The files here are written first.
+Radiographs come as DICOM: with windows, inverted greys, 12 bits in 16, and the patient
+in the header. With the ``dicom`` extra (``pip install 'skcovid[dicom]'``) a folder of
+them is a folder of radiographs. The files here are written first.
 """
 
 # %%
 # A study
 # -------
-# Two patients with two images each: of 12 bits, one of them inverted (MONOCHROME1), with a
-# window.
+# Three patients with two images each: of 12 bits, one of them inverted (MONOCHROME1),
+# with a window.
 
 import os
 from pathlib import Path
@@ -31,7 +31,7 @@ from skcovid import RadiographReader
 from skcovid.datasets import load_radiographs, make_radiographs
 
 
-def write_radiograph(path, image, patient, view, inverted):
+def write_dicom(path, image, patient, view, inverted=False, modality="DX"):
     """Write grey levels as a digital radiograph of 12 bits."""
     levels = image.astype(np.uint16) * 8 + 1000
     dataset = pydicom.Dataset()
@@ -39,7 +39,7 @@ def write_radiograph(path, image, patient, view, inverted):
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
     dataset.SOPInstanceUID = generate_uid()
-    dataset.Modality = "DX"
+    dataset.Modality = modality
     dataset.PatientID = patient
     dataset.ViewPosition = view
     dataset.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
@@ -57,16 +57,18 @@ folder = os.environ.get("SKCOVID_DATA")
 if not folder:
     temporary = TemporaryDirectory()
     folder = temporary.name
-    drawn = make_radiographs(4, image_size=256, weights=(1, 1, 1), random_state=3)
-    for number, (image, label) in enumerate(
-        zip(drawn.images, drawn.target, strict=True)
+    drawn = make_radiographs(
+        6, image_size=256, weights=(1, 1, 1), n_patients=3, random_state=3
+    )
+    for number, (image, label, patient) in enumerate(
+        zip(drawn.images, drawn.target, drawn.groups, strict=True)
     ):
-        write_radiograph(
+        write_dicom(
             Path(folder) / label / f"image{number}",
             image,
-            patient=f"P{number // 2}",
-            view=("PA", "LATERAL")[number % 2],
-            inverted=number == 2,
+            patient=patient,
+            view="PA" if number < 3 else "LATERAL",
+            inverted=number == 3,
         )
 
 # %%
@@ -74,7 +76,7 @@ if not folder:
 # --------------------
 # File names need no ending. The patient's ID is the group; the view is kept.
 
-data = load_radiographs(folder)
+data = load_radiographs(folder, verbose=0)
 print(data.DESCR)
 print(data.groups)
 print(data.view_position)
@@ -82,7 +84,7 @@ print(data.view_position)
 # %%
 # ``views="frontal"`` leaves the others out, and says which.
 
-frontal = load_radiographs(folder, views="frontal")
+frontal = load_radiographs(folder, views="frontal", verbose=0)
 print(len(frontal.paths), "frontal,", len(frontal.dropped), "left out")
 
 # %%
@@ -99,15 +101,13 @@ for ax, image, label, path in zip(axes, images, data.target, data.paths, strict=
 # %%
 # What is no radiograph is an error
 # ---------------------------------
-# A CT slice in the folder is named, and what to do about it.
+# A CT slice is named; of many such files, all are.
 
-if "temporary" in globals():
-    path = Path(data.paths[0])
-    slice_of_ct = pydicom.dcmread(path)
-    slice_of_ct.Modality = "CT"
-    slice_of_ct.save_as(path)
+with TemporaryDirectory() as other:
+    path = Path(other) / "slice"
+    write_dicom(path, images[0], patient="P0", view="", modality="CT")
     try:
-        RadiographReader(256).fit_transform(data.paths)
+        RadiographReader(256).fit_transform([path])
     except ValueError as error:
-        print(error)
+        print(str(error).replace(other, "…"))
 plt.show()

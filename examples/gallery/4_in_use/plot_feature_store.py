@@ -2,8 +2,8 @@
 The feature store
 =================
 
-What a frozen network makes of an image never changes. With ``memory`` it is computed once
-and found again: by the next fold, the next point of a grid, the next process.
+What a frozen network makes of an image never changes. With ``memory`` it is computed
+once and found again: by the next fold, the next point of a grid, the next process.
 
 Drawn radiographs, random weights: times are those of the machine that made this page.
 """

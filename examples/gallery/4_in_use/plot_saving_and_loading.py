@@ -2,8 +2,8 @@
 Saving, loading, and a model card
 =================================
 
-A fitted pipeline in one file without pickle, which says what it is and what it was trained
-on, and predicts elsewhere what it predicted here.
+A fitted pipeline in one file without pickle, which says what it is and what it was
+trained on, and predicts elsewhere what it predicted here.
 
 Drawn radiographs, random weights: the figures say nothing about real radiographs.
 """
@@ -66,7 +66,8 @@ ax.legend()
 # %%
 # What is refused
 # ---------------
-# A damaged file is a :class:`~skcovid.persistence.ModelFileError`, and nothing in it runs.
+# A damaged file is a :class:`~skcovid.persistence.ModelFileError`, and nothing in it
+# runs.
 
 damaged = path.with_name("damaged.skcovid")
 damaged.write_bytes(path.read_bytes()[:-1000])
@@ -78,8 +79,8 @@ except ModelFileError as error:
 # %%
 # A model card
 # ------------
-# What the model is for, what it is made of and how well it does. What is not given, here an
-# audit, it says is missing.
+# What the model is for, what it is made of and how well it does. What is not given,
+# here an audit, it says is missing.
 
 result = evaluate(pipeline, X, y, cv=2, verbose=0)
 print(model_card(pipeline, result)[:1500], "…")
