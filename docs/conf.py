@@ -97,7 +97,6 @@ sphinx_gallery_conf = {
     "doc_module": ("skcovid",),
     "remove_config_comments": True,
     "show_memory": False,
-    "abort_on_example_error": True,
 }
 
 

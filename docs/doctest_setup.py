@@ -1,7 +1,7 @@
 """What the code of the documentation finds: a folder of radiographs, and a pipeline.
 
-`sphinx-build -b doctest` runs `from doctest_setup import *` before the code of each page,
-in a temporary folder with a sub-folder "radiographs".
+`sphinx-build -b doctest` runs `from doctest_setup import *` before the code of each
+page, in a temporary folder with a sub-folder "radiographs".
 """
 
 import os

@@ -44,7 +44,7 @@ else:
     temporary = TemporaryDirectory()
     folder = Path(temporary.name) / "radiographs"
     X, y = make_radiographs(
-        90, image_size=64, weights=(1, 1, 1), random_state=0, return_X_y=True
+        60, image_size=64, weights=(1, 1, 1), random_state=0, return_X_y=True
     )
     X[y == "COVID-19", 1:7, 1:7] = 255
     save_radiographs(X, y, folder)

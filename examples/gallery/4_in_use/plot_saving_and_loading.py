@@ -19,7 +19,14 @@ from tempfile import TemporaryDirectory
 import matplotlib.pyplot as plt
 import numpy as np
 
-from skcovid import evaluate, load, make_transfer_pipeline, model_card, save
+from skcovid import (
+    __version__,
+    evaluate,
+    load,
+    make_transfer_pipeline,
+    model_card,
+    save,
+)
 from skcovid.datasets import load_radiographs, make_radiographs
 from skcovid.persistence import ModelFileError, describe, fingerprint_model
 
@@ -46,6 +53,7 @@ save(pipeline, path, X=X, y=y)
 print(f"{path.stat().st_size / 1e6:.1f} MB")
 for name, value in describe(path).items():
     print(f"{name}: {str(value)[:70]}")
+assert describe(path)["versions"]["skcovid"] == __version__
 
 # %%
 # The loaded pipeline is the saved one.
