@@ -63,7 +63,16 @@ else:
 # An :class:`~skcovid.auditing.AuditReport` maps the name of each check to an
 # :class:`~skcovid.auditing.AuditCheck`.
 
-report = audit(pipeline, data.paths, data.target, data.groups, source, cv=3, verbose=0)
+report = audit(
+    pipeline,
+    data.paths,
+    data.target,
+    data.groups,
+    source,
+    cv=3,
+    n_permutations=19,
+    verbose=0,
+)
 print(report.headline)
 for name, check in report.items():
     print(f"{name:<15} {check.status:<8} {check.verdict}")
