@@ -12,17 +12,20 @@ The weights are random: what an ensemble gains here means nothing.
 # %%
 # Members
 # -------
-# Two networks, the second with two strengths of regularisation.
+# Two networks. The features of each are computed once for all that follows.
 
 import os
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
+import numpy as np
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
 
-from skcovid import evaluate, make_transfer_pipeline
+from skcovid import make_transfer_pipeline
 from skcovid.datasets import load_radiographs, make_radiographs
+from skcovid.metrics import Estimate
 
 folder = os.environ.get("SKCOVID_DATA")
 if folder:
@@ -45,12 +48,6 @@ common = {
 members = [
     ("mobilenet", make_transfer_pipeline("mobilenetv2", **common)),
     ("resnet", make_transfer_pipeline("resnet50", **common)),
-    (
-        "strict resnet",
-        make_transfer_pipeline(
-            "resnet50", classify__param_grid={"C": [1e-5]}, **common
-        ),
-    ),
 ]
 
 # %%
@@ -64,11 +61,14 @@ ensembles = {
     "voting": VotingClassifier(members, voting="soft"),
     "stacking": StackingClassifier(members, LogisticRegression(), cv=2),
 }
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=0.3, stratify=y, random_state=0
+)
 accuracies = {}
 for name, ensemble in ensembles.items():
-    result = evaluate(ensemble, X, y, cv=2, random_state=0, verbose=0)
-    accuracies[name] = result.accuracy
-    print(f"{name:<14} {result.accuracy}, {sum(result.timings['fit_seconds']):.1f} s")
+    n_right = np.sum(ensemble.fit(X_train, y_train).predict(X_test) == y_test)
+    accuracies[name] = Estimate.from_counts(int(n_right), len(y_test))
+    print(f"{name:<10} {accuracies[name]}")
 
 # %%
 figure, ax = plt.subplots(layout="constrained")
