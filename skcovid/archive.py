@@ -32,7 +32,7 @@ _FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class ArchivePredictions:
-    """What :func:`predict_archive` did.
+    """What :func:`skcovid.predict_archive` did.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def predict_archive(
     output : path-like
         A folder, created if needed. It gets one Parquet file a chunk with the columns
         "path", "prediction" (the class of the largest probability), one
-        "probability_…" a class, float32, and "error": why a file could not be
+        ``probability_…`` a class, float32, and "error": why a file could not be
         predicted, its other columns then being null; null where all is well.
     client : dask.distributed.Client, default=None
         Workers to predict chunks on; files must have the same paths there. None

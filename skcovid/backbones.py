@@ -94,7 +94,8 @@ def register_backbone(
     image_size : int
         Side of the square input image, in pixels.
     mode : {"caffe", "tf", "torch", "raw"}
-        Preprocessing of the pixels; see :class:`Backbone`.
+        Preprocessing of the pixels; see
+        :class:`skcovid.backbones.Backbone`.
     fine_tune_from : int or str
         Index or name of the first layer that the second training phase unfreezes.
     feature_layers : sequence of str, default=()

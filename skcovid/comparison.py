@@ -46,7 +46,7 @@ _SCORES: dict[str, Callable[[NDArray, NDArray, Any], float]] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """What :func:`compare` returns.
+    """What :func:`skcovid.compare` returns.
 
     Parameters
     ----------

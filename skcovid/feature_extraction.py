@@ -189,7 +189,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out_), float32
+        ndarray of shape (n_samples, n_features_out), float32
             The features.
         """
         return self.fit(X, y).transform(X)
@@ -204,7 +204,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out_), float32
+        ndarray of shape (n_samples, n_features_out), float32
             One block of columns a layer, in it one a pooling.
 
         Raises
@@ -257,7 +257,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_features_out_,) of str
+        ndarray of shape (n_features_out,) of str
             For example "mixed4_avg_17".
         """
         check_is_fitted(self)

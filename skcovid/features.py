@@ -93,7 +93,7 @@ class StoredFeatures:
 
         Returns
         -------
-        tuple of ndarray of shape (n_rows, *shape), float16 or float32
+        tuple of ndarray of shape (n_rows, ...), float16 or float32
             One array an output of the trunk, in the dtype they are kept in.
         """
         return self.store.read(self.keys[rows])
@@ -114,7 +114,7 @@ class StoredFeatures:
         ------
         rows : slice
             Where the batch lies.
-        features : tuple of ndarray of shape (batch_size, *shape), float16 or float32
+        features : tuple of ndarray of shape (batch_size, ...), float16 or float32
             One array an output of the trunk, in the dtype they are kept in.
         """
         return read_ahead(self.load, len(self), batch_size=batch_size, n_jobs=n_jobs)
@@ -233,7 +233,7 @@ class FeatureStore:
 
         Returns
         -------
-        tuple of ndarray of shape (n_samples, *shape), float16 or float32
+        tuple of ndarray of shape (n_samples, ...), float16 or float32
             One array an output of the trunk, in the dtype they are kept in: networks
             widen it faster than NumPy, and half as much is copied on the way.
         """

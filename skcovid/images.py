@@ -243,7 +243,7 @@ class LazyImages:
         ------
         rows : slice
             Where the batch lies.
-        images : ndarray of shape (batch_size, *image_shape)
+        images : ndarray of shape (batch_size, ...)
             Its images.
         """
         return read_ahead(

@@ -173,7 +173,7 @@ def split(
     Parameters
     ----------
     y, groups
-        As for :func:`evaluate`.
+        As for :func:`skcovid.evaluate`.
     cv : cross-validator
         Makes the folds.
     protocol : {"cross_val_predict", "paper"}, default="cross_val_predict"

@@ -1,0 +1,117 @@
+"""
+Figures with intervals, from predictions alone
+==============================================
+
+Whatever made the predictions, another library or a reader, skcovid's metrics take
+labels. This example has 300 patients with two images each and predictions drawn at
+random; with ``SKCOVID_DATA`` the labels are those of a folder, and the predictions are
+still drawn.
+"""
+
+# %%
+# Labels and predictions
+# ----------------------
+
+import os
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from skcovid.bootstrap import bootstrap_intervals
+from skcovid.datasets import load_radiographs
+from skcovid.inspection import PerClassTableDisplay, PooledConfusionMatrixDisplay
+from skcovid.metrics import (
+    check_confusion_matrix,
+    multiclass_accuracy,
+    patient_confusion_matrices,
+    per_class_table,
+    pooled_confusion_matrix,
+    predictive_values,
+    roc_auc_table,
+    wilson_interval,
+)
+
+folder = os.environ.get("SKCOVID_DATA")
+rng = np.random.default_rng(0)
+if folder:
+    y = load_radiographs(folder).target
+    patients = np.arange(len(y))
+else:
+    y = np.repeat(["COVID-19", "NORMAL", "Viral Pneumonia"], [80, 260, 260])
+    patients = np.arange(len(y)) // 2
+labels = np.unique(y)
+scores = rng.normal(size=(len(y), 3)) + rng.normal(size=(len(y), 3))[patients]
+scores += 3 * (y[:, None] == labels)
+probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+predictions = labels[probabilities.argmax(axis=1)]
+
+display = PooledConfusionMatrixDisplay.from_predictions(y, predictions)
+
+# %%
+# A table with intervals
+# ----------------------
+# A :class:`~skcovid.metrics.PerClassTable` has a :class:`~skcovid.metrics.ClassMetrics`
+# a class. Images are taken to be independent here.
+
+table = per_class_table(display.confusion_matrix, labels)
+print(table.to_markdown())
+print("recall of COVID-19:", table["COVID-19"].recall)
+PerClassTableDisplay(table).plot()
+
+# %%
+# Patients, not images
+# --------------------
+# Two images of a patient are alike. One confusion matrix a patient tells the metrics
+# so, and the intervals become wider.
+
+matrices = patient_confusion_matrices(y, predictions, patients)
+print("images:  ", multiclass_accuracy(display.confusion_matrix))
+print("patients:", multiclass_accuracy(matrices))
+assert (pooled_confusion_matrix(matrices) == display.confusion_matrix).all()
+
+# %%
+# ROC AUC (a :class:`~skcovid.metrics.RocAucTable`), and by resampling patients, in
+# :class:`~skcovid.bootstrap.BootstrapIntervals`:
+
+areas = roc_auc_table(y, probabilities, labels, groups=patients)
+resampled = bootstrap_intervals(
+    y, predictions, probabilities, groups=patients, n_resamples=199
+)
+for label in labels:
+    area, boot = areas[label], resampled.roc_auc[label]
+    print(
+        f"{label:<16} {area.format_fraction()}   {boot.format_fraction()} {boot.method}"
+    )
+
+# %%
+# Where the class is rarer
+# ------------------------
+# A collection says nothing of how many of those who come are ill. The
+# :class:`~skcovid.metrics.PredictiveValues` of a named prevalence do.
+
+prevalences = np.geomspace(0.001, 0.5, 30)
+recall, specificity = table["COVID-19"].recall, table["COVID-19"].specificity
+values = [
+    predictive_values(recall, specificity, prevalence).ppv for prevalence in prevalences
+]
+figure, ax = plt.subplots(layout="constrained")
+ax.plot(prevalences, [value.value for value in values])
+ax.fill_between(
+    prevalences,
+    [value.low for value in values],
+    [value.high for value in values],
+    alpha=0.3,
+)
+ax.set(
+    xscale="log",
+    xlabel="prevalence of COVID-19",
+    ylabel="positive predictive value",
+    ylim=(0, 1),
+)
+
+# %%
+# The parts: Wilson's interval of 18 in 20, and the check that a matrix holds counts.
+
+print(wilson_interval(18, 20))
+print(check_confusion_matrix([[18, 2], [1, 79]]))
+plt.show()
