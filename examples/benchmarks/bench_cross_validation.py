@@ -58,6 +58,12 @@ def parse() -> argparse.Namespace:
     count: dict[str, Any] = {"type": _common.positive_int, "metavar": "N"}
     parser.add_argument("--folds", default=5, help="default: %(default)s", **count)
     parser.add_argument(
+        "--run-folds",
+        help="how many of them our side runs beside one alone; 1 for no others; "
+        "default: all",
+        **count,
+    )
+    parser.add_argument(
         "--epochs", default=20, help="an even number; default: %(default)s", **count
     )
     parser.add_argument(
@@ -90,8 +96,12 @@ def parse() -> argparse.Namespace:
         parser.error("--epochs must be even: our recipe has two phases")
     if not 2 <= options.rival_epochs <= options.epochs:
         parser.error("--rival-epochs must be from 2 to --epochs")
-    if not 1 <= options.rival_folds <= options.folds or options.folds < 2:
-        parser.error("--folds must be 2 at least, --rival-folds no more than that")
+    options.run_folds = options.run_folds or options.folds
+    most = max(options.rival_folds, options.run_folds)
+    if not most <= options.folds or options.folds < 2:
+        parser.error(
+            "--folds must be 2 at least, --rival-folds and --run-folds no more than that"
+        )
     return options
 
 
@@ -124,7 +134,7 @@ def runs(options: argparse.Namespace) -> list[Run]:
     """List what is run, a full store after the empty one that fills it."""
     ours = [
         Run(side, folds, options.epochs)
-        for folds in (1, options.folds)
+        for folds in sorted({1, options.run_folds})
         for side in (EMPTY, FULL)
     ]
     epochs = {options.rival_epochs}
@@ -228,7 +238,7 @@ def table_of_jobs(
     header = ["side", "folds", "wall time", "CPU time", "peak memory"]
     header += ["times ours, empty store", "accuracy", "after epochs, folds"]
     rows = []
-    for folds in (1, options.folds):
+    for folds in sorted({1, options.run_folds}):
         ours = estimate(measured, Run(EMPTY, folds, options.epochs), "wall_s")[0]
         for side in (EMPTY, FULL, *options.rivals):
             wanted = Run(side, folds, options.epochs)
