@@ -100,7 +100,7 @@ def parse() -> argparse.Namespace:
     most = max(options.rival_folds, options.run_folds)
     if not most <= options.folds or options.folds < 2:
         parser.error(
-            "--folds must be 2 at least, --rival-folds and --run-folds no more than that"
+            "--folds must be 2 at least, --rival-folds and --run-folds no more"
         )
     return options
 
