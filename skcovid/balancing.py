@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -16,17 +15,23 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skcovid._random import draw_seed
+from skcovid._random import draw_seed, generator_of
 from skcovid.augmentation import (
     PAPER_TRANSFORMS,
     Transform,
-    augment,
+    augment_batch,
     check_transforms,
 )
 from skcovid.images import LazyImages, image_key
 from skcovid.validation import check_images
 
 __all__ = ["AugmentationBalancer"]
+
+_BATCH = 32
+
+# Part of the keys, so that copies kept by a version that drew others are not taken for
+# those of this one.
+_DRAWS = 2
 
 
 class AugmentationBalancer(BaseSampler):
@@ -270,12 +275,12 @@ class AugmentationBalancer(BaseSampler):
             partial(_augmented, transforms=transforms, fill=self.fill),
             self.sample_indices_,
             seeds,
-            self._keys(source, seeds, f"augment({transforms!r}, fill={self.fill})"),
+            self._keys(source, seeds, f"augment {_DRAWS}({transforms!r}, fill={self.fill})"),
         )
         return resampled if source is X else _compute(resampled, self.n_jobs)
 
     def _keys(
-        self, source: LazyImages, seeds: list[int | None], operation: str
+        self, source: LazyImages, seeds: list[str | None], operation: str
     ) -> list[str]:
         return [
             key if seed is None else image_key(key, operation, seed)
@@ -292,29 +297,23 @@ class AugmentationBalancer(BaseSampler):
         return tags
 
 
-def _seed(entropy: int, key: str, copy: int) -> int:
-    return int(image_key(entropy, key, copy), 16)
+def _seed(entropy: int, key: str, copy: int) -> str:
+    return image_key(entropy, key, copy)
 
 
 def _augmented(
-    image: NDArray[np.uint8],
-    seed: int | None,
+    images: Sequence[NDArray[np.uint8]],
+    seeds: Sequence[str | None],
     *,
     transforms: tuple[Transform, ...],
     fill: int,
 ) -> NDArray[np.uint8]:
-    if seed is None:
-        return image
-    generator = np.random.default_rng(seed)
-    return augment(image, transforms=transforms, random_state=generator, fill=fill)
+    generators = [None if seed is None else generator_of(seed) for seed in seeds]
+    return augment_batch(images, generators, transforms=transforms, fill=fill)
 
 
 def _compute(images: LazyImages, n_jobs: int) -> NDArray[np.uint8]:
     computed = np.empty(images.shape, images.dtype)
-
-    def compute(row: int) -> None:
-        computed[row] = images[row]
-
-    with ThreadPoolExecutor(n_jobs) as executor:
-        list(executor.map(compute, range(len(images))))
+    for rows, batch in images.batches(_BATCH, n_jobs=n_jobs):
+        computed[rows] = batch
     return computed

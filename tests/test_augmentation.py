@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from skcovid._plans import apply_plans, draw_plan
 from skcovid.augmentation import (
     PAPER_TRANSFORMS,
     Brightness,
@@ -24,10 +25,9 @@ from skcovid.augmentation import (
     Rotation,
     Translation,
     Zoom,
-    apply_plan,
     augment,
+    augment_batch,
     check_transforms,
-    draw_plan,
 )
 
 GEOMETRIC = PAPER_TRANSFORMS[2:]
@@ -66,6 +66,10 @@ def plan_with_all(transforms, image_shape):
         if len(plan.transforms) == len(transforms):
             return plan
     raise AssertionError("no seed chose all the transforms")
+
+
+def apply_plan(plan, image, fill=0):
+    return apply_plans([plan], [image], fill)[0]
 
 
 # The transforms, one by one

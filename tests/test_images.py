@@ -41,8 +41,8 @@ def plain(number, channels=()):
     return np.full((HEIGHT, WIDTH, *channels), 10 * number, dtype=np.uint8)
 
 
-def brighter(image, by):
-    return image + np.uint8(by)
+def brighter(images, by):
+    return np.array(images) + np.array(by, np.uint8)[:, None, None]
 
 
 @pytest.fixture
