@@ -7,9 +7,8 @@ What the transforms of the paper draw is kept as it was drawn, numbers and noise
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import compress
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -43,8 +42,7 @@ class ElasticNoise(NamedTuple):
 Drawn: TypeAlias = Affine | Field | ElasticNoise
 
 
-@dataclass(frozen=True, eq=False)
-class AugmentationPlan:
+class AugmentationPlan(NamedTuple):
     """What `draw_plan` drew for one image.
 
     Attributes

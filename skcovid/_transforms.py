@@ -145,7 +145,7 @@ class Elastic(GeometricTransform):
         check_parameters(self, ["sigma"], POSITIVE)
 
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
-        """Draw the displacements, in cells of at most sigma / 3."""
+        """Draw the displacements, in cells of at most sigma / 2."""
         noise = self.draw_noise(rng, height, width)
         return self.smooth([noise], height, width)[0]
 
@@ -179,7 +179,7 @@ def _smoothing(elastic: Elastic, height: int, width: int) -> _Smoothing:
     sigma = elastic.sigma * height
     # A field this smooth loses less than 1 % of its standard deviation on such a
     # grid and costs a fraction. Where sigma is small, a cell is one pixel.
-    largest_cell = max(1.0, sigma / 3)
+    largest_cell = max(1.0, sigma / 2)
     rows = math.ceil(height / largest_cell)
     columns = math.ceil(width / largest_cell)
     # One cell may well be wider than a narrow image.

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -62,7 +62,9 @@ class BatchWarp:
             else:
                 self._matrices[row] = np.array(steps.affines[0]).reshape(2, 3)
         for spacing, members in same_spacing.items():
-            x, y = _node_positions([steps for _, steps in members], spacing, height, width)
+            x, y = _node_positions(
+                [steps for _, steps in members], spacing, height, width
+            )
             grid = _PixelGrid(spacing, height, width)
             for (row, _), node_x, node_y in zip(members, x, y, strict=True):
                 self._nodes[row] = node_x, node_y, grid
@@ -82,9 +84,7 @@ class BatchWarp:
             return
         node_x, node_y, grid = self._nodes[row]
         x, y = grid.interpolate(node_x, node_y)
-        cv2.remap(
-            image, x, y, cv2.INTER_LINEAR, out, cv2.BORDER_CONSTANT, self._border
-        )
+        cv2.remap(image, x, y, cv2.INTER_LINEAR, out, cv2.BORDER_CONSTANT, self._border)
 
 
 class _Steps:
@@ -119,41 +119,52 @@ def _compose(outer: Affine, inner: Affine) -> Affine:
 
 
 def _node_spacing(fields: Iterable[Field], height: int, width: int) -> int:
-    """Whole pixels, no more than a cell of the finest field."""
+    """Whole pixels, at most 0.8 of a cell of the finest field.
+
+    With cells of sigma / 2, linear interpolation between nodes then loses less than 1 %
+    of the standard deviation of `Elastic`.
+    """
     cells = [min(height / len(field), width / field.shape[1]) for field in fields]
-    return max(1, int(min(cells)))
+    return max(1, int(0.8 * min(cells)))
 
 
 def _node_positions(
     batch: Sequence[_Steps], spacing: int, height: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Where the nodes of each image are in the old one: x and y, (n, rows, columns)."""
-    x, y = _node_grid(height, width, spacing)
-    for turn in range(max(len(steps.affines) for steps in batch)):
-        if turn:
-            fields = [steps.fields[turn - 1 : turn] for steps in batch]
-            x, y = _displaced(x, y, fields, height, width)
-        affines = [(steps.affines[turn:] or [_IDENTITY])[0] for steps in batch]
-        coefficients = np.array(affines, dtype=np.float32).T[:, :, np.newaxis, np.newaxis]
-        xx, xy, x_shift, yx, yy, y_shift = coefficients
-        x, y = (xx * x + x_shift) + xy * y, (yy * y + y_shift) + yx * x
+    x, y = _moved(*_node_grid(height, width, spacing), [s.affines[0] for s in batch])
+    for turn in range(max(len(steps.fields) for steps in batch)):
+        fields = [steps.fields[turn : turn + 1] for steps in batch]
+        _displace(x, y, fields, height, width)
+        affines = [(steps.affines[turn + 1 :] or [_IDENTITY])[0] for steps in batch]
+        if any(affine is not _IDENTITY for affine in affines):
+            x, y = _moved(x, y, affines)
     return x, y
 
 
-def _displaced(
+def _moved(
+    x: NDArray[np.float32], y: NDArray[np.float32], affines: Sequence[Affine]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    coefficients = np.array(affines, dtype=np.float32).T[:, :, np.newaxis, np.newaxis]
+    xx, xy, x_shift, yx, yy, y_shift = coefficients
+    return (xx * x + x_shift) + xy * y, (yy * y + y_shift) + yx * x
+
+
+def _displace(
     x: NDArray[np.float32],
     y: NDArray[np.float32],
     fields: Sequence[Sequence[Field]],
     height: int,
     width: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Positions plus the field of each image, if any, there or at the nearest edge."""
+) -> None:
+    """Add the field of each image, if any, there or at the nearest edge."""
     cells = [field[0].shape[:2] if field else (height, width) for field in fields]
-    y_scale, x_scale = np.divide(cells, (height, width), dtype=np.float32).T[
-        :, :, np.newaxis, np.newaxis
-    ]
-    x_in_cells = x * x_scale + (x_scale / 2 - 0.5)
-    y_in_cells = y * y_scale + (y_scale / 2 - 0.5)
+    scales = np.divide(cells, (height, width), dtype=np.float32).T
+    y_scale, x_scale = scales[:, :, np.newaxis, np.newaxis]
+    x_in_cells = x * x_scale
+    x_in_cells += x_scale / 2 - 0.5
+    y_in_cells = y * y_scale
+    y_in_cells += y_scale / 2 - 0.5
     displacements = np.zeros((*x.shape, 2), dtype=np.float32)
     for row, field in enumerate(fields):
         if field:
@@ -166,7 +177,8 @@ def _displaced(
                 displacements[row],
                 cv2.BORDER_REPLICATE,
             )
-    return x + displacements[..., 0], y + displacements[..., 1]
+    x += displacements[..., 0]
+    y += displacements[..., 1]
 
 
 @lru_cache(maxsize=16)

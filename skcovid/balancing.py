@@ -275,7 +275,9 @@ class AugmentationBalancer(BaseSampler):
             partial(_augmented, transforms=transforms, fill=self.fill),
             self.sample_indices_,
             seeds,
-            self._keys(source, seeds, f"augment {_DRAWS}({transforms!r}, fill={self.fill})"),
+            self._keys(
+                source, seeds, f"augment {_DRAWS}({transforms!r}, fill={self.fill})"
+            ),
         )
         return resampled if source is X else _compute(resampled, self.n_jobs)
 

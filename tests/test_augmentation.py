@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import FrozenInstanceError, dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass
 
 import numpy as np
 import pytest
@@ -26,7 +26,6 @@ from skcovid.augmentation import (
     Translation,
     Zoom,
     augment,
-    augment_batch,
     check_transforms,
 )
 
@@ -274,13 +273,13 @@ def test_geometric_transforms_compose_in_the_order_given():
     image = noise_image((40, 60))
     zoom, shift = Zoom(2, 2), Translation(0.75, 0.75)
     plan = plan_with_all([zoom, shift], image.shape)
-    first = apply_plan(replace(plan, geometry=plan.geometry[:1]), image)
-    one_by_one = apply_plan(replace(plan, geometry=plan.geometry[1:]), first)
+    first = apply_plan(plan._replace(geometry=plan.geometry[:1]), image)
+    one_by_one = apply_plan(plan._replace(geometry=plan.geometry[1:]), first)
     together = apply_plan(plan, image)
     # Away from the edges, beyond which a zoomed image alone is cropped.
     difference = together.astype(int) - one_by_one
     assert np.abs(difference[12:-12, 17:-17]).max() <= 2
-    swapped = apply_plan(replace(plan, geometry=plan.geometry[::-1]), image)
+    swapped = apply_plan(plan._replace(geometry=plan.geometry[::-1]), image)
     assert np.abs(swapped.astype(int) - together).mean() > 20
 
 
@@ -293,7 +292,7 @@ def test_elastic_field_is_looked_up_where_the_affine_map_leads(elastic_first):
     split = 1 if elastic_first else 3
 
     def warped(geometry):
-        return apply_plan(replace(plan, geometry=geometry), probe)
+        return apply_plan(plan._replace(geometry=geometry), probe)
 
     # An image is warped by the first half, then the second: positions the other way.
     outer, inner = warped(plan.geometry[:split]), warped(plan.geometry[split:])
