@@ -1,14 +1,9 @@
-"""Plans: what is drawn for each image, and its application to a batch of images.
-
-What the transforms of the paper draw is kept as it was drawn, numbers and noise, until
-`apply_plans` makes levels and displacements of it, for all images of a batch at once.
-"""
+"""Plans: what is drawn for the images of a batch, and its application to them."""
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import compress
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +11,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from skcovid._transform_types import (
-    Affine,
     AffineTransform,
     Geometry,
     IntensityTransform,
@@ -25,104 +19,120 @@ from skcovid._transform_types import (
     Transform,
 )
 from skcovid._transforms import Elastic
-from skcovid._warping import BatchWarp, Field
+from skcovid._warping import AffineStep, BatchWarp, FieldStep
 
-__all__ = ["AugmentationPlan", "apply_plans", "draw_plan"]
+__all__ = ["AugmentationPlan", "apply_plan", "draw_plan"]
 
 _GREYS = np.arange(256.0)
 
 
-class ElasticNoise(NamedTuple):
-    """What `Elastic` drew, not yet smoothed."""
-
-    elastic: Elastic
-    noise: Field
-
-
-Drawn: TypeAlias = Affine | Field | ElasticNoise
-
-
-class AugmentationPlan(NamedTuple):
-    """What `draw_plan` drew for one image.
+class Step(NamedTuple):
+    """What a transform drew.
 
     Attributes
     ----------
-    transforms : tuple of transforms
-        The transforms the image gets, in the order they are applied.
-    image_shape : tuple of int
-        Height and width in pixels of the images the plan is for.
-    levels : ndarray of shape (256,), float64, or None
-        What the intensity transforms up to the last that is no `LevelCurve` make of
-        the grey levels; None without such a transform.
-    curves : tuple of (LevelCurve, float)
-        The curves that the levels go through then, with the parameter of each.
-    geometry : tuple of Affine, Field and ElasticNoise
-        What each geometric transform drew.
+    transform : Transform
+        The transform.
+    by_number : bool
+        Whether it draws one number, of which the rest follows for all images at once.
+    rows : list of int
+        The images that get it, in ascending order.
+    drawn : list
+        The number of each; or else the grey levels, affine map or displacement field.
     """
 
-    transforms: tuple[Transform, ...]
-    image_shape: tuple[int, int]
-    levels: Levels | None
-    curves: tuple[tuple[LevelCurve, float], ...]
-    geometry: tuple[Drawn, ...]
+    transform: Any
+    by_number: bool
+    rows: list[int]
+    drawn: list[Any]
 
-    @property
-    def changes_levels(self) -> bool:
-        """Whether there is an intensity transform."""
-        return self.levels is not None or bool(self.curves)
+
+class AugmentationPlan(NamedTuple):
+    """What `draw_plan` drew for a batch of images.
+
+    Attributes
+    ----------
+    n_images : int
+        Number of images.
+    image_shape : tuple of int
+        Height and width in pixels of the images.
+    steps : tuple of Step
+        What each transform drew, in the order of application.
+    """
+
+    n_images: int
+    image_shape: tuple[int, int]
+    steps: tuple[Step, ...]
 
 
 def draw_plan(
-    transforms: Sequence[Transform], image_shape: tuple[int, ...], rng: Generator
+    transforms: Sequence[Transform],
+    image_shape: tuple[int, ...],
+    generators: Sequence[Generator | None],
 ) -> AugmentationPlan:
-    """Draw a non-empty subset of the transforms and the parameters of each.
+    """Draw a non-empty subset of the transforms and their parameters for each image.
 
     Parameters
     ----------
     transforms : sequence of transforms
         As returned by `check_transforms`.
     image_shape : tuple of int
-        Shape of the image: height, width and possibly channels.
-    rng : numpy.random.Generator
-        The only source of randomness.
+        Shape of each image: height, width and possibly channels.
+    generators : sequence of Generator or None
+        The only source of randomness of each image. None leaves it as it is.
 
     Returns
     -------
     AugmentationPlan
-        The plan, for `apply_plans`.
+        The plan, for `apply_plan`.
     """
     height, width = image_shape[:2]
+    steps = tuple(Step(each, _draws_number(each), [], []) for each in transforms)
+    for row, rng in enumerate(generators):
+        if rng is None:
+            continue
+        for step in _draw_subset(steps, rng):
+            if step.by_number:
+                drawn = step.transform.draw_parameter(rng)
+            elif isinstance(step.transform, IntensityTransform):
+                drawn = step.transform.draw(rng, _levels_before(step, steps, row))
+                drawn = _check_levels(step.transform, drawn)
+            else:
+                drawn = step.transform.draw(rng, height, width)
+                drawn = _check_geometry(step.transform, drawn)
+            step.rows.append(row)
+            step.drawn.append(drawn)
+    return AugmentationPlan(len(generators), (height, width), steps)
+
+
+def _draws_number(transform: Transform) -> bool:
+    # Who overrides `draw` wants it called.
+    inherited = LevelCurve.draw, AffineTransform.draw, Elastic.draw
+    return type(transform).draw in inherited
+
+
+def _draw_subset(steps: Sequence[Step], rng: Generator) -> Iterator[Step]:
+    random = rng.random
     chosen: list[bool] = []
     while not any(chosen):
-        chosen = [number < 0.5 for number in rng.random(len(transforms)).tolist()]
-    subset = tuple(compress(transforms, chosen))
-    levels: Levels | None = None
-    curves: list[tuple[LevelCurve, float]] = []
-    geometry: list[Drawn] = []
-    for transform in subset:
-        # Who overrides `draw` wants it called.
-        draw = type(transform).draw
-        if draw is LevelCurve.draw:
-            curves.append((transform, transform.draw_parameter(rng)))
-        elif draw is AffineTransform.draw:
-            geometry.append(transform.draw_affine(rng, height, width))
-        elif draw is Elastic.draw:
-            noise = transform.draw_noise(rng, height, width)
-            geometry.append(ElasticNoise(transform, noise))
-        elif isinstance(transform, IntensityTransform):
-            before = _bent([levels], [curves])[0]
-            levels = _check_levels(transform, transform.draw(rng, before))
-            curves = []
-        else:
-            drawn = transform.draw(rng, height, width)
-            geometry.append(_check_geometry(transform, drawn))
-    return AugmentationPlan(
-        transforms=subset,
-        image_shape=(height, width),
-        levels=levels,
-        curves=tuple(curves),
-        geometry=tuple(geometry),
-    )
+        # One number a call: NumPy lets the interpreter lock go to fill an array.
+        chosen = [random() < 0.5 for _ in steps]
+    return compress(steps, chosen)
+
+
+def _levels_before(current: Step, steps: Sequence[Step], row: int) -> Levels:
+    levels = _GREYS[np.newaxis]
+    for step in steps[: steps.index(current)]:
+        if isinstance(step.transform, IntensityTransform) and row in step.rows[-1:]:
+            levels = _bend(levels, step, step.drawn[-1:])
+    return levels[0]
+
+
+def _bend(levels: Levels, step: Step, drawn: Sequence[Any]) -> Levels:
+    if not step.by_number:
+        return np.array(drawn)
+    bent = step.transform.bend(levels, np.array(drawn)[:, np.newaxis])
+    return np.clip(bent, 0.0, 255.0)
 
 
 def _check_levels(transform: Transform, levels: Levels) -> Levels:
@@ -135,7 +145,7 @@ def _check_levels(transform: Transform, levels: Levels) -> Levels:
     return np.clip(levels, 0.0, 255.0)
 
 
-def _check_geometry(transform: Transform, drawn: Geometry) -> Affine | Field:
+def _check_geometry(transform: Transform, drawn: Geometry) -> Geometry:
     is_field = np.ndim(drawn) == 3
     drawn = np.asarray(drawn, dtype=np.float32 if is_field else np.float64)
     valid_shape = drawn.shape[2:] == (2,) if is_field else drawn.shape == (2, 3)
@@ -145,96 +155,88 @@ def _check_geometry(transform: Transform, drawn: Geometry) -> Affine | Field:
             "(2, 3) or a displacement field of shape (rows, columns, 2). Got an array "
             f"of shape {drawn.shape} instead."
         )
-    return drawn if is_field else tuple(drawn.ravel().tolist())
+    return drawn
 
 
-def apply_plans(
-    plans: Sequence[AugmentationPlan],
-    images: Sequence[NDArray[np.uint8]],
-    fill: int = 0,
+def apply_plan(
+    plan: AugmentationPlan, images: Sequence[NDArray[np.uint8]], fill: int = 0
 ) -> NDArray[np.uint8]:
-    """Apply what was drawn to images, a plan to each.
+    """Apply what was drawn to a batch of images.
 
     Parameters
     ----------
-    plans : sequence of AugmentationPlan
-        From `draw_plan`, for images of one size.
+    plan : AugmentationPlan
+        From `draw_plan`.
     images : sequence of ndarray (height, width) or (height, width, 3), uint8
-        As many images, of one shape, of the height and width the plans were drawn for.
+        As many images as the plan is for, of the height and width it is for.
     fill : int, default=0
         Grey level in [0, 255] of what a moved image no longer covers.
 
     Returns
     -------
     ndarray of shape (n_images, height, width[, 3]), uint8
-        A new array. Each image is the same as if it were the only one.
+        A new array. Each image is the same as in a batch of its own.
 
     Raises
     ------
     ValueError
-        If a plan was drawn for images of another size.
+        If an image has another size than the plan is for, or another shape than the
+        first.
     """
     shape = images[0].shape
-    for plan, image in zip(plans, images, strict=True):
+    for image in images:
         if image.shape != shape or shape[:2] != plan.image_shape:
             raise ValueError(
                 "image must have the height and width the plan was drawn for, "
                 f"{plan.image_shape}, and the shape of the first image, {shape}. Got "
                 f"shape {image.shape} instead."
             )
-    levels = _bent([plan.levels for plan in plans], [plan.curves for plan in plans])
-    tables = np.rint(levels).astype(np.uint8)
-    geometries = _smoothed([plan.geometry for plan in plans], *shape[:2])
-    warp = BatchWarp(geometries, *shape[:2], fill)
-    result = np.empty((len(images), *shape), dtype=np.uint8)
+    result = np.empty((plan.n_images, *shape), dtype=np.uint8)
+    tables = _tables(plan)
+    geometry = list(_geometry(plan))
+    moving = {row for step in geometry for row in step.rows}
+    warp = BatchWarp(geometry, *plan.image_shape, fill)
     buffer = np.empty(shape, dtype=np.uint8)
-    for row, (plan, image) in enumerate(zip(plans, images, strict=True)):
+    for row, (image, table, out) in enumerate(zip(images, tables, result, strict=True)):
         source = image
-        if plan.changes_levels:
-            bent = buffer if plan.geometry else result[row]
-            source = cv2.LUT(image, tables[row], bent)
-        if plan.geometry:
-            warp.apply(row, source, result[row])
-        elif not plan.changes_levels:
-            result[row] = image
+        if table is not None:
+            source = cv2.LUT(image, table, buffer if row in moving else out)
+        if row in moving:
+            warp.apply(row, source, out)
+        elif table is None:
+            out[...] = image
     return result
 
 
-def _bent(
-    starts: Sequence[Levels | None],
-    curves: Sequence[Sequence[tuple[LevelCurve, float]]],
-) -> Levels:
-    """Grey levels of each image, (n, 256), after its curves."""
-    levels = np.array([_GREYS if start is None else start for start in starts])
-    for turn in range(max(map(len, curves))):
-        members: dict[LevelCurve, list[tuple[int, float]]] = defaultdict(list)
-        for row, image_curves in enumerate(curves):
-            for curve, parameter in image_curves[turn : turn + 1]:
-                members[curve].append((row, parameter))
-        for curve, drawn in members.items():
-            rows = [row for row, _ in drawn]
-            parameters = np.array([[parameter] for _, parameter in drawn])
-            levels[rows] = np.clip(curve.bend(levels[rows], parameters), 0.0, 255.0)
-    return levels
-
-
-def _smoothed(
-    geometries: Sequence[Sequence[Drawn]], height: int, width: int
-) -> list[list[Affine | Field]]:
-    """The geometry of each image, with the noise of all made fields."""
-    noises: dict[Elastic, list[Field]] = defaultdict(list)
-    for geometry in geometries:
-        for drawn in geometry:
-            if isinstance(drawn, ElasticNoise):
-                noises[drawn.elastic].append(drawn.noise)
-    fields = {
-        elastic: iter(elastic.smooth(members, height, width))
-        for elastic, members in noises.items()
-    }
+def _tables(plan: AugmentationPlan) -> list[NDArray[np.uint8] | None]:
+    """Return the new level of every grey level, None where all keep theirs."""
+    levels = np.tile(_GREYS, (plan.n_images, 1))
+    changed = [False] * plan.n_images
+    for step in plan.steps:
+        if step.rows and isinstance(step.transform, IntensityTransform):
+            levels[step.rows] = _bend(levels[step.rows], step, step.drawn)
+            for row in step.rows:
+                changed[row] = True
+    tables = np.rint(levels).astype(np.uint8)
     return [
-        [
-            next(fields[drawn.elastic]) if isinstance(drawn, ElasticNoise) else drawn
-            for drawn in geometry
-        ]
-        for geometry in geometries
+        table if is_new else None for table, is_new in zip(tables, changed, strict=True)
     ]
+
+
+def _geometry(plan: AugmentationPlan) -> Iterator[AffineStep | FieldStep]:
+    for step in plan.steps:
+        transform = step.transform
+        if not step.rows or isinstance(transform, IntensityTransform):
+            continue
+        if not step.by_number:
+            for row, drawn in zip(step.rows, step.drawn, strict=True):
+                if drawn.ndim == 2:
+                    yield AffineStep([row], drawn[..., np.newaxis])
+                else:
+                    yield FieldStep([row], drawn[np.newaxis])
+        elif isinstance(transform, Elastic):
+            fields = transform.fields(np.array(step.drawn), *plan.image_shape)
+            yield FieldStep(step.rows, fields)
+        else:
+            matrices = transform.matrices(np.array(step.drawn), *plan.image_shape)
+            yield AffineStep(step.rows, matrices)

@@ -13,7 +13,6 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError
 
 __all__ = [
     "POSITIVE",
-    "Affine",
     "AffineTransform",
     "Geometry",
     "GeometricTransform",
@@ -28,7 +27,6 @@ __all__ = [
 
 Levels: TypeAlias = NDArray[np.float64]
 Geometry: TypeAlias = NDArray[Any]  # an affine map (2, 3) or a field (rows, columns, 2)
-Affine: TypeAlias = tuple[float, float, float, float, float, float]  # row by row
 
 
 class _Transform:
@@ -133,7 +131,7 @@ class GeometricTransform(_Transform, ABC):
 class LevelCurve(IntensityTransform):
     """Base class of intensity transforms that one random number determines.
 
-    The levels of many images are bent at once, while `draw` does the same for one.
+    `bend` does for many images at once what `draw` does for one.
     """
 
     @abstractmethod
@@ -150,18 +148,25 @@ class LevelCurve(IntensityTransform):
 
 
 class AffineTransform(GeometricTransform):
-    """Base class of geometric transforms that are always an affine map.
+    """Base class of geometric transforms that one random number makes an affine map.
 
-    Six plain floats are composed in a fraction of the time that arrays of six take.
+    `matrices` does for many images at once what `draw` does for one.
     """
 
     @abstractmethod
-    def draw_affine(self, rng: Generator, height: int, width: int) -> Affine:
-        """Draw the affine map, row by row."""
+    def draw_parameter(self, rng: Generator) -> float:
+        """Draw the number that determines the map."""
+
+    @abstractmethod
+    def matrices(
+        self, parameters: NDArray[np.float64], height: int, width: int
+    ) -> NDArray[np.float64]:
+        """Make affine maps of shape (2, 3, n) of parameters of shape (n,)."""
 
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the affine map."""
-        return np.array(self.draw_affine(rng, height, width)).reshape(2, 3)
+        parameters = np.array([self.draw_parameter(rng)])
+        return self.matrices(parameters, height, width)[..., 0]
 
 
 Transform: TypeAlias = IntensityTransform | GeometricTransform

@@ -1,7 +1,6 @@
 """The six transforms of section 3.2 of the paper."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
@@ -13,9 +12,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
+from skcovid._random import split_mix
 from skcovid._transform_types import (
     POSITIVE,
-    Affine,
     AffineTransform,
     GeometricTransform,
     Geometry,
@@ -36,8 +35,6 @@ __all__ = [
     "Translation",
     "Zoom",
 ]
-
-Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -146,29 +143,37 @@ class Elastic(GeometricTransform):
 
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the displacements, in cells of at most sigma / 2."""
-        noise = self.draw_noise(rng, height, width)
-        return self.smooth([noise], height, width)[0]
+        return self.fields(np.array([self.draw_parameter(rng)]), height, width)[0]
 
-    def draw_noise(self, rng: Generator, height: int, width: int) -> Field:
-        """Draw what is to be smoothed, uniform in [0, 1]."""
-        shape = _smoothing(self, height, width).noise_shape
-        return rng.random(shape, dtype=np.float32)
+    def draw_parameter(self, rng: Generator) -> float:
+        """Draw the number that stands for the noise."""
+        return rng.random()
 
-    def smooth(self, noises: Sequence[Field], height: int, width: int) -> Field:
-        """Make displacements (n, rows, columns, 2) out of the noise of n images."""
-        _, kernel_y, kernel_x, strength = _smoothing(self, height, width)
-        margin_y, margin_x = len(kernel_y) // 2, len(kernel_x) // 2
-        # One upon the other: what a kernel sees of a neighbour is in the margins.
-        # 2 * noise - 1 is uniform in [-1, 1]; the filter is linear and does it as well.
+    def fields(
+        self, parameters: NDArray[np.float64], height: int, width: int
+    ) -> NDArray[np.float32]:
+        """Make displacements (n, rows, columns, 2) of parameters of shape (n,)."""
+        (rows, columns), kernel_y, kernel_x, strength = _smoothing(self, height, width)
+        size = 2 * rows * columns
+        seeds = (parameters * 2**53).astype(np.uint64)
+        noise = split_mix(seeds, math.ceil(size / 4)).view(np.uint16)[:, :size]
+        # The images lie one upon the other: what a kernel sees of a neighbour is in
+        # the margins. The filter is linear and takes the noise to [-1, 1] as well.
         smoothed = cv2.sepFilter2D(
-            cv2.vconcat(noises), -1, 2 * strength * kernel_x, kernel_y, delta=-strength
+            noise.reshape(-1, columns, 2),
+            cv2.CV_32F,
+            2 * strength / (2**16 - 1) * kernel_x,
+            kernel_y,
+            delta=-strength,
         )
-        fields = smoothed.reshape(len(noises), *noises[0].shape)
-        return fields[:, margin_y:-margin_y, margin_x:-margin_x]
+        margin_y, margin_x = len(kernel_y) // 2, len(kernel_x) // 2
+        return smoothed.reshape(-1, rows, columns, 2)[
+            :, margin_y:-margin_y, margin_x:-margin_x
+        ]
 
 
 class _Smoothing(NamedTuple):
-    noise_shape: tuple[int, int, int]
+    noise_shape: tuple[int, int]
     kernel_y: NDArray[np.float32]
     kernel_x: NDArray[np.float32]
     strength: float
@@ -189,7 +194,7 @@ def _smoothing(elastic: Elastic, height: int, width: int) -> _Smoothing:
     kernel_x = _gaussian_kernel(sigma / cell_width)
     # The noise goes on beyond the image, so that displacements are as strong at its
     # edges as in its middle.
-    noise_shape = (rows + len(kernel_y) - 1, columns + len(kernel_x) - 1, 2)
+    noise_shape = rows + len(kernel_y) - 1, columns + len(kernel_x) - 1
     # One value stands for the mean of the noise in a cell, whose standard deviation
     # is that of one pixel over the square root of the number of pixels.
     strength = elastic.alpha * height / math.sqrt(cell_height * cell_width)
@@ -203,10 +208,12 @@ def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def _about_centre(xx: float, xy: float, height: int, width: int) -> Affine:
+def _about_centre(
+    xx: NDArray[np.float64], xy: NDArray[np.float64], height: int, width: int
+) -> NDArray[np.float64]:
     """Scale and turn by ((xx, xy), (-xy, xx)) so that the centre stays in place."""
     x, y = (width - 1) / 2, (height - 1) / 2
-    return xx, xy, x - xx * x - xy * y, -xy, xx, y + xy * x - xx * y
+    return np.array([[xx, xy, x - xx * x - xy * y], [-xy, xx, y + xy * x - xx * y]])
 
 
 @dataclass(frozen=True)
@@ -234,10 +241,16 @@ class Zoom(AffineTransform):
     def __post_init__(self) -> None:
         check_range(self, POSITIVE)
 
-    def draw_affine(self, rng: Generator, height: int, width: int) -> Affine:
+    def draw_parameter(self, rng: Generator) -> float:
         """Draw the enlargement."""
-        scale = 1 / uniform(rng, self.low, self.high)
-        return _about_centre(scale, 0.0, height, width)
+        return uniform(rng, self.low, self.high)
+
+    def matrices(
+        self, parameters: NDArray[np.float64], height: int, width: int
+    ) -> NDArray[np.float64]:
+        """Make the affine maps, (2, 3, n)."""
+        scales = 1 / parameters
+        return _about_centre(scales, 0 * scales, height, width)
 
 
 @dataclass(frozen=True)
@@ -268,12 +281,18 @@ class Translation(AffineTransform):
     def __post_init__(self) -> None:
         check_range(self, Interval(Real, 0, 1, closed="right"))
 
-    def draw_affine(self, rng: Generator, height: int, width: int) -> Affine:
+    def draw_parameter(self, rng: Generator) -> float:
         """Draw the share that stays and the direction."""
         shift = 1 - uniform(rng, self.low, self.high)
-        if rng.random() < 0.5:
-            shift = -shift
-        return 1.0, 0.0, shift * width, 0.0, 1.0, shift * height
+        return shift if rng.random() < 0.5 else -shift
+
+    def matrices(
+        self, parameters: NDArray[np.float64], height: int, width: int
+    ) -> NDArray[np.float64]:
+        """Make the affine maps, (2, 3, n)."""
+        one, zero = np.ones_like(parameters), np.zeros_like(parameters)
+        shifts = parameters * width, parameters * height
+        return np.array([[one, zero, shifts[0]], [zero, one, shifts[1]]])
 
 
 @dataclass(frozen=True)
@@ -302,10 +321,16 @@ class Rotation(AffineTransform):
     def __post_init__(self) -> None:
         check_range(self, Interval(Real, -180, 180, closed="both"))
 
-    def draw_affine(self, rng: Generator, height: int, width: int) -> Affine:
+    def draw_parameter(self, rng: Generator) -> float:
         """Draw the angle."""
-        angle = math.radians(uniform(rng, self.low, self.high))
-        return _about_centre(math.cos(angle), -math.sin(angle), height, width)
+        return uniform(rng, self.low, self.high)
+
+    def matrices(
+        self, parameters: NDArray[np.float64], height: int, width: int
+    ) -> NDArray[np.float64]:
+        """Make the affine maps, (2, 3, n)."""
+        angles = np.radians(parameters)
+        return _about_centre(np.cos(angles), -np.sin(angles), height, width)
 
 
 #: The transforms of section 3.2 with the paper's ranges, in the paper's order.

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.random import Generator, RandomState
 from numpy.typing import NDArray
 
-from skcovid._plans import AugmentationPlan, apply_plans, draw_plan
+from skcovid._plans import apply_plan, draw_plan
 from skcovid._transform_types import (
     GeometricTransform,
     IntensityTransform,
@@ -116,8 +116,8 @@ def augment(
     if not 0 <= fill <= 255:
         raise ValueError(f"fill must be in [0, 255]. Got {fill!r} instead.")
     rng = _check_generator(random_state)
-    plan = draw_plan(transforms, image.shape, rng)
-    return apply_plans([plan], [image], int(fill))[0]
+    plan = draw_plan(transforms, image.shape, [rng])
+    return apply_plan(plan, [image], int(fill))[0]
 
 
 def augment_batch(
@@ -166,13 +166,8 @@ def augment_batch(
     True
     """
     images = [_check_image(image) for image in images]
-    plans = [
-        draw_plan(transforms, image.shape, rng)
-        if rng
-        else AugmentationPlan((), image.shape[:2], None, (), ())
-        for image, rng in zip(images, generators, strict=True)
-    ]
-    return apply_plans(plans, images, fill)
+    plan = draw_plan(transforms, images[0].shape, generators)
+    return apply_plan(plan, images, fill)
 
 
 def check_transforms(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
