@@ -1,8 +1,7 @@
 """Plans: what is drawn for the images of a batch, and its application to them."""
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import compress
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from skcovid._random import split_mix
 from skcovid._transform_types import (
     AffineTransform,
     Geometry,
@@ -23,54 +23,38 @@ from skcovid._warping import AffineStep, BatchWarp, FieldStep
 
 __all__ = ["AugmentationPlan", "apply_plan", "draw_plan"]
 
-_GREYS = np.arange(256.0)
-
-
-class Step(NamedTuple):
-    """What a transform drew.
-
-    Attributes
-    ----------
-    transform : Transform
-        The transform.
-    by_number : bool
-        Whether it draws one number, of which the rest follows for all images at once.
-    rows : list of int
-        The images that get it, in ascending order.
-    drawn : list
-        The number of each; or else the grey levels, affine map or displacement field.
-    """
-
-    transform: Any
-    by_number: bool
-    rows: list[int]
-    drawn: list[Any]
-
 
 class AugmentationPlan(NamedTuple):
     """What `draw_plan` drew for a batch of images.
 
     Attributes
     ----------
-    n_images : int
-        Number of images.
     image_shape : tuple of int
         Height and width in pixels of the images.
-    steps : tuple of Step
-        What each transform drew, in the order of application.
+    chosen : ndarray of shape (n_images, n_transforms), bool
+        Which transforms each image gets.
+    tables : list of (ndarray of shape (256,), uint8, or None)
+        The new level of every grey level; None for an image that keeps its levels.
+    geometry : list of AffineStep and FieldStep
+        What the geometric transforms drew, in the order of application.
     """
 
-    n_images: int
     image_shape: tuple[int, int]
-    steps: tuple[Step, ...]
+    chosen: NDArray[np.bool_]
+    tables: list[NDArray[np.uint8] | None]
+    geometry: list[AffineStep | FieldStep]
 
 
 def draw_plan(
     transforms: Sequence[Transform],
     image_shape: tuple[int, ...],
-    generators: Sequence[Generator | None],
+    seeds: Sequence[int | None],
+    make_generator: Callable[[int], Generator] = np.random.default_rng,
 ) -> AugmentationPlan:
     """Draw a non-empty subset of the transforms and their parameters for each image.
+
+    The paper's transforms make one random number of each image into what they do, all
+    images at once; others draw from a generator, image by image.
 
     Parameters
     ----------
@@ -78,8 +62,11 @@ def draw_plan(
         As returned by `check_transforms`.
     image_shape : tuple of int
         Shape of each image: height, width and possibly channels.
-    generators : sequence of Generator or None
-        The only source of randomness of each image. None leaves it as it is.
+    seeds : sequence of int or None
+        The only source of randomness of each image, at least 0 and below 2**64. None
+        leaves it as it is.
+    make_generator : callable, default=numpy.random.default_rng
+        Makes a generator for `draw` of the seed of an image.
 
     Returns
     -------
@@ -87,52 +74,101 @@ def draw_plan(
         The plan, for `apply_plan`.
     """
     height, width = image_shape[:2]
-    steps = tuple(Step(each, _draws_number(each), [], []) for each in transforms)
-    for row, rng in enumerate(generators):
-        if rng is None:
+    numbers, chosen = _draw_numbers(seeds, len(transforms))
+    draws = [
+        _Draw(transform, np.flatnonzero(chosen[:, place]).tolist(), numbers[:, place])
+        for place, transform in enumerate(transforms)
+        if chosen[:, place].any()
+    ]
+    generators = _Generators(seeds, make_generator)
+    return AugmentationPlan(
+        image_shape=(height, width),
+        chosen=chosen,
+        tables=_draw_tables(draws, len(seeds), generators),
+        geometry=list(_draw_geometry(draws, height, width, generators)),
+    )
+
+
+class _Draw(NamedTuple):
+    transform: Transform
+    rows: list[int]  # the images that get it
+    numbers: NDArray[np.float64]  # of these and the other images
+
+
+class _Generators(dict):
+    """The generator of each image, made when it is first asked for."""
+
+    def __init__(
+        self, seeds: Sequence[int | None], make: Callable[[Any], Generator]
+    ) -> None:
+        self._seeds = seeds
+        self._make = make
+
+    def __missing__(self, row: int) -> Generator:
+        self[row] = self._make(self._seeds[row])
+        return self[row]
+
+
+def _draw_tables(
+    draws: Sequence[_Draw], n_images: int, generators: _Generators
+) -> list[NDArray[np.uint8] | None]:
+    levels = np.tile(np.arange(256.0), (n_images, 1))
+    changed = np.zeros(n_images, dtype=bool)
+    for transform, rows, numbers in draws:
+        if not isinstance(transform, IntensityTransform):
             continue
-        for step in _draw_subset(steps, rng):
-            if step.by_number:
-                drawn = step.transform.draw_parameter(rng)
-            elif isinstance(step.transform, IntensityTransform):
-                drawn = step.transform.draw(rng, _levels_before(step, steps, row))
-                drawn = _check_levels(step.transform, drawn)
-            else:
-                drawn = step.transform.draw(rng, height, width)
-                drawn = _check_geometry(step.transform, drawn)
-            step.rows.append(row)
-            step.drawn.append(drawn)
-    return AugmentationPlan(len(generators), (height, width), steps)
+        changed[rows] = True
+        if isinstance(transform, LevelCurve) and _keeps_draw(transform, LevelCurve):
+            bent = transform.bend(levels[rows], numbers[rows, np.newaxis])
+            levels[rows] = np.clip(bent, 0.0, 255.0)
+            continue
+        for row in rows:
+            drawn = transform.draw(generators[row], levels[row])
+            levels[row] = _check_levels(transform, drawn)
+    tables = np.rint(levels).astype(np.uint8)
+    return [table if new else None for table, new in zip(tables, changed, strict=True)]
 
 
-def _draws_number(transform: Transform) -> bool:
+def _draw_geometry(
+    draws: Sequence[_Draw], height: int, width: int, generators: _Generators
+) -> Iterator[AffineStep | FieldStep]:
+    for transform, rows, numbers in draws:
+        if isinstance(transform, IntensityTransform):
+            continue
+        if isinstance(transform, AffineTransform) and _keeps_draw(
+            transform, AffineTransform
+        ):
+            yield AffineStep(rows, transform.matrices(numbers[rows], height, width))
+        elif isinstance(transform, Elastic) and _keeps_draw(transform, Elastic):
+            yield FieldStep(rows, transform.fields(numbers[rows], height, width))
+        else:
+            for row in rows:
+                drawn = transform.draw(generators[row], height, width)
+                yield _check_geometry(transform, drawn, row)
+
+
+def _keeps_draw(transform: Transform, kind: Any) -> bool:
     # Who overrides `draw` wants it called.
-    inherited = LevelCurve.draw, AffineTransform.draw, Elastic.draw
-    return type(transform).draw in inherited
+    return type(transform).draw is kind.draw
 
 
-def _draw_subset(steps: Sequence[Step], rng: Generator) -> Iterator[Step]:
-    random = rng.random
-    chosen: list[bool] = []
-    while not any(chosen):
-        # One number a call: NumPy lets the interpreter lock go to fill an array.
-        chosen = [random() < 0.5 for _ in steps]
-    return compress(steps, chosen)
+def _draw_numbers(
+    seeds: Sequence[int | None], n_transforms: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Random number of every transform for each image, and whether it is chosen."""
+    augmented = np.array([seed is not None for seed in seeds])
+    known = np.array([seed or 0 for seed in seeds], dtype=np.uint64)
+    bits = split_mix(known, 2 * n_transforms)
+    numbers = (bits[:, :n_transforms] >> np.uint64(11)) / 2**53
+    chosen = _top_bit(bits[:, n_transforms:]) & augmented[:, np.newaxis]
+    while (empty := augmented & ~chosen.any(axis=1)).any():
+        bits = split_mix(known, bits.shape[1] + n_transforms)
+        chosen[empty] = _top_bit(bits[empty, -n_transforms:])
+    return numbers, chosen
 
 
-def _levels_before(current: Step, steps: Sequence[Step], row: int) -> Levels:
-    levels = _GREYS[np.newaxis]
-    for step in steps[: steps.index(current)]:
-        if isinstance(step.transform, IntensityTransform) and row in step.rows[-1:]:
-            levels = _bend(levels, step, step.drawn[-1:])
-    return levels[0]
-
-
-def _bend(levels: Levels, step: Step, drawn: Sequence[Any]) -> Levels:
-    if not step.by_number:
-        return np.array(drawn)
-    bent = step.transform.bend(levels, np.array(drawn)[:, np.newaxis])
-    return np.clip(bent, 0.0, 255.0)
+def _top_bit(bits: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    return bits >= np.uint64(2**63)
 
 
 def _check_levels(transform: Transform, levels: Levels) -> Levels:
@@ -145,7 +181,9 @@ def _check_levels(transform: Transform, levels: Levels) -> Levels:
     return np.clip(levels, 0.0, 255.0)
 
 
-def _check_geometry(transform: Transform, drawn: Geometry) -> Geometry:
+def _check_geometry(
+    transform: Transform, drawn: Geometry, row: int
+) -> AffineStep | FieldStep:
     is_field = np.ndim(drawn) == 3
     drawn = np.asarray(drawn, dtype=np.float32 if is_field else np.float64)
     valid_shape = drawn.shape[2:] == (2,) if is_field else drawn.shape == (2, 3)
@@ -155,7 +193,9 @@ def _check_geometry(transform: Transform, drawn: Geometry) -> Geometry:
             "(2, 3) or a displacement field of shape (rows, columns, 2). Got an array "
             f"of shape {drawn.shape} instead."
         )
-    return drawn
+    if is_field:
+        return FieldStep([row], drawn[np.newaxis])
+    return AffineStep([row], drawn[..., np.newaxis])
 
 
 def apply_plan(
@@ -191,13 +231,13 @@ def apply_plan(
                 f"{plan.image_shape}, and the shape of the first image, {shape}. Got "
                 f"shape {image.shape} instead."
             )
-    result = np.empty((plan.n_images, *shape), dtype=np.uint8)
-    tables = _tables(plan)
-    geometry = list(_geometry(plan))
-    moving = {row for step in geometry for row in step.rows}
-    warp = BatchWarp(geometry, *plan.image_shape, fill)
+    result = np.empty((len(plan.tables), *shape), dtype=np.uint8)
+    moving = {row for step in plan.geometry for row in step.rows}
+    warp = BatchWarp(plan.geometry, *plan.image_shape, fill)
     buffer = np.empty(shape, dtype=np.uint8)
-    for row, (image, table, out) in enumerate(zip(images, tables, result, strict=True)):
+    for row, (image, table, out) in enumerate(
+        zip(images, plan.tables, result, strict=True)
+    ):
         source = image
         if table is not None:
             source = cv2.LUT(image, table, buffer if row in moving else out)
@@ -206,37 +246,3 @@ def apply_plan(
         elif table is None:
             out[...] = image
     return result
-
-
-def _tables(plan: AugmentationPlan) -> list[NDArray[np.uint8] | None]:
-    """Return the new level of every grey level, None where all keep theirs."""
-    levels = np.tile(_GREYS, (plan.n_images, 1))
-    changed = [False] * plan.n_images
-    for step in plan.steps:
-        if step.rows and isinstance(step.transform, IntensityTransform):
-            levels[step.rows] = _bend(levels[step.rows], step, step.drawn)
-            for row in step.rows:
-                changed[row] = True
-    tables = np.rint(levels).astype(np.uint8)
-    return [
-        table if is_new else None for table, is_new in zip(tables, changed, strict=True)
-    ]
-
-
-def _geometry(plan: AugmentationPlan) -> Iterator[AffineStep | FieldStep]:
-    for step in plan.steps:
-        transform = step.transform
-        if not step.rows or isinstance(transform, IntensityTransform):
-            continue
-        if not step.by_number:
-            for row, drawn in zip(step.rows, step.drawn, strict=True):
-                if drawn.ndim == 2:
-                    yield AffineStep([row], drawn[..., np.newaxis])
-                else:
-                    yield FieldStep([row], drawn[np.newaxis])
-        elif isinstance(transform, Elastic):
-            fields = transform.fields(np.array(step.drawn), *plan.image_shape)
-            yield FieldStep(step.rows, fields)
-        else:
-            matrices = transform.matrices(np.array(step.drawn), *plan.image_shape)
-            yield AffineStep(step.rows, matrices)

@@ -19,13 +19,15 @@ __all__ = [
     "IntensityTransform",
     "LevelCurve",
     "Levels",
+    "Numbers",
     "Transform",
     "check_parameters",
     "check_range",
-    "uniform",
+    "in_range",
 ]
 
 Levels: TypeAlias = NDArray[np.float64]
+Numbers: TypeAlias = NDArray[np.float64]
 Geometry: TypeAlias = NDArray[Any]  # an affine map (2, 3) or a field (rows, columns, 2)
 
 
@@ -135,16 +137,25 @@ class LevelCurve(IntensityTransform):
     """
 
     @abstractmethod
-    def draw_parameter(self, rng: Generator) -> float:
-        """Draw the number that determines the curve."""
+    def bend(self, levels: Levels, numbers: Numbers) -> Levels:
+        """Apply a curve to the levels of each image.
 
-    @abstractmethod
-    def bend(self, levels: Levels, parameters: NDArray[np.float64]) -> Levels:
-        """Apply curves to levels of shape (n, 256), parameters of shape (n, 1)."""
+        Parameters
+        ----------
+        levels : ndarray of shape (n, 256), float64 in [0, 255]
+            What the transforms before this one make of the grey levels.
+        numbers : ndarray of shape (n, 1), float64 in [0, 1)
+            The random number of each image.
+
+        Returns
+        -------
+        ndarray of shape (n, 256), float64
+            The new levels.
+        """
 
     def draw(self, rng: Generator, levels: Levels) -> Levels:
         """Draw the transform and apply it to the grey levels."""
-        return self.bend(levels, np.array([self.draw_parameter(rng)]))
+        return self.bend(levels, rng.random(1))
 
 
 class AffineTransform(GeometricTransform):
@@ -154,27 +165,33 @@ class AffineTransform(GeometricTransform):
     """
 
     @abstractmethod
-    def draw_parameter(self, rng: Generator) -> float:
-        """Draw the number that determines the map."""
+    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
+        """Make the affine map of each image.
 
-    @abstractmethod
-    def matrices(
-        self, parameters: NDArray[np.float64], height: int, width: int
-    ) -> NDArray[np.float64]:
-        """Make affine maps of shape (2, 3, n) of parameters of shape (n,)."""
+        Parameters
+        ----------
+        numbers : ndarray of shape (n,), float64 in [0, 1)
+            The random number of each image.
+        height, width : int
+            Size of the images in pixels.
+
+        Returns
+        -------
+        ndarray of shape (2, 3, n)
+            Affine maps, as `GeometricTransform.draw` describes them.
+        """
 
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the affine map."""
-        parameters = np.array([self.draw_parameter(rng)])
-        return self.matrices(parameters, height, width)[..., 0]
+        return self.matrices(rng.random(1), height, width)[..., 0]
 
 
 Transform: TypeAlias = IntensityTransform | GeometricTransform
 
 
-def uniform(rng: Generator, low: float, high: float) -> float:
-    """Draw what ``rng.uniform(low, high)`` does, in a quarter of the time."""
-    return low + (high - low) * rng.random()
+def in_range(transform: Any, numbers: Numbers) -> Numbers:
+    """Take numbers in [0, 1) to the range from `low` to `high`."""
+    return transform.low + (transform.high - transform.low) * numbers
 
 
 def check_parameters(

@@ -20,10 +20,11 @@ from skcovid._transform_types import (
     Geometry,
     LevelCurve,
     Levels,
+    Numbers,
     Transform,
     check_parameters,
     check_range,
-    uniform,
+    in_range,
 )
 
 __all__ = [
@@ -62,13 +63,9 @@ class Brightness(LevelCurve):
     def __post_init__(self) -> None:
         check_range(self, POSITIVE)
 
-    def draw_parameter(self, rng: Generator) -> float:
-        """Draw the factor."""
-        return uniform(rng, self.low, self.high)
-
-    def bend(self, levels: Levels, parameters: NDArray[np.float64]) -> Levels:
-        """Multiply `levels` by the factors."""
-        return levels * parameters
+    def bend(self, levels: Levels, numbers: Numbers) -> Levels:
+        """Multiply the levels of each image by a factor."""
+        return levels * in_range(self, numbers)
 
 
 @dataclass(frozen=True)
@@ -96,13 +93,9 @@ class Gamma(LevelCurve):
     def __post_init__(self) -> None:
         check_range(self, POSITIVE)
 
-    def draw_parameter(self, rng: Generator) -> float:
-        """Draw gamma."""
-        return uniform(rng, self.low, self.high)
-
-    def bend(self, levels: Levels, parameters: NDArray[np.float64]) -> Levels:
-        """Raise `levels` to the gammas."""
-        return 255.0 * (levels / 255.0) ** parameters
+    def bend(self, levels: Levels, numbers: Numbers) -> Levels:
+        """Raise the levels of each image to a gamma."""
+        return 255.0 * (levels / 255.0) ** in_range(self, numbers)
 
 
 @dataclass(frozen=True)
@@ -143,25 +136,32 @@ class Elastic(GeometricTransform):
 
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the displacements, in cells of at most sigma / 2."""
-        return self.fields(np.array([self.draw_parameter(rng)]), height, width)[0]
+        return self.fields(rng.random(1), height, width)[0]
 
-    def draw_parameter(self, rng: Generator) -> float:
-        """Draw the number that stands for the noise."""
-        return rng.random()
+    def fields(self, numbers: Numbers, height: int, width: int) -> NDArray[np.float32]:
+        """Make the displacements of each image.
 
-    def fields(
-        self, parameters: NDArray[np.float64], height: int, width: int
-    ) -> NDArray[np.float32]:
-        """Make displacements (n, rows, columns, 2) of parameters of shape (n,)."""
+        Parameters
+        ----------
+        numbers : ndarray of shape (n,), float64 in [0, 1)
+            The random number of each image, which stands for its noise.
+        height, width : int
+            Size of the images in pixels.
+
+        Returns
+        -------
+        ndarray of shape (n, rows, columns, 2)
+            Displacement fields, as `GeometricTransform.draw` describes them.
+        """
         (rows, columns), kernel_y, kernel_x, strength = _smoothing(self, height, width)
         size = 2 * rows * columns
-        seeds = (parameters * 2**53).astype(np.uint64)
+        seeds = (numbers * 2**53).astype(np.uint64)
         noise = split_mix(seeds, math.ceil(size / 4)).view(np.uint16)[:, :size]
         # The images lie one upon the other: what a kernel sees of a neighbour is in
         # the margins. The filter is linear and takes the noise to [-1, 1] as well.
         smoothed = cv2.sepFilter2D(
-            noise.reshape(-1, columns, 2),
-            cv2.CV_32F,
+            noise.astype(np.float32).reshape(-1, columns, 2),
+            -1,
             2 * strength / (2**16 - 1) * kernel_x,
             kernel_y,
             delta=-strength,
@@ -208,9 +208,7 @@ def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def _about_centre(
-    xx: NDArray[np.float64], xy: NDArray[np.float64], height: int, width: int
-) -> NDArray[np.float64]:
+def _about_centre(xx: Numbers, xy: Numbers, height: int, width: int) -> Geometry:
     """Scale and turn by ((xx, xy), (-xy, xx)) so that the centre stays in place."""
     x, y = (width - 1) / 2, (height - 1) / 2
     return np.array([[xx, xy, x - xx * x - xy * y], [-xy, xx, y + xy * x - xx * y]])
@@ -241,16 +239,10 @@ class Zoom(AffineTransform):
     def __post_init__(self) -> None:
         check_range(self, POSITIVE)
 
-    def draw_parameter(self, rng: Generator) -> float:
-        """Draw the enlargement."""
-        return uniform(rng, self.low, self.high)
-
-    def matrices(
-        self, parameters: NDArray[np.float64], height: int, width: int
-    ) -> NDArray[np.float64]:
-        """Make the affine maps, (2, 3, n)."""
-        scales = 1 / parameters
-        return _about_centre(scales, 0 * scales, height, width)
+    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
+        """Make the affine map of each image, (2, 3, n)."""
+        scales = 1 / in_range(self, numbers)
+        return _about_centre(scales, np.zeros_like(scales), height, width)
 
 
 @dataclass(frozen=True)
@@ -281,18 +273,13 @@ class Translation(AffineTransform):
     def __post_init__(self) -> None:
         check_range(self, Interval(Real, 0, 1, closed="right"))
 
-    def draw_parameter(self, rng: Generator) -> float:
-        """Draw the share that stays and the direction."""
-        shift = 1 - uniform(rng, self.low, self.high)
-        return shift if rng.random() < 0.5 else -shift
-
-    def matrices(
-        self, parameters: NDArray[np.float64], height: int, width: int
-    ) -> NDArray[np.float64]:
-        """Make the affine maps, (2, 3, n)."""
-        one, zero = np.ones_like(parameters), np.zeros_like(parameters)
-        shifts = parameters * width, parameters * height
-        return np.array([[one, zero, shifts[0]], [zero, one, shifts[1]]])
+    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
+        """Make the affine map of each image, (2, 3, n)."""
+        one, zero = np.ones_like(numbers), np.zeros_like(numbers)
+        # The first half of the numbers for one direction, the second for the other.
+        shifts = 1 - in_range(self, 2 * numbers % 1)
+        shifts = np.where(numbers < 0.5, shifts, -shifts)
+        return np.array([[one, zero, shifts * width], [zero, one, shifts * height]])
 
 
 @dataclass(frozen=True)
@@ -321,15 +308,9 @@ class Rotation(AffineTransform):
     def __post_init__(self) -> None:
         check_range(self, Interval(Real, -180, 180, closed="both"))
 
-    def draw_parameter(self, rng: Generator) -> float:
-        """Draw the angle."""
-        return uniform(rng, self.low, self.high)
-
-    def matrices(
-        self, parameters: NDArray[np.float64], height: int, width: int
-    ) -> NDArray[np.float64]:
-        """Make the affine maps, (2, 3, n)."""
-        angles = np.radians(parameters)
+    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
+        """Make the affine map of each image, (2, 3, n)."""
+        angles = np.radians(in_range(self, numbers))
         return _about_centre(np.cos(angles), -np.sin(angles), height, width)
 
 

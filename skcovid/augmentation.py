@@ -116,29 +116,31 @@ def augment(
     if not 0 <= fill <= 255:
         raise ValueError(f"fill must be in [0, 255]. Got {fill!r} instead.")
     rng = _check_generator(random_state)
-    plan = draw_plan(transforms, image.shape, [rng])
+    seed = int(rng.integers(2**64, dtype=np.uint64))
+    plan = draw_plan(transforms, image.shape, [seed], lambda _: rng)
     return apply_plan(plan, [image], int(fill))[0]
 
 
 def augment_batch(
     images: Sequence[NDArray[np.uint8]],
-    generators: Sequence[Generator | None],
+    seeds: Sequence[int | None],
     *,
     transforms: Sequence[Transform] = PAPER_TRANSFORMS,
     fill: int = 0,
 ) -> NDArray[np.uint8]:
-    """Do what `augment` does to each image of a batch, in less time.
+    """Apply a random non-empty subset of the transforms to each image of a batch.
 
-    Most of the work is done for all images at once, so that the interpreter lock is
-    held for little of the time and threads with a batch each run side by side.
+    It takes less time than `augment` for each: most of the work is done for all images
+    at once. So the interpreter lock is held for little of the time, and threads with a
+    batch each run side by side.
 
     Parameters
     ----------
     images : sequence of ndarray (height, width) or (height, width, 3), uint8
         At least one grey image, or images in RGB order, all of one shape.
-    generators : sequence of Generator or None
-        As many; each is the only source of randomness for its image. None leaves the
-        image as it is.
+    seeds : sequence of int or None
+        As many, each at least 0 and below 2**64, the only source of randomness for its
+        image. None leaves the image as it is.
     transforms : sequence of transforms, default=PAPER_TRANSFORMS
         As returned by `check_transforms`.
     fill : int, default=0
@@ -159,14 +161,14 @@ def augment_batch(
     Examples
     --------
     >>> import numpy as np
-    >>> from skcovid.augmentation import augment, augment_batch
+    >>> from skcovid.augmentation import augment_batch
     >>> images = np.full((2, 32, 32), 100, dtype=np.uint8)
-    >>> copies = augment_batch(images, [np.random.default_rng(seed) for seed in (7, 8)])
-    >>> np.array_equal(copies[1], augment(images[1], random_state=8))
+    >>> copies = augment_batch(images, seeds=[7, 8])
+    >>> np.array_equal(copies[1:], augment_batch(images[1:], seeds=[8]))
     True
     """
     images = [_check_image(image) for image in images]
-    plan = draw_plan(transforms, images[0].shape, generators)
+    plan = draw_plan(transforms, images[0].shape, seeds)
     return apply_plan(plan, images, fill)
 
 

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skcovid._random import draw_seed, generator_of
+from skcovid._random import draw_seed
 from skcovid.augmentation import (
     PAPER_TRANSFORMS,
     Transform,
@@ -272,7 +272,7 @@ class AugmentationBalancer(BaseSampler):
             for index, copy in pairs
         ]
         resampled = source.derive(
-            partial(_augmented, transforms=transforms, fill=self.fill),
+            partial(augment_batch, transforms=transforms, fill=self.fill),
             self.sample_indices_,
             seeds,
             self._keys(
@@ -282,7 +282,7 @@ class AugmentationBalancer(BaseSampler):
         return resampled if source is X else _compute(resampled, self.n_jobs)
 
     def _keys(
-        self, source: LazyImages, seeds: list[str | None], operation: str
+        self, source: LazyImages, seeds: list[int | None], operation: str
     ) -> list[str]:
         return [
             key if seed is None else image_key(key, operation, seed)
@@ -299,19 +299,8 @@ class AugmentationBalancer(BaseSampler):
         return tags
 
 
-def _seed(entropy: int, key: str, copy: int) -> str:
-    return image_key(entropy, key, copy)
-
-
-def _augmented(
-    images: Sequence[NDArray[np.uint8]],
-    seeds: Sequence[str | None],
-    *,
-    transforms: tuple[Transform, ...],
-    fill: int,
-) -> NDArray[np.uint8]:
-    generators = [None if seed is None else generator_of(seed) for seed in seeds]
-    return augment_batch(images, generators, transforms=transforms, fill=fill)
+def _seed(entropy: int, key: str, copy: int) -> int:
+    return int(image_key(entropy, key, copy)[:16], 16)
 
 
 def _compute(images: LazyImages, n_jobs: int) -> NDArray[np.uint8]:

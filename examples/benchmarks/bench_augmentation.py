@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count, islice
@@ -196,27 +196,22 @@ def skcovid_all_six(images: Any, threads: int, *, channels: int = 1) -> Run:
 
     from skcovid import LazyImages
     from skcovid._plans import draw_plan
-    from skcovid._random import generator_of
     from skcovid.augmentation import PAPER_TRANSFORMS, augment_batch
-    from skcovid.images import image_key
 
-    def draws_all(seed: str) -> bool:
-        plan = draw_plan(PAPER_TRANSFORMS, images.shape[1:3], [generator_of(seed)])
-        return all(step.rows for step in plan.steps)
+    def draws_all(seed: int) -> bool:
+        plan = draw_plan(PAPER_TRANSFORMS, images.shape[1:3], [seed])
+        return bool(plan.chosen.all())
 
     # A subset is drawn for every image; these are seeds that draw all six.
-    seeds = list(islice(filter(draws_all, map(image_key, count())), 32))
+    seeds = list(islice(filter(draws_all, count()), 32))
     if channels == 3:
         images = np.repeat(images[..., np.newaxis], 3, axis=-1)
     source = LazyImages.from_array(images)
 
-    def augment_all(batch: Any, seeds: Sequence[str]) -> Any:
-        return augment_batch(batch, [generator_of(seed) for seed in seeds])
-
     def run(n_images: int) -> None:
         order = np.arange(n_images)
         augmented = source.derive(
-            augment_all,
+            augment_batch,
             order % len(images),
             [seeds[row % len(seeds)] for row in order],
             order.astype(str),
