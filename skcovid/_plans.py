@@ -140,7 +140,8 @@ def _draw_geometry(
         ):
             yield AffineStep(rows, transform.matrices(numbers[rows], height, width))
         elif isinstance(transform, Elastic) and _keeps_draw(transform, Elastic):
-            yield FieldStep(rows, transform.fields(numbers[rows], height, width))
+            fields, margins = transform.fields(numbers[rows], height, width)
+            yield FieldStep(rows, fields, margins)
         else:
             for row in rows:
                 drawn = transform.draw(generators[row], height, width)

@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
-from skcovid._random import split_mix
+from skcovid._random import NOISE_MAX, hashed_noise
 from skcovid._transform_types import (
     POSITIVE,
     AffineTransform,
@@ -26,6 +26,7 @@ from skcovid._transform_types import (
     check_range,
     in_range,
 )
+from skcovid._warping import CUBIC_REACH
 
 __all__ = [
     "PAPER_TRANSFORMS",
@@ -136,9 +137,12 @@ class Elastic(GeometricTransform):
 
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the displacements, in cells of at most sigma / 2."""
-        return self.fields(rng.random(1), height, width)[0]
+        fields, (margin_y, margin_x) = self.fields(rng.random(1), height, width)
+        return fields[0, margin_y:-margin_y, margin_x:-margin_x]
 
-    def fields(self, numbers: Numbers, height: int, width: int) -> NDArray[np.float32]:
+    def fields(
+        self, numbers: Numbers, height: int, width: int
+    ) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Make the displacements of each image.
 
         Parameters
@@ -150,30 +154,32 @@ class Elastic(GeometricTransform):
 
         Returns
         -------
-        ndarray of shape (n, rows, columns, 2)
-            Displacement fields, as `GeometricTransform.draw` describes them.
+        fields : ndarray of shape (n, rows, columns, 2)
+            Displacement fields, as `GeometricTransform.draw` describes them, and beyond
+            the edges of the images.
+        margins : tuple of int
+            How many rows and columns are beyond each edge.
         """
-        (rows, columns), kernel_y, kernel_x, strength = _smoothing(self, height, width)
-        size = 2 * rows * columns
-        seeds = (numbers * 2**53).astype(np.uint64)
-        noise = split_mix(seeds, math.ceil(size / 4)).view(np.uint16)[:, :size]
-        # The images lie one upon the other: what a kernel sees of a neighbour is in
-        # the margins. The filter is linear and takes the noise to [-1, 1] as well.
+        (rows, columns), margins, kernel_y, kernel_x, strength = _smoothing(
+            self, height, width
+        )
+        noise = hashed_noise((numbers * 2**53).astype(np.uint64), rows * columns)
+        # The images lie one upon the other: what a kernel sees of a neighbour is further
+        # beyond the edge than anything looks. The filter is linear and takes the noise
+        # to [-1, 1] as well.
         smoothed = cv2.sepFilter2D(
-            noise.astype(np.float32).reshape(-1, columns, 2),
+            noise.reshape(-1, columns, 2),
             -1,
-            2 * strength / (2**16 - 1) * kernel_x,
+            2 * strength / NOISE_MAX * kernel_x,
             kernel_y,
             delta=-strength,
         )
-        margin_y, margin_x = len(kernel_y) // 2, len(kernel_x) // 2
-        return smoothed.reshape(-1, rows, columns, 2)[
-            :, margin_y:-margin_y, margin_x:-margin_x
-        ]
+        return smoothed.reshape(-1, rows, columns, 2), margins
 
 
 class _Smoothing(NamedTuple):
     noise_shape: tuple[int, int]
+    margins: tuple[int, int]
     kernel_y: NDArray[np.float32]
     kernel_x: NDArray[np.float32]
     strength: float
@@ -194,11 +200,12 @@ def _smoothing(elastic: Elastic, height: int, width: int) -> _Smoothing:
     kernel_x = _gaussian_kernel(sigma / cell_width)
     # The noise goes on beyond the image, so that displacements are as strong at its
     # edges as in its middle.
-    noise_shape = rows + len(kernel_y) - 1, columns + len(kernel_x) - 1
+    margins = len(kernel_y) // 2 + CUBIC_REACH, len(kernel_x) // 2
+    noise_shape = rows + 2 * margins[0], columns + 2 * margins[1]
     # One value stands for the mean of the noise in a cell, whose standard deviation
     # is that of one pixel over the square root of the number of pixels.
     strength = elastic.alpha * height / math.sqrt(cell_height * cell_width)
-    return _Smoothing(noise_shape, kernel_y, kernel_x, strength)
+    return _Smoothing(noise_shape, margins, kernel_y, kernel_x, strength)
 
 
 def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:

@@ -1,28 +1,31 @@
 """Warping images: geometric transforms become sampling positions, and these pixels.
 
-What is small is computed for a batch of images together, so that the interpreter lock
-is held for little of the time.
+What is small is computed for a batch of images together, in few calls. Between calls
+the interpreter lock is held, and to get it back takes longer than a small call does.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AffineStep", "BatchWarp", "FieldStep"]
+__all__ = ["CUBIC_REACH", "AffineStep", "BatchWarp", "FieldStep"]
+
+# Rows at the edge of a field that cubic interpolation may look at beyond it.
+CUBIC_REACH = 3
 
 _LINEAR_INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 # cv2.remap addresses pixels with signed 16-bit integers.
-_MAX_ROWS = 32_766
+_MAX_SIDE = 32_766
 
-# Rows that cubic interpolation may look at beyond the edge of a field.
-_PADDING = 3
+# Of a pixel: positions that cv2.remap tells apart.
+_REMAP_STEPS = 32
 
 
 class AffineStep(NamedTuple):
@@ -33,10 +36,21 @@ class AffineStep(NamedTuple):
 
 
 class FieldStep(NamedTuple):
-    """Displacements of some images of a batch, of shape (n, rows, columns, 2)."""
+    """Displacements of some images of a batch, of shape (n, rows, columns, 2).
+
+    The first and last rows and columns, as many as `margins` says, lie beyond the edges
+    of the image.
+    """
 
     rows: list[int]
     fields: NDArray[np.float32]
+    margins: tuple[int, int] = (0, 0)
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Rows and columns of the cells that tile the image."""
+        rows, columns = self.fields.shape[1:3]
+        return rows - 2 * self.margins[0], columns - 2 * self.margins[1]
 
 
 class BatchWarp:
@@ -67,54 +81,50 @@ class BatchWarp:
         self._size = width, height
         self._border = (fill,) * 4
         self._matrices: dict[int, NDArray[np.float64]] = {}
-        self._nodes: dict[int, _Nodes] = {}
+        self._nodes: dict[int, tuple[NDArray[np.float32], _Pixels]] = {}
         for spacing, rows in _rows_by_spacing(steps, height, width).items():
             if spacing is None:
                 matrices = np.moveaxis(_composed(steps, rows), -1, 0)
-                self._matrices.update(
-                    zip(rows, np.ascontiguousarray(matrices), strict=True)
-                )
+                self._matrices.update(zip(rows, matrices.copy(), strict=True))
             else:
-                x, y = _node_positions(steps, rows, spacing, height, width)
+                nodes = _node_positions(steps, rows, spacing, height, width)
                 pixels = _Pixels(spacing, height, width)
-                for row, x_nodes, y_nodes in zip(rows, x, y, strict=True):
-                    self._nodes[row] = _Nodes(x_nodes, y_nodes, pixels)
+                for row, image_nodes in zip(rows, nodes, strict=True):
+                    self._nodes[row] = image_nodes, pixels
 
     def apply(self, row: int, image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
         """Write the image of a row of the batch, warped, to `out`."""
         border = cv2.BORDER_CONSTANT, self._border
         if row in self._nodes:
-            x_nodes, y_nodes, pixels = self._nodes[row]
-            x, y = pixels.positions(x_nodes, y_nodes)
-            cv2.remap(image, x, y, cv2.INTER_LINEAR, out, *border)
+            nodes, pixels = self._nodes[row]
+            cv2.resize(nodes, pixels.size, pixels.all)
+            cv2.remap(image, pixels.x, pixels.y, cv2.INTER_LINEAR, out, *border)
         else:
             matrix = self._matrices[row]
             cv2.warpAffine(image, matrix, self._size, out, _LINEAR_INVERSE, *border)
 
 
 class _Pixels:
-    """From positions of the nodes to those of the pixels, in memory used again."""
+    """Memory for the positions of pixels: first those of x, then those of y.
+
+    They are interpolated between nodes in one call, as if one image. At the edges, and
+    where the two meet, lies one cell more than the image has.
+    """
 
     def __init__(self, spacing: int, height: int, width: int) -> None:
-        rows, columns = (math.ceil(side / spacing) + 2 for side in (height, width))
-        self._size = columns * spacing, rows * spacing
-        self._x, self._y = np.empty((2, *self._size[::-1]), dtype=np.float32)
+        rows, columns = _node_counts(height, width, spacing)
+        self.size = columns * spacing, 2 * rows * spacing
+        self.all = np.empty(self.size[::-1], dtype=np.float32)
         inner = np.s_[spacing : spacing + height, spacing : spacing + width]
-        self._inner = self._x[inner], self._y[inner]
-
-    def positions(
-        self, x_nodes: NDArray[np.float32], y_nodes: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return x and y of the pixels, valid until the next call."""
-        cv2.resize(x_nodes, self._size, self._x)
-        cv2.resize(y_nodes, self._size, self._y)
-        return self._inner
+        self.x, self.y = (half[inner] for half in np.split(self.all, 2))
 
 
-class _Nodes(NamedTuple):
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    pixels: _Pixels
+def _node_counts(height: int, width: int, spacing: int) -> tuple[int, int]:
+    """Rows and columns of nodes: those of the image and one more at each edge.
+
+    With these cv2.resize has nodes to interpolate between up to the edge.
+    """
+    return math.ceil(height / spacing) + 2, math.ceil(width / spacing) + 2
 
 
 def _rows_by_spacing(
@@ -131,7 +141,7 @@ def _rows_by_spacing(
         for row in step.rows:
             spacings.setdefault(row, None)
         if isinstance(step, FieldStep):
-            rows, columns = step.fields.shape[1:3]
+            rows, columns = step.grid_shape
             spacing = max(1, int(0.8 * min(height / rows, width / columns)))
             for row in step.rows:
                 spacings[row] = min(spacing, spacings[row] or spacing)
@@ -158,9 +168,10 @@ def _node_positions(
     spacing: int,
     height: int,
     width: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where the nodes of each image are in the old one: x and y, (n, rows, columns)."""
-    x, y = _node_grid(height, width, spacing)
+) -> NDArray[np.float32]:
+    """Where the nodes are in the old images: (n, 2 * rows, columns), x above y."""
+    n_rows, n_columns = _node_counts(height, width, spacing)
+    positions: NDArray[Any] = _node_grid(height, width, spacing)
     pending: NDArray[np.float64] | None = _identities(len(rows))
     for step in reversed(steps):
         if set(rows).isdisjoint(step.rows):
@@ -170,15 +181,16 @@ def _node_positions(
             pending = matrices if pending is None else _compose(matrices, pending)
             continue
         if pending is not None:
-            x, y = _moved(x, y, pending)
+            positions = _moved(positions, pending)
             pending = None
         places, own = _matching(step, rows)
-        x_change, y_change = _looked_up(
-            step.fields[own], x[places], y[places], height, width
+        fields = step.fields[own]
+        positions[places] += _looked_up(
+            step._replace(fields=fields), positions[places], height, width
         )
-        x[places] += x_change
-        y[places] += y_change
-    return (x, y) if pending is None else _moved(x, y, pending)
+    if pending is not None:
+        positions = _moved(positions, pending)
+    return positions.reshape(len(rows), 2 * n_rows, n_columns)
 
 
 def _matching(
@@ -198,6 +210,8 @@ def _identities(n_images: int) -> NDArray[np.float64]:
 
 def _spread(step: AffineStep, rows: Sequence[int]) -> NDArray[np.float64]:
     """Affine maps (2, 3, n) of the rows, the identity where the step moves none."""
+    if step.rows == rows:
+        return step.matrices
     matrices = _identities(len(rows))
     places, own = _matching(step, rows)
     matrices[..., places] = step.matrices[..., own]
@@ -214,69 +228,71 @@ def _compose(
 
 
 def _moved(
-    x: NDArray[np.float32], y: NDArray[np.float32], matrices: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    coefficients = matrices.astype(np.float32)[..., np.newaxis, np.newaxis]
-    (xx, xy, x_shift), (yx, yy, y_shift) = coefficients
-    return (xx * x + x_shift) + xy * y, (yy * y + y_shift) + yx * x
+    positions: NDArray[Any], matrices: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Positions (n, 2, rows, columns) after affine maps (2, 3, n)."""
+    maps = matrices.transpose(2, 0, 1)
+    moved = maps[..., :2] @ positions.reshape(*positions.shape[:2], -1)
+    moved += maps[..., 2:]
+    # Rounded, so that it is the same in whatever order a library adds up.
+    return moved.astype(np.float32).reshape(-1, *positions.shape[1:])
 
 
 def _looked_up(
-    fields: NDArray[np.float32],
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    height: int,
-    width: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Displacements at the positions; beyond the image, those at its edge.
+    step: FieldStep, positions: NDArray[np.float32], height: int, width: int
+) -> NDArray[np.float32]:
+    """Displacements at positions (n, 2, rows, columns).
 
-    The fields of several images lie one upon the other, with rows between them that
-    continue each beyond its edges, so that one call serves all.
+    The fields of several images lie one upon the other, so that one call serves all.
     """
-    n_images, rows, columns = fields.shape[:3]
-    limit = max(1, _MAX_ROWS // max(rows + 2 * _PADDING, x.shape[1]))
-    padding = _PADDING if limit > 1 else 0
-    stride = rows + 2 * padding
-    x = _in_cells(x, columns / width)
-    # A whole number of 1 / 32, which is what cv2.remap distinguishes: so it is the same
-    # wherever in the stack a field lies.
-    y = np.rint(32 * np.clip(_in_cells(y, rows / height), -1, rows))
-    offsets = np.arange(n_images) % limit * stride + padding
-    y = (y + 32 * offsets.astype(np.float32)[:, np.newaxis, np.newaxis]) / 32
-    padded = np.empty((n_images, stride, columns, 2), dtype=np.float32)
-    padded[:, padding : padding + rows] = fields
-    padded[:, :padding] = fields[:, :1]
-    padded[:, padding + rows :] = fields[:, -1:]
+    fields, (margin_y, margin_x) = _with_margins(step)
+    n_images, stride = fields.shape[:2]
+    rows, columns = step.grid_shape
+    scales = np.array([columns / width, rows / height]).reshape(2, 1, 1, 1)
+    cells = np.empty((2, n_images, *positions.shape[2:]), dtype=np.float32)
+    factors = (_REMAP_STEPS * scales).astype(np.float32)
+    np.multiply(positions.swapaxes(0, 1), factors, out=cells)
+    cells += (_REMAP_STEPS * (scales / 2 - 0.5)).astype(np.float32)
+    # In whole steps, a position is the same wherever in the stack its field lies.
+    np.rint(cells, out=cells)
+    x, y = cells
+    np.clip(y, -_REMAP_STEPS, _REMAP_STEPS * rows, out=y)
+    limit = max(1, _MAX_SIDE // max(stride, x.shape[1]))
+    offsets = _REMAP_STEPS * (np.arange(n_images) % limit * stride + margin_y)
+    y += offsets.astype(np.float32)[:, np.newaxis, np.newaxis]
+    x += np.float32(_REMAP_STEPS * margin_x)
+    cells /= _REMAP_STEPS
     displacements = np.empty((*x.shape, 2), dtype=np.float32)
     for start in range(0, n_images, limit):
-        stack = slice(start, start + limit)
-        # Linear interpolation would blunt the field here and once more on full size.
-        cv2.remap(
-            padded[stack].reshape(-1, columns, 2),
-            x[stack].reshape(-1, x.shape[-1]),
-            y[stack].reshape(-1, x.shape[-1]),
-            cv2.INTER_CUBIC,
-            displacements[stack].reshape(-1, x.shape[-1], 2),
-            cv2.BORDER_REPLICATE,
+        field, x_map, y_map, out = (
+            part[start : start + limit].reshape(-1, *part.shape[2:])
+            for part in (fields, x, y, displacements)
         )
-    return displacements[..., 0], displacements[..., 1]
+        # Linear interpolation would blunt the field here and once more on full size.
+        cv2.remap(field, x_map, y_map, cv2.INTER_CUBIC, out, cv2.BORDER_REPLICATE)
+    return np.moveaxis(displacements, -1, 1)
 
 
-def _in_cells(positions: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-    return positions * np.float32(scale) + np.float32(scale / 2 - 0.5)
+def _with_margins(step: FieldStep) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """Fields with as many rows beyond their edges as a lookup needs.
+
+    Where the field of one image is as large as a call takes, they have none: then the
+    border mode of cv2.remap continues them.
+    """
+    fields, margins = step.fields, step.margins
+    if max(step.grid_shape) + 2 * max(CUBIC_REACH, *margins) > _MAX_SIDE:
+        inner = (slice(margin, -margin or None) for margin in margins)
+        return fields[:, *inner], (0, 0)
+    if margins[0] >= CUBIC_REACH:
+        return fields, margins
+    missing = CUBIC_REACH - margins[0]
+    widths = (0, 0), (missing, missing), (0, 0), (0, 0)
+    return np.pad(fields, widths, "edge"), (CUBIC_REACH, margins[1])
 
 
 @lru_cache(maxsize=16)
-def _node_grid(
-    height: int, width: int, spacing: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Centres of the square cells that cover the image and of one more at each edge.
-
-    With these cv2.resize has nodes to interpolate between up to the edge. They are x of
-    shape (1, columns) and y of shape (rows, 1).
-    """
-    x, y = (
-        (np.arange(math.ceil(side / spacing) + 2) - 1) * spacing + (spacing - 1) / 2
-        for side in (width, height)
-    )
-    return x.astype(np.float32)[np.newaxis], y.astype(np.float32)[:, np.newaxis]
+def _node_grid(height: int, width: int, spacing: int) -> NDArray[np.float64]:
+    """Centres of the cells that `_node_counts` counts, (1, 2, rows, columns)."""
+    rows, columns = _node_counts(height, width, spacing)
+    y, x = np.mgrid[-1 : rows - 1, -1 : columns - 1] * spacing + (spacing - 1) / 2
+    return np.stack([x, y])[np.newaxis]
