@@ -120,12 +120,12 @@ def _draw_tables(
         changed[rows] = True
         if isinstance(transform, LevelCurve) and _keeps_draw(transform, LevelCurve):
             bent = transform.bend(levels[rows], numbers[rows, np.newaxis])
-            levels[rows] = np.clip(bent, 0.0, 255.0)
+            levels[rows] = np.clip(bent, 0.0, 255.0, out=bent)
             continue
         for row in rows:
             drawn = transform.draw(generators[row], levels[row])
             levels[row] = _check_levels(transform, drawn)
-    tables = np.rint(levels).astype(np.uint8)
+    tables = np.rint(levels, out=levels).astype(np.uint8)
     return [table if new else None for table, new in zip(tables, changed, strict=True)]
 
 

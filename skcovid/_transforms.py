@@ -96,7 +96,8 @@ class Gamma(LevelCurve):
 
     def bend(self, levels: Levels, numbers: Numbers) -> Levels:
         """Raise the levels of each image to a gamma."""
-        return 255.0 * (levels / 255.0) ** in_range(self, numbers)
+        gammas = in_range(self, numbers)
+        return levels**gammas * 255.0 ** (1.0 - gammas)
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,8 @@ class Elastic(GeometricTransform):
             self, height, width
         )
         noise = hashed_noise((numbers * 2**53).astype(np.uint64), rows * columns)
-        # The images lie one upon the other: what a kernel sees of a neighbour is further
-        # beyond the edge than anything looks. The filter is linear and takes the noise
-        # to [-1, 1] as well.
+        # The images lie one upon the other: what a kernel sees of a neighbour is beyond
+        # what is looked up. The filter is linear and takes the noise to [-1, 1] as well.
         smoothed = cv2.sepFilter2D(
             noise.reshape(-1, columns, 2),
             -1,

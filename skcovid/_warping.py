@@ -233,9 +233,9 @@ def _moved(
     """Positions (n, 2, rows, columns) after affine maps (2, 3, n)."""
     maps = matrices.transpose(2, 0, 1)
     moved = maps[..., :2] @ positions.reshape(*positions.shape[:2], -1)
-    moved += maps[..., 2:]
     # Rounded, so that it is the same in whatever order a library adds up.
-    return moved.astype(np.float32).reshape(-1, *positions.shape[1:])
+    rounded = np.add(moved, maps[..., 2:], out=moved).astype(np.float32)
+    return rounded.reshape(-1, *positions.shape[1:])
 
 
 def _looked_up(
@@ -248,6 +248,7 @@ def _looked_up(
     fields, (margin_y, margin_x) = _with_margins(step)
     n_images, stride = fields.shape[:2]
     rows, columns = step.grid_shape
+    limit = max(1, _MAX_SIDE // max(stride, positions.shape[2]))
     scales = np.array([columns / width, rows / height]).reshape(2, 1, 1, 1)
     cells = np.empty((2, n_images, *positions.shape[2:]), dtype=np.float32)
     factors = (_REMAP_STEPS * scales).astype(np.float32)
@@ -255,12 +256,12 @@ def _looked_up(
     cells += (_REMAP_STEPS * (scales / 2 - 0.5)).astype(np.float32)
     # In whole steps, a position is the same wherever in the stack its field lies.
     np.rint(cells, out=cells)
+    first = np.full((2, n_images, 1, 1), margin_x, dtype=np.float32)
+    first[1, :, 0, 0] = np.arange(n_images) % limit * stride + margin_y
+    cells += _REMAP_STEPS * first
     x, y = cells
-    np.clip(y, -_REMAP_STEPS, _REMAP_STEPS * rows, out=y)
-    limit = max(1, _MAX_SIDE // max(stride, x.shape[1]))
-    offsets = _REMAP_STEPS * (np.arange(n_images) % limit * stride + margin_y)
-    y += offsets.astype(np.float32)[:, np.newaxis, np.newaxis]
-    x += np.float32(_REMAP_STEPS * margin_x)
+    top, bottom = _REMAP_STEPS * (first[1] - 1), _REMAP_STEPS * (first[1] + rows)
+    np.clip(y, top, bottom, out=y)
     cells /= _REMAP_STEPS
     displacements = np.empty((*x.shape, 2), dtype=np.float32)
     for start in range(0, n_images, limit):
