@@ -159,17 +159,17 @@ def _draw_numbers(
     """Random number of every transform for each image, and whether it is chosen."""
     augmented = np.array([seed is not None for seed in seeds])
     known = np.array([seed or 0 for seed in seeds], dtype=np.uint64)
-    bits = split_mix(known, 2 * n_transforms)
-    numbers = (bits[:, :n_transforms] >> np.uint64(11)) / 2**53
-    chosen = _top_bit(bits[:, n_transforms:]) & augmented[:, np.newaxis]
+    bits = split_mix(known, n_transforms)
+    numbers = (bits >> np.uint64(11)) / 2**53
+    chosen = _lowest_bit(bits) & augmented[:, np.newaxis]
     while (empty := augmented & ~chosen.any(axis=1)).any():
         bits = split_mix(known, bits.shape[1] + n_transforms)
-        chosen[empty] = _top_bit(bits[empty, -n_transforms:])
+        chosen[empty] = _lowest_bit(bits[empty, -n_transforms:])
     return numbers, chosen
 
 
-def _top_bit(bits: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    return bits >= np.uint64(2**63)
+def _lowest_bit(bits: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    return (bits & np.uint64(1)).astype(bool)
 
 
 def _check_levels(transform: Transform, levels: Levels) -> Levels:

@@ -165,8 +165,8 @@ class Elastic(GeometricTransform):
             self, height, width
         )
         noise = hashed_noise((numbers * 2**53).astype(np.uint64), rows * columns)
-        # The images lie one upon the other: what a kernel sees of a neighbour is beyond
-        # what is looked up. The filter is linear and takes the noise to [-1, 1] as well.
+        # The images lie one upon the other; what a kernel sees of a neighbour is not
+        # near enough to be looked up. The filter takes the noise to [-1, 1] as well.
         smoothed = cv2.sepFilter2D(
             noise.reshape(-1, columns, 2),
             -1,

@@ -58,6 +58,9 @@ __all__ = [
 # up to two rows and columns more than the image itself.
 _MAX_SIDE = 32_764
 
+# Pixels of images that are augmented at once, which bounds the memory for their fields.
+_MOST_PIXELS = 6_000_000
+
 
 def augment(
     image: NDArray[np.uint8],
@@ -168,8 +171,14 @@ def augment_batch(
     True
     """
     images = [_check_image(image) for image in images]
-    plan = draw_plan(transforms, images[0].shape, seeds)
-    return apply_plan(plan, images, fill)
+    height, width = images[0].shape[:2]
+    size = max(1, _MOST_PIXELS // (height * width))
+    parts = []
+    for start in range(0, len(images), size):
+        part = slice(start, start + size)
+        plan = draw_plan(transforms, (height, width), seeds[part])
+        parts.append(apply_plan(plan, images[part], fill))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def check_transforms(transforms: Sequence[Transform]) -> tuple[Transform, ...]:

@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = ["LazyImages", "image_key", "read_ahead"]
 
-# Images that are computed at once where many are asked for. It bounds the memory, and
-# more of them leave the processor's caches.
-_TOGETHER = 32
+# Images that are computed at once where many are asked for.
+_TOGETHER = 64
 
 
 def image_key(*parts: object) -> str:
@@ -252,12 +251,19 @@ class LazyImages:
         images : ndarray of shape (batch_size, *image_shape)
             Its images.
         """
-        return read_ahead(
+        n_together = max(1, _TOGETHER // batch_size)
+        parts = read_ahead(
             lambda rows: np.asarray(self[rows]),
             len(self),
-            batch_size=batch_size,
+            batch_size=n_together * batch_size,
             n_jobs=n_jobs,
+            n_ahead=max(n_jobs, 2 * n_jobs // n_together),
         )
+        for rows, images in parts:
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size]
+                first = rows.start + start
+                yield slice(first, first + len(batch)), batch
 
     def __len__(self) -> int:
         return len(self._items)
@@ -332,7 +338,12 @@ class LazyImages:
 
 
 def read_ahead(
-    load: Callable[[slice], Any], n_samples: int, *, batch_size: int, n_jobs: int
+    load: Callable[[slice], Any],
+    n_samples: int,
+    *,
+    batch_size: int,
+    n_jobs: int,
+    n_ahead: int | None = None,
 ) -> Iterator[tuple[slice, Any]]:
     """Load batches in order, some of them ahead of the caller, in threads.
 
@@ -345,7 +356,9 @@ def read_ahead(
     batch_size : int
         Rows in a batch; the last may hold fewer.
     n_jobs : int
-        Threads; twice as many batches are under way at once.
+        Threads.
+    n_ahead : int, default=None
+        Batches that are under way at once; twice as many as threads by default.
 
     Yields
     ------
@@ -360,7 +373,8 @@ def read_ahead(
     )
     with ThreadPoolExecutor(n_jobs) as executor:
         pending = deque(
-            (part, executor.submit(load, part)) for part in islice(rows, 2 * n_jobs)
+            (part, executor.submit(load, part))
+            for part in islice(rows, n_ahead or 2 * n_jobs)
         )
         while pending:
             part, future = pending.popleft()
