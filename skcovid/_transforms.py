@@ -1,173 +1,46 @@
-"""The six transforms of section 3.2 of the paper, and the two kinds they are of."""
+"""The six transforms of section 3.2 of the paper."""
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, InvalidParameterError
+from sklearn.utils._param_validation import Interval
+
+from skcovid._random import NOISE_MAX, hashed_noise
+from skcovid._transform_types import (
+    POSITIVE,
+    AffineTransform,
+    GeometricTransform,
+    Geometry,
+    LevelCurve,
+    Levels,
+    Numbers,
+    Transform,
+    check_parameters,
+    check_range,
+    in_range,
+)
+from skcovid._warping import CUBIC_REACH
 
 __all__ = [
     "PAPER_TRANSFORMS",
     "Brightness",
     "Elastic",
     "Gamma",
-    "GeometricTransform",
-    "Geometry",
-    "IntensityTransform",
-    "Levels",
     "Rotation",
-    "Transform",
     "Translation",
     "Zoom",
 ]
 
-Levels: TypeAlias = NDArray[np.float64]
-Geometry: TypeAlias = NDArray[Any]  # an affine map (2, 3) or a field (rows, columns, 2)
-
-
-class _Transform:
-    def __repr__(self) -> str:
-        # Part of the key under which augmented images are kept, so it has to state
-        # every parameter also where a subclass is not a dataclass.
-        parameters = ", ".join(
-            f"{name}={value!r}" for name, value in vars(self).items()
-        )
-        return f"{type(self).__qualname__}({parameters})"
-
-
-class IntensityTransform(_Transform, ABC):
-    """Base class of transforms that change the grey levels, wherever they are.
-
-    A subclass keeps its parameters as attributes, best as a frozen dataclass: its repr
-    is part of the key under which augmented images are kept.
-
-    Examples
-    --------
-    >>> from dataclasses import dataclass
-    >>> import numpy as np
-    >>> from skcovid.augmentation import IntensityTransform, augment
-    >>> @dataclass(frozen=True)
-    ... class Darken(IntensityTransform):
-    ...     low: float = 0.0
-    ...     high: float = 50.0
-    ...
-    ...     def draw(self, rng, levels):
-    ...         return levels - rng.uniform(self.low, self.high)
-    >>> image = np.array([[10, 100, 200]], dtype=np.uint8)
-    >>> augment(image, transforms=[Darken(low=20, high=20)])
-    array([[  0,  80, 180]], dtype=uint8)
-    """
-
-    @abstractmethod
-    def draw(self, rng: Generator, levels: Levels) -> Levels:
-        """Draw the transform and apply it to the grey levels.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator
-            The only source of randomness to use.
-        levels : ndarray of shape (256,), float64 in [0, 255]
-            What the transforms before this one make of the grey levels 0 to 255, not
-            rounded. To be left unchanged.
-
-        Returns
-        -------
-        ndarray of shape (256,), float64
-            The new levels. They will be clipped to [0, 255], and rounded at the end.
-        """
-
-
-class GeometricTransform(_Transform, ABC):
-    """Base class of transforms that move pixels.
-
-    A subclass keeps its parameters as attributes, best as a frozen dataclass: its repr
-    is part of the key under which augmented images are kept.
-
-    Examples
-    --------
-    >>> from dataclasses import dataclass
-    >>> import numpy as np
-    >>> from skcovid.augmentation import GeometricTransform, augment
-    >>> @dataclass(frozen=True)
-    ... class ShiftLeft(GeometricTransform):
-    ...     low: float = 0.0
-    ...     high: float = 2.0
-    ...
-    ...     def draw(self, rng, height, width):
-    ...         pixels = rng.uniform(self.low, self.high)
-    ...         return np.array([[1.0, 0.0, pixels], [0.0, 1.0, 0.0]])
-    >>> image = np.array([[10, 20, 30]], dtype=np.uint8)
-    >>> augment(image, transforms=[ShiftLeft(low=1, high=1)])
-    array([[20, 30,  0]], dtype=uint8)
-    """
-
-    @abstractmethod
-    def draw(self, rng: Generator, height: int, width: int) -> Geometry:
-        """Draw where each pixel of the new image takes its value from.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator
-            The only source of randomness to use.
-        height, width : int
-            Size of the image in pixels.
-
-        Returns
-        -------
-        ndarray of shape (2, 3) or (rows, columns, 2)
-            Either an affine map: the pixel at ``(x, y)`` of the new image shows the
-            old one at ``matrix @ (x, y, 1)``. Or a displacement field: it shows the
-            old one at ``(x, y)`` plus the field there, ``(dx, dy)`` in pixels. The
-            field is given at the centres of `rows` x `columns` equal cells that tile
-            the image, so ``(height, width, 2)`` is one value a pixel, and a smooth
-            field may be given on a coarser grid.
-        """
-
-
-Transform: TypeAlias = IntensityTransform | GeometricTransform
-
-
-def _check_parameters(
-    transform: Transform, names: Sequence[str], valid: Interval
-) -> None:
-    """Raise if a parameter is not in the interval, and make it a plain float.
-
-    Plain floats keep equal transforms equal in their repr too.
-    """
-    for name in names:
-        value = getattr(transform, name)
-        if isinstance(value, bool) or not (
-            valid.is_satisfied_by(value) and math.isfinite(value)
-        ):
-            raise InvalidParameterError(
-                f"The {name!r} parameter of {type(transform).__name__} must be "
-                f"{valid}. Got {value!r} instead."
-            )
-        object.__setattr__(transform, name, float(value))
-
-
-def _check_range(transform: Any, valid: Interval) -> None:
-    _check_parameters(transform, ("low", "high"), valid)
-    if transform.low > transform.high:
-        raise InvalidParameterError(
-            f"The 'low' parameter of {type(transform).__name__} must not exceed "
-            f"'high'. Got low={transform.low!r} and high={transform.high!r} instead."
-        )
-
-
-_POSITIVE = Interval(Real, 0, None, closed="neither")
-
 
 @dataclass(frozen=True)
-class Brightness(IntensityTransform):
+class Brightness(LevelCurve):
     """Multiply the grey levels by a factor and clip them at 255.
 
     Parameters
@@ -189,15 +62,15 @@ class Brightness(IntensityTransform):
     high: float = 1.10
 
     def __post_init__(self) -> None:
-        _check_range(self, _POSITIVE)
+        check_range(self, POSITIVE)
 
-    def draw(self, rng: Generator, levels: Levels) -> Levels:
-        """Draw the factor and multiply `levels` by it."""
-        return levels * rng.uniform(self.low, self.high)
+    def bend(self, levels: Levels, numbers: Numbers) -> Levels:
+        """Multiply the levels of each image by a factor."""
+        return levels * in_range(self, numbers)
 
 
 @dataclass(frozen=True)
-class Gamma(IntensityTransform):
+class Gamma(LevelCurve):
     """Change the contrast: ``255 * (level / 255) ** gamma``.
 
     Parameters
@@ -219,11 +92,12 @@ class Gamma(IntensityTransform):
     high: float = 1.11
 
     def __post_init__(self) -> None:
-        _check_range(self, _POSITIVE)
+        check_range(self, POSITIVE)
 
-    def draw(self, rng: Generator, levels: Levels) -> Levels:
-        """Draw gamma and raise `levels` to it."""
-        return 255.0 * (levels / 255.0) ** rng.uniform(self.low, self.high)
+    def bend(self, levels: Levels, numbers: Numbers) -> Levels:
+        """Raise the levels of each image to a gamma."""
+        gammas = in_range(self, numbers)
+        return levels**gammas * 255.0 ** (1.0 - gammas)
 
 
 @dataclass(frozen=True)
@@ -259,39 +133,81 @@ class Elastic(GeometricTransform):
     sigma: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_parameters(self, ["alpha"], Interval(Real, 0, None, closed="left"))
-        _check_parameters(self, ["sigma"], _POSITIVE)
+        check_parameters(self, ["alpha"], Interval(Real, 0, None, closed="left"))
+        check_parameters(self, ["sigma"], POSITIVE)
 
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
-        """Draw the displacements, in cells of at most sigma / 3."""
-        sigma = self.sigma * height
-        # A field this smooth loses less than 1 % of its standard deviation on such a
-        # grid and costs a fraction. Where sigma is small, a cell is one pixel.
-        largest_cell = max(1.0, sigma / 3)
-        rows = math.ceil(height / largest_cell)
-        columns = math.ceil(width / largest_cell)
-        # One cell may well be wider than a narrow image.
-        cell_height = height / rows if rows > 1 else largest_cell
-        cell_width = width / columns if columns > 1 else largest_cell
-        kernel_y = _gaussian_kernel(sigma / cell_height)
-        kernel_x = _gaussian_kernel(sigma / cell_width)
-        margin_y, margin_x = len(kernel_y) // 2, len(kernel_x) // 2
-        # The noise goes on beyond the image, so that displacements are as strong at
-        # its edges as in its middle.
-        noise = rng.random(
-            (rows + 2 * margin_y, columns + 2 * margin_x, 2), dtype=np.float32
+        """Draw the displacements, in cells of at most sigma / 2."""
+        fields, (margin_y, margin_x) = self.fields(rng.random(1), height, width)
+        return fields[0, margin_y:-margin_y, margin_x:-margin_x]
+
+    def fields(
+        self, numbers: Numbers, height: int, width: int
+    ) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """Make the displacements of each image.
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (n,), float64 in [0, 1)
+            The random number of each image, which stands for its noise.
+        height, width : int
+            Size of the images in pixels.
+
+        Returns
+        -------
+        fields : ndarray of shape (n, rows, columns, 2)
+            Displacement fields, as `GeometricTransform.draw` describes them, and beyond
+            the edges of the images.
+        margins : tuple of int
+            How many rows and columns are beyond each edge.
+        """
+        (rows, columns), margins, kernel_y, kernel_x, strength = _smoothing(
+            self, height, width
         )
-        # One value stands for the mean of the noise in a cell, whose standard deviation
-        # is that of one pixel over the square root of the number of pixels.
-        strength = self.alpha * height / math.sqrt(cell_height * cell_width)
-        # 2 * noise - 1 is uniform in [-1, 1]; the filter is linear and does it as well.
-        field = cv2.sepFilter2D(
-            noise, -1, 2 * strength * kernel_x, kernel_y, delta=-strength
+        noise = hashed_noise((numbers * 2**53).astype(np.uint64), rows * columns)
+        # The images lie one upon the other; what a kernel sees of a neighbour is not
+        # near enough to be looked up. The filter takes the noise to [-1, 1] as well.
+        smoothed = cv2.sepFilter2D(
+            noise.reshape(-1, columns, 2),
+            -1,
+            2 * strength / NOISE_MAX * kernel_x,
+            kernel_y,
+            delta=-strength,
         )
-        return field[margin_y:-margin_y, margin_x:-margin_x]
+        return smoothed.reshape(-1, rows, columns, 2), margins
+
+
+class _Smoothing(NamedTuple):
+    noise_shape: tuple[int, int]
+    margins: tuple[int, int]
+    kernel_y: NDArray[np.float32]
+    kernel_x: NDArray[np.float32]
+    strength: float
 
 
 @lru_cache(maxsize=16)
+def _smoothing(elastic: Elastic, height: int, width: int) -> _Smoothing:
+    sigma = elastic.sigma * height
+    # A field this smooth loses less than 1 % of its standard deviation on such a
+    # grid and costs a fraction. Where sigma is small, a cell is one pixel.
+    largest_cell = max(1.0, sigma / 2)
+    rows = math.ceil(height / largest_cell)
+    columns = math.ceil(width / largest_cell)
+    # One cell may well be wider than a narrow image.
+    cell_height = height / rows if rows > 1 else largest_cell
+    cell_width = width / columns if columns > 1 else largest_cell
+    kernel_y = _gaussian_kernel(sigma / cell_height)
+    kernel_x = _gaussian_kernel(sigma / cell_width)
+    # The noise goes on beyond the image, so that displacements are as strong at its
+    # edges as in its middle.
+    margins = len(kernel_y) // 2 + CUBIC_REACH, len(kernel_x) // 2
+    noise_shape = rows + 2 * margins[0], columns + 2 * margins[1]
+    # One value stands for the mean of the noise in a cell, whose standard deviation
+    # is that of one pixel over the square root of the number of pixels.
+    strength = elastic.alpha * height / math.sqrt(cell_height * cell_width)
+    return _Smoothing(noise_shape, margins, kernel_y, kernel_x, strength)
+
+
 def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:
     """Gaussian that sums to 1, cut off at three sigma."""
     margin = math.ceil(3 * sigma)
@@ -299,14 +215,14 @@ def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def _about_centre(xx: float, xy: float, height: int, width: int) -> Geometry:
+def _about_centre(xx: Numbers, xy: Numbers, height: int, width: int) -> Geometry:
     """Scale and turn by ((xx, xy), (-xy, xx)) so that the centre stays in place."""
     x, y = (width - 1) / 2, (height - 1) / 2
     return np.array([[xx, xy, x - xx * x - xy * y], [-xy, xx, y + xy * x - xx * y]])
 
 
 @dataclass(frozen=True)
-class Zoom(GeometricTransform):
+class Zoom(AffineTransform):
     """Enlarge the image about its centre and crop it to its former size.
 
     Parameters
@@ -328,16 +244,16 @@ class Zoom(GeometricTransform):
     high: float = 1.10
 
     def __post_init__(self) -> None:
-        _check_range(self, _POSITIVE)
+        check_range(self, POSITIVE)
 
-    def draw(self, rng: Generator, height: int, width: int) -> Geometry:
-        """Draw the enlargement."""
-        scale = 1 / rng.uniform(self.low, self.high)
-        return _about_centre(scale, 0.0, height, width)
+    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
+        """Make the affine map of each image, (2, 3, n)."""
+        scales = 1 / in_range(self, numbers)
+        return _about_centre(scales, np.zeros_like(scales), height, width)
 
 
 @dataclass(frozen=True)
-class Translation(GeometricTransform):
+class Translation(AffineTransform):
     """Shift the image along its diagonal, to the left and top or the right and bottom.
 
     Parameters
@@ -362,18 +278,19 @@ class Translation(GeometricTransform):
     high: float = 0.97
 
     def __post_init__(self) -> None:
-        _check_range(self, Interval(Real, 0, 1, closed="right"))
+        check_range(self, Interval(Real, 0, 1, closed="right"))
 
-    def draw(self, rng: Generator, height: int, width: int) -> Geometry:
-        """Draw the share that stays and the direction."""
-        shift = 1 - rng.uniform(self.low, self.high)
-        if rng.random() < 0.5:
-            shift = -shift
-        return np.array([[1.0, 0.0, shift * width], [0.0, 1.0, shift * height]])
+    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
+        """Make the affine map of each image, (2, 3, n)."""
+        one, zero = np.ones_like(numbers), np.zeros_like(numbers)
+        # The first half of the numbers for one direction, the second for the other.
+        shifts = 1 - in_range(self, 2 * numbers % 1)
+        shifts = np.where(numbers < 0.5, shifts, -shifts)
+        return np.array([[one, zero, shifts * width], [zero, one, shifts * height]])
 
 
 @dataclass(frozen=True)
-class Rotation(GeometricTransform):
+class Rotation(AffineTransform):
     """Rotate the image about its centre.
 
     Parameters
@@ -396,12 +313,12 @@ class Rotation(GeometricTransform):
     high: float = 5.0
 
     def __post_init__(self) -> None:
-        _check_range(self, Interval(Real, -180, 180, closed="both"))
+        check_range(self, Interval(Real, -180, 180, closed="both"))
 
-    def draw(self, rng: Generator, height: int, width: int) -> Geometry:
-        """Draw the angle."""
-        angle = math.radians(rng.uniform(self.low, self.high))
-        return _about_centre(math.cos(angle), -math.sin(angle), height, width)
+    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
+        """Make the affine map of each image, (2, 3, n)."""
+        angles = np.radians(in_range(self, numbers))
+        return _about_centre(np.cos(angles), -np.sin(angles), height, width)
 
 
 #: The transforms of section 3.2 with the paper's ranges, in the paper's order.

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -20,13 +19,19 @@ from skcovid._random import draw_seed
 from skcovid.augmentation import (
     PAPER_TRANSFORMS,
     Transform,
-    augment,
+    augment_batch,
     check_transforms,
 )
 from skcovid.images import LazyImages, image_key
 from skcovid.validation import check_images
 
 __all__ = ["AugmentationBalancer"]
+
+_BATCH = 32
+
+# Part of the keys, so that copies kept by a version that drew others are not taken for
+# those of this one.
+_DRAWS = 2
 
 
 class AugmentationBalancer(BaseSampler):
@@ -267,10 +272,12 @@ class AugmentationBalancer(BaseSampler):
             for index, copy in pairs
         ]
         resampled = source.derive(
-            partial(_augmented, transforms=transforms, fill=self.fill),
+            partial(augment_batch, transforms=transforms, fill=self.fill),
             self.sample_indices_,
             seeds,
-            self._keys(source, seeds, f"augment({transforms!r}, fill={self.fill})"),
+            self._keys(
+                source, seeds, f"augment {_DRAWS}({transforms!r}, fill={self.fill})"
+            ),
         )
         return resampled if source is X else _compute(resampled, self.n_jobs)
 
@@ -293,28 +300,11 @@ class AugmentationBalancer(BaseSampler):
 
 
 def _seed(entropy: int, key: str, copy: int) -> int:
-    return int(image_key(entropy, key, copy), 16)
-
-
-def _augmented(
-    image: NDArray[np.uint8],
-    seed: int | None,
-    *,
-    transforms: tuple[Transform, ...],
-    fill: int,
-) -> NDArray[np.uint8]:
-    if seed is None:
-        return image
-    generator = np.random.default_rng(seed)
-    return augment(image, transforms=transforms, random_state=generator, fill=fill)
+    return int(image_key(entropy, key, copy)[:16], 16)
 
 
 def _compute(images: LazyImages, n_jobs: int) -> NDArray[np.uint8]:
     computed = np.empty(images.shape, images.dtype)
-
-    def compute(row: int) -> None:
-        computed[row] = images[row]
-
-    with ThreadPoolExecutor(n_jobs) as executor:
-        list(executor.map(compute, range(len(images))))
+    for rows, batch in images.batches(_BATCH, n_jobs=n_jobs):
+        computed[rows] = batch
     return computed

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = ["LazyImages", "image_key", "read_ahead"]
+
+# Images that are computed at once where many are asked for.
+_TOGETHER = 64
 
 
 def image_key(*parts: object) -> str:
@@ -194,7 +197,7 @@ class LazyImages:
 
     def derive(
         self,
-        operation: Callable[[NDArray, Any], NDArray],
+        operation: Callable[[Sequence[NDArray], Sequence[Any]], NDArray],
         indices: NDArray[np.intp],
         arguments: Any,
         keys: ArrayLike,
@@ -204,11 +207,13 @@ class LazyImages:
         Parameters
         ----------
         operation : callable
-            ``operation(image, argument) -> image``; picklable, without side effects.
+            ``operation(images, arguments) -> images``, a list of images and one of
+            arguments to an array of as many new images; each must depend on its own
+            image and argument alone. Picklable, without side effects.
         indices : ndarray of shape (n_new_samples,)
             Which of these images each new one is made from.
         arguments : sequence of length n_new_samples
-            The second argument of `operation` for each new image.
+            What `operation` gets with the image for each new one.
         keys : array-like of shape (n_new_samples,) of str
             Content key of each new image.
 
@@ -246,12 +251,19 @@ class LazyImages:
         images : ndarray of shape (batch_size, ...)
             Its images.
         """
-        return read_ahead(
+        n_together = max(1, _TOGETHER // batch_size)
+        parts = read_ahead(
             lambda rows: np.asarray(self[rows]),
             len(self),
-            batch_size=batch_size,
+            batch_size=n_together * batch_size,
             n_jobs=n_jobs,
+            n_ahead=max(n_jobs, 2 * n_jobs // n_together),
         )
+        for rows, images in parts:
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size]
+                first = rows.start + start
+                yield slice(first, first + len(batch)), batch
 
     def __len__(self) -> int:
         return len(self._items)
@@ -286,7 +298,9 @@ class LazyImages:
         return (self._compute(item) for item in self._items)
 
     def _compute(self, item: Any) -> NDArray:
-        image = self._load(item)
+        return self._checked(self._load(item))
+
+    def _checked(self, image: NDArray) -> NDArray:
         # An array would take it by broadcasting and casting, and say nothing.
         if image.shape != self._image_shape or image.dtype != self.dtype:
             raise ValueError(
@@ -295,14 +309,28 @@ class LazyImages:
             )
         return image
 
+    def _compute_together(self, items: NDArray) -> NDArray:
+        computed = _load_each(self._load, items)
+        if isinstance(computed, np.ndarray) and len(computed) == len(items):
+            self._checked(computed[0])
+            return computed
+        images = np.empty((len(items), *self._image_shape), self.dtype)
+        for row, image in enumerate(computed):
+            images[row] = self._checked(image)
+        return images
+
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> NDArray:
         if copy is False:
             raise ValueError("LazyImages have no array to share; copy=False can't be.")
-        images = np.empty(self.shape, self.dtype)
-        for row, image in enumerate(self):
-            images[row] = image
+        if 0 < len(self) <= _TOGETHER:
+            images = self._compute_together(self._items)
+        else:
+            images = np.empty(self.shape, self.dtype)
+            for start in range(0, len(self), _TOGETHER):
+                rows = slice(start, start + _TOGETHER)
+                images[rows] = self._compute_together(self._items[rows])
         return images if dtype is None else images.astype(dtype, copy=False)
 
     def __repr__(self) -> str:
@@ -310,7 +338,12 @@ class LazyImages:
 
 
 def read_ahead(
-    load: Callable[[slice], Any], n_samples: int, *, batch_size: int, n_jobs: int
+    load: Callable[[slice], Any],
+    n_samples: int,
+    *,
+    batch_size: int,
+    n_jobs: int,
+    n_ahead: int | None = None,
 ) -> Iterator[tuple[slice, Any]]:
     """Load batches in order, some of them ahead of the caller, in threads.
 
@@ -323,7 +356,9 @@ def read_ahead(
     batch_size : int
         Rows in a batch; the last may hold fewer.
     n_jobs : int
-        Threads; twice as many batches are under way at once.
+        Threads.
+    n_ahead : int, default=None
+        Batches that are under way at once; twice as many as threads by default.
 
     Yields
     ------
@@ -338,7 +373,8 @@ def read_ahead(
     )
     with ThreadPoolExecutor(n_jobs) as executor:
         pending = deque(
-            (part, executor.submit(load, part)) for part in islice(rows, 2 * n_jobs)
+            (part, executor.submit(load, part))
+            for part in islice(rows, n_ahead or 2 * n_jobs)
         )
         while pending:
             part, future = pending.popleft()
@@ -362,17 +398,29 @@ class _Composed:
     def __call__(self, item: Any) -> NDArray:
         return self.operation(self.load(item))
 
+    def each(self, items: Iterable[Any]) -> Iterable[NDArray]:
+        return map(self.operation, _load_each(self.load, items))
+
 
 class _Derived:
-    """``operation(load(item), argument)``, as an object that can be pickled."""
+    """``operation([load(item)], [argument])``, as an object that can be pickled."""
 
     def __init__(self, load: Callable, operation: Callable) -> None:
         self.load = load
         self.operation = operation
 
     def __call__(self, item: tuple[Any, Any]) -> NDArray:
-        source, argument = item
-        return self.operation(self.load(source), argument)
+        return self.each([item])[0]
+
+    def each(self, items: Iterable[tuple[Any, Any]]) -> NDArray:
+        sources, arguments = zip(*items, strict=True)
+        return self.operation(list(_load_each(self.load, sources)), arguments)
+
+
+def _load_each(load: Callable, items: Iterable[Any]) -> Iterable[NDArray]:
+    if isinstance(load, _Composed | _Derived):
+        return load.each(items)
+    return map(load, items)
 
 
 def _object_array(items: Any) -> NDArray:

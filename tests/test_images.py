@@ -45,6 +45,10 @@ def brighter(image, by):
     return image + np.uint8(by)
 
 
+def each_brighter(images, by):
+    return np.stack(list(map(brighter, images, by)))
+
+
 @pytest.fixture
 def load():
     return CountingLoader()
@@ -341,16 +345,20 @@ class TestOperations:
         np.testing.assert_array_equal(np.asarray(mapped), EXPECTED[:, :2])
 
     def test_derive_makes_new_images_with_their_own_argument(self, images, load):
-        derived = images.derive(brighter, np.array([4, 0, 4]), [1, 2, 3], list("xyz"))
+        derived = images.derive(
+            each_brighter, np.array([4, 0, 4]), [1, 2, 3], list("xyz")
+        )
         assert load.loaded == []
         assert derived.keys.tolist() == ["x", "y", "z"]
         by = np.array([1, 2, 3], np.uint8)[:, None, None]
         np.testing.assert_array_equal(np.asarray(derived), EXPECTED[[4, 0, 4]] + by)
 
     def test_copies_keep_the_key_of_what_they_were_first_made_from(self, images):
-        copies = images.derive(brighter, np.array([4, 0, 4]), [1, 2, 3], list("xyz"))
+        copies = images.derive(
+            each_brighter, np.array([4, 0, 4]), [1, 2, 3], list("xyz")
+        )
         again = copies.map(np.negative, "negative").derive(
-            brighter, np.array([2, 1]), [1, 1], ["v", "w"]
+            each_brighter, np.array([2, 1]), [1, 1], ["v", "w"]
         )
         assert images.origins.tolist() == images.keys.tolist()
         assert copies.origins.tolist() == images.keys[[4, 0, 4]].tolist()
@@ -362,7 +370,7 @@ class TestOperations:
     def test_pickling_keeps_pixels_and_keys(self):
         images = LazyImages(plain, range(N_IMAGES), image_shape=(HEIGHT, WIDTH))
         mapped = images.map(partial(brighter, by=5), "brighter(5)")
-        derived = mapped.derive(brighter, np.array([1, 3]), [1, 2], ["x", "y"])
+        derived = mapped.derive(each_brighter, np.array([1, 3]), [1, 2], ["x", "y"])
         for original in (images, mapped[::2], derived):
             restored = pickle.loads(pickle.dumps(original))
             np.testing.assert_array_equal(np.asarray(restored), np.asarray(original))

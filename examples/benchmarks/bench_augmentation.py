@@ -194,14 +194,13 @@ def skcovid_all_six(images: Any, threads: int, *, channels: int = 1) -> Run:
     """Our transforms the way the balancer applies them, but all of them always."""
     import numpy as np
 
-    from skcovid import LazyImages, augment
-    from skcovid.augmentation import PAPER_TRANSFORMS, draw_plan
+    from skcovid import LazyImages
+    from skcovid._plans import draw_plan
+    from skcovid.augmentation import PAPER_TRANSFORMS, augment_batch
 
     def draws_all(seed: int) -> bool:
-        plan = draw_plan(
-            PAPER_TRANSFORMS, images.shape[1:3], np.random.default_rng(seed)
-        )
-        return len(plan.transforms) == len(PAPER_TRANSFORMS)
+        plan = draw_plan(PAPER_TRANSFORMS, images.shape[1:3], [seed])
+        return bool(plan.chosen.all())
 
     # A subset is drawn for every image; these are seeds that draw all six.
     seeds = list(islice(filter(draws_all, count()), 32))
@@ -212,7 +211,7 @@ def skcovid_all_six(images: Any, threads: int, *, channels: int = 1) -> Run:
     def run(n_images: int) -> None:
         order = np.arange(n_images)
         augmented = source.derive(
-            lambda image, seed: augment(image, random_state=seed),
+            augment_batch,
             order % len(images),
             [seeds[row % len(seeds)] for row in order],
             order.astype(str),
