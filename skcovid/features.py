@@ -8,6 +8,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -209,18 +210,26 @@ class FeatureStore:
             leave=False,
             disable=not verbose or not len(missing),
         )
-        with progress:
-            batches = missing.batches(batch_size, n_jobs=n_jobs)
-            trunk = fold_batch_norm(self.trunk) if len(missing) else self.trunk
+        trunk = fold_batch_norm(self.trunk) if len(missing) else self.trunk
+        batches = missing.batches(batch_size, n_jobs=n_jobs)
+
+        def keep(rows: slice, outputs: Sequence[NDArray]) -> None:
+            try:
+                self._write(missing.keys[rows], outputs)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise self._no_space(len(missing) - rows.start) from error
+            self.n_computed += rows.stop - rows.start
+            progress.update(rows.stop - rows.start)
+
+        # A batch is written while the network computes the next.
+        with progress, ThreadPoolExecutor(1) as writer:
+            written: Future = writer.submit(lambda: None)
             for rows, outputs in predict_batches(trunk, batches):
-                try:
-                    self._write(missing.keys[rows], outputs)
-                except OSError as error:
-                    if error.errno != errno.ENOSPC:
-                        raise
-                    raise self._no_space(len(missing) - rows.start) from error
-                self.n_computed += rows.stop - rows.start
-                progress.update(rows.stop - rows.start)
+                written.result()
+                written = writer.submit(keep, rows, outputs)
+            written.result()
         return StoredFeatures(self, source.keys)
 
     def read(self, keys: NDArray[np.str_]) -> tuple[NDArray[Any], ...]:
@@ -277,15 +286,16 @@ class FeatureStore:
             ],
             axis=1,
         )
+        largest = max(features.max(), -features.min())
+        if not np.isfinite(largest):
+            raise FloatingPointError("The trunk gives NaN or infinite features.")
+        if largest > np.finfo(self.dtype).max:
+            raise FloatingPointError(
+                f"Features up to {largest:g} don't fit {self.dtype}; pass "
+                "features_dtype='float32'."
+            )
         # NumPy takes up to ten times as long for values that are subnormal in float16.
         kept = keras.ops.convert_to_numpy(keras.ops.cast(features, self.dtype.name))
-        if not np.isfinite(kept).all():
-            if not np.isfinite(features).all():
-                raise FloatingPointError("The trunk gives NaN or infinite features.")
-            raise FloatingPointError(
-                f"Features up to {np.abs(features).max():g} don't fit {self.dtype}; "
-                "pass features_dtype='float32'."
-            )
         for key, row in zip(keys, kept, strict=True):
             self._write_file(self._path(key), row)
 
