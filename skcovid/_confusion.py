@@ -115,7 +115,7 @@ def estimate_cell_shares(
     """
     sample, n_classes = read_sample(confusion_matrix)
     cells = np.eye(n_classes**2, dtype=bool)
-    # Row r of the first: the cells of true class r. Each of those is counted among them.
+    # A row a class: the cells that its images are in.
     of_class = np.kron(np.eye(n_classes), np.ones(n_classes)).astype(bool)
     shares = find_ratios(sample, cells, np.repeat(of_class, n_classes, axis=0))
     estimates = shares.estimate(confidence_level)

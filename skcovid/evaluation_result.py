@@ -1,4 +1,4 @@
-"""`EvaluationResult`: what an evaluation found, as tables, JSON, Markdown, HTML and plots."""
+"""`EvaluationResult`: what an evaluation found, as tables, text, HTML and plots."""
 
 import json
 import os
@@ -312,7 +312,7 @@ class EvaluationResult:
         path : path-like
             The file, which is replaced if it exists.
         **parameters
-            `pipeline`, `audit`, `X`, `saliency` and `title` of
+            `pipeline`, `audit`, `X`, `saliency`, `title` and `description` of
             :func:`skcovid.write_report`.
 
         Returns

@@ -23,7 +23,7 @@ _FIGURES = ["figure", "value [95 % interval]", "chance"]
 
 
 def audit_checks(audit: "AuditReport") -> Section:
-    """Every check: figure, threshold, verdict and what to do."""
+    """Show every check: figure, threshold, verdict and what to do."""
     silence = (
         "A silent check is no proof: a shortcut within the lungs, or one that all "
         "checks miss, goes unseen."

@@ -36,7 +36,7 @@ __all__ = [
 
 
 def headline(result: EvaluationResult, audit: "AuditReport | None") -> Section:
-    """Scores of all classes, the shortcut ratio beside the accuracy."""
+    """Show the scores over all classes, the shortcut ratio beside the accuracy."""
     means, areas = result.per_class.means, result.roc_auc
     rows = [["Multi-class accuracy", str(result.accuracy)]]
     if audit is not None:
@@ -72,7 +72,7 @@ def headline(result: EvaluationResult, audit: "AuditReport | None") -> Section:
 
 
 def data_summary(result: EvaluationResult) -> Section:
-    """How many images, patients and folds there are."""
+    """Say how many images, patients and folds there are."""
     patients = "not known; images were taken to be independent"
     if result.grouped:
         patients = f"{result.n_patients}, kept on one side of every split"
@@ -95,7 +95,7 @@ def data_summary(result: EvaluationResult) -> Section:
 
 
 def class_distribution(result: EvaluationResult) -> Section:
-    """How many images each class has."""
+    """Show how many images each class has."""
     classes, counts = np.unique(result.y_true, return_counts=True)
     rows = [
         [str(label), str(count)]
@@ -111,7 +111,7 @@ def class_distribution(result: EvaluationResult) -> Section:
 
 
 def confusion_matrix(result: EvaluationResult) -> Section:
-    """Counts of all folds, and their shares of the true class."""
+    """Show the counts of all folds, and their shares of the true class."""
     classes = [str(label) for label in result.classes.tolist()]
     rows = [
         [
@@ -149,7 +149,7 @@ def confusion_matrix(result: EvaluationResult) -> Section:
 
 
 def per_class(result: EvaluationResult) -> Section:
-    """Recall, precision and the rest of every class."""
+    """Show recall, precision and the rest of every class."""
     table, areas = result.per_class, result.roc_auc
     rows = [[str(label), *_per_class_cells(row)] for label, row in table.items()]
     rows.append(["mean", *_per_class_cells(table.means)])
@@ -186,7 +186,7 @@ def _per_class_cells(row: ClassMetrics) -> list[str]:
 
 
 def calibration(result: EvaluationResult) -> Section | None:
-    """Whether probabilities are as frequent as they say, where there are any."""
+    """Show whether probabilities are as frequent as they say, where there are any."""
     if result.probabilities is None:
         return None
     image = draw(
@@ -199,26 +199,26 @@ def calibration(result: EvaluationResult) -> Section | None:
         "its interval, against the probability it was given.",
     )
     text = (
-        "On the diagonal, a class is as frequent as its probability says. Probabilities "
-        "were predicted by models that did not see the image."
+        "On the diagonal, a class is as frequent as its probability says. Every "
+        "probability is of a model that did not see the image."
     )
     return Section("calibration", "Calibration", [Paragraph(text), image])
 
 
 def training_history(result: EvaluationResult) -> Section | None:
-    """Loss and accuracy over the epochs, where the classifier records them."""
+    """Show loss and accuracy over the epochs, where the classifier records them."""
     if not result.histories:
         return None
     image = draw(
         TrainingHistoryDisplay(result.histories).plot().figure_,
-        f"Loss and accuracy over the epochs of {len(result.histories)} folds, and where "
-        "fine-tuning begins.",
+        f"Loss and accuracy over the epochs of {len(result.histories)} folds, and "
+        "where fine-tuning begins.",
     )
     return Section("training", "Training history", [image])
 
 
 def how_it_was_made(result: EvaluationResult) -> Section:
-    """Folds, versions, time and the pipeline as it describes itself."""
+    """Name folds, versions, time and the pipeline as it describes itself."""
     seconds = sum(result.timings["fit"]) + sum(result.timings["predict"])
     versions = ", ".join(
         f"{name} {found}" for name, found in package_versions().items()

@@ -29,7 +29,7 @@ __all__ = ["augmentation_samples", "model_card", "saliency_samples"]
 
 
 def augmentation_samples(pipeline: Any, X: Any, result: EvaluationResult) -> Section:
-    """An image of each class and the copies that the pipeline makes of it."""
+    """Show an image of each class and the copies that the pipeline makes of it."""
     title = "Augmentation samples"
     display = _augment_first(pipeline, X, result.y_true)
     if display is None:
@@ -52,20 +52,19 @@ def _augment_first(pipeline: Any, X: Any, y: Any) -> AugmentationDisplay | None:
         if isinstance(pipeline, Pipeline)
         else [pipeline]
     )
-    if not any(isinstance(step, AugmentationBalancer) for step in steps):
+    balancers = [step for step in steps if isinstance(step, AugmentationBalancer)]
+    if not balancers:
         return None
     labels, first = np.unique(y, return_index=True)
     images = _safe_indexing(X, first)
-    for step in steps:
-        if isinstance(step, AugmentationBalancer):
-            return AugmentationDisplay.from_sampler(step, images, labels)
+    for step in steps[: steps.index(balancers[0])]:
         if step not in (None, "passthrough"):
             images = clone(step).fit(images, labels).transform(images)
-    return None
+    return AugmentationDisplay.from_sampler(balancers[0], images, labels)
 
 
 def saliency_samples(displays: "Iterable[SaliencyDisplay]") -> Section:
-    """Where the model looks."""
+    """Show where the model looks."""
     images = [
         draw(
             display.plot().figure_,
@@ -83,7 +82,7 @@ def saliency_samples(displays: "Iterable[SaliencyDisplay]") -> Section:
 
 
 def model_card(pipeline: Any, result: EvaluationResult) -> Section:
-    """What the model is for, what it is, and where it ends."""
+    """Say what the model is for, what it is, and where it ends."""
     classes = ", ".join(map(str, result.classes.tolist()))
     parameters = Table("", ["parameter", "value"], list_parameters(pipeline))
     return Section(

@@ -44,6 +44,7 @@ _REQUIRED = {
         "X": "no_validation",
         "saliency": [SaliencyDisplay, list, tuple, None],
         "title": [str],
+        "description": [str],
     },
     prefer_skip_nested_validation=True,
 )
@@ -56,6 +57,7 @@ def write_report(
     X: Any = None,
     saliency: SaliencyDisplay | Sequence[SaliencyDisplay] | None = None,
     title: str = "Evaluation of a chest radiograph classifier",
+    description: str = "",
 ) -> Path:
     """Write what was found into one self-contained HTML file.
 
@@ -82,6 +84,8 @@ def write_report(
         Where the model looks, on some images.
     title : str, default="Evaluation of a chest radiograph classifier"
         Title of the page.
+    description : str, default=""
+        What stands below the title, such as where the images are from.
 
     Returns
     -------
@@ -120,7 +124,7 @@ def write_report(
     displays = [saliency] if isinstance(saliency, SaliencyDisplay) else saliency or ()
     sections = list(_collect(result, pipeline, audit, X, displays))
     path = Path(path)
-    path.write_text(_render(title, sections), encoding="utf-8")
+    path.write_text(_render(title, description, sections), encoding="utf-8")
     return path
 
 
@@ -153,7 +157,7 @@ def _collect(
         yield of_model.model_card(pipeline, result)
 
 
-def _render(title: str, sections: list[Section]) -> str:
+def _render(title: str, description: str, sections: list[Section]) -> str:
     import jinja2
     from markdown_it import MarkdownIt
     from markupsafe import Markup
@@ -169,7 +173,7 @@ def _render(title: str, sections: list[Section]) -> str:
     environment.filters["markdown"] = lambda text: Markup(markdown.render(text))
     template = files(__package__).joinpath("report.html.jinja")
     return environment.from_string(template.read_text(encoding="utf-8")).render(
-        title=title, warning=_WARNING, sections=sections
+        title=title, description=description, warning=_WARNING, sections=sections
     )
 
 
