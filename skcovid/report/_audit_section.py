@@ -29,7 +29,6 @@ def audit_checks(audit: "AuditReport") -> Section:
         "checks miss, goes unseen."
     )
     parts: list[Part] = [
-        Paragraph(audit.headline, emphasised=True),
         Paragraph(silence),
         draw(
             audit.plot().figure_,
@@ -55,7 +54,10 @@ def _check_parts(check: "AuditCheck") -> Iterator[Part]:
     yield Paragraph(check.question)
     yield Paragraph(check.verdict)
     if check.figures:
-        yield Table("", _FIGURES, _figure_rows(check))
+        with_chance = any(figure.chance is not None for figure in check.figures)
+        columns = slice(None if with_chance else -1)
+        rows = [row[columns] for row in _figure_rows(check)]
+        yield Table("", _FIGURES[columns], rows)
     yield Paragraph(f"Threshold: {check.threshold}")
     if check.advice:
         yield Paragraph(f"What to do: {check.advice}", emphasised=True)
