@@ -4,10 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from typing import Any, ClassVar
 
 __all__ = [
     "Details",
@@ -97,7 +94,7 @@ class Section:
     parts: Sequence[Part]
 
 
-def draw(figure: "Figure", alt: str) -> Image:
+def draw(figure: Any, alt: str) -> Image:
     """Turn a figure into an image, and close it.
 
     Parameters
@@ -114,10 +111,9 @@ def draw(figure: "Figure", alt: str) -> Image:
     import matplotlib.pyplot as plt
 
     file = BytesIO()
-    figure.savefig(file, format="png", dpi=_DPI, bbox_inches="tight")
-    # Of the file, not the figure: what stands outside the axes has made it wider.
-    width_in_inches = int.from_bytes(file.getvalue()[16:20], "big") / _DPI
+    figure.savefig(file, format="png", dpi=_DPI)
     plt.close(figure)
+    width_in_inches = figure.get_figwidth()
     return Image(
         f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}",
         alt,
