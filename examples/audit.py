@@ -20,7 +20,7 @@ from cross_validate import DEMO_IMAGE_SIZE, DEMO_IMAGES
 from imblearn.pipeline import Pipeline
 from numpy.typing import NDArray
 
-from skcovid import audit, make_transfer_pipeline
+from skcovid import audit, make_transfer_pipeline, write_report
 from skcovid.auditing import AuditReport
 from skcovid.backbones import list_backbones
 from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
@@ -134,9 +134,9 @@ def run(options: argparse.Namespace) -> None:
             max_images=options.max_images,
             random_state=options.seed,
         )
-    print(f"\n{report.to_markdown()}\n")
-    write(report, radiographs.description, options)
-    print(f"report.md, results.json and figures are in {options.output}")
+        print(f"\n{report.to_markdown()}\n")
+        write(report, pipeline, radiographs, options)
+    print(f"report.html, report.md, results.json and figures are in {options.output}")
 
 
 def load(options: argparse.Namespace, folder: Path) -> Radiographs:
@@ -208,12 +208,17 @@ def make_pipeline(options: argparse.Namespace, memory: str | Path) -> Pipeline:
     )
 
 
-def write(report: AuditReport, description: str, options: argparse.Namespace) -> None:
-    """Write the report, the figures and results.json."""
+def write(
+    report: AuditReport,
+    pipeline: Pipeline,
+    radiographs: Radiographs,
+    options: argparse.Namespace,
+) -> None:
+    """Write the reports, the figures and results.json."""
     options.output.mkdir(parents=True, exist_ok=True)
     title = f"{options.backbone}, {options.recipe} recipe, weights: {options.weights}"
     text = (
-        f"# Audit: {title}\n\n{description}\n\n{report.to_markdown()}\n\n"
+        f"# Audit: {title}\n\n{radiographs.description}\n\n{report.to_markdown()}\n\n"
         f"## The evaluation\n\n{report.result.to_markdown()}\n"
     )
     figures = {
@@ -226,6 +231,15 @@ def write(report: AuditReport, description: str, options: argparse.Namespace) ->
         plt.close(figure)
         text += f"\n![{name}]({file_name})\n"
     (options.output / "report.md").write_text(text, encoding="utf-8")
+    write_report(
+        options.output / "report.html",
+        report.result,
+        pipeline=pipeline,
+        audit=report,
+        X=radiographs.paths,
+        title=title,
+        description=radiographs.description,
+    )
     results = {"evaluation": report.result.to_dict(), "audit": report.to_dict()}
     (options.output / "results.json").write_text(
         json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8"

@@ -125,8 +125,9 @@ def run(options: argparse.Namespace) -> None:
     results = {}
     with command_line.features_folder(options) as memory:
         for backbone in options.backbone:
+            pipeline = make_pipeline(backbone, options, memory)
             result = evaluate(
-                make_pipeline(backbone, options, memory),
+                pipeline,
                 radiographs.X,
                 radiographs.y,
                 cv=options.folds,
@@ -137,17 +138,25 @@ def run(options: argparse.Namespace) -> None:
             title = f"{backbone}, {options.recipe} recipe, weights: {options.weights}"
             print(f"\n{title}\n\n{result.to_markdown()}\n")
             several = len(options.backbone) > 1
+            folder = options.output / backbone if several else options.output
             write(
                 result,
                 f"# {title}\n\n{radiographs.description}\n\n{result.to_markdown()}\n",
-                options.output / backbone if several else options.output,
+                folder,
+            )
+            result.to_html(
+                folder / "report.html",
+                pipeline=pipeline,
+                X=radiographs.X,
+                title=title,
+                description=radiographs.description,
             )
             results[backbone] = result
     if len(results) > 1:
         summary = summarise(results)
         print(f"{summary}\n")
         (options.output / "summary.md").write_text(summary, encoding="utf-8")
-    print(f"Tables, figures and results.json are in {options.output}")
+    print(f"report.html, tables, figures and results.json are in {options.output}")
 
 
 def fill_in_defaults(options: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ _MODULES = {
     "predict_archive": "archive",
     "register_backbone": "backbones",
     "save": "persistence",
+    "write_report": "report",
 }
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "predict_archive",
     "register_backbone",
     "save",
+    "write_report",
     "__version__",
 ]
 

@@ -1,13 +1,19 @@
-"""Confusion matrices as they are given: checked, and told apart by patient."""
+"""Confusion matrices: checked, told apart by patient, and their cells as shares."""
 
 from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skcovid._proportions import Sample
+from skcovid._estimates import Estimate
+from skcovid._proportions import Sample, find_ratios
 
-__all__ = ["check_confusion_matrix", "check_labels", "read_sample"]
+__all__ = [
+    "check_confusion_matrix",
+    "check_labels",
+    "estimate_cell_shares",
+    "read_sample",
+]
 
 
 def check_confusion_matrix(
@@ -87,3 +93,33 @@ def check_labels(labels: Sequence[Hashable], n_classes: int) -> tuple[Hashable, 
             f"{', '.join(map(repr, plain))}."
         )
     return plain
+
+
+def estimate_cell_shares(
+    confusion_matrix: ArrayLike, confidence_level: float = 0.95
+) -> list[list[Estimate]]:
+    """Share of the images of each true class that was given each label.
+
+    Parameters
+    ----------
+    confusion_matrix : array-like of shape (n_classes, n_classes) or \
+            (n_patients, n_classes, n_classes)
+        Counts of images.
+    confidence_level : float, default=0.95
+        Confidence level of the intervals.
+
+    Returns
+    -------
+    list of list of Estimate
+        Rows are true classes, columns predicted ones; NaN where a class has no image.
+    """
+    sample, n_classes = read_sample(confusion_matrix)
+    cells = np.eye(n_classes**2, dtype=bool)
+    # A row a class: the cells that its images are in.
+    of_class = np.kron(np.eye(n_classes), np.ones(n_classes)).astype(bool)
+    shares = find_ratios(sample, cells, np.repeat(of_class, n_classes, axis=0))
+    estimates = shares.estimate(confidence_level)
+    return [
+        estimates[start : start + n_classes]
+        for start in range(0, n_classes**2, n_classes)
+    ]

@@ -10,9 +10,15 @@ from skcovid.metrics import confusion_matrix_to_markdown
 if TYPE_CHECKING:
     from skcovid.evaluation_result import EvaluationResult
 
-__all__ = ["to_dict", "to_markdown"]
+__all__ = [
+    "PROTOCOLS",
+    "describe_intervals",
+    "package_versions",
+    "to_dict",
+    "to_markdown",
+]
 
-_PROTOCOLS = {
+PROTOCOLS = {
     "cross_val_predict": "every image predicted once, by a model that never saw it",
     "paper": (
         "the paper's half-folds: half of each test fold steers the training, the other "
@@ -45,7 +51,7 @@ def to_dict(result: "EvaluationResult") -> dict[str, Any]:
         "n_patients": result.n_patients,
         "patient_overlap": None if overlap is None else overlap.to_dict(),
         "pipeline": result.pipeline,
-        "versions": _versions(),
+        "versions": package_versions(),
         "classes": result.classes.tolist(),
         "accuracy": result.accuracy.to_dict(),
         "balanced_accuracy": result.balanced_accuracy.to_dict(),
@@ -68,11 +74,13 @@ def to_markdown(result: "EvaluationResult") -> str:
     if result.grouped:
         images = f"{images}, of {result.n_patients} patients"
         patients = "patients kept whole"
-    versions = ", ".join(f"{name} {found}" for name, found in _versions().items())
+    versions = ", ".join(
+        f"{name} {found}" for name, found in package_versions().items()
+    )
     return "\n".join(
         [
-            f"{len(result.folds)} folds, {images}: {_PROTOCOLS[result.protocol]}; "
-            f"{patients}. Intervals are 95 %: {_methods(result)}.",
+            f"{len(result.folds)} folds, {images}: {PROTOCOLS[result.protocol]}; "
+            f"{patients}. Intervals are 95 %: {describe_intervals(result)}.",
             "",
             *(f"- {line}" for line in _score_lines(result)),
             "",
@@ -115,7 +123,8 @@ def _score_lines(result: "EvaluationResult") -> list[str]:
     return [*lines, f"wall time: {seconds / 60:.1f} minutes"]
 
 
-def _methods(result: "EvaluationResult") -> str:
+def describe_intervals(result: "EvaluationResult") -> str:
+    """Say how the intervals of each kind of figure were made."""
     of_shares, areas = result.accuracy.method, result.roc_auc
     made = f"{of_shares} for shares of images and F1"
     if areas is not None:
@@ -125,7 +134,8 @@ def _methods(result: "EvaluationResult") -> str:
     return f"{made}; {MOVER} from these for means"
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of what the result depends on."""
     return {"python": platform.python_version()} | {
         name: version(name) for name in _PACKAGES
     }

@@ -1,4 +1,4 @@
-"""`EvaluationResult`: what an evaluation found, as tables, JSON, Markdown and plots."""
+"""`EvaluationResult`: what an evaluation found, as tables, text, HTML and plots."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid._confusion import estimate_cell_shares
 from skcovid._evaluation_report import to_dict, to_markdown
 from skcovid.bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics import (
@@ -147,6 +148,11 @@ class EvaluationResult:
     def confusion_matrix(self) -> NDArray[np.int64]:
         """The folds' confusion matrices added up (the paper's Table 3)."""
         return pooled_confusion_matrix(self.fold_confusion_matrices)
+
+    @property
+    def confusion_shares(self) -> list[list[Estimate]]:
+        """Share of each true class (rows) given each label (columns)."""
+        return estimate_cell_shares(self._counts)
 
     @property
     def per_class(self) -> PerClassTable:
@@ -297,6 +303,33 @@ class EvaluationResult:
             Markdown.
         """
         return to_markdown(self)
+
+    def to_html(self, path: str | os.PathLike, **parameters: Any) -> Path:
+        """Write the report as one self-contained HTML file.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, which is replaced if it exists.
+        **parameters
+            `pipeline`, `audit`, `X`, `saliency`, `title` and `description` of
+            :func:`skcovid.write_report`.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ImportError
+            If a package of the ``report`` extra is not installed.
+        ValueError
+            As :func:`skcovid.write_report` does.
+        """
+        from skcovid.report import write_report
+
+        return write_report(path, self, **parameters)
 
     def plot_confusion_matrix(self, ax: Any = None) -> "PooledConfusionMatrixDisplay":
         """Draw the pooled confusion matrix.

@@ -12,9 +12,9 @@ from skcovid.persistence._manifest import installed_versions
 if TYPE_CHECKING:
     from skcovid.evaluation_result import EvaluationResult
 
-__all__ = ["model_card"]
+__all__ = ["INTENDED_USE", "LIMITATIONS", "list_parameters", "model_card"]
 
-_INTENDED_USE = """\
+INTENDED_USE = """\
 **For research only.** This model is not a medical device, and nothing it says about an
 image is a diagnosis. It must not be used to decide on anybody's care.
 
@@ -22,7 +22,7 @@ It was made with skcovid after A. N. Alotaibi, *Transfer Learning for Detecting 
 Cases Using Chest X-Ray Images*, IJMLNCE 4(1), 2020,
 <https://doi.org/10.30991/IJMLNCE.2020v04i01.003>."""
 
-_LIMITATIONS = """\
+LIMITATIONS = """\
 - In the public collections COVID-19 images are mostly of adults and the other classes
   of children, from other hospitals. A network can tell those apart instead of the
   disease, and cross-validation on the same collection will not show it: only images
@@ -113,14 +113,16 @@ def model_card(
     card.add(
         **{
             "Model card": "",
-            "Model card/Intended use": _INTENDED_USE,
+            "Model card/Intended use": INTENDED_USE,
             "Model card/Model": f"Classes: {classes}.\n\nMade with {versions}.",
         }
     )
-    card.add(folded=True, **{"Model card/Model/Parameters": _parameters(pipeline)})
+    card.add(
+        folded=True, **{"Model card/Model/Parameters": _parameters_table(pipeline)}
+    )
     card.add(
         **{
-            "Model card/Limitations": _LIMITATIONS,
+            "Model card/Limitations": LIMITATIONS,
             "Model card/Evaluation": (
                 _NOT_EVALUATED if result is None else result.to_markdown()
             ),
@@ -131,11 +133,29 @@ def model_card(
     return card.render().strip() + "\n"
 
 
-def _parameters(pipeline: Any) -> str:
-    """Table of the parameters that are no estimators of their own."""
-    rows = [
-        f"| {name} | {repr(value).replace('|', chr(92) + '|')} |"
+def list_parameters(pipeline: Any) -> list[tuple[str, str]]:
+    """Name and value of each parameter that is no estimator of its own.
+
+    Parameters
+    ----------
+    pipeline : estimator
+        Fitted or not.
+
+    Returns
+    -------
+    list of (str, str)
+        Sorted by name; values as Python writes them.
+    """
+    return [
+        (name, repr(value))
         for name, value in sorted(pipeline.get_params().items())
         if name != "steps" and not hasattr(value, "get_params")
+    ]
+
+
+def _parameters_table(pipeline: Any) -> str:
+    rows = [
+        f"| {name} | {value.replace('|', chr(92) + '|')} |"
+        for name, value in list_parameters(pipeline)
     ]
     return "\n".join(["| parameter | value |", "| --- | --- |", *rows])

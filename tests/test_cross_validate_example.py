@@ -87,6 +87,9 @@ def test_report_holds_the_printed_tables_and_the_figures(synthetic):
     assert set(table_lines) <= set(printed.splitlines())
     assert {path.name for path in output.glob("*.png")} == FIGURES
     assert all(f"]({figure})" in report for figure in FIGURES)
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "the figures say nothing about real ones" in page
+    assert 'id="training"' in page
 
 
 def test_paper_protocol_predicts_half_of_a_folder(example, folder, tmp_path):

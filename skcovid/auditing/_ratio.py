@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._estimates import Estimate
-from skcovid.auditing._baseline import Baseline
+from skcovid.auditing._baseline import Baseline, proportion
 from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable
 from skcovid.auditing._subject import Subject
 
@@ -57,7 +57,7 @@ class _Compared(NamedTuple):
     """A baseline beside the model, on the images that both predicted."""
 
     baseline: Baseline
-    model: float
+    model: Estimate
     ratio: Estimate
     shows_lungs: bool
 
@@ -93,7 +93,7 @@ def check_shortcut_ratio(
             [
                 f"{one.baseline.name}{' (shows lungs)' if one.shows_lungs else ''}",
                 one.baseline.accuracy.format_percent(1),
-                f"{100 * one.model:.1f} %",
+                one.model.format_percent(1),
                 f"{100 * one.baseline.chance:.1f} %",
                 one.ratio.format_percent(1),
             ]
@@ -133,14 +133,11 @@ def _compare(subject: Subject, baseline: Baseline, *, shows_lungs: bool) -> _Com
     result = subject.result
     places = np.searchsorted(result.test_indices, baseline.rows)
     model_hits = result.predictions[places] == subject.y[baseline.rows]
+    patients = subject.patients(baseline.rows)
     ratio = _estimate(
-        baseline.hits,
-        model_hits,
-        baseline.chance,
-        subject.patients(baseline.rows),
-        subject.random_state,
+        baseline.hits, model_hits, baseline.chance, patients, subject.random_state
     )
-    return _Compared(baseline, float(model_hits.mean()), ratio, shows_lungs)
+    return _Compared(baseline, proportion(model_hits, patients), ratio, shows_lungs)
 
 
 def _estimate(

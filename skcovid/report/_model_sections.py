@@ -1,0 +1,100 @@
+"""Sections on the model: what it is, what it is trained on, where it looks."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+
+from skcovid.balancing import AugmentationBalancer
+from skcovid.evaluation_result import EvaluationResult
+from skcovid.inspection import AugmentationDisplay
+from skcovid.model_cards import INTENDED_USE, LIMITATIONS, list_parameters
+from skcovid.report._parts import (
+    Details,
+    Markdown,
+    Paragraph,
+    Section,
+    Subheading,
+    Table,
+    draw,
+)
+
+if TYPE_CHECKING:
+    from skcovid.inspection import SaliencyDisplay
+
+__all__ = ["augmentation_samples", "model_card", "saliency_samples"]
+
+
+def augmentation_samples(pipeline: Any, X: Any, result: EvaluationResult) -> Section:
+    """Show an image of each class and the copies that the pipeline makes of it."""
+    title = "Augmentation samples"
+    display = _augment_first(pipeline, X, result.y_true)
+    if display is None:
+        text = "The pipeline does not augment."
+        return Section("augmentation", title, [Paragraph(text)])
+    image = draw(
+        display.figure_,
+        "The first image of each class and three augmented copies of it.",
+    )
+    text = (
+        "The first image of each class, and copies as training is given them (the "
+        "paper's Figure 4)."
+    )
+    return Section("augmentation", title, [Paragraph(text), image])
+
+
+def _augment_first(pipeline: Any, X: Any, y: Any) -> AugmentationDisplay | None:
+    steps = (
+        [step for _, step in pipeline.steps]
+        if isinstance(pipeline, Pipeline)
+        else [pipeline]
+    )
+    balancers = [step for step in steps if isinstance(step, AugmentationBalancer)]
+    if not balancers:
+        return None
+    labels, first = np.unique(y, return_index=True)
+    images = _safe_indexing(X, first)
+    for step in steps[: steps.index(balancers[0])]:
+        if step not in (None, "passthrough"):
+            images = clone(step).fit(images, labels).transform(images)
+    return AugmentationDisplay.from_sampler(balancers[0], images, labels)
+
+
+def saliency_samples(displays: "Iterable[SaliencyDisplay]") -> Section:
+    """Show where the model looks."""
+    images = [
+        draw(
+            display.plot().figure_,
+            f"{len(display.images)} radiographs, each beside itself under its "
+            f"saliency by {display.method}.",
+        )
+        for display in displays
+    ]
+    text = (
+        "Where the network looks, on some images. A saliency is to be believed only if "
+        "it changes when the network's weights are made random "
+        "(skcovid.inspection.randomization_check)."
+    )
+    return Section("saliency", "Saliency samples", [Paragraph(text), *images])
+
+
+def model_card(pipeline: Any, result: EvaluationResult) -> Section:
+    """Say what the model is for, what it is, and where it ends."""
+    classes = ", ".join(map(str, result.classes.tolist()))
+    parameters = Table("", ["parameter", "value"], list_parameters(pipeline))
+    return Section(
+        "model-card",
+        "Model card",
+        [
+            Subheading("Intended use"),
+            Markdown(INTENDED_USE),
+            Subheading("Model"),
+            Paragraph(f"Classes: {classes}."),
+            Details("Parameters", [parameters]),
+            Subheading("Limitations"),
+            Markdown(LIMITATIONS),
+        ],
+    )

@@ -1,0 +1,291 @@
+"""The HTML report: one file, every figure with its interval, no section guessed."""
+
+import re
+import sys
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from imblearn.pipeline import Pipeline
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
+
+from skcovid import AugmentationBalancer, RadiographReader, evaluate, write_report
+from skcovid.auditing import AuditCheck, AuditFigure, AuditReport, AuditTable
+from skcovid.datasets import make_radiographs
+from skcovid.inspection import SaliencyDisplay
+from skcovid.metrics import Estimate
+
+mpl.use("agg")
+
+HOSTILE = "<script>alert(1)</script>"
+X, Y = make_radiographs(
+    60, image_size=16, weights=(1, 1, 1), random_state=0, return_X_y=True
+)
+Y = np.where(Y == "NORMAL", HOSTILE, Y.astype(object)).astype(str)
+GROUPS = np.arange(len(Y)) // 2
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+ALWAYS = ["headline", "data", "confusion-matrix", "per-class", "classes", "making"]
+
+
+def flatten(images):
+    return np.asarray(images).reshape(len(images), -1) / 255.0
+
+
+class WithHistory(LogisticRegression):
+    def fit(self, X, y):
+        self.history_ = {"loss": [1.0, 0.5], "phase": [1, 2]}
+        return super().fit(X, y)
+
+
+class Predictor(LogisticRegression):
+    """Without probabilities and history."""
+
+    predict_proba = property()
+
+
+def make_pipeline(classifier):
+    return Pipeline(
+        [("flatten", FunctionTransformer(flatten)), ("classify", classifier)]
+    )
+
+
+@pytest.fixture(scope="module")
+def result():
+    pipeline = make_pipeline(WithHistory(C=0.01))
+    return evaluate(pipeline, X, Y, cv=2, groups=GROUPS, verbose=0)
+
+
+PLAIN = make_pipeline(Predictor(C=0.001))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """Of a classifier without probabilities or history, patients unknown."""
+    return evaluate(PLAIN, X, Y, cv=2, verbose=0)
+
+
+@pytest.fixture(scope="module")
+def audit(result):
+    ratio = AuditFigure("shortcut ratio, border", Estimate(0.41, 0.33, 0.52))
+    source = AuditFigure("Cramér's V", Estimate(0.7, 0.6, 0.8), as_percent=False)
+    copies = AuditTable("Copies", ["images"], [[f"{HOSTILE}{n}"] for n in range(25)])
+    return AuditReport(
+        checks=(
+            AuditCheck("blanked lungs", "Lungs?", False, False, "Not here.", "any."),
+            AuditCheck(
+                *("shortcut ratio", "How much?", True, True, "Much.", "25 %."),
+                advice="Report it.",
+                figures=(ratio,),
+            ),
+            AuditCheck(
+                *("source", "Where from?", True, False, "Anywhere.", "0.3."),
+                figures=(source,),
+                tables=(copies,),
+            ),
+        ),
+        result=result,
+        chance=0.4,
+        settings={},
+    )
+
+
+class Page(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.elements, self.open, self.sections = [], [], {}
+        self.rows = []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "section":
+            self.sections[dict(attrs)["id"]] = ""
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        text = text.replace("\N{NO-BREAK SPACE}", " ")
+        if "section" in self.open:
+            self.sections[list(self.sections)[-1]] += text
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += text
+
+    @property
+    def images(self):
+        return [attributes for tag, attributes in self.elements if tag == "img"]
+
+
+@pytest.fixture(scope="module")
+def full(result, audit, tmp_path_factory):
+    """A report with all sections."""
+    pipeline = Pipeline(
+        [
+            ("read", RadiographReader(16)),
+            ("balance", AugmentationBalancer(factor=1, random_state=0)),
+            *make_pipeline(LogisticRegression(C=0.125)).steps,
+        ]
+    )
+    path = write_report(
+        tmp_path_factory.mktemp("report") / "report.html",
+        result,
+        pipeline=pipeline,
+        audit=audit,
+        X=X,
+        saliency=SaliencyDisplay(X[:1], X[:1] / 255.0, [HOSTILE], method="Occlusion"),
+        title=f"Report {HOSTILE}",
+    )
+    assert plt.get_fignums() == []
+    return Page(path)
+
+
+def test_it_is_one_file_that_loads_and_runs_nothing(full):
+    assert full.open == []
+    tags = {tag for tag, _ in full.elements}
+    loading = {"script", "link", "iframe", "object", "embed", "video", "audio", "base"}
+    assert not tags & loading
+    for tag, attributes in full.elements:
+        assert not [name for name in attributes if name.startswith("on")]
+        assert not {"srcset", "background", "data", "action"} & attributes.keys()
+        if tag != "img":
+            assert "src" not in attributes
+        assert "url(" not in attributes.get("style", "")
+    assert all(
+        image["src"].startswith("data:image/png;base64,") for image in full.images
+    )
+    (policy,) = [
+        attributes["content"]
+        for tag, attributes in full.elements
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert "default-src 'none'" in policy
+
+
+def test_images_say_what_they_show(full):
+    alts = [image["alt"] for image in full.images]
+    assert len(set(alts)) == len(alts) == 8
+    assert all(len(alt) > 20 for alt in alts)
+
+
+def test_it_can_be_read_on_a_phone(full):
+    assert ("name", "viewport") in [
+        item for tag, attributes in full.elements for item in attributes.items()
+    ]
+    wrapped = [
+        (before[1].get("class"), tag)
+        for before, (tag, _) in zip(full.elements, full.elements[1:], strict=False)
+        if tag in ("table", "img")
+    ]
+    assert {style for style, _ in wrapped} == {"scroll"}
+
+
+def test_labels_are_text(full):
+    assert HOSTILE in full.sections["per-class"]
+    assert f"{HOSTILE}0" in full.sections["audit"]
+    assert "… and 5 more" in full.sections["audit"]
+
+
+def test_every_figure_has_its_interval(full, result, audit):
+    rows = [
+        row
+        for row in full.rows
+        if row[0] not in {"Versions", "Wall time"} and "__" not in row[0]
+    ]
+    cells = [cell for row in rows for cell in row]
+    chance = [f"{100 * audit.chance:.1f} %"]
+    for cell in cells:
+        if re.search(r"\d\.\d+( %|$)", cell) and cell not in chance:
+            assert re.search(r"\d \[-?[\d.]+, [\d.]+\]$|\d % \[", cell), cell
+    means = result.per_class.means
+    for figure in (result.accuracy, result.balanced_accuracy, means.f1):
+        assert figure.format_percent() in cells
+    assert result.roc_auc.mean.format_fraction() in cells
+    for row in result.per_class.values():
+        assert row.specificity.format_percent() in cells
+    assert result.patient_overlap.format_percent() in cells
+
+
+def test_the_shortcut_ratio_stands_beside_the_accuracy(full, result):
+    texts = [cell for row in full.rows for cell in row]
+    accuracy = texts.index(str(result.accuracy))
+    assert texts[accuracy + 1].startswith("Shortcut ratio")
+    assert texts[accuracy + 2] == "41.00 % [33.00, 52.00]"
+
+
+def test_checks_say_what_to_do(full, audit):
+    text = full.sections["audit"]
+    assert audit.headline in full.sections["headline"]
+    for words in ("Threshold: 25 %.", "What to do: Report it.", "not made", "fired"):
+        assert words in text
+    assert "0.70 [0.60, 0.80]" in text
+
+
+def test_cells_of_the_confusion_matrix_have_intervals(result):
+    shares = result.confusion_shares
+    counts = result.confusion_matrix
+    np.testing.assert_allclose(
+        [[share.value for share in row] for row in shares],
+        counts / counts.sum(axis=1, keepdims=True),
+    )
+    recalls = [row.recall for row in result.per_class.values()]
+    assert [shares[i][i] for i in range(3)] == recalls
+
+
+def test_sections_are_those_that_inputs_are_given_for(full, plain, tmp_path):
+    assert {*full.sections} == {
+        *(*ALWAYS, "calibration", "training", "audit"),
+        *("augmentation", "saliency", "model-card"),
+    }
+    path = plain.to_html(
+        tmp_path / "plain.html", pipeline=PLAIN, X=X, description=f"Of {HOSTILE}."
+    )
+    page = Page(path)
+    assert list(page.sections) == [*ALWAYS[:-1], "augmentation", "making", "model-card"]
+    assert "does not augment" in page.sections["augmentation"]
+    assert "Not audited" in page.sections["headline"]
+    assert "not known" in page.sections["data"]
+    text = path.read_text(encoding="utf-8")
+    assert "is not a medical device" in text
+    assert "Of &lt;script&gt;" in text
+
+
+def test_the_model_card_has_intended_use_and_parameters(full):
+    assert "For research only" in full.sections["model-card"]
+    assert ["classify__C", "0.125"] in full.rows
+
+
+def test_what_does_not_belong_together_is_an_error(result, audit, plain, tmp_path):
+    path = tmp_path / "report.html"
+    with pytest.raises(ValueError, match="audit is of another result"):
+        write_report(path, plain, audit=audit)
+    with pytest.raises(ValueError, match="pipeline is None"):
+        write_report(path, result, X=X)
+    with pytest.raises(ValueError, match="X holds 5 samples, but the result is of 60"):
+        write_report(path, result, X=X[:5], pipeline=AugmentationBalancer())
+    with pytest.raises(ValueError, match="The 'saliency' parameter"):
+        write_report(path, result, saliency="Grad-CAM")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("jinja2", "jinja2"), ("markdown_it", "markdown-it-py")],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    module, package, result, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf"{package}.*skcovid\[report\]"):
+        write_report(tmp_path / "report.html", result)
