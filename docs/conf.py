@@ -64,6 +64,8 @@ myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
 myst_fence_as_directive = {"python"}
 myst_heading_anchors = 3
 doctest_global_setup = "from doctest_setup import *"
+# The examples of docstrings are run by pytest.
+doctest_test_doctest_blocks = ""
 
 # Docstrings. Types are in the text of numpydoc, and repeated in no signature.
 autodoc_typehints = "none"
