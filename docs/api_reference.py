@@ -52,7 +52,7 @@ API_REFERENCE = (
         "Evaluation",
         "skcovid",
         "Cross-validation without a leak, and what may have made the score.",
-        ("evaluate", "compare", "audit"),
+        ("evaluate", "compare", "audit", "write_report"),
     ),
     Section(
         "Models that travel",

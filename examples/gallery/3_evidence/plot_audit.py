@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skcovid import RadiographReader, audit, make_transfer_pipeline
+from skcovid import RadiographReader, audit, make_transfer_pipeline, write_report
 from skcovid.auditing import (
     MAX_RATIO,
     blank_centre,
@@ -82,6 +82,14 @@ for name, check in report.items():
 # that is left in view, an :class:`~skcovid.inspection.AuditDisplay`:
 
 report.plot()
+
+# %%
+# :func:`~skcovid.write_report` puts it all into one HTML file, beside the evaluation that
+# was audited:
+
+with TemporaryDirectory() as folder:
+    page = write_report(Path(folder) / "report.html", report.result, audit=report)
+    print(f"{page.name}: {page.stat().st_size / 1e3:.0f} kB")
 
 # %%
 # Figures (:class:`~skcovid.auditing.AuditFigure`) and tables
