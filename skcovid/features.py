@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from skcovid._folding import fold_batch_norm
 from skcovid._keras import keras
 from skcovid._version import __version__
 from skcovid.images import LazyImages, image_key, read_ahead
-from skcovid.network import fold_batch_norm, predict_batches
+from skcovid.network import predict_batches
 
 __all__ = ["FeatureStore", "StoredFeatures", "feature_bytes"]
 

@@ -7,6 +7,7 @@ import tiny_backbone
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skcovid import graph, network
+from skcovid._folding import fold_batch_norm
 from skcovid.backbones import Backbone, get_backbone
 
 BACKBONE = tiny_backbone.register()
@@ -200,7 +201,7 @@ class TestFoldBatchNorm:
         model = build()
         set_moving_statistics(model)
         before = model.predict_on_batch(images())
-        folded = network.fold_batch_norm(model)
+        folded = fold_batch_norm(model)
         assert not any(map(network.is_batch_norm, folded.layers))
         assert_allclose(folded.predict_on_batch(images()), before, rtol=1e-5, atol=1e-6)
         assert_array_equal(model.predict_on_batch(images()), before)
@@ -220,7 +221,7 @@ class TestFoldBatchNorm:
         )(maps)
         model = keras.Model(inputs, maps)
         set_moving_statistics(model)
-        folded = network.fold_batch_norm(model)
+        folded = fold_batch_norm(model)
         assert len(folded.layers) == 2
         pixels = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
         assert_allclose(
@@ -239,7 +240,7 @@ class TestFoldBatchNorm:
             outputs.append(keras.layers.ReLU()(maps))
         model = keras.Model(inputs, outputs)
         set_moving_statistics(model)
-        folded = network.fold_batch_norm(model)
+        folded = fold_batch_norm(model)
         assert any(map(network.is_batch_norm, folded.layers))
         pixels = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
         for found, expected in zip(

@@ -84,8 +84,8 @@ for name, check in report.items():
 report.plot()
 
 # %%
-# :func:`~skcovid.write_report` puts it all into one HTML file, beside the evaluation that
-# was audited:
+# :func:`~skcovid.write_report` puts it all into one HTML file, beside the evaluation
+# that was audited:
 
 with TemporaryDirectory() as folder:
     page = write_report(Path(folder) / "report.html", report.result, audit=report)
