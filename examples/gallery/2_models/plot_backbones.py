@@ -59,7 +59,7 @@ for name in names:
         verbose=0,
         **network,
     )
-    results[name] = evaluate(pipeline, X, y, cv=2, random_state=0, verbose=0)
+    results[name] = evaluate(pipeline, X, y, cv=3, random_state=0, verbose=0)
     print(f"{name:<12} {results[name].accuracy}")
 
 # %%
