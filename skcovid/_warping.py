@@ -1,7 +1,7 @@
 """Warping images: geometric transforms become sampling positions, and these pixels.
 
-What is small is computed for a batch of images together, in few calls. Between calls
-the interpreter lock is held, and to get it back takes longer than a small call does.
+What is small is computed for a batch of images together, in few calls: every call lets
+the interpreter lock go, and to get it back may take longer than a small call does.
 """
 
 import math
@@ -24,8 +24,9 @@ _LINEAR_INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 # cv2.remap addresses pixels with signed 16-bit integers.
 _MAX_SIDE = 32_766
 
-# Of a pixel: positions that cv2.remap tells apart.
-_REMAP_STEPS = 32
+# Of a cell: fine enough for a smooth field, and coarse enough for whole steps to be
+# exact in float32 up to the largest side.
+_STEPS = 256
 
 
 class AffineStep(NamedTuple):
@@ -251,18 +252,18 @@ def _looked_up(
     limit = max(1, _MAX_SIDE // max(stride, positions.shape[2]))
     scales = np.array([columns / width, rows / height]).reshape(2, 1, 1, 1)
     cells = np.empty((2, n_images, *positions.shape[2:]), dtype=np.float32)
-    factors = (_REMAP_STEPS * scales).astype(np.float32)
+    factors = (_STEPS * scales).astype(np.float32)
     np.multiply(positions.swapaxes(0, 1), factors, out=cells)
-    cells += (_REMAP_STEPS * (scales / 2 - 0.5)).astype(np.float32)
-    # In whole steps, a position is the same wherever in the stack its field lies.
+    cells += (_STEPS * (scales / 2 - 0.5)).astype(np.float32)
+    # In whole steps, a position is exact wherever in the stack its field lies.
     np.rint(cells, out=cells)
     first = np.full((2, n_images, 1, 1), margin_x, dtype=np.float32)
     first[1, :, 0, 0] = np.arange(n_images) % limit * stride + margin_y
-    cells += _REMAP_STEPS * first
+    cells += _STEPS * first
     x, y = cells
-    top, bottom = _REMAP_STEPS * (first[1] - 1), _REMAP_STEPS * (first[1] + rows)
+    top, bottom = _STEPS * (first[1] - 1), _STEPS * (first[1] + rows)
     np.clip(y, top, bottom, out=y)
-    cells /= _REMAP_STEPS
+    cells /= _STEPS
     displacements = np.empty((*x.shape, 2), dtype=np.float32)
     for start in range(0, n_images, limit):
         field, x_map, y_map, out = (

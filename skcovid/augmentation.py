@@ -43,6 +43,7 @@ from skcovid._transforms import (
 
 __all__ = [
     "augment",
+    "augment_batch",
     "PAPER_TRANSFORMS",
     "Brightness",
     "Gamma",

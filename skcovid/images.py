@@ -1,18 +1,18 @@
 """`LazyImages`, the one carrier of images between the steps of a pipeline."""
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from skcovid._read_ahead import read_ahead
+
 __all__ = ["LazyImages", "image_key", "read_ahead"]
 
-# Images that are computed at once where many are asked for.
+# Images that are computed at once where many are asked for. More would take less time
+# each, but memory.
 _TOGETHER = 64
 
 
@@ -251,13 +251,15 @@ class LazyImages:
         images : ndarray of shape (batch_size, ...)
             Its images.
         """
-        n_together = max(1, _TOGETHER // batch_size)
+        # Two at once take less time, and no more memory with half as many ahead.
+        few = len(self) < 2 * n_jobs * batch_size
+        n_together = 1 if few or 2 * batch_size > _TOGETHER else 2
         parts = read_ahead(
             lambda rows: np.asarray(self[rows]),
             len(self),
             batch_size=n_together * batch_size,
             n_jobs=n_jobs,
-            n_ahead=max(n_jobs, 2 * n_jobs // n_together),
+            n_ahead=2 * n_jobs // n_together,
         )
         for rows, images in parts:
             for start in range(0, len(images), batch_size):
@@ -311,7 +313,12 @@ class LazyImages:
 
     def _compute_together(self, items: NDArray) -> NDArray:
         computed = _load_each(self._load, items)
-        if isinstance(computed, np.ndarray) and len(computed) == len(items):
+        if isinstance(computed, np.ndarray):
+            if len(computed) != len(items):
+                raise ValueError(
+                    f"{len(items)} images were announced, but the operation returned "
+                    f"{len(computed)}."
+                )
             self._checked(computed[0])
             return computed
         images = np.empty((len(items), *self._image_shape), self.dtype)
@@ -335,53 +342,6 @@ class LazyImages:
 
     def __repr__(self) -> str:
         return f"LazyImages(shape={self.shape}, dtype={self.dtype})"
-
-
-def read_ahead(
-    load: Callable[[slice], Any],
-    n_samples: int,
-    *,
-    batch_size: int,
-    n_jobs: int,
-    n_ahead: int | None = None,
-) -> Iterator[tuple[slice, Any]]:
-    """Load batches in order, some of them ahead of the caller, in threads.
-
-    Parameters
-    ----------
-    load : callable
-        ``load(rows)`` for a slice of rows.
-    n_samples : int
-        Number of rows.
-    batch_size : int
-        Rows in a batch; the last may hold fewer.
-    n_jobs : int
-        Threads.
-    n_ahead : int, default=None
-        Batches that are under way at once; twice as many as threads by default.
-
-    Yields
-    ------
-    rows : slice
-        Where the batch lies.
-    batch : object
-        What `load` returned.
-    """
-    rows = (
-        slice(start, min(start + batch_size, n_samples))
-        for start in range(0, n_samples, batch_size)
-    )
-    with ThreadPoolExecutor(n_jobs) as executor:
-        pending = deque(
-            (part, executor.submit(load, part))
-            for part in islice(rows, n_ahead or 2 * n_jobs)
-        )
-        while pending:
-            part, future = pending.popleft()
-            batch = future.result()
-            for following in islice(rows, 1):
-                pending.append((following, executor.submit(load, following)))
-            yield part, batch
 
 
 def _identity(image: NDArray) -> NDArray:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, dataclass
-from itertools import compress
 
 import numpy as np
 import pytest
@@ -27,6 +26,7 @@ from skcovid.augmentation import (
     Translation,
     Zoom,
     augment,
+    augment_batch,
     check_transforms,
 )
 
@@ -61,10 +61,6 @@ def fitted_affine(transform, seed, height=101, width=141):
 
 def draw_plan(transforms, image_shape, rng):
     return _plans.draw_plan(transforms, image_shape, [int(rng.integers(2**63))])
-
-
-def drawn_transforms(plan, transforms):
-    return list(compress(transforms, plan.chosen[0]))
 
 
 def plan_with_all(transforms, image_shape):
@@ -228,16 +224,13 @@ def moments(fields, lag):
 
 def elastic_displacements(size, seeds, elastic):
     """Displacements (seeds, 2, rows, columns) away from the edges of the image."""
-    probe = probe_image(size, size)[..., :2].astype(float)
+    probe = probe_image(size, size)
     margin = 20  # six standard deviations: nothing here is taken from beyond the image
-    fields = []
-    for seed in seeds:
-        x, y, covered = sampled_from(elastic, seed, size, size)
-        inner = np.s_[margin:-margin, margin:-margin]
-        assert covered[inner].all()
-        field = np.stack([x - probe[..., 0], y - probe[..., 1]])
-        fields.append(field[:, margin:-margin, margin:-margin])
-    return np.array(fields)
+    inner = np.s_[:, margin:-margin, margin:-margin]
+    warped = augment_batch([probe] * len(seeds), seeds, transforms=[elastic])[inner]
+    assert (warped[..., 2] == 255).all()
+    displacements = warped[..., :2] - probe[np.newaxis][inner][..., :2].astype(np.int16)
+    return np.moveaxis(displacements, -1, 1).astype(float)
 
 
 def test_elastic_agrees_with_the_full_resolution_field():
@@ -331,26 +324,14 @@ def test_same_transform_twice_is_applied_twice():
 
 
 def test_subset_is_never_empty_and_each_transform_is_in_half_of_them():
-    rng = np.random.default_rng(0)
-    plans = [draw_plan(PAPER_TRANSFORMS, (8, 8), rng) for _ in range(3000)]
-    sizes = [plan.chosen.sum() for plan in plans]
-    assert min(sizes) == 1
-    assert max(sizes) == 6
-    for transform in PAPER_TRANSFORMS:
-        share = np.mean(
-            [transform in drawn_transforms(plan, PAPER_TRANSFORMS) for plan in plans]
-        )
-        assert share == pytest.approx(0.5 / (1 - 0.5**6), abs=0.035)
-
-
-def test_subset_keeps_the_order_of_the_transforms():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        chosen = drawn_transforms(
-            draw_plan(PAPER_TRANSFORMS, (8, 8), rng), PAPER_TRANSFORMS
-        )
-        places = [PAPER_TRANSFORMS.index(transform) for transform in chosen]
-        assert places == sorted(places)
+    chosen = _plans.draw_plan(PAPER_TRANSFORMS, (8, 8), range(6000)).chosen
+    sizes = chosen.sum(axis=1)
+    assert sizes.min() == 1
+    assert sizes.max() == 6
+    np.testing.assert_allclose(chosen.mean(axis=0), 0.5 / (1 - 0.5**6), atol=0.025)
+    # Independent of each other, but for the empty subset.
+    together = np.corrcoef(chosen.T)[~np.eye(6, dtype=bool)]
+    np.testing.assert_allclose(together, -1 / 64, atol=0.05)
 
 
 def test_default_transforms_are_the_paper_transforms():
@@ -417,6 +398,67 @@ def test_no_seed_differs_and_leaves_the_global_state_alone():
     after = np.random.get_state()[1]  # noqa: NPY002
     assert len(results) > 1
     np.testing.assert_array_equal(before, after)
+
+
+# Batches
+
+
+SEEDS = [3, None, 2**64 - 1, *range(20)]
+
+
+def one_by_one(images, seeds, **parameters):
+    return np.concatenate(
+        [
+            augment_batch([image], [seed], **parameters)
+            for image, seed in zip(images, seeds, strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (31, 77, 3), (224, 224), (1, 5)])
+def test_an_image_of_a_batch_is_as_if_it_were_alone(shape):
+    images = noise_image((len(SEEDS), *shape))
+    batch = augment_batch(images, SEEDS, fill=9)
+    np.testing.assert_array_equal(batch, one_by_one(images, SEEDS, fill=9))
+    backwards = augment_batch(images[::-1], SEEDS[::-1], fill=9)
+    np.testing.assert_array_equal(backwards[::-1], batch)
+    np.testing.assert_array_equal(batch[1], images[1])
+    assert sum((batch == images).all(axis=tuple(range(1, images.ndim)))) == 1
+
+
+def test_own_transforms_in_a_batch():
+    images = noise_image((len(SEEDS), 40, 56))
+    parameters = {
+        "transforms": [
+            *(Jitter(), Elastic(), Posterise(), Wave(), Zoom()),
+            *(Mirror(), Elastic(sigma=0.05), Brightness(), Ripple(), Rotation()),
+        ]
+    }
+    batch = augment_batch(images, SEEDS, **parameters)
+    np.testing.assert_array_equal(batch, one_by_one(images, SEEDS, **parameters))
+    assert len({image.tobytes() for image in batch}) == len(SEEDS)
+
+
+def test_images_too_large_to_be_augmented_together():
+    images = noise_image((3, 1500, 1500))
+    batch = augment_batch(images, [0, 1, 2], transforms=[Elastic()])
+    alone = augment_batch(images[2:], [2], transforms=[Elastic()])
+    np.testing.assert_array_equal(batch[2:], alone)
+
+
+def test_seeds_of_a_batch_choose_subsets_and_parameters_evenly():
+    greys = np.full((3000, 1, 1), 200, dtype=np.uint8)
+    levels = augment_batch(greys, range(3000), transforms=[Brightness(0.1, 1.1)])
+    edges = np.linspace(20, 220, 11)
+    counts, _ = np.histogram(levels, edges)
+    assert counts.min() > 240
+    assert counts.max() < 360
+
+
+def test_images_of_several_shapes_are_no_batch():
+    images = [noise_image((8, 9)), noise_image((8, 9, 3))]
+    with pytest.raises(ValueError, match=r"shape of the first image, \(8, 9\)"):
+        augment_batch(images, [0, 1])
 
 
 # Images
@@ -524,6 +566,28 @@ class Stretch(GeometricTransform):
         return field
 
 
+@dataclass(frozen=True)
+class Jitter(IntensityTransform):
+    def draw(self, rng, levels):
+        return levels + rng.uniform(-9, 9, 256)
+
+
+@dataclass(frozen=True)
+class Wave(GeometricTransform):
+    """A field of a size that is drawn, too."""
+
+    def draw(self, rng, height, width):
+        return rng.uniform(-2, 2, (rng.integers(2, 7), rng.integers(2, 7), 2))
+
+
+@dataclass(frozen=True)
+class Widen(Zoom):
+    """Inherits from a transform of the paper, but draws something else."""
+
+    def draw(self, rng, height, width):
+        return np.array([[0.5, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
 class Drawn:
     """Mixes in a draw that returns what it was given."""
 
@@ -570,6 +634,12 @@ def test_own_field_on_a_coarse_grid():
     np.testing.assert_allclose(x[inner], np.tile(1.5 * columns, (90, 1))[inner], atol=1)
     assert (x[inner] - 1.5 * columns[24:76]).mean() == pytest.approx(0, abs=0.3)
     np.testing.assert_array_equal(y[inner], np.mgrid[:90, :120][0][inner])
+
+
+def test_own_draw_of_a_subclass():
+    image = noise_image((9, 14))
+    widened = augment(image, transforms=[Widen()])
+    np.testing.assert_array_equal(widened[:, ::2], image[:, :7])
 
 
 def test_own_transform_after_a_field():

@@ -353,6 +353,32 @@ class TestOperations:
         by = np.array([1, 2, 3], np.uint8)[:, None, None]
         np.testing.assert_array_equal(np.asarray(derived), EXPECTED[[4, 0, 4]] + by)
 
+    def test_derive_makes_many_images_at_once_and_one_alone(self, images):
+        sizes = []
+
+        def operation(sources, by):
+            sizes.append(len(sources))
+            return each_brighter(sources, by)
+
+        order = np.arange(150) % N_IMAGES
+        derived = images.derive(operation, order, order, order.astype(str))
+        expected = EXPECTED[order] + order[:, None, None].astype(np.uint8)
+        np.testing.assert_array_equal(np.asarray(derived), expected)
+        assert max(sizes) < 150
+        assert len(sizes) < 20
+        np.testing.assert_array_equal(derived[7], expected[7])
+        negative = derived.map(np.invert, "invert")
+        for rows, batch in negative.batches(20):
+            np.testing.assert_array_equal(batch, np.invert(expected[rows]))
+
+    @pytest.mark.parametrize("shape", [(2, HEIGHT, WIDTH + 1), (1, HEIGHT, WIDTH)])
+    def test_derived_images_other_than_announced_are_an_error(self, images, shape):
+        derived = images.derive(
+            lambda *_: np.zeros(shape, np.uint8), np.arange(2), [0, 1], ["a", "b"]
+        )
+        with pytest.raises(ValueError, match="announced"):
+            np.asarray(derived)
+
     def test_copies_keep_the_key_of_what_they_were_first_made_from(self, images):
         copies = images.derive(
             each_brighter, np.array([4, 0, 4]), [1, 2, 3], list("xyz")
