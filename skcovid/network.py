@@ -5,6 +5,7 @@ Keras 3 alone, no backend's own functions, so that TensorFlow, JAX and PyTorch r
 
 import os
 import random
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ def build_backbone(
         If `weights` is no weights file or one of another architecture.
     """
     path = _weights_path(weights)
-    with _dtype_policy(precision), _seeded(seed):
+    with _BUILDING, _dtype_policy(precision), _seeded(seed):
         if weights == "imagenet":
             return _download(backbone, image_size)
         base = _construct(backbone, None, image_size)
@@ -313,6 +314,11 @@ def _load_weights(base: Any, path: Path, backbone: Backbone) -> None:
             f"weights={str(path)!r} does not fit backbone {backbone.name!r} without "
             f"its top: {error}"
         ) from error
+
+
+# One build at a time in a process: threads that build, as joblib's and Dask's do, would
+# draw from each other's seed.
+_BUILDING = threading.RLock()
 
 
 @contextmanager

@@ -1,4 +1,6 @@
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -490,6 +492,19 @@ class TestBuilding:
                 precision="mixed_bfloat16",
             )
         assert keras.config.dtype_policy() == before
+
+    def test_random_weights_are_the_same_in_threads(self):
+        def build_slowly(include_top, weights, input_shape):
+            inputs = keras.Input(input_shape)
+            time.sleep(0.05)  # Time for another thread to draw in between.
+            return keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs))
+
+        backbone = Backbone("slow", build_slowly, 32, "tf", 0)
+        with ThreadPoolExecutor(3) as pool:
+            futures = [pool.submit(build, backbone=backbone, seed=7) for _ in range(3)]
+        alone = build(backbone=backbone, seed=7).get_weights()[0]
+        for future in futures:
+            assert_array_equal(future.result().get_weights()[0], alone)
 
     def test_an_unknown_builder_is_an_error(self):
         with pytest.raises(ValueError, match="'NoNet'"):

@@ -35,9 +35,9 @@ if folder:
     X, y, network = data.paths, data.target, {}
 else:
     X, y = make_radiographs(
-        90, image_size=64, weights=(1, 1, 1), random_state=0, return_X_y=True
+        60, image_size=48, weights=(1, 1, 1), random_state=0, return_X_y=True
     )
-    network = {"weights": None, "image_size": 64}
+    network = {"weights": None, "image_size": 48}
 
 memory = TemporaryDirectory()
 common = {

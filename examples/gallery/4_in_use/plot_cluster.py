@@ -60,7 +60,7 @@ pipeline = make_transfer_pipeline(
     verbose=0,
     **network,
 )
-folds = StratifiedKFold(n_splits=3, shuffle=True, random_state=0)
+folds = StratifiedKFold(n_splits=2, shuffle=True, random_state=0)
 with joblib.parallel_config(backend="dask"):
     on_cluster = cross_val_predict(
         pipeline, data.paths, data.target, cv=folds, n_jobs=2
@@ -87,7 +87,7 @@ result = predict_archive(
     [*data.paths, bad],
     Path(shared.name) / "predictions",
     client=client,
-    chunk_size=20,
+    chunk_size=40,
     verbose=0,
 )
 print(result.n_images, "images,", result.n_errors, "bad")
@@ -103,7 +103,7 @@ again = predict_archive(
     [*data.paths, bad],
     result.path,
     client=client,
-    chunk_size=20,
+    chunk_size=40,
     verbose=0,
 )
 print(again.n_resumed, "images had been dealt with")
