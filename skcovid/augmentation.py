@@ -43,7 +43,6 @@ from skcovid._transforms import (
 
 __all__ = [
     "augment",
-    "augment_batch",
     "PAPER_TRANSFORMS",
     "Brightness",
     "Gamma",

@@ -12,7 +12,7 @@ from skcovid.persistence._manifest import installed_versions
 if TYPE_CHECKING:
     from skcovid.evaluation_result import EvaluationResult
 
-__all__ = ["INTENDED_USE", "LIMITATIONS", "list_parameters", "model_card"]
+__all__ = ["model_card"]
 
 INTENDED_USE = """\
 **For research only.** This model is not a medical device, and nothing it says about an
