@@ -123,11 +123,11 @@ def _draw_tables(
             continue
         changed[rows] = True
         if isinstance(transform, LevelCurve) and _keeps_draw(transform, LevelCurve):
-            # A slice is no copy.
-            places = slice(None) if len(rows) == n_images else rows
-            bent = transform.bend(levels[places], numbers[places, np.newaxis])
-            np.clip(bent, 0.0, 255.0, out=bent)
-            levels[places] = bent
+            if len(rows) == n_images:  # no need to copy
+                levels = transform.bend(levels, numbers[:, np.newaxis])
+            else:
+                levels[rows] = transform.bend(levels[rows], numbers[rows, np.newaxis])
+            levels.clip(0.0, 255.0, out=levels)
             continue
         for row in rows:
             drawn = transform.draw(generators[row], levels[row])

@@ -247,19 +247,17 @@ def _looked_up(
     n_images, stride = fields.shape[:2]
     rows, columns = step.grid_shape
     limit = max(1, _MAX_SIDE // max(stride, positions.shape[2]))
-    scales = np.array([columns / width, rows / height]).reshape(2, 1, 1, 1)
-    cells = np.empty((2, n_images, *positions.shape[2:]), dtype=np.float32)
-    factors = (_STEPS * scales).astype(np.float32)
-    np.multiply(positions.swapaxes(0, 1), factors, out=cells)
-    cells += (_STEPS * (scales / 2 - 0.5)).astype(np.float32)
+    x_scale, y_scale = columns / width, rows / height
+    x = positions[:, 0] * np.float32(x_scale)
+    x += np.float32(x_scale / 2 - 0.5 + margin_x)
+    y = positions[:, 1] * np.float32(_STEPS * y_scale)
+    y += np.float32(_STEPS * (y_scale / 2 - 0.5))
     # In whole steps, a position is exact wherever in the stack its field lies.
-    np.rint(cells, out=cells)
-    x, y = cells
-    np.clip(y, -_STEPS, _STEPS * rows, out=y)
-    first = np.full((2, n_images, 1, 1), margin_x, dtype=np.float32)
-    first[1, :, 0, 0] = np.arange(n_images) % limit * stride + margin_y
-    cells += _STEPS * first
-    cells /= _STEPS
+    np.rint(y, out=y)
+    y.clip(-_STEPS, _STEPS * rows, out=y)
+    first = np.arange(n_images, dtype=np.float32) % limit * stride + margin_y
+    y += _STEPS * first[:, np.newaxis, np.newaxis]
+    y /= _STEPS
     displacements = np.empty((*x.shape, 2), dtype=np.float32)
     for start in range(0, n_images, limit):
         field, x_map, y_map, out = (
