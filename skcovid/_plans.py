@@ -24,6 +24,10 @@ from skcovid._warping import AffineStep, BatchWarp, FieldStep
 __all__ = ["AugmentationPlan", "apply_plan", "draw_plan"]
 
 
+# Of 64 random bits, those that make a number in [0, 1); the others choose transforms.
+_NUMBER_BITS = 53
+
+
 class AugmentationPlan(NamedTuple):
     """What `draw_plan` drew for a batch of images.
 
@@ -78,7 +82,6 @@ def draw_plan(
     draws = [
         _Draw(transform, np.flatnonzero(chosen[:, place]).tolist(), numbers[:, place])
         for place, transform in enumerate(transforms)
-        if chosen[:, place].any()
     ]
     generators = _Generators(seeds, make_generator)
     return AugmentationPlan(
@@ -112,15 +115,19 @@ class _Generators(dict):
 def _draw_tables(
     draws: Sequence[_Draw], n_images: int, generators: _Generators
 ) -> list[NDArray[np.uint8] | None]:
-    levels = np.tile(np.arange(256.0), (n_images, 1))
+    levels = np.empty((n_images, 256))
+    levels[:] = np.arange(256.0)
     changed = np.zeros(n_images, dtype=bool)
     for transform, rows, numbers in draws:
-        if not isinstance(transform, IntensityTransform):
+        if not rows or not isinstance(transform, IntensityTransform):
             continue
         changed[rows] = True
         if isinstance(transform, LevelCurve) and _keeps_draw(transform, LevelCurve):
-            bent = transform.bend(levels[rows], numbers[rows, np.newaxis])
-            levels[rows] = np.clip(bent, 0.0, 255.0, out=bent)
+            if len(rows) == n_images:  # no need to copy
+                levels = transform.bend(levels, numbers[:, np.newaxis])
+            else:
+                levels[rows] = transform.bend(levels[rows], numbers[rows, np.newaxis])
+            levels.clip(0.0, 255.0, out=levels)
             continue
         for row in rows:
             drawn = transform.draw(generators[row], levels[row])
@@ -133,7 +140,7 @@ def _draw_geometry(
     draws: Sequence[_Draw], height: int, width: int, generators: _Generators
 ) -> Iterator[AffineStep | FieldStep]:
     for transform, rows, numbers in draws:
-        if isinstance(transform, IntensityTransform):
+        if not rows or isinstance(transform, IntensityTransform):
             continue
         if isinstance(transform, AffineTransform) and _keeps_draw(
             transform, AffineTransform
@@ -160,16 +167,16 @@ def _draw_numbers(
     augmented = np.array([seed is not None for seed in seeds])
     known = np.array([seed or 0 for seed in seeds], dtype=np.uint64)
     bits = split_mix(known, n_transforms)
-    numbers = (bits >> np.uint64(11)) / 2**53
-    chosen = _lowest_bit(bits) & augmented[:, np.newaxis]
+    numbers = (bits >> np.uint64(64 - _NUMBER_BITS)) / 2**_NUMBER_BITS
+    chosen = (bits & np.uint64(1)).astype(bool) & augmented[:, np.newaxis]
+    attempt = 0
     while (empty := augmented & ~chosen.any(axis=1)).any():
-        bits = split_mix(known, bits.shape[1] + n_transforms)
-        chosen[empty] = _lowest_bit(bits[empty, -n_transforms:])
+        attempt += 1
+        words, bit = divmod(attempt, 64 - _NUMBER_BITS)
+        if bit == 0:
+            bits = split_mix(known, (words + 1) * n_transforms)[:, -n_transforms:]
+        chosen[empty] = bits[empty] >> np.uint64(bit) & np.uint64(1)
     return numbers, chosen
-
-
-def _lowest_bit(bits: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    return (bits & np.uint64(1)).astype(bool)
 
 
 def _check_levels(transform: Transform, levels: Levels) -> Levels:
@@ -209,7 +216,7 @@ def apply_plan(
     plan : AugmentationPlan
         From `draw_plan`.
     images : sequence of ndarray (height, width) or (height, width, 3), uint8
-        As many images as the plan is for, of the height and width it is for.
+        As many images as the plan is for, of one shape.
     fill : int, default=0
         Grey level in [0, 255] of what a moved image no longer covers.
 
@@ -221,17 +228,14 @@ def apply_plan(
     Raises
     ------
     ValueError
-        If an image has another size than the plan is for, or another shape than the
-        first.
+        If the images are of another size than the plan is for.
     """
     shape = images[0].shape
-    for image in images:
-        if image.shape != shape or shape[:2] != plan.image_shape:
-            raise ValueError(
-                "image must have the height and width the plan was drawn for, "
-                f"{plan.image_shape}, and the shape of the first image, {shape}. Got "
-                f"shape {image.shape} instead."
-            )
+    if shape[:2] != plan.image_shape:
+        raise ValueError(
+            "image must have the height and width the plan was drawn for, "
+            f"{plan.image_shape}. Got shape {shape} instead."
+        )
     result = np.empty((len(plan.tables), *shape), dtype=np.uint8)
     moving = {row for step in plan.geometry for row in step.rows}
     warp = BatchWarp(plan.geometry, *plan.image_shape, fill)

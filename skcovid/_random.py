@@ -6,10 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NOISE_MAX", "draw_seed", "hashed_noise", "split_mix"]
-
-# Largest number of `hashed_noise`.
-NOISE_MAX = 2**16 - 1
+__all__ = ["draw_seed", "hashed_noise", "split_mix"]
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
@@ -74,44 +71,44 @@ def split_mix(seeds: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
     return mixed
 
 
-def hashed_noise(seeds: NDArray[np.uint64], size: int) -> NDArray[np.float32]:
-    """Make white noise of each of the seeds, all in few calls of NumPy.
+def hashed_noise(seeds: NDArray[np.uint32], size: int) -> NDArray[np.uint8]:
+    """Make white noise of each of the seeds, all in two calls of NumPy.
 
     Fixed random words are multiplied by the seed made odd, and the upper half of the
-    product is two numbers. To multiply by an odd number takes the 64-bit words one to
-    one onto themselves, so with every seed the noise is as random as the words are;
-    between seeds it is as independent as a multiplicative hash is.
+    product is two numbers. To multiply by an odd number takes the words one to one onto
+    themselves, so with every seed the noise is as random as the words are; between
+    seeds it is as independent as a multiplicative hash is.
 
     Parameters
     ----------
-    seeds : ndarray of shape (n,), uint64
+    seeds : ndarray of shape (n,), uint32
         Random numbers themselves.
     size : int
         Pairs of numbers of each.
 
     Returns
     -------
-    ndarray of shape (n, size, 2), float32
-        Whole numbers, uniform in [0, `NOISE_MAX`].
+    ndarray of shape (n, size, 2), uint8
+        Uniform in [0, 255].
 
     Examples
     --------
     >>> import numpy as np
     >>> from skcovid._random import hashed_noise
-    >>> noise = hashed_noise(np.array([7, 8], dtype=np.uint64), 1000)
+    >>> noise = hashed_noise(np.array([7, 8], dtype=np.uint32), 1000)
     >>> noise.shape
     (2, 1000, 2)
     """
-    odd = seeds << np.uint64(1) | np.uint64(1)
-    products = np.multiply.outer(odd, _random_words(size))
-    halves = products.view(np.uint32).reshape(len(seeds), size, 2)
+    products = np.multiply.outer(seeds | np.uint32(1), _random_words(size))
+    halves = products.view(np.uint16).reshape(len(seeds), size, 2)
     upper = np.ascontiguousarray(halves[..., _UPPER_HALF])
-    return upper.view(np.uint16).astype(np.float32).reshape(len(seeds), size, 2)
+    return upper.view(np.uint8).reshape(len(seeds), size, 2)
 
 
 _UPPER_HALF = 1 if sys.byteorder == "little" else 0
 
 
 @lru_cache(maxsize=4)
-def _random_words(size: int) -> NDArray[np.uint64]:
-    return split_mix(np.zeros(1, dtype=np.uint64), size)[0]
+def _random_words(size: int) -> NDArray[np.uint32]:
+    words = split_mix(np.zeros(1, dtype=np.uint64), size)[0]
+    return (words >> np.uint64(32)).astype(np.uint32)

@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
-from skcovid._random import NOISE_MAX, hashed_noise
+from skcovid._random import hashed_noise
 from skcovid._transform_types import (
     POSITIVE,
     AffineTransform,
@@ -164,13 +164,13 @@ class Elastic(GeometricTransform):
         (rows, columns), margins, kernel_y, kernel_x, strength = _smoothing(
             self, height, width
         )
-        noise = hashed_noise((numbers * 2**53).astype(np.uint64), rows * columns)
+        noise = hashed_noise((numbers * 2**32).astype(np.uint32), rows * columns)
         # The images lie one upon the other; what a kernel sees of a neighbour is not
         # near enough to be looked up. The filter takes the noise to [-1, 1] as well.
         smoothed = cv2.sepFilter2D(
             noise.reshape(-1, columns, 2),
-            -1,
-            2 * strength / NOISE_MAX * kernel_x,
+            cv2.CV_32F,
+            2 * strength / 255 * kernel_x,
             kernel_y,
             delta=-strength,
         )

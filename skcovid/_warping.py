@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -117,7 +117,8 @@ class _Pixels:
         self.size = columns * spacing, 2 * rows * spacing
         self.all = np.empty(self.size[::-1], dtype=np.float32)
         inner = np.s_[spacing : spacing + height, spacing : spacing + width]
-        self.x, self.y = (half[inner] for half in np.split(self.all, 2))
+        half = rows * spacing
+        self.x, self.y = self.all[:half][inner], self.all[half:][inner]
 
 
 def _node_counts(height: int, width: int, spacing: int) -> tuple[int, int]:
@@ -137,18 +138,15 @@ def _rows_by_spacing(
     sigma / 2, linear interpolation between nodes then loses less than 1 % of the
     standard deviation of `Elastic`.
     """
-    spacings: dict[int, int | None] = {}
+    spacings: dict[int, int] = {}
     for step in steps:
-        for row in step.rows:
-            spacings.setdefault(row, None)
         if isinstance(step, FieldStep):
             rows, columns = step.grid_shape
-            spacing = max(1, int(0.8 * min(height / rows, width / columns)))
-            for row in step.rows:
-                spacings[row] = min(spacing, spacings[row] or spacing)
+            own = max(1, int(0.8 * min(height / rows, width / columns)))
+            spacings |= {row: min(own, spacings.get(row, own)) for row in step.rows}
     groups: dict[int | None, list[int]] = defaultdict(list)
-    for row in sorted(spacings):
-        groups[spacings[row]].append(row)
+    for row in sorted({row for step in steps for row in step.rows}):
+        groups[spacings.get(row)].append(row)
     return groups
 
 
@@ -171,8 +169,7 @@ def _node_positions(
     width: int,
 ) -> NDArray[np.float32]:
     """Where the nodes are in the old images: (n, 2 * rows, columns), x above y."""
-    n_rows, n_columns = _node_counts(height, width, spacing)
-    positions: NDArray[Any] = _node_grid(height, width, spacing)
+    x, y = _node_grid(height, width, spacing)
     pending: NDArray[np.float64] | None = _identities(len(rows))
     for step in reversed(steps):
         if set(rows).isdisjoint(step.rows):
@@ -182,16 +179,14 @@ def _node_positions(
             pending = matrices if pending is None else _compose(matrices, pending)
             continue
         if pending is not None:
-            positions = _moved(positions, pending)
-            pending = None
+            nodes = _moved(x, y, pending)
+            x, y, pending = nodes[:, 0], nodes[:, 1], None
         places, own = _matching(step, rows)
-        fields = step.fields[own]
-        positions[places] += _looked_up(
-            step._replace(fields=fields), positions[places], height, width
-        )
+        fields = step._replace(fields=step.fields[own])
+        nodes[places] += _looked_up(fields, nodes[places], height, width)
     if pending is not None:
-        positions = _moved(positions, pending)
-    return positions.reshape(len(rows), 2 * n_rows, n_columns)
+        nodes = _moved(x, y, pending)
+    return nodes.reshape(len(rows), -1, nodes.shape[-1])
 
 
 def _matching(
@@ -229,14 +224,16 @@ def _compose(
 
 
 def _moved(
-    positions: NDArray[Any], matrices: NDArray[np.float64]
+    x: NDArray[np.float32], y: NDArray[np.float32], matrices: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Positions (n, 2, rows, columns) after affine maps (2, 3, n)."""
-    maps = matrices.transpose(2, 0, 1)
-    moved = maps[..., :2] @ positions.reshape(*positions.shape[:2], -1)
-    # Rounded, so that it is the same in whatever order a library adds up.
-    rounded = np.add(moved, maps[..., 2:], out=moved).astype(np.float32)
-    return rounded.reshape(-1, *positions.shape[1:])
+    n_images = matrices.shape[-1]
+    n_rows, n_columns = np.broadcast_shapes(x.shape[1:], y.shape[1:])
+    moved = np.empty((n_images, 2, n_rows, n_columns), dtype=np.float32)
+    coefficients = matrices.astype(np.float32)[..., np.newaxis, np.newaxis]
+    for axis, (by_x, by_y, shift) in enumerate(coefficients):
+        np.add(by_x * x + shift, by_y * y, out=moved[:, axis])
+    return moved
 
 
 def _looked_up(
@@ -250,20 +247,17 @@ def _looked_up(
     n_images, stride = fields.shape[:2]
     rows, columns = step.grid_shape
     limit = max(1, _MAX_SIDE // max(stride, positions.shape[2]))
-    scales = np.array([columns / width, rows / height]).reshape(2, 1, 1, 1)
-    cells = np.empty((2, n_images, *positions.shape[2:]), dtype=np.float32)
-    factors = (_STEPS * scales).astype(np.float32)
-    np.multiply(positions.swapaxes(0, 1), factors, out=cells)
-    cells += (_STEPS * (scales / 2 - 0.5)).astype(np.float32)
+    x_scale, y_scale = columns / width, rows / height
+    x = positions[:, 0] * np.float32(x_scale)
+    x += np.float32(x_scale / 2 - 0.5 + margin_x)
+    y = positions[:, 1] * np.float32(_STEPS * y_scale)
+    y += np.float32(_STEPS * (y_scale / 2 - 0.5))
     # In whole steps, a position is exact wherever in the stack its field lies.
-    np.rint(cells, out=cells)
-    first = np.full((2, n_images, 1, 1), margin_x, dtype=np.float32)
-    first[1, :, 0, 0] = np.arange(n_images) % limit * stride + margin_y
-    cells += _STEPS * first
-    x, y = cells
-    top, bottom = _STEPS * (first[1] - 1), _STEPS * (first[1] + rows)
-    np.clip(y, top, bottom, out=y)
-    cells /= _STEPS
+    np.rint(y, out=y)
+    y.clip(-_STEPS, _STEPS * rows, out=y)
+    first = np.arange(n_images, dtype=np.float32) % limit * stride + margin_y
+    y += _STEPS * first[:, np.newaxis, np.newaxis]
+    y /= _STEPS
     displacements = np.empty((*x.shape, 2), dtype=np.float32)
     for start in range(0, n_images, limit):
         field, x_map, y_map, out = (
@@ -293,8 +287,16 @@ def _with_margins(step: FieldStep) -> tuple[NDArray[np.float32], tuple[int, int]
 
 
 @lru_cache(maxsize=16)
-def _node_grid(height: int, width: int, spacing: int) -> NDArray[np.float64]:
-    """Centres of the cells that `_node_counts` counts, (1, 2, rows, columns)."""
+def _node_grid(
+    height: int, width: int, spacing: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Centres of the cells that `_node_counts` counts.
+
+    They are x of shape (1, 1, columns) and y of shape (1, rows, 1).
+    """
     rows, columns = _node_counts(height, width, spacing)
-    y, x = np.mgrid[-1 : rows - 1, -1 : columns - 1] * spacing + (spacing - 1) / 2
-    return np.stack([x, y])[np.newaxis]
+    y, x = (
+        (np.arange(-1, count - 1) * spacing + (spacing - 1) / 2).astype(np.float32)
+        for count in (rows, columns)
+    )
+    return x[np.newaxis, np.newaxis], y[np.newaxis, :, np.newaxis]

@@ -170,8 +170,14 @@ def augment_batch(
     >>> np.array_equal(copies[1:], augment_batch(images[1:], seeds=[8]))
     True
     """
-    images = [_check_image(image) for image in images]
-    height, width = images[0].shape[:2]
+    first = _check_image(images[0])
+    for image in images:
+        if image.shape != first.shape or image.dtype != first.dtype:
+            raise ValueError(
+                f"images must be of one shape and type, as the first is, {first.shape} "
+                f"and {first.dtype}. Got {image.shape} and {image.dtype} too."
+            )
+    height, width = first.shape[:2]
     size = max(1, _MOST_PIXELS // (height * width))
     parts = []
     for start in range(0, len(images), size):

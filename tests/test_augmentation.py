@@ -455,10 +455,16 @@ def test_seeds_of_a_batch_choose_subsets_and_parameters_evenly():
     assert counts.max() < 360
 
 
-def test_images_of_several_shapes_are_no_batch():
-    images = [noise_image((8, 9)), noise_image((8, 9, 3))]
-    with pytest.raises(ValueError, match=r"shape of the first image, \(8, 9\)"):
-        augment_batch(images, [0, 1])
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (noise_image((8, 9, 3)), r"\(8, 9\) and uint8.*\(8, 9, 3\) and uint8"),
+        (np.zeros((8, 9)), r"\(8, 9\) and uint8.*\(8, 9\) and float64"),
+    ],
+)
+def test_images_that_differ_in_kind_are_no_batch(second, message):
+    with pytest.raises(ValueError, match=message):
+        augment_batch([noise_image((8, 9)), second], [0, 1])
 
 
 # Images
