@@ -180,7 +180,7 @@ def predict_archive(
 
 def _check_installed() -> None:
     try:
-        import pyarrow.parquet  # noqa: F401
+        import pyarrow.parquet  # noqa: F401 (is it installed?)
     except ImportError:
         raise ImportError(
             "predict_archive needs pyarrow; pip install 'skcovid[archive]'."

@@ -1,7 +1,6 @@
 """The six image transforms of section 3.2 of the paper, applied in one pass.
 
-An augmented image gets a random non-empty subset of the transforms. `augment` makes one
-image, `augment_batch` a batch of them in less time.
+An augmented image gets a random non-empty subset of the transforms (see `augment`).
 
 The intensity transforms of a plan become one table of 256 grey levels, its geometric
 transforms one map of sampling positions, so that an image is interpolated and rounded

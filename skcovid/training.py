@@ -222,7 +222,7 @@ class EpochProgress(keras.callbacks.Callback):
         super().__init__()
         self.description = description
 
-    def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: D102
+    def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: D102 (Keras')
         self.bar = tqdm(
             total=self.params["epochs"],
             desc=self.description,
@@ -230,7 +230,7 @@ class EpochProgress(keras.callbacks.Callback):
             leave=False,
         )
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102 (Keras')
         shown = {
             name: f"{value:.3f}"
             for name, value in (logs or {}).items()
@@ -239,7 +239,7 @@ class EpochProgress(keras.callbacks.Callback):
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update()
 
-    def on_train_end(self, logs: dict | None = None) -> None:  # noqa: D102
+    def on_train_end(self, logs: dict | None = None) -> None:  # noqa: D102 (Keras')
         self.bar.close()
 
 

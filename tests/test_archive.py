@@ -81,7 +81,7 @@ def check_table(table, paths, bad):
         assert np.isnan(found[~good]).all()
     predictions = np.array(table["prediction"].to_pylist())
     assert (predictions[good] == classes[expected.argmax(axis=1)]).all()
-    assert (predictions[~good] == None).all()  # noqa: E711
+    assert (predictions[~good] == None).all()  # noqa: E711 (element by element)
 
 
 class TestKilled:

@@ -577,6 +577,6 @@ def test_images_of_one_patient_widen_the_interval(data):
 
 
 def test_the_global_random_state_is_left_alone(data):
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 (global)
     audit(RecordingClassifier(), data.images, data.target, **QUICK)
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002 (global)

@@ -393,9 +393,9 @@ def test_int_seed_is_the_generator_of_that_seed():
 
 def test_no_seed_differs_and_leaves_the_global_state_alone():
     image = noise_image((24, 24))
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 (global)
     results = {augment(image).tobytes() for _ in range(20)}
-    after = np.random.get_state()[1]  # noqa: NPY002
+    after = np.random.get_state()[1]  # noqa: NPY002 (global)
     assert len(results) > 1
     np.testing.assert_array_equal(before, after)
 

@@ -151,13 +151,13 @@ def test_random_state_makes_it_repeatable_and_touches_no_global_state(prediction
             y_true, y_pred, groups=groups, n_resamples=99, random_state=random_state
         )
 
-    np.random.seed(0)  # noqa: NPY002
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002 (global)
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 (global)
     assert run(0) == run(0) == run(0)
     assert run(0) != run(1)
     state = np.random.RandomState(0)
     assert run(state) != run(state)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002 (global)
 
 
 def test_a_patient_of_several_classes_stays_whole():

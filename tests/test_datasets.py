@@ -436,10 +436,10 @@ class TestMakeRadiographs:
         assert (draw(None) != draw(None)).any()
 
     def test_global_random_state_is_left_alone(self):
-        before = np.random.get_state()[1].copy()  # noqa: NPY002
+        before = np.random.get_state()[1].copy()  # noqa: NPY002 (global)
         make_radiographs(3, image_size=16)
         make_radiographs(3, image_size=16, random_state=0)
-        np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+        np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002 (global)
 
     def test_same_radiograph_at_every_size(self):
         small = make_radiographs(3, image_size=48, noise=0, random_state=0).images

@@ -7,14 +7,14 @@ import pytest
 
 pydicom = pytest.importorskip("pydicom")
 
-from dicom_files import make_dataset, shipped_file, write_dicom  # noqa: E402
-from pydicom import uid  # noqa: E402
-from pydicom.encaps import encapsulate, generate_frames  # noqa: E402
-from pydicom.pixels import get_decoder  # noqa: E402
+from dicom_files import make_dataset, shipped_file, write_dicom  # noqa: E402 (needs pydicom)
+from pydicom import uid  # noqa: E402 (needs pydicom)
+from pydicom.encaps import encapsulate, generate_frames  # noqa: E402 (needs pydicom)
+from pydicom.pixels import get_decoder  # noqa: E402 (needs pydicom)
 
-from skcovid import RadiographReader  # noqa: E402
-from skcovid._dicom import read_header  # noqa: E402
-from skcovid.reading import check_files, read_radiograph  # noqa: E402
+from skcovid import RadiographReader  # noqa: E402 (needs pydicom)
+from skcovid._dicom import read_header  # noqa: E402 (needs pydicom)
+from skcovid.reading import check_files, read_radiograph  # noqa: E402 (needs pydicom)
 
 # Broken files are full of what pydicom warns of before it gives up.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -428,7 +428,7 @@ class TestBroken:
             try:
                 assert read_radiograph(path).dtype == np.uint8
             except ValueError as error:
-                assert str(error).startswith(f"{path}: ")  # noqa: PT017
+                assert str(error).startswith(f"{path}: ")  # noqa: PT017 (not all raise)
 
     def test_every_bad_file_of_a_set_is_listed(self, write):
         cut = write(name="cut.dcm")

@@ -43,7 +43,7 @@ def test_every_public_name_resolves(name):
 
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'skcovid' has no attribute 'balance'"):
-        skcovid.balance  # noqa: B018
+        skcovid.balance  # noqa: B018 (raises)
 
 
 @pytest.mark.parametrize(

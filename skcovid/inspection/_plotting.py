@@ -27,7 +27,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 def check_matplotlib_support(caller: str) -> None:
     """Raise an ImportError that says what to install if matplotlib is missing."""
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib  # noqa: F401 (is it installed?)
     except ImportError as error:
         raise ImportError(
             f"{caller} requires matplotlib. Install it with `pip install skcovid[plot]`"
