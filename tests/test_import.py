@@ -1,4 +1,6 @@
 import json
+import os
+import platform
 import subprocess
 import sys
 
@@ -79,3 +81,35 @@ def test_composing_a_pipeline_reads_no_weights(tmp_path):
 def test_augment_is_reachable_from_the_top():
     image = np.full((8, 8), 100, dtype=np.uint8)
     assert skcovid.augment(image, random_state=0).shape == (8, 8)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+@pytest.mark.parametrize(
+    ("chosen", "kept"), [({}, True), ({"MALLOC_ARENA_MAX": "2"}, False)]
+)
+def test_freed_memory_is_kept_unless_the_environment_says_how(chosen, kept):
+    code = """
+import resource
+import numpy as np
+import skcovid._keras
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+np.ones(2**26, np.uint8)
+before = faults()
+np.ones(2**26, np.uint8)
+print(faults() - before)
+"""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, **chosen},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # 64 MiB are 16,384 pages, or 32 of the large ones.
+    assert (int(done.stdout) < 16) == kept

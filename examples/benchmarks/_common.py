@@ -105,16 +105,21 @@ def run_side(
 def alternate(
     sides: Mapping[Name, Callable[[], Result]], repeats: int
 ) -> dict[Name, list[Result]]:
-    """Run the sides in turn, A B A B, so that a slow spell of the machine hits all."""
+    """Run the sides in turn, A B A B, so that a slow spell of the machine hits all.
+
+    What a side measured is printed as it ends: a run may be stopped before the tables.
+    """
     results: dict[Name, list[Result]] = {name: [] for name in sides}
     for repeat in range(1, repeats + 1):
         for name, side in sides.items():
             started = time.perf_counter()
-            results[name].append(side())
+            measured = side()
+            results[name].append(measured)
             seconds = time.perf_counter() - started
             parts = name if isinstance(name, tuple) else (name,)
             label = ", ".join(str(part) for part in parts)
-            print(f"[{repeat}/{repeats}] {label}: {seconds:.1f} s", file=sys.stderr)
+            progress = f"[{repeat}/{repeats}] {label}: {seconds:.1f} s"
+            print(f"{progress}; {json.dumps(measured)}", file=sys.stderr)
     return results
 
 

@@ -170,9 +170,9 @@ def _verdict(copies: list[dict[str, Any]], n_leaked: int, n_crossing: int) -> st
         return "No image is there twice."
     n_exact = sum(one["exact"] for one in copies)
     return (
-        f"{len(copies)} sets of copies were found, {n_exact} of them of equal pixels. "
-        f"{n_leaked} test images have a copy in their training images; {n_crossing} "
-        "sets are in more than one class."
+        f"Sets of copies: {len(copies)}, of equal pixels {n_exact}, in more than one "
+        f"class {n_crossing}. Test images with a copy among their training images: "
+        f"{n_leaked}."
     )
 
 
