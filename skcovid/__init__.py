@@ -3,7 +3,10 @@
 from importlib import import_module
 from typing import Any
 
+from skcovid._malloc import keep_freed_blocks
 from skcovid._version import __version__
+
+keep_freed_blocks()
 
 _MODULES = {
     "AugmentationBalancer": "balancing",

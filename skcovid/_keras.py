@@ -7,8 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from skcovid._malloc import keep_freed_blocks
-
 
 @contextmanager
 def _standard_error_held_back() -> Iterator[None]:
@@ -28,7 +26,6 @@ def _standard_error_held_back() -> Iterator[None]:
             os.close(original)
 
 
-keep_freed_blocks()
 if "keras" in sys.modules:
     import keras
 else:

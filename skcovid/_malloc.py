@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import platform
 
 __all__ = ["keep_freed_blocks"]
 
@@ -19,16 +18,18 @@ PADDING_BYTES = 2**26
 def keep_freed_blocks() -> None:
     """Have glibc keep blocks of up to 1 GiB that are freed.
 
-    It gives every block above 32 MiB back to the system at once. The next step of
-    training asks for the same again, and the system fills it with zeros, page by page:
-    a third of the time of a step on a CPU. Where the environment says how memory is
-    allocated, and with another C library, nothing is changed.
+    It gives large blocks back to the system at once. The next step of training asks for
+    the same again, and the system fills it with zeros, page by page: a third of a
+    step's time on a CPU. Where the environment says how memory is allocated, and with
+    another C library, nothing is changed.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if os.name != "posix":
         return
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-    mallopt(M_TOP_PAD, PADDING_BYTES)
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return
+    library.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    library.mallopt(M_TOP_PAD, PADDING_BYTES)

@@ -28,6 +28,10 @@ _MAX_SIDE = 32_766
 # exact in float32 up to the largest side.
 _STEPS = 256
 
+# Pixels whose positions are interpolated in one call: those of a few images, which the
+# processor's cache holds.
+_PIXELS_AT_ONCE = 2**18
+
 
 class AffineStep(NamedTuple):
     """Affine maps of some images of a batch, of shape (2, 3, n)."""
@@ -82,43 +86,71 @@ class BatchWarp:
         self._size = width, height
         self._border = (fill,) * 4
         self._matrices: dict[int, NDArray[np.float64]] = {}
-        self._nodes: dict[int, tuple[NDArray[np.float32], _Pixels]] = {}
+        self._positions: dict[int, tuple[_Positions, int]] = {}
         for spacing, rows in _rows_by_spacing(steps, height, width).items():
             if spacing is None:
                 matrices = np.moveaxis(_composed(steps, rows), -1, 0)
                 self._matrices.update(zip(rows, matrices.copy(), strict=True))
             else:
                 nodes = _node_positions(steps, rows, spacing, height, width)
-                pixels = _Pixels(spacing, height, width)
-                for row, image_nodes in zip(rows, nodes, strict=True):
-                    self._nodes[row] = image_nodes, pixels
+                positions = _Positions(nodes, spacing, height, width)
+                for place, row in enumerate(rows):
+                    self._positions[row] = positions, place
 
     def apply(self, row: int, image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-        """Write the image of a row of the batch, warped, to `out`."""
+        """Write the image of a row of the batch, warped, to `out`.
+
+        It takes less time to go through the rows in their order.
+        """
         border = cv2.BORDER_CONSTANT, self._border
-        if row in self._nodes:
-            nodes, pixels = self._nodes[row]
-            cv2.resize(nodes, pixels.size, pixels.all)
-            cv2.remap(image, pixels.x, pixels.y, cv2.INTER_LINEAR, out, *border)
+        if row in self._positions:
+            positions, place = self._positions[row]
+            x, y = positions.of_pixels(place)
+            cv2.remap(image, x, y, cv2.INTER_LINEAR, out, *border)
         else:
             matrix = self._matrices[row]
             cv2.warpAffine(image, matrix, self._size, out, _LINEAR_INVERSE, *border)
 
 
-class _Pixels:
-    """Memory for the positions of pixels: first those of x, then those of y.
+class _Positions:
+    """Where the pixels are in the old images, interpolated between nodes.
 
-    They are interpolated between nodes in one call, as if one image. At the edges, and
-    where the two meet, lies one cell more than the image has.
+    Some images are interpolated in one call, as if one image, x of each above its y. At
+    the edges, and where two meet, lies one cell more than the image has. With a spacing
+    that is a power of two all weights are exact, so that an image's positions do not
+    depend on those it is interpolated with.
+
+    Parameters
+    ----------
+    nodes : ndarray of shape (n, 2 * rows, columns), float32
+        From `_node_positions`.
+    spacing : int
+        Pixels between nodes.
+    height, width : int
+        Size of the images in pixels.
     """
 
-    def __init__(self, spacing: int, height: int, width: int) -> None:
-        rows, columns = _node_counts(height, width, spacing)
-        self.size = columns * spacing, 2 * rows * spacing
-        self.all = np.empty(self.size[::-1], dtype=np.float32)
-        inner = np.s_[spacing : spacing + height, spacing : spacing + width]
-        half = rows * spacing
-        self.x, self.y = self.all[:half][inner], self.all[half:][inner]
+    def __init__(
+        self, nodes: NDArray[np.float32], spacing: int, height: int, width: int
+    ) -> None:
+        self._nodes = nodes
+        n_images, rows, columns = nodes.shape
+        self._at_once = min(n_images, max(1, _PIXELS_AT_ONCE // (height * width)))
+        size = rows // 2 * spacing, columns * spacing
+        self._memory = np.empty((self._at_once, 2, *size), dtype=np.float32)
+        inner = (slice(spacing, spacing + length) for length in (height, width))
+        self._pixels = self._memory[:, :, *inner]
+        self._start = -1
+
+    def of_pixels(self, place: int) -> NDArray[np.float32]:
+        """Return x and y of an image, valid until others are asked for."""
+        within = place % self._at_once
+        if place - within != self._start:
+            self._start = place - within
+            nodes = self._nodes[self._start : self._start + self._at_once]
+            pixels = self._memory[: len(nodes)].reshape(-1, self._memory.shape[-1])
+            cv2.resize(nodes.reshape(-1, nodes.shape[-1]), pixels.shape[::-1], pixels)
+        return self._pixels[within]
 
 
 def _node_counts(height: int, width: int, spacing: int) -> tuple[int, int]:
@@ -134,15 +166,16 @@ def _rows_by_spacing(
 ) -> dict[int | None, list[int]]:
     """Group the images that are warped by the spacing of nodes; None without a field.
 
-    It is in whole pixels, at most 0.8 of a cell of the finest field: with cells of
-    sigma / 2, linear interpolation between nodes then loses less than 1 % of the
-    standard deviation of `Elastic`.
+    It is a power of two of pixels, at most 0.8 of a cell of the finest field: with
+    cells of sigma / 2, linear interpolation between nodes then loses less than 1 % of
+    the standard deviation of `Elastic`.
     """
     spacings: dict[int, int] = {}
     for step in steps:
         if isinstance(step, FieldStep):
             rows, columns = step.grid_shape
-            own = max(1, int(0.8 * min(height / rows, width / columns)))
+            cell = min(height / rows, width / columns)
+            own = 2 ** max(0, math.floor(math.log2(0.8 * cell)))
             spacings |= {row: min(own, spacings.get(row, own)) for row in step.rows}
     groups: dict[int | None, list[int]] = defaultdict(list)
     for row in sorted({row for step in steps for row in step.rows}):

@@ -29,9 +29,9 @@ __all__ = ["AugmentationBalancer"]
 
 _BATCH = 32
 
-# Part of the keys, so that copies kept by a version that drew others are not taken for
-# those of this one.
-_DRAWS = 2
+# Part of the keys, so that what is kept of other copies, by another version, is not
+# taken for that of these.
+_DRAWS = 3
 
 
 class AugmentationBalancer(BaseSampler):

@@ -91,7 +91,7 @@ def test_freed_memory_is_kept_unless_the_environment_says_how(chosen, kept):
     code = """
 import resource
 import numpy as np
-import skcovid._keras
+import skcovid
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 np.ones(2**26, np.uint8)
