@@ -1,6 +1,6 @@
 """How well a class is told apart by what should tell nothing about the disease."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,15 +105,35 @@ class Baseline:
     @property
     def separates(self) -> bool:
         """Whether a class is told apart."""
-        return self.best.lower_bound > MIN_BALANCED_ACCURACY
+        return bool(self.told_apart)
 
-    def figures(self) -> tuple[AuditFigure, AuditFigure]:
-        """Return the best class's balanced accuracy, and the multi-class accuracy."""
+    @property
+    def told_apart(self) -> list[ClassSeparation]:
+        """The classes that are told apart, the most surely told first."""
+        found = sorted(self.separations, key=lambda one: -one.lower_bound)
+        return [one for one in found if one.lower_bound > MIN_BALANCED_ACCURACY]
+
+    def describe_told_apart(self, phrase: str = "") -> str:
+        """Enumerate the classes told apart, a phrase, and how well they are."""
+        labels = _enumerated(str(found.label) for found in self.told_apart)
+        values = _enumerated(
+            found.balanced_accuracy.format_percent(1) for found in self.told_apart
+        )
+        return f"{labels}{phrase}, with a balanced accuracy of {values}"
+
+    def figures(self) -> tuple[AuditFigure, ...]:
+        """Return balanced accuracies of what is told apart, and the accuracy.
+
+        Where no class is told apart, the best class's takes their place.
+        """
         return (
-            AuditFigure(
-                f"{self.name}, {self.best.label} against the rest, balanced accuracy",
-                self.best.balanced_accuracy,
-                0.5,
+            *(
+                AuditFigure(
+                    f"{self.name}, {found.label} against the rest, balanced accuracy",
+                    found.balanced_accuracy,
+                    0.5,
+                )
+                for found in self.told_apart or [self.best]
             ),
             AuditFigure(f"{self.name}, accuracy", self.accuracy, self.chance),
         )
@@ -134,6 +154,11 @@ class Baseline:
                 for found in self.separations
             ],
         )
+
+
+def _enumerated(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def forest(random_state: int) -> RandomForestClassifier:

@@ -177,13 +177,10 @@ def _verdict(subject: Subject, refit: Refit, border: Baseline, share: float) -> 
         f"{100 * share:.0f} % of the area and gives {accuracy} of the images their "
         "class."
     )
-    best = border.best
     if not border.separates:
         return f"{seen} It tells no class apart from the others beyond doubt."
-    return (
-        f"{seen} {best.label} can be told apart without lungs: with a balanced "
-        f"accuracy of {best.balanced_accuracy.format_percent(1)}."
-    )
+    found = border.describe_told_apart(" can be told apart without lungs")
+    return f"{seen} {found}."
 
 
 def _curve(

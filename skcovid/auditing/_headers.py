@@ -177,13 +177,9 @@ def _verdict(found: Baseline, p_value: float, fired: bool) -> str:
         "A random forest that sees no pixel, only properties of the files, gives "
         f"{accuracy} of the images their class (permutation p = {p_value:.3f})."
     )
-    best = found.best
     if not fired:
         return f"{seen} It tells no class apart from the others beyond doubt."
-    return (
-        f"{seen} It tells {best.label} from the other classes with a balanced accuracy "
-        f"of {best.balanced_accuracy.format_percent(1)}."
-    )
+    return f"{seen} It tells apart {found.describe_told_apart()}."
 
 
 def _advice(files: list[FileProperties]) -> str:

@@ -1,7 +1,9 @@
 """`Subject`, what is audited: images, labels, patients, and the model's folds."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,9 +75,15 @@ class Subject:
         return None if self.groups is None else self.groups[rows]
 
     def names(self, rows: Iterable[int]) -> list[str]:
-        """Name images by path, or as "image 3" where there are no paths."""
-        paths = self.paths
-        return [f"image {row}" if paths is None else paths[row] for row in rows]
+        """Name images by path below the folder of all, or, without, as "image 3"."""
+        if self.paths is None:
+            return [f"image {row}" for row in rows]
+        folders = {str(Path(path).parent) for path in self.paths}
+        try:
+            folder = os.path.commonpath(folders)
+        except ValueError:  # relative and absolute ones, or several drives
+            return [self.paths[row] for row in rows]
+        return [os.path.relpath(self.paths[row], folder) for row in rows]
 
     def leaked(self, units: NDArray) -> NDArray[np.bool_]:
         """Whether images are tested while their unit is among those trained on.

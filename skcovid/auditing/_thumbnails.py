@@ -46,17 +46,14 @@ def check_thumbnails(
     ring = measure(
         subject, "ring of thumbnails", classifier, pixels.thumbnails[:, _RING]
     )
-    best = ring.best
     accuracy = whole.accuracy.format_percent(1)
     seen = (
         f"A random forest on 16 × 16 pixels gives {accuracy} of the images their class."
     )
     if ring.separates:
         verdict = (
-            f"{seen} Their outermost ring, which shows no lungs, tells {best.label} "
-            "from the other classes with a balanced accuracy of "
-            f"{best.balanced_accuracy.format_percent(1)}: brightness, framing or marks "
-            "differ between the classes."
+            f"{seen} Their outermost ring, which shows no lungs, tells apart "
+            f"{ring.describe_told_apart()}: brightness, framing or marks differ."
         )
     else:
         verdict = (
