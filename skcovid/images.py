@@ -251,7 +251,8 @@ class LazyImages:
         images : ndarray of shape (batch_size, ...)
             Its images.
         """
-        # Two at once take less time, and no more memory with half as many ahead.
+        # Two at once take less time, and little more memory with fewer ahead: one for
+        # each thread, and one for the first that is done.
         few = len(self) < 2 * n_jobs * batch_size
         n_together = 1 if few or 2 * batch_size > _TOGETHER else 2
         parts = read_ahead(
@@ -259,7 +260,7 @@ class LazyImages:
             len(self),
             batch_size=n_together * batch_size,
             n_jobs=n_jobs,
-            n_ahead=2 * n_jobs // n_together,
+            n_ahead=max(n_jobs + 1, 2 * n_jobs // n_together),
         )
         for rows, images in parts:
             for start in range(0, len(images), batch_size):
