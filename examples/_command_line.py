@@ -95,6 +95,12 @@ def weights_of(options: argparse.Namespace) -> str | None:
     return None if options.weights == "none" else options.weights
 
 
+def title_of(backbone: str, options: argparse.Namespace) -> str:
+    """Say which network, recipe and weights; of a file, not where it lies."""
+    weights = Path(options.weights).name
+    return f"{backbone}, {options.recipe} recipe, weights: {weights}"
+
+
 def first_of_each_class(y: NDArray, limit: int, seed: int) -> NDArray[np.intp]:
     """Pick at most `limit` rows of each class, shuffled by `seed`; return them sorted.
 

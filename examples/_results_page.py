@@ -148,6 +148,9 @@ def overlap(page: Page) -> str:
 
 def ablation_table(page: Page, models: Sequence[Model]) -> str:
     """Put what differs in one thing beside the first model, seed by seed."""
+    rows = [row for model in models for row in ablation_rows(model)]
+    if not any(row.slug in page.records for row in rows):
+        return f"{len(rows)} rows, {NOT_RUN} yet."
     lines = []
     for model in models:
         for row, reference in zip(

@@ -216,7 +216,7 @@ def write(
 ) -> None:
     """Write the reports, the figures and results.json."""
     options.output.mkdir(parents=True, exist_ok=True)
-    title = f"{options.backbone}, {options.recipe} recipe, weights: {options.weights}"
+    title = command_line.title_of(options.backbone, options)
     text = (
         f"# Audit: {title}\n\n{radiographs.description}\n\n{report.to_markdown()}\n\n"
         f"## The evaluation\n\n{report.result.to_markdown()}\n"

@@ -135,7 +135,7 @@ def run(options: argparse.Namespace) -> None:
                 protocol=options.protocol,
                 random_state=options.seed,
             )
-            title = f"{backbone}, {options.recipe} recipe, weights: {options.weights}"
+            title = command_line.title_of(backbone, options)
             print(f"\n{title}\n\n{result.to_markdown()}\n")
             several = len(options.backbone) > 1
             folder = options.output / backbone if several else options.output

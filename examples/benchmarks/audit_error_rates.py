@@ -7,8 +7,6 @@ fires is wrong. With --records an interrupted run goes on where it was.
 """
 
 import argparse
-import copy
-import functools
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -153,7 +151,6 @@ def flatten(images: Any) -> NDArray:
     return np.asarray(images).reshape(len(images), -1)
 
 
-@functools.lru_cache(maxsize=1)
 def draw_radiographs(n_images: int, seed: int) -> Any:
     """The radiographs of a seed, which all that is planted starts from."""
     return make_radiographs(
@@ -168,7 +165,7 @@ def draw_radiographs(n_images: int, seed: int) -> Any:
 def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Audit one data set."""
     rng = np.random.default_rng(seed)
-    data = copy.deepcopy(draw_radiographs(options.images, seed))
+    data = draw_radiographs(options.images, seed)
     # Of hospitals that have nothing to do with the class.
     source = rng.choice(["A", "B", "C"], options.images)
     with tempfile.TemporaryDirectory(prefix="skcovid-") as folder:
