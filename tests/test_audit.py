@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from copy import deepcopy
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -387,13 +388,25 @@ class TestDuplicates:
         assert check.figures[1].estimate.value == 0
         assert "image 0, image 2" in check.to_markdown()
 
+    def test_files_are_named_below_the_folder_of_all(self, tmp_path):
+        images, y = numbered(40)
+        images[2] = images[0]
+        paths = [tmp_path / label / f"{row}.png" for row, label in enumerate(y)]
+        for path, image in zip(paths, images, strict=True):
+            path.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(path), image)
+        check = self.check(paths, y, folds_of(0, 0, 1, 1))
+        (copies,) = check.details["copies"]
+        assert copies["names"] == [str(Path("a", name)) for name in ("0.png", "2.png")]
+        assert str(tmp_path) not in check.to_markdown()
+
     def test_a_copy_in_the_same_test_fold_is_reported_and_silent(self):
         images, y = numbered(40)
         images[4] = images[0]
         check = self.check(images, y, folds_of(0, 0, 1, 1))
         assert not check.fired
         assert check.details["copies"][0]["rows"] == [0, 4]
-        assert "1 sets of copies" in check.verdict
+        assert "Sets of copies: 1," in check.verdict
 
     def test_a_copy_of_another_class_fires(self):
         images, y = numbered(40)
