@@ -11,12 +11,12 @@ M_TOP_PAD = -2
 M_MMAP_THRESHOLD = -3
 # Larger than any block a step of training asks for, small enough for arrays of many
 # images to go back to the system once freed.
-KEPT_BYTES = 2**30
+KEPT_BYTES = 2**28
 PADDING_BYTES = 2**26
 
 
 def keep_freed_blocks() -> None:
-    """Have glibc keep blocks of up to 1 GiB that are freed.
+    """Have glibc keep freed blocks of up to 256 MiB.
 
     It gives large blocks back to the system at once. The next step of training asks for
     the same again, and the system fills it with zeros, page by page: a third of a
