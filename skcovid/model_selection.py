@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import combinations
+from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     check_consistent_length,
     column_or_1d,
@@ -59,6 +61,7 @@ class Split(NamedTuple):
         "groups": ["array-like", None],
         "protocol": [StrOptions({"cross_val_predict", "paper"})],
         "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     },
     prefer_skip_nested_validation=False,
@@ -72,6 +75,7 @@ def evaluate(
     groups: ArrayLike | None = None,
     protocol: Protocol = "cross_val_predict",
     random_state: int | np.random.RandomState | None = 0,
+    n_jobs: int | None = None,
     verbose: int = 1,
 ) -> EvaluationResult:
     """Cross-validate a classifier and report it as the paper does, with intervals.
@@ -102,6 +106,9 @@ def evaluate(
         pipeline that takes no validation data is fitted without.
     random_state : int, RandomState instance or None, default=0
         Seed of the folds and halves; the pipeline has its own.
+    n_jobs : int, default=None
+        Folds that run at once: None is 1, or what ``joblib.parallel_config`` says,
+        which may send them to a cluster. A network uses all cores by itself.
     verbose : int, default=1
         0 hides the bar over the folds; the pipeline has its own `verbose`.
 
@@ -141,13 +148,18 @@ def evaluate(
         split(y, cv=cv, groups=groups, protocol=protocol, random_state=random_state)
     )
     _check_disjoint(splits, cv, groups)
-    folds = [
-        _evaluate_fold(pipeline, X, y, groups, rows)
-        for rows in tqdm(splits, desc="folds", unit="fold", disable=not verbose)
-    ]
+    run = delayed(_evaluate_fold)
+    # joblib sends arrays ahead to one worker of a cluster, and loses them with it; what
+    # is in a tuple goes with the fold.
+    folds = Parallel(n_jobs=n_jobs, return_as="generator")(
+        run((pipeline, X, y, groups, rows)) for rows in splits
+    )
+    progress = tqdm(
+        folds, total=len(splits), desc="folds", unit="fold", disable=not verbose
+    )
     return EvaluationResult(
         y_true=y,
-        folds=folds,
+        folds=list(progress),
         protocol=protocol,
         cv=repr(cv),
         pipeline=repr(pipeline),
@@ -227,9 +239,8 @@ def split(
         yield Split(train, np.sort(test[larger]), np.sort(test[smaller]))
 
 
-def _evaluate_fold(
-    pipeline: Any, X: Any, y: NDArray, groups: ArrayLike | None, rows: Split
-) -> Fold:
+def _evaluate_fold(task: tuple[Any, Any, NDArray, ArrayLike | None, Split]) -> Fold:
+    pipeline, X, y, groups, rows = task
     params: dict[str, Any] = {}
     if len(rows.validation) and has_fit_parameter(pipeline, "X_val"):
         params["X_val"] = _safe_indexing(X, rows.validation)

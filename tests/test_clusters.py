@@ -1,0 +1,65 @@
+"""Folds on the workers of a cluster, one of which is lost in the middle."""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+import tiny_backbone
+
+from skcovid import evaluate, make_transfer_pipeline
+
+distributed = pytest.importorskip("distributed")
+
+# Run by every worker as it starts, also by one that takes the place of another.
+PRELOAD = "import tiny_backbone\ntiny_backbone.register()\n"
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    tiny_backbone.register()
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+def kill_a_worker_that_works(client):
+    """Kill a worker that is busy with a fold; return its process."""
+    while not (
+        busy := [worker for worker, tasks in client.processing().items() if tasks]
+    ):
+        time.sleep(0.05)
+    time.sleep(0.5)
+    processes = client.run(os.getpid)
+    os.kill(processes[busy[0]], signal.SIGKILL)
+    return processes[busy[0]]
+
+
+def test_five_folds_are_the_same_on_a_cluster_that_loses_a_worker():
+    X, y = tiny_backbone.make_images(60)
+    pipeline = make_transfer_pipeline(
+        tiny_backbone.NAME,
+        recipe="fast",
+        weights=None,
+        epochs=2,
+        batch_size=8,
+        random_state=0,
+        verbose=0,
+    )
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, preload=PRELOAD, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+        ThreadPoolExecutor() as executor,
+    ):
+        killed = executor.submit(kill_a_worker_that_works, client)
+        with joblib.parallel_config(backend="dask"):
+            there = evaluate(pipeline, X, y, cv=5, n_jobs=2, verbose=0)
+        assert killed.result() not in client.run(os.getpid).values()
+    here = evaluate(pipeline, X, y, cv=5, verbose=0)
+    # With another number of threads the last digit is another.
+    np.testing.assert_allclose(there.probabilities, here.probabilities, rtol=1e-5)
+    np.testing.assert_array_equal(there.predictions, here.predictions)
