@@ -63,6 +63,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             help=f"{what}; default: %(default)s",
         )
     parser.add_argument(
+        "--planted",
+        nargs="+",
+        choices=list(PLANTED),
+        default=list(PLANTED),
+        metavar="NAME",
+        help=f"of {', '.join(PLANTED)}; default: all",
+    )
+    parser.add_argument(
         "--records",
         type=Path,
         metavar="FILE",
@@ -242,9 +250,9 @@ def missed_table(results: list[dict[str, Any]]) -> str:
     """How often a planted shortcut was missed, and what else fired."""
     rows = []
     for name, (_, matching) in PLANTED.items():
-        if matching is None:
-            continue
         found = [one["checks"] for one in results if one["planted"] == name]
+        if matching is None or not found:
+            continue
         missed = sum(checks[matching] != "fired" for checks in found)
         others = {
             check: sum(checks[check] == "fired" for checks in found)
@@ -261,6 +269,8 @@ def missed_table(results: list[dict[str, Any]]) -> str:
 def false_alarm_table(results: list[dict[str, Any]]) -> str:
     """How often each check fired on clean data, and any of them."""
     found = [one["checks"] for one in results if one["planted"] == CLEAN]
+    if not found:
+        return "Not made."
     counts = {
         check: sum(checks[check] == "fired" for checks in found) for check in found[0]
     }
@@ -282,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     results = read_records(options)
     made = {(record["planted"], record["seed"]) for record in results}
-    cases = [(name, seed) for seed in seeds(options) for name in PLANTED]
+    cases = [(name, seed) for seed in seeds(options) for name in options.planted]
     left = [case for case in cases if case not in made]
     running = Parallel(n_jobs=options.jobs, return_as="generator")(
         delayed(run)(name, seed, options) for name, seed in left
