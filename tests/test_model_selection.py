@@ -1,6 +1,7 @@
 import json
 from collections import Counter
 
+import joblib
 import numpy as np
 import pytest
 import tiny_backbone
@@ -12,6 +13,7 @@ from sklearn.ensemble import (
     StackingClassifier,
     VotingClassifier,
 )
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -416,3 +418,13 @@ class TestErrors:
     def test_continuous_target(self):
         with pytest.raises(ValueError, match="Unknown label type"):
             evaluate(RecordingClassifier(), X, np.linspace(0, 1, 60), verbose=0)
+
+
+def test_folds_at_once_are_those_one_after_the_other():
+    X, y = np.random.default_rng(0).normal(size=(60, 3)), np.tile(["a", "b", "c"], 20)
+    alone = evaluate(LogisticRegression(), X, y, cv=3, verbose=0)
+    with joblib.parallel_config(backend="threading"):
+        at_once = evaluate(LogisticRegression(), X, y, cv=3, n_jobs=2, verbose=0)
+    np.testing.assert_array_equal(at_once.probabilities, alone.probabilities)
+    for fold, other in zip(at_once.folds, alone.folds, strict=True):
+        np.testing.assert_array_equal(fold.test_indices, other.test_indices)
