@@ -76,14 +76,14 @@ class Subject:
 
     def names(self, rows: Iterable[int]) -> list[str]:
         """Name images by path below the folder of all, or, without, as "image 3"."""
-        if self.paths is None:
+        paths = self.paths
+        if paths is None:
             return [f"image {row}" for row in rows]
-        folders = {str(Path(path).parent) for path in self.paths}
         try:
-            folder = os.path.commonpath(folders)
+            folder = os.path.commonpath({str(Path(path).parent) for path in paths})
         except ValueError:  # relative and absolute ones, or several drives
-            return [self.paths[row] for row in rows]
-        return [os.path.relpath(self.paths[row], folder) for row in rows]
+            return [paths[row] for row in rows]
+        return [os.path.relpath(paths[row], folder) for row in rows]
 
     def leaked(self, units: NDArray) -> NDArray[np.bool_]:
         """Whether images are tested while their unit is among those trained on.
