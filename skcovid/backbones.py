@@ -206,9 +206,9 @@ _PAPER_BACKBONES = (
         299,
         "tf",
         299,
-        # Not in the paper: by logistic regression on each, the middle of the network
-        # transfers best to radiographs.
-        ("mixed1", "mixed3", "mixed4", "mixed5", "mixed6", "mixed7", "mixed8"),
+        # Not in the paper: the first half of the network transfers best to radiographs
+        # (docs/results.md, "Linear recipe: layers"); with the last blocks it is worse.
+        tuple(f"mixed{number}" for number in range(8)),
     ),
 )
 # Not in the paper: size and mode are Keras' own defaults, and fine-tuning starts, as

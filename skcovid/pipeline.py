@@ -273,7 +273,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "linear": {
         "components": {"eigen_solver": "dense"},
         "classify": {
-            "param_grid": {"C": [0.0003, 0.001, 0.003, 0.01]},
+            "param_grid": {"C": [0.001, 0.003, 0.01, 0.03]},
             "cv": 3,
         },
     },
