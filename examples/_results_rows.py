@@ -162,7 +162,7 @@ ABLATIONS: Mapping[str, list[Model]] = {
             for name, (first, last) in _BLOCKS.items()
         ),
     ],
-    "Linear recipe: pooling and mirror images": [
+    "Linear recipe: pooling, mirror images and image size": [
         LINEAR,
         Model(
             "linear-avg",
@@ -175,6 +175,12 @@ ABLATIONS: Mapping[str, list[Model]] = {
             overrides={"features__pooling": "max"},
         ),
         MIRROR,
+        Model("linear-224", "images of 224 pixels", overrides={"image_size": 224}),
+        Model(
+            "linear-224-mirror",
+            "images of 224 pixels, mirror images averaged",
+            overrides={"image_size": 224, "features__mirror": True},
+        ),
     ],
     "Linear recipe: strength of the regularisation": [
         LINEAR,
