@@ -8,6 +8,7 @@ from string import Template
 from typing import Any
 
 import numpy as np
+from _remaining_mistakes import describe_mistakes
 from _results_rows import Model, Row, ablation_rows, headline_rows
 from benchmarks._common import markdown_table
 
@@ -45,13 +46,17 @@ COSTS = ("passes", "minutes", "peak GiB", "row")
 
 @dataclass(frozen=True)
 class Page:
-    """What the page is made of; `records` and `obstacles` are by name of row."""
+    """What the page is made of; `records` and `obstacles` are by name of row.
+
+    `images` counts them, `names` are those of their files.
+    """
 
     headline: Sequence[Model]
     ablations: Mapping[str, Sequence[Model]]
     records: Mapping[str, Mapping[str, Any]]
     obstacles: Mapping[str, str | None]
     images: str
+    names: Sequence[str]
     weights: str
 
     def cells(self, row: Row) -> list[str]:
@@ -83,6 +88,7 @@ def render(page: Page) -> str:
         overlap=overlap(page),
         confusion_matrices=confusion_matrices(page),
         paper=paper_table(),
+        mistakes=mistakes(page),
         ablations="\n\n".join(
             f"### {title}\n\n{ablation_table(page, models)}"
             for title, models in page.ablations.items()
@@ -174,6 +180,17 @@ def compare_records(record: Any, reference: Any) -> str:
     lost = int(np.sum(reference_right & ~right))
     points = 100 * (first["accuracy"]["value"] - second["accuracy"]["value"])
     return f"{points:+.2f} ({gained} : {lost})"
+
+
+def mistakes(page: Page) -> str:
+    """Say what the models of the headline get wrong, on folds by patient."""
+    rows = [headline_rows(model)[0] for model in page.headline]
+    results = {
+        row.model.title: page.records[row.slug]["result"]
+        for row in rows
+        if row.slug in page.records
+    }
+    return describe_mistakes(results, page.names) if results else f"{NOT_RUN}."
 
 
 def paper_table() -> str:

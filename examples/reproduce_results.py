@@ -322,6 +322,7 @@ def write_page(
         records={slug: record for slug, record in records.items() if record},
         obstacles={row.slug: find_obstacle(row, data, options) for row in rows},
         images=command_line.count_images(data.y),
+        names=[Path(path).name for path in data.paths],
         weights=digest_weights(options.weights),
     )
     write_whole(options.page or default, render(page))

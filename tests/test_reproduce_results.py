@@ -5,6 +5,7 @@ import shutil
 from collections import defaultdict
 
 import _results_rows
+import numpy as np
 import pytest
 import reproduce_results
 import tiny_backbone
@@ -147,6 +148,16 @@ def test_a_page_says_what_was_not_run(evaluated):
     assert "needs a GPU: not run" in line_of(evaluated, "heavy.by-patient.seed0")
     assert "| not run |" in line_of(evaluated, "tiny.plain.seed0")
     assert "random: the figures mean nothing" in page
+
+
+def test_mistakes_that_every_model_makes_are_listed(evaluated):
+    page = (evaluated / "results.md").read_text("utf-8")
+    rows = [read_row(evaluated, name)["result"] for name in NAMES[:2]]
+    wrong = np.array([np.not_equal(row["predictions"], row["y_true"]) for row in rows])
+    section = page.partition("## Mistakes")[2].partition("\n## ")[0]
+    assert f"| tiny recipe | {wrong[0].sum()} |" in section
+    assert f"| every one of these | {wrong.all(axis=0).sum()} |" in section
+    assert section.count(".png`") == wrong.all(axis=0).sum() > 0
 
 
 def test_what_is_there_is_not_evaluated_again(reproduce, evaluated, output):
