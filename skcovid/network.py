@@ -316,8 +316,7 @@ def _load_weights(base: Any, path: Path, backbone: Backbone) -> None:
         ) from error
 
 
-# One build at a time in a process: threads that build, as joblib's and Dask's do, would
-# draw from each other's seed.
+# One build at a time in a process, as the dtype policy and `random` are the process'.
 _BUILDING = threading.RLock()
 
 
@@ -334,10 +333,17 @@ def _dtype_policy(precision: str) -> Iterator[None]:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    # keras.applications take no seed: their initialisers draw one from `random`.
-    before = random.getstate()
-    random.seed(seed)
+    # keras.applications take no seed: their initialisers draw one by `random.randint`.
+    # Seeding `random` itself would change other threads' draws, and they our weights.
+    builder, drawn_elsewhere = threading.get_ident(), random.randint
+    drawn_here = random.Random(seed).randint
+
+    def randint(a: int, b: int) -> int:
+        ours = threading.get_ident() == builder
+        return drawn_here(a, b) if ours else drawn_elsewhere(a, b)
+
+    random.randint = randint
     try:
         yield
     finally:
-        random.setstate(before)
+        random.randint = drawn_elsewhere

@@ -1,4 +1,5 @@
 import random
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -464,6 +465,24 @@ class TestWeights:
         first, again, other = (build(seed=seed).get_weights() for seed in (3, 3, 4))
         assert all(map(np.array_equal, first, again))
         assert not all(map(np.array_equal, first, other))
+
+    def test_random_weights_are_repeatable_beside_threads_that_draw(self):
+        expected = build(seed=3).get_weights()
+        built = threading.Event()
+
+        def draw():
+            while not built.is_set():
+                random.random()
+                random.randint(0, 9)
+
+        thread = threading.Thread(target=draw)
+        thread.start()
+        try:
+            beside = build(seed=3).get_weights()
+        finally:
+            built.set()
+            thread.join()
+        assert all(map(np.array_equal, expected, beside))
 
     @pytest.mark.parametrize("weights", [None, ".weights.h5", ".keras"])
     def test_leaves_the_random_state_alone(self, weights, tmp_path):
