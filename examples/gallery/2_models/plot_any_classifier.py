@@ -50,7 +50,7 @@ steps = [
 ]
 features = make_pipeline(*steps)
 table = features.fit_transform(X)
-print(table.shape, "of the layers", features[2].layer_names_)
+print(table.shape, "of the layers", *features[2].layer_names_, sep="\n")
 
 # %%
 # Two components of it, which know no labels:
