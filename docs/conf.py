@@ -72,11 +72,13 @@ autodoc_typehints = "none"
 autosummary_generate = True
 numpydoc_show_class_members = False
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skcovid"
 html_static_path = ["_static"]
 html_css_files = ["skcovid.css"]
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
@@ -85,7 +87,19 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"getting_started": [], "changelog": [], "citing": []}
+# Pages without others below them.
+html_sidebars = {
+    page: []
+    for page in (
+        "benchmarks",
+        "changelog",
+        "citing",
+        "contributing",
+        "getting_started",
+        "performance",
+        "results",
+    )
+}
 html_show_sourcelink = False
 
 write_api_pages(Path(__file__).parent / "api")
@@ -99,6 +113,10 @@ sphinx_gallery_conf = {
     "doc_module": ("skcovid",),
     "remove_config_comments": True,
     "show_memory": False,
+    # Of a block's last expression only what a notebook draws.
+    "capture_repr": ("_repr_html_",),
+    # Their pages load scripts from other sites; each example names its own time.
+    "write_computation_times": False,
 }
 
 

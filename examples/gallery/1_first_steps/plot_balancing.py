@@ -54,6 +54,7 @@ print(balancer.sample_indices_[:8], balancer.copy_numbers_[:8])
 # Figure 4
 # --------
 
+# sphinx_gallery_thumbnail_number = 2
 AugmentationDisplay.from_sampler(balancer, X, y, n_copies=3)
 
 # %%

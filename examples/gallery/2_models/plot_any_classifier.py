@@ -50,7 +50,7 @@ steps = [
 ]
 features = make_pipeline(*steps)
 table = features.fit_transform(X)
-print(table.shape, "of the layers", features[2].layer_names_)
+print(table.shape, "of the layers", *features[2].layer_names_, sep="\n")
 
 # %%
 # Two components of it, which know no labels:
@@ -87,6 +87,7 @@ for name, accuracy in accuracies.items():
     ax.plot(accuracy.value, name, "o", color="C0")
 ax.axvline(1 / 3, linestyle=":", color="grey", label="chance")
 ax.set(xlabel="Multi-class accuracy, with 95 % interval", xlim=(0, 1))
+ax.margins(y=0.2)
 ax.legend()
 memory.cleanup()
 plt.show()

@@ -17,6 +17,7 @@ means nothing.
 
 import os
 from tempfile import TemporaryDirectory
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 
@@ -85,6 +86,6 @@ ax.legend()
 # :func:`skcovid.compare` returns a :class:`~skcovid.comparison.Comparison` that allows
 # for it, and an exact test of the images that only one of the two got right.
 
-print(compare(results["resnet50"], results["vgg19"]))
+print(fill(str(compare(results["resnet50"], results["vgg19"])), 88))
 memory.cleanup()
 plt.show()

@@ -84,6 +84,7 @@ for name, accuracy in accuracies.items():
     ax.plot(accuracy.value, name, "o", color="C0")
 ax.axvline(1 / 3, linestyle=":", color="grey", label="chance")
 ax.set(xlabel="Multi-class accuracy, with 95 % interval", xlim=(0, 1))
+ax.margins(y=0.2)
 ax.legend()
 memory.cleanup()
 plt.show()

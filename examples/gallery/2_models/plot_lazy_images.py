@@ -61,6 +61,7 @@ if folder:
     X, y = data.paths, data.target
 else:
     X, y = make_radiographs(30, image_size=96, random_state=0, return_X_y=True)
+# sphinx_gallery_thumbnail_number = 2
 lazy = RadiographReader(96, lazy=True).fit_transform(X)
 copies, labels = AugmentationBalancer(random_state=0).fit_resample(lazy, y)
 print(lazy, copies)

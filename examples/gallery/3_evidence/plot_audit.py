@@ -17,6 +17,7 @@ Drawn radiographs: the figures say nothing about real ones.
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -73,9 +74,9 @@ report = audit(
     n_permutations=19,
     verbose=0,
 )
-print(report.headline)
+print(fill(report.headline, 88))
 for name, check in report.items():
-    print(f"{name:<15} {check.status:<8} {check.verdict}")
+    print(fill(f"{name}: {check.status}. {check.verdict}", 88, subsequent_indent="  "))
 
 # %%
 # The model beside what does without lungs, and accuracy against the share of the image
@@ -119,7 +120,8 @@ for ax, fraction in zip(axes, (0, 0.5, 0.7, 0.9), strict=True):
 # %%
 # The headers check knows :class:`~skcovid.auditing.FileProperties` alone.
 
-print(read_properties(data.paths[0]))
+for name, value in read_properties(data.paths[0])._asdict().items():
+    print(f"{name}: {value}")
 
 # %%
 # A model that is right in 90 of 100 images, where chance is 50, has a skill of 40; a

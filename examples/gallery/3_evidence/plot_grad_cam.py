@@ -16,6 +16,7 @@ longer version is ``examples/saliency.py``.
 
 import os
 from functools import partial
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -68,13 +69,15 @@ images = X[y == label][:2]
 SaliencyDisplay.from_estimator(pipeline, images, target=label, verbose=0)
 
 # %%
+# sphinx_gallery_thumbnail_number = 3
 SaliencyDisplay.from_estimator(
     pipeline, images, target=label, method="occlusion_sensitivity", verbose=0
 )
 
 # %%
 # As a number: the share of the saliency in the central half of the image, where the
-# lungs are. Without a preference it would be one half.
+# lungs are. Without a preference it would be one half, and maps of two by two cells can
+# hardly have one: here it takes the occlusion to find the mark.
 
 saliencies = {
     "Grad-CAM": grad_cam(pipeline, images, target=label, verbose=0),
@@ -97,6 +100,7 @@ check = randomization_check(
     n_steps=1,
     n_repeats=1,
     random_state=0,
+    verbose=0,
 )
-print(check)
+print(fill(str(check), 88))
 plt.show()

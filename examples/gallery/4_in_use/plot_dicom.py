@@ -16,6 +16,7 @@ them is a folder of radiographs. The files here are written first.
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -109,5 +110,5 @@ with TemporaryDirectory() as other:
     try:
         RadiographReader(256).fit_transform([path])
     except ValueError as error:
-        print(str(error).replace(other, "…"))
+        print(fill(str(error).replace(other, "…"), 88))
 plt.show()

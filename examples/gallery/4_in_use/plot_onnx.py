@@ -48,7 +48,9 @@ export(pipeline, path)
 session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 metadata = session.get_modelmeta().custom_metadata_map
 classes = json.loads(metadata["classes"])
-print(f"{path.stat().st_size / 1e6:.1f} MB, {metadata}")
+print(f"{path.stat().st_size / 1e6:.1f} MB")
+for name, value in metadata.items():
+    print(f"{name}: {value}")
 
 # %%
 # Without skcovid

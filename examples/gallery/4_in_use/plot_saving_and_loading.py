@@ -88,9 +88,9 @@ except ModelFileError as error:
 # A model card
 # ------------
 # What the model is for, what it is made of and how well it does. What is not given,
-# here an audit, it says is missing.
+# here an audit, it says is missing. It begins with
 
 result = evaluate(pipeline, X, y, cv=2, verbose=0)
-print(model_card(pipeline, result)[:1500], "…")
+print(model_card(pipeline, result).partition("### Parameters")[0])
 output.cleanup()
 plt.show()
