@@ -1,6 +1,7 @@
 """What a phase of training runs: its part of the network, its batches, its epochs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 import numpy as np
@@ -243,6 +244,15 @@ class EpochProgress(keras.callbacks.Callback):
         self.bar.close()
 
 
+def _global_random_state_kept() -> AbstractContextManager:
+    """PyTorch's data loader draws from the global state, whatever it loads."""
+    if keras.backend.backend() != "torch":
+        return nullcontext()
+    import torch
+
+    return torch.random.fork_rng(devices=[])
+
+
 def train(
     model: Any,
     training: Batches,
@@ -301,16 +311,17 @@ def train(
         monitor, patience=early_stopping_patience, restore_best_weights=True
     )
     try:
-        history = model.fit(
-            training,
-            validation_data=validation,
-            epochs=epochs,
-            # The batches are in a random order already; Keras' own shuffling would draw
-            # from the global random state.
-            shuffle=False,
-            verbose=0,
-            callbacks=[plateau, stopping, *callbacks],
-        )
+        with _global_random_state_kept():
+            history = model.fit(
+                training,
+                validation_data=validation,
+                epochs=epochs,
+                # The batches are in a random order already; Keras' own shuffling would
+                # draw from the global random state.
+                shuffle=False,
+                verbose=0,
+                callbacks=[plateau, stopping, *callbacks],
+            )
     finally:
         training.release()
         if validation is not None:

@@ -732,7 +732,7 @@ def test_ten_fits_are_silent_and_do_not_fill_the_memory(tmp_path):
     done = in_new_process(MANY_FITS.format(parameters=parameters, report=str(report)))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     sizes = np.array(report.read_text().split(), dtype=float)
-    assert sizes[-1] < 1.1 * sizes[2], sizes
+    assert sizes[-1] < 1.1 * sizes[:3].max(), sizes
 
 
 @pytest.mark.parametrize("policy", [FROZEN, KEPT], ids=["whole", "kept"])
