@@ -26,18 +26,19 @@ def _standard_error_held_back() -> Iterator[None]:
             os.close(original)
 
 
-if "keras" in sys.modules:
-    import keras
-else:
+_is_first = "keras" not in sys.modules
+if _is_first:
     # TensorFlow logs from C++ before its log level can be set from Python, straight to
     # the file descriptor, so neither `warnings` nor `logging` can stop it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _standard_error_held_back():
-        import keras
+with _standard_error_held_back():
+    import keras
 
-        # TensorFlow's search for devices logs too, when it first happens.
-        if keras.backend.backend() == "tensorflow":
-            keras.distribution.list_devices()
+    # TensorFlow's search for devices logs too, when it first happens.
+    if _is_first and keras.backend.backend() == "tensorflow":
+        keras.distribution.list_devices()
+    # It imports TensorFlow on every backend.
+    from scikeras.wrappers import KerasClassifier
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -47,8 +48,5 @@ def _is_news(record: logging.LogRecord) -> bool:
 # Every fold compiles a network of its own, which TensorFlow takes for one function
 # compiled again and again by mistake.
 logging.getLogger("tensorflow").addFilter(_is_news)
-
-# After Keras, which it would import with the chatter.
-from scikeras.wrappers import KerasClassifier  # noqa: E402
 
 __all__ = ["KerasClassifier", "keras"]

@@ -60,7 +60,8 @@ def export(pipeline: Any, path: str | os.PathLike) -> None:
     Raises
     ------
     ImportError
-        If the ``onnx`` extra is not installed.
+        If the ``onnx`` extra is not installed, which is for the TensorFlow backend, or
+        what the export needs on another: jax2onnx on JAX, onnxscript on PyTorch.
     NotFittedError
         If the pipeline is not fitted.
     TypeError
@@ -99,11 +100,21 @@ def export(pipeline: Any, path: str | os.PathLike) -> None:
 
 
 def _check_installed() -> None:
-    needed = ["onnx", "onnxruntime", _CONVERTERS[keras.backend.backend()]]
+    backend = keras.backend.backend()
+    converter = _CONVERTERS[backend]
+    needed = ["onnx", "onnxruntime", converter]
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
+        remedy = "pip install 'skcovid[onnx]'"
+        if backend != "tensorflow":
+            # The extra has TensorFlow's converter alone.
+            remedy += (
+                f" {converter}, or save the pipeline, load it with "
+                "KERAS_BACKEND=tensorflow and export it there"
+            )
         raise ImportError(
-            f"Exporting needs {', '.join(missing)}; pip install 'skcovid[onnx]'."
+            f"Exporting on the Keras backend {backend!r} needs {', '.join(missing)}; "
+            f"{remedy}."
         )
 
 

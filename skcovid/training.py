@@ -1,6 +1,7 @@
 """What a phase of training runs: its part of the network, its batches, its epochs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 import numpy as np
@@ -243,6 +244,15 @@ class EpochProgress(keras.callbacks.Callback):
         self.bar.close()
 
 
+def _global_random_state_kept() -> AbstractContextManager:
+    """PyTorch's data loader draws from the global state, whatever it loads."""
+    if keras.backend.backend() != "torch":
+        return nullcontext()
+    import torch
+
+    return torch.random.fork_rng(devices=[])
+
+
 def train(
     model: Any,
     training: Batches,
@@ -289,6 +299,11 @@ def train(
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
+    if keras.backend.backend() != "tensorflow":
+        # The others take a batch to build what has just been compiled. If `fit` took
+        # it, threads would have loaded more by then, which Keras keeps and trains on
+        # first: how many depends on their number and pace.
+        model.test_on_batch(*training[0])
     plateau = keras.callbacks.ReduceLROnPlateau(
         monitor, factor=reduce_lr_factor, patience=reduce_lr_patience
     )
@@ -296,16 +311,17 @@ def train(
         monitor, patience=early_stopping_patience, restore_best_weights=True
     )
     try:
-        history = model.fit(
-            training,
-            validation_data=validation,
-            epochs=epochs,
-            # The batches are in a random order already; Keras' own shuffling would draw
-            # from the global random state.
-            shuffle=False,
-            verbose=0,
-            callbacks=[plateau, stopping, *callbacks],
-        )
+        with _global_random_state_kept():
+            history = model.fit(
+                training,
+                validation_data=validation,
+                epochs=epochs,
+                # The batches are in a random order already; Keras' own shuffling would
+                # draw from the global random state.
+                shuffle=False,
+                verbose=0,
+                callbacks=[plateau, stopping, *callbacks],
+            )
     finally:
         training.release()
         if validation is not None:

@@ -3,12 +3,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tiny_backbone
 
 
 def smooth_images(n_images, height, width, seed=0):
     """Different uint8 images with structure of a few pixels, over the full range."""
     coarse = np.random.default_rng(seed).integers(0, 256, (n_images, 5, 6), np.uint8)
     return np.stack([cv2.resize(image, (width, height)) for image in coarse])
+
+
+@pytest.fixture(scope="module")
+def eager():
+    """Networks that run uncompiled."""
+    with tiny_backbone.eagerly():
+        yield
 
 
 @pytest.fixture

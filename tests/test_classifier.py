@@ -31,9 +31,12 @@ from skcovid.backbones import get_backbone
 from skcovid.training import Batches, train
 
 tiny_backbone.register()
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Even though the .tf.config", "ignore:__array__ implementation"
-)
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    pytest.mark.filterwarnings(
+        "ignore:Even though the .tf.config", "ignore:__array__ implementation"
+    ),
+]
 
 N_IMAGES = 18
 CLASSES = tiny_backbone.CLASSES
@@ -56,14 +59,6 @@ QUICK = {
 FROZEN = {"batch_norm": "frozen", "reset_batch_norm": False}
 KEPT = {**FROZEN, "keep_features": True, "features_dtype": "float32"}
 LEARNING = {**KEPT, "dropout": 0.0, "learning_rate": 0.02, "batch_size": 6, "epochs": 4}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _eager():
-    """Networks this small take longer to compile than to train."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def make(**parameters):
@@ -570,11 +565,20 @@ class TestRandomState:
         assert global_state() == before
 
 
+def backend_state():
+    """What TensorFlow or PyTorch draws from unless told otherwise; JAX has none."""
+    if keras.backend.backend() != "torch":
+        return context.global_seed()
+    import torch
+
+    return torch.get_rng_state().tolist()
+
+
 def global_state():
     return {
         "random": random.getstate(),
         "numpy": np.random.get_state()[1].tolist(),  # noqa: NPY002 (the global one)
-        "tensorflow": context.global_seed(),
+        "backend": backend_state(),
         "dtype policy": keras.config.dtype_policy().name,
         "floatx": keras.config.floatx(),
         "warnings": list(warnings.filters),
@@ -728,7 +732,7 @@ def test_ten_fits_are_silent_and_do_not_fill_the_memory(tmp_path):
     done = in_new_process(MANY_FITS.format(parameters=parameters, report=str(report)))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     sizes = np.array(report.read_text().split(), dtype=float)
-    assert sizes[-1] < 1.1 * sizes[2], sizes
+    assert sizes[-1] < 1.1 * sizes[:3].max(), sizes
 
 
 @pytest.mark.parametrize("policy", [FROZEN, KEPT], ids=["whole", "kept"])

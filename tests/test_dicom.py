@@ -2,6 +2,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -219,6 +220,18 @@ class TestCompressed:
         plain, compressed = map(read_radiograph, paths)
         np.testing.assert_array_equal(compressed, plain)
         assert plain.std() > 10
+
+    @needs_decoder(uid.JPEGBaseline8Bit)
+    def test_jpeg_of_8_bits(self, tmp_path):
+        levels = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
+        dataset = make_dataset(levels)
+        dataset.file_meta.TransferSyntaxUID = uid.JPEGBaseline8Bit
+        jpeg = cv2.imencode(".jpg", levels)[1].tobytes()
+        dataset["PixelData"].VR = "OB"
+        dataset.PixelData = encapsulate([jpeg])
+        dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        found = read_radiograph(tmp_path / "a.dcm")
+        np.testing.assert_allclose(found, levels * (255 / 126), atol=4)
 
     @needs_decoder(uid.JPEG2000)
     def test_jpeg_2000(self, tmp_path):

@@ -4,7 +4,6 @@ import runpy
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 import tiny_backbone
 
 import skcovid
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capsys):
+def run(eager, monkeypatch, tmp_path, capsys):
     """Runs an example in an empty folder and returns what it prints."""
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
@@ -40,9 +39,7 @@ def run(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(datasets, "make_radiographs", make_tiny)
     monkeypatch.setattr(skcovid, "make_transfer_pipeline", compose_tiny)
     monkeypatch.chdir(tmp_path)
-    tf.config.run_functions_eagerly(True)
     yield lambda name: (runpy.run_path(str(EXAMPLES / name)), capsys.readouterr().out)
-    tf.config.run_functions_eagerly(False)
     pyplot.close("all")
 
 

@@ -2,6 +2,7 @@ import importlib.util
 import json
 import os
 
+import keras
 import numpy as np
 import pytest
 import tiny_backbone
@@ -16,11 +17,18 @@ from skcovid import (
     BackbonePreprocessor,
     RadiographReader,
     TransferLearningClassifier,
+    exporting,
     make_transfer_pipeline,
     register_backbone,
 )
 
 onnxruntime = pytest.importorskip("onnxruntime")
+CONVERTER = exporting._CONVERTERS[keras.backend.backend()]
+if importlib.util.find_spec(CONVERTER) is None:
+    pytest.skip(
+        f"{CONVERTER}, which Keras exports with, is not installed",
+        allow_module_level=True,
+    )
 tiny_backbone.register()
 
 X, Y = tiny_backbone.make_images(18)
@@ -176,7 +184,17 @@ class TestErrors:
 
     def test_a_missing_converter(self, linear, tmp_path, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-        with pytest.raises(ImportError, match=r"tf2onnx.*skcovid\[onnx\]"):
+        with pytest.raises(ImportError, match=rf"{CONVERTER}.*skcovid\[onnx\]'"):
+            skcovid.export(linear, tmp_path / "model.onnx")
+
+    def test_a_missing_converter_of_another_backend(
+        self, linear, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(
+            ImportError, match=r"'jax' needs .*skcovid\[onnx\]' jax2onnx"
+        ):
             skcovid.export(linear, tmp_path / "model.onnx")
 
     @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import skops.io
-import tensorflow as tf
 import tiny_backbone
 from hostile_files import read_members, repacked, write_model, write_zip
 from sklearn.preprocessing import StandardScaler
@@ -28,7 +27,10 @@ from skcovid import make_transfer_pipeline
 from skcovid.persistence import ModelFileError, _networks, describe
 
 tiny_backbone.register()
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the .tf.config")
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    pytest.mark.filterwarnings("ignore:Even though the .tf.config"),
+]
 
 X, Y = tiny_backbone.make_images(12)
 # What any of the files may take, the network of the honest one included.
@@ -104,14 +106,6 @@ class Attempt:
         with zipfile.ZipFile(io.BytesIO(self.members["pipeline.skops"])) as archive:
             name = next(n for n in archive.namelist() if n.endswith(".npy"))
         self.with_pipeline_member(name, lambda _: content)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _eager():
-    """Networks this small take longer to compile than to train."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import cv2
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 import tiny_backbone
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -31,11 +30,14 @@ from skcovid.inspection import (
 )
 
 tiny_backbone.register()
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Even though the .tf.config",
-    "ignore:__array__ implementation",
-    "ignore:The structure of .inputs.",
-)
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    pytest.mark.filterwarnings(
+        "ignore:Even though the .tf.config",
+        "ignore:__array__ implementation",
+        "ignore:The structure of .inputs.",
+    ),
+]
 
 N_IMAGES = 24
 CLASSES = tiny_backbone.CLASSES
@@ -55,14 +57,6 @@ METHODS = pytest.mark.parametrize(
 CAMS = pytest.mark.parametrize(
     "explain", [gradients, scores], ids=["grad_cam", "score_cam"]
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _eager():
-    """Networks this small take longer to compile than to run."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def make(**parameters):

@@ -2,7 +2,6 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import tiny_backbone
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
@@ -51,13 +50,11 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def network():
-    tf.config.run_functions_eagerly(True)
+def network(eager):
     settings = {"weights": None, "epochs": 1, "dense_units": 4, "verbose": 0}
     settings |= {"batch_norm": "frozen", "reset_batch_norm": False, "random_state": 0}
     classifier = TransferLearningClassifier("tiny", **settings)
-    yield classifier.fit(tiny_backbone.prepare(X), Y)
-    tf.config.run_functions_eagerly(False)
+    return classifier.fit(tiny_backbone.prepare(X), Y)
 
 
 # How each display is made, and in how many rows and columns of axes.

@@ -1,5 +1,7 @@
 """A network small enough to train in tests, importable in a new process too."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 import skcovid
@@ -54,3 +56,24 @@ def make_images(n_samples, classes=CLASSES, seed=0):
 def prepare(images):
     """Network input, as `BackbonePreprocessor` makes it."""
     return skcovid.BackbonePreprocessor(NAME).fit_transform(images)
+
+
+@contextmanager
+def eagerly():
+    """Run networks uncompiled: compiling takes longer than running ones this small."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.run_functions_eagerly(True)
+        yield
+        tf.config.run_functions_eagerly(False)
+    elif backend == "jax":
+        import jax
+
+        with jax.disable_jit():
+            yield
+    else:
+        yield
