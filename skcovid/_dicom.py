@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import IO, Any, BinaryIO, cast
 
 from skcovid._files import open_file, shown
-from skcovid._image_headers import MAX_PIXELS, RefusedError
+from skcovid._image_headers import MAX_BYTES, RefusedError
 
 __all__ = [
     "DICOM_SUFFIXES",
@@ -48,8 +48,6 @@ _NOBODY = re.compile(
     re.IGNORECASE,
 )
 _PIECE = 2**20
-# Twice what the largest image that is read takes, at 16 bits a pixel.
-_MAX_INFLATED = 4 * MAX_PIXELS
 _HEADER_ELEMENTS = [
     *("SOPClassUID", "Modality", "PresentationIntentType", "NumberOfFrames"),
     *("PhotometricInterpretation", "PatientID", "IssuerOfPatientID"),
@@ -236,9 +234,9 @@ def _check_inflated_size(stream: IO[bytes]) -> None:
     inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
     while piece := inflater.unconsumed_tail or stream.read(_PIECE):
         size += len(inflater.decompress(piece, _PIECE))
-        if size > _MAX_INFLATED:
+        if size > MAX_BYTES:
             raise RefusedError(
-                f"would inflate to more than {_MAX_INFLATED:,} bytes; no radiograph "
+                f"would inflate to more than {MAX_BYTES:,} bytes; no radiograph "
                 "is that large"
             )
 

@@ -14,6 +14,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from skcovid._image_headers import MAX_BYTES
+
 __all__ = [
     "FileStatus",
     "exists",
@@ -26,9 +28,6 @@ __all__ = [
 
 _SUFFIX = ".zip"
 _PIECE = 2**20
-# More than any image that is read (`_image_headers.MAX_PIXELS`) takes uncompressed, in
-# three channels of 16 bits: 403 million bytes.
-_MAX_SIZE = 2**29
 # Deflate reaches 1032:1 on one repeated byte; radiographs, even uncompressed ones with
 # black margins, stay below 20:1. Small archives may hold blank test images.
 _MAX_RATIO = 100
@@ -169,9 +168,9 @@ def open_file(path: str | os.PathLike) -> IO[bytes]:
     if not stat.S_ISREG(status.st_mode):
         # Opening a pipe waits for who writes to it; many a device never ends.
         raise ValueError(f"{shown(path)}: is a device or a pipe, not an image")
-    if status.st_size > _MAX_SIZE:
+    if status.st_size > MAX_BYTES:
         raise ValueError(
-            f"{shown(path)}: {status.st_size:,} bytes, more than the {_MAX_SIZE:,} "
+            f"{shown(path)}: {status.st_size:,} bytes, more than the {MAX_BYTES:,} "
             "that are read; no radiograph is that large"
         )
     return Path(path).open("rb")
@@ -310,11 +309,11 @@ def _check_contents(path: Path, size: int, infos: list[zipfile.ZipInfo]) -> None
     name, count = counts.most_common(1)[0] if counts else ("", 0)
     if count > 1:
         raise ValueError(f"{path}: holds {count} files of the name {name!r}")
-    large = [info for info in infos if info.file_size > _MAX_SIZE]
+    large = [info for info in infos if info.file_size > MAX_BYTES]
     if large:
         raise ValueError(
             f"{path}: {large[0].filename!r} would unpack to {large[0].file_size:,} "
-            f"bytes, more than the {_MAX_SIZE:,} allowed; no radiograph is that "
+            f"bytes, more than the {MAX_BYTES:,} allowed; no radiograph is that "
             "large"
         )
     total = sum(info.file_size for info in infos)

@@ -5,6 +5,7 @@ and fill in what is missing of a file that was cut short.
 """
 
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 from skcovid._tiff import read_tiff_directory
 
 __all__ = [
+    "MAX_BYTES",
     "MAX_PIXELS",
     "ImageHeader",
     "RefusedError",
@@ -24,11 +26,14 @@ __all__ = [
 # 8192 × 8192. The largest films, 43 cm × 35 cm, digitised at 50 µm, have 60 million
 # pixels; and at the 16 bytes a pixel that decoders need at most, 2**26 are 1 GiB.
 MAX_PIXELS = 2**26
+# What they take at 32 bits each. Files are not larger, and where a decoder holds file,
+# strip and image at once, the image is not.
+MAX_BYTES = 4 * MAX_PIXELS
 # Every scan of a progressive JPEG goes over all pixels. Encoders make about ten, and
 # this many of the largest image.
 _MAX_SCANS = 16
-# Real files have some dozens; each is looked at here.
-_MAX_CHUNKS = 10_000
+# Each is looked at here. The most that is read has 32,768 of the usual 8 KiB.
+_MAX_CHUNKS = 100_000
 # What follows 0xff in data is below 0x80, and neither fill bytes nor restarts end
 # anything.
 _JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
@@ -216,20 +221,27 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _read_png(data: bytes) -> ImageHeader:
-    # OpenCV fills what is missing with grey and says nothing.
-    if b"IEND" not in data[-64:] and data.rfind(b"IEND") < data.rfind(b"IDAT"):
-        raise RefusedError("the image is truncated")
+    # OpenCV fills what is missing with grey, and leaves out what does not fit its
+    # checksum where the image can be had without, such as which side is up.
     if data[12:16] != b"IHDR":
         raise RefusedError("not a PNG image: it does not begin with its size")
     width, height = _numbers(data, 16, 4, 4, order="big")
-    position, n_frames = 8, 1
+    view, position, n_frames = memoryview(data), 8, 1
     for _ in range(_MAX_CHUNKS):
+        (length,) = _numbers(data, position, 4, order="big")
+        end = position + 8 + length
+        (checksum,) = _numbers(data, end, 4, order="big")
         kind = data[position + 4 : position + 8]
-        if kind in (b"IDAT", b""):
+        if zlib.crc32(view[position + 4 : end]) != checksum:
+            raise RefusedError(
+                f"the image is damaged or truncated: its chunk {kind!r} is not what its "
+                "checksum says"
+            )
+        if kind == b"IEND":
             return ImageHeader("PNG", height, width, n_frames)
         if kind == b"acTL":
             (n_frames,) = _numbers(data, position + 8, 4, order="big")
-        position += 12 + int.from_bytes(data[position : position + 4], "big")
+        position = end + 4
     raise RefusedError(f"a PNG of more than {_MAX_CHUNKS:,} chunks; it is damaged")
 
 
@@ -268,6 +280,14 @@ def _read_tiff(data: bytes) -> ImageHeader:
         directory = read_tiff_directory(data)
     except ValueError as reason:
         raise RefusedError(str(reason)) from None
+    # Memory is set aside for a whole tile, however small the image.
+    check_size(*directory.tile)
+    n_bytes = directory.height * directory.width * directory.pixel_size
+    if n_bytes > MAX_BYTES:
+        raise RefusedError(
+            f"its header states an image of {n_bytes:,} bytes, more than the "
+            f"{MAX_BYTES:,} that are read. Save it with 8 bits, or as PNG"
+        )
     return ImageHeader(
         "TIFF",
         directory.height,
@@ -302,7 +322,7 @@ def _numbers(
 ) -> list[int]:
     """Unsigned numbers of so many bytes each, one behind the other."""
     if len(data) < start + sum(sizes):
-        raise RefusedError("the image is truncated: its header does not end")
+        raise RefusedError("the image is truncated")
     numbers = []
     for size in sizes:
         numbers.append(int.from_bytes(data[start : start + size], order))

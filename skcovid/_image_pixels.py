@@ -96,13 +96,14 @@ def _decode_map(
     data: bytes, header: ImageHeader, channels: Channels
 ) -> NDArray[np.uint8]:
     # OpenCV takes the levels for ones of 8 or 16 bits, whatever white is.
-    shape = (header.height, header.width, header.n_channels)
+    shape = (header.height, header.width * header.n_channels)
     kind = np.dtype(">u2" if header.maximum > 255 else "u1")
-    levels = np.frombuffer(data, kind, int(np.prod(shape)), header.start)
+    stored = np.frombuffer(data, kind, shape[0] * shape[1], header.start)
+    levels = stored.reshape(shape).astype(kind.newbyteorder("="))
     if levels.max() > header.maximum:
         raise RefusedError("has levels above what its header states as white")
-    native = levels.astype(kind.newbyteorder("="))
-    pixels = cv2.convertScaleAbs(native, alpha=255 / header.maximum).reshape(shape)
+    pixels = cv2.convertScaleAbs(levels, alpha=255 / header.maximum)
+    pixels = pixels.reshape(header.height, header.width, header.n_channels)
     if header.n_channels == 3:
         return pixels if channels == "rgb" else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     return pixels[..., 0] if channels == "grey" else np.repeat(pixels, 3, axis=2)

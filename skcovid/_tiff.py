@@ -38,12 +38,18 @@ class TiffDirectory:
         Images in the file, smaller copies of another left aside.
     white_is_zero : int or None
         Where the file states, in 2 bytes, that 0 is white; None if it does not.
+    tile : tuple of int
+        Height and width of the tiles, in pixels; (1, 1) if there are none.
+    pixel_size : int
+        Bytes of a pixel once it is decoded.
     """
 
     height: int
     width: int
     n_pages: int
     white_is_zero: int | None
+    tile: tuple[int, int]
+    pixel_size: int
 
 
 def read_tiff_directory(data: bytes) -> TiffDirectory:
@@ -75,7 +81,14 @@ def read_tiff_directory(data: bytes) -> TiffDirectory:
     white_is_zero = None
     if first.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         white_is_zero = first.places[_PHOTOMETRIC]
-    return TiffDirectory(first[_HEIGHT], first[_WIDTH], max(1, n_pages), white_is_zero)
+    return TiffDirectory(
+        height=first[_HEIGHT],
+        width=first[_WIDTH],
+        n_pages=max(1, n_pages),
+        white_is_zero=white_is_zero,
+        tile=(first.get(_TILE_HEIGHT, 1), first.get(_TILE_WIDTH, 1)),
+        pixel_size=first.get(_SAMPLES, 1) * (2 if first.get(_BITS, 1) > 8 else 1),
+    )
 
 
 class _Page(dict[int, int]):

@@ -74,7 +74,7 @@ def read_radiograph(
         If there is no such file.
     ValueError
         If the file is empty, truncated, damaged, no image, one of several frames, of
-        more than 2**26 pixels or 2**29 bytes, or a DICOM file of something other than
+        more than 2**26 pixels or 2**28 bytes, or a DICOM file of something other than
         one grey radiograph.
     OSError
         If the file may not be read, links lead in a circle, or the disk fails.

@@ -32,7 +32,7 @@ __all__ = ["Fuzzed", "Reader", "Summary", "fuzz", "fuzzed_files"]
 # What a file may take of memory on top of what the process has, and of processor time.
 MAX_BYTES, MAX_SECONDS = 2**30, 5
 # A worker that waits and computes nothing, or is not given a processor.
-_MAX_WAITS, _WAIT = 240, 0.25
+_MAX_WAITS, _WAIT = 2400, 0.25
 _SUFFIXES = (".png", ".jpg", ".tif", ".bmp", ".webp", ".pgm", ".dcm", "")
 _EXTREMES = (0, 1, 2, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1)
 

@@ -111,7 +111,7 @@ def _from_pillow():
         ".jpg turned": _save(grey, "JPEG", exif=turned),
         ".bmp palette": _save(colour.convert("P"), "BMP"),
         ".webp animated": _save(colour, "WEBP", **frames),
-        ".webp turned": _save(colour, "WEBP", exif=turned),
+        ".webp turned": _save(grey.convert("RGB"), "WEBP", exif=turned),
         ".tif deflate": _save(grey, "TIFF", compression="tiff_adobe_deflate"),
         ".tif packbits": _save(grey, "TIFF", compression="packbits"),
         ".tif jpeg": _save(grey, "TIFF", compression="jpeg"),
