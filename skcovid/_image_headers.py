@@ -29,9 +29,9 @@ MAX_PIXELS = 2**26
 # What they take at 32 bits each. Files are not larger, and where a decoder holds file,
 # strip and image at once, the image is not.
 MAX_BYTES = 4 * MAX_PIXELS
-# Every scan of a progressive JPEG goes over all pixels. Encoders make about ten, and
-# this many of the largest image.
-_MAX_SCANS = 16
+# Every scan of a progressive JPEG goes over all pixels. Encoders make 6 to 18; this
+# many of the largest image are read, and more of smaller ones.
+_MAX_SCANS = 24
 # Each is looked at here. The most that is read has 32,768 of the usual 8 KiB.
 _MAX_CHUNKS = 100_000
 # What follows 0xff in data is below 0x80, and neither fill bytes nor restarts end
@@ -234,8 +234,8 @@ def _read_png(data: bytes) -> ImageHeader:
         kind = data[position + 4 : position + 8]
         if zlib.crc32(view[position + 4 : end]) != checksum:
             raise RefusedError(
-                f"the image is damaged or truncated: its chunk {kind!r} is not what its "
-                "checksum says"
+                f"the image is damaged or truncated: its chunk {kind!r} is not what "
+                "its checksum says"
             )
         if kind == b"IEND":
             return ImageHeader("PNG", height, width, n_frames)
@@ -280,6 +280,7 @@ def _read_tiff(data: bytes) -> ImageHeader:
         directory = read_tiff_directory(data)
     except ValueError as reason:
         raise RefusedError(str(reason)) from None
+    check_size(directory.height, directory.width)
     # Memory is set aside for a whole tile, however small the image.
     check_size(*directory.tile)
     n_bytes = directory.height * directory.width * directory.pixel_size

@@ -33,6 +33,8 @@ __all__ = ["Fuzzed", "Reader", "Summary", "fuzz", "fuzzed_files"]
 MAX_BYTES, MAX_SECONDS = 2**30, 5
 # A worker that waits and computes nothing, or is not given a processor.
 _MAX_WAITS, _WAIT = 2400, 0.25
+# Files handed over at once.
+_BATCH = 100
 _SUFFIXES = (".png", ".jpg", ".tif", ".bmp", ".webp", ".pgm", ".dcm", "")
 _EXTREMES = (0, 1, 2, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1)
 
@@ -287,21 +289,32 @@ class Reader:
 
     def read(self, suffix, content):
         """What came of a file, by channels, or how the process ended."""
-        if self._worker is None:
-            self._start()
-        return self._ask(suffix, content, limit=True)
+        return next(self.read_each([(suffix, content)]))
 
-    def path(self, suffix):
-        return str(Path(self._folder.name) / f"file{suffix}")
+    def read_each(self, files):
+        """What came of each of several files, which are handed over all at once."""
+        paths = []
+        for number, (suffix, content) in enumerate(files):
+            path = Path(self._folder.name) / f"{number}{suffix}"
+            path.write_bytes(content)
+            paths.append(str(path))
+        while paths:
+            if self._worker is None:
+                self._start()
+            for answer in self._ask(paths, limit=True):
+                yield {"path": paths.pop(0), **answer}
 
     def _start(self):
         self._worker = subprocess.Popen(
             [sys.executable, __file__, "--serve"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,
         )
         for name, content in self._whole.items():
-            self.whole[name] = self._ask(name.split()[0], content, limit=False)
+            path = Path(self._folder.name) / f"whole{name.split()[0]}"
+            path.write_bytes(content)
+            (self.whole[name],) = self._ask([str(path)], limit=False)
 
     def _stop(self):
         if self._worker is not None:
@@ -309,29 +322,29 @@ class Reader:
             self._worker.communicate()
             self._worker = None
 
-    def _ask(self, suffix, content, *, limit):
-        path = self.path(suffix)
-        Path(path).write_bytes(content)
-        request = json.dumps({"path": path, "limit": limit}) + "\n"
-        self._worker.stdin.write(request.encode())
-        self._worker.stdin.flush()
+    def _ask(self, paths, *, limit):
+        """Answers in order, up to the file that the process does not survive."""
+        requests = [json.dumps({"path": path, "limit": limit}) + "\n" for path in paths]
+        self._worker.stdin.write("".join(requests).encode())
+        for _ in list(paths):
+            answer = self._answer()
+            if isinstance(answer, str):
+                self._stop()
+                yield {"end": answer}
+                return
+            yield answer
+
+    def _answer(self):
         spent = self._processor_time()
         for _ in range(_MAX_WAITS):
             if select.select([self._worker.stdout], [], [], _WAIT)[0]:
                 break
             if self._processor_time() - spent > MAX_SECONDS:
-                self._stop()
-                return {"end": f"more than {MAX_SECONDS} s of processor time"}
+                return f"more than {MAX_SECONDS} s of processor time"
         else:
-            self._stop()
-            return {"end": "hangs"}
-        answer = self._worker.stdout.readline()
-        Path(path).unlink()
-        if answer:
-            return json.loads(answer)
-        code = self._worker.wait()
-        self._stop()
-        return {"end": f"the process ended with {code}"}
+            return "hangs"
+        line = self._worker.stdout.readline()
+        return json.loads(line) if line else f"ended with {self._worker.wait()}"
 
     def _processor_time(self):
         with contextlib.suppress(FileNotFoundError):
@@ -363,6 +376,16 @@ class Summary:
     max_seconds: float = 0.0
     max_bytes: int = 0
 
+    def add(self, fuzzed, answer, failure):
+        """Count a file."""
+        was_read = "shape" in answer.get("outcomes", [{}])[0]
+        outcome = "failed" if failure else "read" if was_read else "reported"
+        self.counts[fuzzed.seed][outcome] += 1
+        if failure:
+            self.failures.append((fuzzed, failure))
+        self.max_seconds = max(self.max_seconds, answer.get("seconds", 0))
+        self.max_bytes = max(self.max_bytes, answer.get("bytes", 0))
+
     def __str__(self):
         total = sum(self.counts.values(), Counter())
         lines = [f"{'kind':<28}{'read':>8}{'reported':>10}{'failed':>8}"]
@@ -392,21 +415,17 @@ def fuzz(seeds, n_files, seed):
     Summary
     """
     summary = Summary()
+    damaged = fuzzed_files(seeds, n_files, seed)
     with Reader(seeds) as reader:
-        for fuzzed in fuzzed_files(seeds, n_files, seed):
-            answer = reader.read(fuzzed.suffix, fuzzed.content)
-            failure = _judge(fuzzed, answer, reader)
-            was_read = "shape" in answer.get("outcomes", [{}])[0]
-            outcome = "failed" if failure else "read" if was_read else "reported"
-            summary.counts[fuzzed.seed][outcome] += 1
-            if failure:
-                summary.failures.append((fuzzed, failure))
-            summary.max_seconds = max(summary.max_seconds, answer.get("seconds", 0))
-            summary.max_bytes = max(summary.max_bytes, answer.get("bytes", 0))
+        while batch := list(itertools.islice(damaged, _BATCH)):
+            files = [(fuzzed.suffix, fuzzed.content) for fuzzed in batch]
+            answers = reader.read_each(files)
+            for fuzzed, answer in zip(batch, answers, strict=True):
+                summary.add(fuzzed, answer, _judge(fuzzed, answer, reader.whole))
     return summary
 
 
-def _judge(fuzzed, answer, reader):
+def _judge(fuzzed, answer, whole):
     """Why what came of a file is not as it must be; None if it is."""
     if "end" in answer:
         return answer["end"]
@@ -418,10 +437,8 @@ def _judge(fuzzed, answer, reader):
     if ("shape" in grey) != ("shape" in rgb):
         return f"read in one of grey and RGB alone: {grey}, {rgb}"
     if "error" in grey:
-        path = reader.path(fuzzed.suffix)
-        named = (
-            grey["message"].startswith(f"{path}: ") and grey["error"] == "ValueError"
-        )
+        named = grey["message"].startswith(f"{answer['path']}: ")
+        named &= grey["error"] == "ValueError"
         return None if named else f"{grey['error']} not documented: {grey['message']}"
     size = grey["shape"]
     if len(size) != 2 or min(size) < 1 or rgb["shape"] != [*size, 3]:
@@ -431,10 +448,9 @@ def _judge(fuzzed, answer, reader):
     stated = _stated_size(fuzzed.content)
     if stated is not None and sorted(stated) != sorted(size):
         return f"another size than in the header: {stated}, {size}"
-    if fuzzed.damage == ("cut_short",):
-        whole = reader.whole[fuzzed.seed]["outcomes"][0]
-        if whole.get("digest") != grey["digest"]:
-            return "cut short, and other pixels are read"
+    is_whole = whole[fuzzed.seed]["outcomes"][0].get("digest") == grey["digest"]
+    if fuzzed.damage == ("cut_short",) and not is_whole:
+        return "cut short, and other pixels are read"
     return None
 
 
