@@ -1,20 +1,22 @@
 """DICOM files: whether they hold a radiograph, and of whom and from which side."""
 
+import io
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
-from skcovid._files import open_file
+from skcovid._files import open_file, shown
+from skcovid._image_headers import MAX_BYTES, RefusedError
 
 __all__ = [
     "DICOM_SUFFIXES",
     "FRONTAL_VIEWS",
     "DicomHeader",
-    "RefusedError",
     "check_radiograph",
     "is_dicom",
     "naming",
@@ -45,6 +47,7 @@ _NOBODY = re.compile(
     r"|not[ _]known|null|redacted|removed|unknown",
     re.IGNORECASE,
 )
+_PIECE = 2**20
 _HEADER_ELEMENTS = [
     *("SOPClassUID", "Modality", "PresentationIntentType", "NumberOfFrames"),
     *("PhotometricInterpretation", "PatientID", "IssuerOfPatientID"),
@@ -133,9 +136,11 @@ def read_header(path: str) -> DicomHeader:
     ValueError
         If it is no DICOM file, or none of one projection radiograph.
     """
-    with open_file(path) as stream, naming(path):
+    with _open_within(path) as stream, naming(path):
         dataset = read_dataset(
-            stream, stop_before_pixels=True, specific_tags=_HEADER_ELEMENTS
+            stream,
+            stop_before_pixels=True,
+            specific_tags=_HEADER_ELEMENTS,
         )
         check_radiograph(dataset)
         patient = _text(dataset, "PatientID")
@@ -146,10 +151,6 @@ def read_header(path: str) -> DicomHeader:
             institution=_text(dataset, "InstitutionName"),
             view_position=_find_view(dataset),
         )
-
-
-class RefusedError(Exception):
-    """Why a file is not read; `naming` adds which file."""
 
 
 @contextmanager
@@ -171,15 +172,19 @@ def naming(path: str) -> Iterator[None]:
     try:
         yield
     except RefusedError as reason:
-        raise ValueError(f"{path}: {reason}") from None
+        raise ValueError(f"{shown(path)}: {reason}") from None
     except ImportError:
         raise ImportError(
-            f"{path}: DICOM files need pydicom; pip install 'skcovid[dicom]'."
+            f"{shown(path)}: DICOM files need pydicom; pip install 'skcovid[dicom]'."
         ) from None
+    except MemoryError:
+        raise
     except Exception as error:
         # Broken elements are met wherever they are first looked at.
         message = " ".join(str(error).split())
-        raise ValueError(f"{path}: pydicom can't decode it ({message})") from error
+        raise ValueError(
+            f"{shown(path)}: pydicom can't decode it ({message})"
+        ) from error
 
 
 def read_dataset(stream: IO[bytes], **options: Any) -> Any:
@@ -203,14 +208,53 @@ def read_dataset(stream: IO[bytes], **options: Any) -> Any:
     """
     import pydicom
 
-    try:
-        return pydicom.dcmread(stream, **options)
-    except pydicom.errors.InvalidDicomError:
+    if stream.read(132)[128:] != b"DICM":
         raise RefusedError(
             "not a DICOM file, as 'DICM' does not follow its first 128 bytes. If it is "
             "one without the header, rewrite it: pydicom.dcmread(path, force=True)"
             ".save_as(path, enforce_file_format=True)"
-        ) from None
+        )
+    _check_inflated_size(stream)
+    stream.seek(0)
+    return pydicom.dcmread(stream, **options)
+
+
+def _check_inflated_size(stream: IO[bytes]) -> None:
+    """Inflate a deflated file piece by piece; pydicom does it all at once."""
+    from pydicom import filereader, uid
+
+    meta = filereader.read_dataset(
+        cast(BinaryIO, stream),
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, *_: tag >> 16 != 2,
+    )
+    if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
+        return
+    inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while piece := inflater.unconsumed_tail or stream.read(_PIECE):
+        size += len(inflater.decompress(piece, _PIECE))
+        if size > MAX_BYTES:
+            raise RefusedError(
+                f"would inflate to more than {MAX_BYTES:,} bytes; no radiograph "
+                "is that large"
+            )
+
+
+def _open_within(path: str) -> IO[bytes]:
+    file = open_file(path)
+    if isinstance(file, io.BufferedReader):
+        return _WithinFile(file.detach())
+    return file
+
+
+class _WithinFile(io.BufferedReader):
+    """Sets no more memory aside than the file has bytes, whatever length it states."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > _PIECE:
+            size = min(size, os.fstat(self.fileno()).st_size)
+        return super().read(size)
 
 
 def _text(dataset: Any, element: str) -> str:

@@ -7,11 +7,20 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid._dicom import RefusedError, check_radiograph, naming, read_dataset
+from skcovid._dicom import check_radiograph, naming, read_dataset
+from skcovid._image_headers import (
+    RefusedError,
+    check_size,
+    read_jpeg_2000_size,
+    read_jpeg_header,
+)
+from skcovid._image_pixels import check_jpeg
 
 __all__ = ["decode_dicom"]
 
 _END_OF_IMAGE = b"\xff\xd9"
+# Rows taken together, so that an image takes little more memory than its file.
+_ROWS = 64
 
 
 def decode_dicom(stream: IO[bytes], path: str) -> NDArray[np.uint8]:
@@ -46,11 +55,26 @@ def decode_dicom(stream: IO[bytes], path: str) -> NDArray[np.uint8]:
         dataset = read_dataset(stream)
         check_radiograph(dataset)
         _check_pixel_data(dataset)
+        stored = dataset.pixel_array
+        if stored.shape != (dataset.Rows, dataset.Columns):
+            raise RefusedError(
+                f"states {dataset.Rows} × {dataset.Columns} pixels, but "
+                f"{' × '.join(map(str, stored.shape))} are in it; it is damaged"
+            )
         # Up to 65,536 levels go through pydicom's functions, not millions of pixels.
-        stored = dataset.pixel_array.astype(np.int32)
-        lowest = int(stored.min())
-        stored -= lowest
-        return _to_grey(dataset, lowest, np.bincount(stored.ravel()))[stored]
+        lowest, n_levels = int(stored.min()), int(stored.max()) - int(stored.min()) + 1
+        if n_levels > 2**16:
+            raise RefusedError(f"has {n_levels:,} grey levels; 65,536 are read")
+        bands = [slice(row, row + _ROWS) for row in range(0, len(stored), _ROWS)]
+        counts = np.zeros(n_levels, dtype=np.intp)
+        for rows in bands:
+            places = stored[rows].astype(np.intp) - lowest
+            counts += np.bincount(places.ravel(), minlength=n_levels)
+        grey_levels = _to_grey(dataset, lowest, counts)
+        grey = np.empty(stored.shape, dtype=np.uint8)
+        for rows in bands:
+            grey[rows] = grey_levels[stored[rows].astype(np.intp) - lowest]
+        return grey
 
 
 def _check_pixel_data(dataset: Any) -> None:
@@ -58,6 +82,11 @@ def _check_pixel_data(dataset: Any) -> None:
         raise RefusedError(
             "holds no image: the file is truncated, or a description without "
             "pixels. Copy it again from the archive, or leave it out"
+        )
+    check_size(dataset.Rows, dataset.Columns)
+    if dataset.get("SamplesPerPixel", 1) != 1:
+        raise RefusedError(
+            f"has {dataset.SamplesPerPixel} samples a pixel; radiographs have 1"
         )
     # pydicom leaves compressed pixels out that the end of the file has cut short.
     if "PixelData" not in dataset:
@@ -73,7 +102,7 @@ def _check_pixel_data(dataset: Any) -> None:
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax is not None and syntax.is_encapsulated:
         _check_decoder(dataset)
-        _check_frame_end(dataset)
+        _check_frame(dataset)
     elif (n_bytes := len(dataset.PixelData)) < (expected := _count_bytes(dataset)):
         raise RefusedError(
             f"the file is truncated: {n_bytes:,} of {expected:,} bytes of "
@@ -114,13 +143,14 @@ def _check_decoder(dataset: Any) -> None:
         )
 
 
-def _check_frame_end(dataset: Any) -> None:
+def _check_frame(dataset: Any) -> None:
     # Some decoders fill in what is missing of an image, and say nothing. JPEG, JPEG-LS
     # and JPEG 2000 all end with one marker, up to padding.
     from pydicom import uid
     from pydicom.encaps import generate_frames
 
-    if dataset.file_meta.TransferSyntaxUID == uid.RLELossless:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax == uid.RLELossless:
         return
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
     if _END_OF_IMAGE not in frame[-16:]:
@@ -128,6 +158,25 @@ def _check_frame_end(dataset: Any) -> None:
             "the image is truncated: its compressed data have no end. Copy it "
             "again from the archive"
         )
+    size = _frame_size(frame)
+    if size != (dataset.Rows, dataset.Columns):
+        raise RefusedError(
+            f"states {dataset.Rows} × {dataset.Columns} pixels, but its compressed "
+            f"data {size[0]} × {size[1]}; it is damaged"
+        )
+    if syntax == uid.JPEGBaseline8Bit:
+        check_jpeg(frame)
+
+
+def _frame_size(frame: bytes) -> tuple[int, int]:
+    if frame.startswith(b"\xff\xd8"):
+        header = read_jpeg_header(frame)
+        height, width, n_channels = header.height, header.width, header.n_channels
+    else:
+        height, width, n_channels = read_jpeg_2000_size(frame)
+    if n_channels != 1:
+        raise RefusedError(f"has {n_channels} channels in its compressed data, not 1")
+    return height, width
 
 
 def _to_grey(dataset: Any, lowest: int, counts: NDArray) -> NDArray[np.uint8]:

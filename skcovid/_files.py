@@ -6,12 +6,15 @@ Nothing is ever unpacked to disk.
 
 import os
 import re
+import stat
 import zipfile
 import zlib
 from collections import Counter
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, NamedTuple
+
+from skcovid._image_headers import MAX_BYTES
 
 __all__ = [
     "FileStatus",
@@ -20,12 +23,11 @@ __all__ = [
     "list_members",
     "open_file",
     "read_bytes",
+    "shown",
 ]
 
 _SUFFIX = ".zip"
 _PIECE = 2**20
-# Ten times the largest radiographs there are, digitised films of some 100 MB.
-_MAX_MEMBER_SIZE = 2**30
 # Deflate reaches 1032:1 on one repeated byte; radiographs, even uncompressed ones with
 # black margins, stay below 20:1. Small archives may hold blank test images.
 _MAX_RATIO = 100
@@ -67,15 +69,37 @@ class FileStatus(NamedTuple):
             If there is no such file.
         """
         try:
-            status = os.stat(path)  # noqa: PTH116 (a Path costs more than the call)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            if (place := _find_archive(path)) is not None:
-                status = place[0].stat()
-            elif isinstance(error, NotADirectoryError):
+            status = _stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            if (place := _find_archive(path)) is None:
                 raise
-            else:
-                raise FileNotFoundError(f"{path}: no such file") from None
+            status = place[0].stat()
         return cls(status.st_size, status.st_mtime_ns)
+
+
+def shown(path: str | os.PathLike) -> str:
+    r"""Path as messages show it, on one line and of characters that can be printed.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Any path, of bytes that are no text, too.
+
+    Returns
+    -------
+    str
+        The path itself, or a Python literal of it.
+
+    Examples
+    --------
+    >>> from skcovid._files import shown
+    >>> shown("a b.png")
+    'a b.png'
+    >>> print(shown("line\nbreak.png"))
+    'line\nbreak.png'
+    """
+    text = os.fspath(path)
+    return text if text.isprintable() else ascii(text)
 
 
 def is_archive(path: Path) -> bool:
@@ -128,18 +152,28 @@ def open_file(path: str | os.PathLike) -> IO[bytes]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is a folder, or lies in an archive that can't be read.
+        If it is a folder, a device or a pipe, too large for an image, or lies in an
+        archive that can't be read.
+    OSError
+        If it may not be read, or links lead in a circle.
     """
     try:
-        return Path(path).open("rb")
-    except IsADirectoryError:
-        raise ValueError(f"{os.fspath(path)}: is a folder, not an image") from None
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if (place := _find_archive(os.fspath(path))) is not None:
-            return _open_member(*place)
-        if isinstance(error, NotADirectoryError):
+        status = _stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        if (place := _find_archive(os.fspath(path))) is None:
             raise
-        raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
+        return _open_member(*place)
+    if stat.S_ISDIR(status.st_mode):
+        raise ValueError(f"{shown(path)}: is a folder, not an image")
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a pipe waits for who writes to it; many a device never ends.
+        raise ValueError(f"{shown(path)}: is a device or a pipe, not an image")
+    if status.st_size > MAX_BYTES:
+        raise ValueError(
+            f"{shown(path)}: {status.st_size:,} bytes, more than the {MAX_BYTES:,} "
+            "that are read; no radiograph is that large"
+        )
+    return Path(path).open("rb")
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
@@ -159,17 +193,23 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is a folder, or lies in an archive that can't be read.
+        As `open_file`, or if it is damaged in the archive.
+    OSError
+        As `open_file`, or if the disk fails.
     """
     with open_file(path) as stream:
         try:
+            if not isinstance(stream, zipfile.ZipExtFile):
+                return stream.read()
             # Piece by piece, as zipfile decompresses what is asked for before it looks
             # at the size the archive states.
             return b"".join(iter(partial(stream.read, _PIECE), b""))
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise ValueError(
-                f"{os.fspath(path)}: damaged in the archive ({error})"
+                f"{shown(path)}: damaged in the archive ({error})"
             ) from error
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 def list_members(path: Path) -> tuple[list[str], list[str]]:
@@ -202,6 +242,15 @@ def list_members(path: Path) -> tuple[list[str], list[str]]:
     return files, sorted(folders)
 
 
+def _stat(path: str | os.PathLike) -> os.stat_result:
+    try:
+        return os.stat(path)  # noqa: PTH116 (a Path costs more than the call)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{shown(path)}: no such file") from None
+    except ValueError as error:
+        raise ValueError(f"{shown(path)}: not a path ({error})") from None
+
+
 def _find_archive(path: str) -> tuple[Path, str] | None:
     """Archive and member that a path leads to, if it leads into an archive."""
     if _SUFFIX not in path.lower():
@@ -218,12 +267,12 @@ def _open_member(archive: Path, member: str) -> IO[bytes]:
         return members.open(member)
     except KeyError:
         raise FileNotFoundError(
-            f"{archive / member}: no such file in the archive"
+            f"{shown(archive / member)}: no such file in the archive"
         ) from None
     except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{archive / member}: can't be read from the archive ({error}); unpack it "
-            "and give the folder"
+            f"{shown(archive / member)}: can't be read from the archive ({error}); "
+            "unpack it and give the folder"
         ) from error
 
 
@@ -260,11 +309,11 @@ def _check_contents(path: Path, size: int, infos: list[zipfile.ZipInfo]) -> None
     name, count = counts.most_common(1)[0] if counts else ("", 0)
     if count > 1:
         raise ValueError(f"{path}: holds {count} files of the name {name!r}")
-    large = [info for info in infos if info.file_size > _MAX_MEMBER_SIZE]
+    large = [info for info in infos if info.file_size > MAX_BYTES]
     if large:
         raise ValueError(
             f"{path}: {large[0].filename!r} would unpack to {large[0].file_size:,} "
-            f"bytes, more than the {_MAX_MEMBER_SIZE:,} allowed; no radiograph is that "
+            f"bytes, more than the {MAX_BYTES:,} allowed; no radiograph is that "
             "large"
         )
     total = sum(info.file_size for info in infos)

@@ -4,7 +4,6 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sized
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from numbers import Integral
@@ -17,10 +16,11 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from skcovid._files import shown
 from skcovid.images import image_key
 from skcovid.persistence import fingerprint_model
 from skcovid.preprocessing import RadiographReader
-from skcovid.reading import as_paths, check_files
+from skcovid.reading import as_paths, inspect_files
 
 __all__ = ["ArchivePredictions", "predict_archive"]
 
@@ -88,9 +88,10 @@ def predict_archive(
         The files; a generator will do. To resume, the same paths in the same order.
     output : path-like
         A folder, created if needed. It gets one Parquet file a chunk with the columns
-        "path", "prediction" (the class of the largest probability), one
-        ``probability_…`` a class, float32, and "error": why a file could not be
-        predicted, its other columns then being null; null where all is well.
+        "path" (bytes of a name that are no UTF-8 escaped), "prediction" (the class of
+        the largest probability), one ``probability_…`` a class, float32, and "error":
+        why a file could not be predicted, its other columns then being null; null
+        where all is well.
     client : dask.distributed.Client, default=None
         Workers to predict chunks on; files must have the same paths there. None
         predicts here.
@@ -234,7 +235,7 @@ def _finished(path: Path, chunk: list[str]) -> int | None:
         warnings.warn(f"{path} is damaged and is made again.", stacklevel=2)
         return None
     description = json.loads(metadata)
-    if description["paths"] != image_key(*chunk):
+    if description["paths"] != image_key(*map(os.fsencode, chunk)):
         raise ValueError(
             f"{path} holds results of other paths than those given, which begin with "
             f"{chunk[0]!r}; give the same paths in the same order, or another folder "
@@ -302,21 +303,16 @@ def _unreadable(pipeline: Any, paths: list[str]) -> list[str | None]:
     reader = steps[0][1]
     if not isinstance(reader, RadiographReader):
         return [None] * len(paths)
-
-    def reason(path: str) -> str | None:
-        try:
-            check_files([path], channels=reader.channels, n_jobs=1)
-        except (OSError, ValueError) as error:
-            return _reason(path, error)
-        return None
-
-    with ThreadPoolExecutor(reader.n_jobs) as executor:
-        return list(executor.map(reason, paths))
+    found = inspect_files(paths, channels=reader.channels, n_jobs=reader.n_jobs)
+    return [
+        _reason(path, entry) if isinstance(entry, Exception) else None
+        for path, entry in zip(paths, found, strict=True)
+    ]
 
 
 def _reason(path: str, error: Exception) -> str:
     # The reader counts the bad files in a line of its own and begins with the path.
-    return str(error).rpartition("\n")[2].strip().removeprefix(f"{path}: ")
+    return str(error).rpartition("\n")[2].strip().removeprefix(f"{shown(path)}: ")
 
 
 def _predict(
@@ -348,7 +344,7 @@ def _write(path: Path, chunk: list[str], outcome: Outcome, classes: NDArray) -> 
     failed = np.array([error is not None for error in errors])
     predictions = np.asarray(classes)[np.nan_to_num(probabilities).argmax(axis=1)]
     columns = {
-        "path": pyarrow.array(chunk),
+        "path": pyarrow.array([_as_text(path) for path in chunk]),
         "prediction": pyarrow.array(predictions.tolist(), mask=failed),
         **{
             f"probability_{label}": pyarrow.array(values, mask=failed)
@@ -357,7 +353,7 @@ def _write(path: Path, chunk: list[str], outcome: Outcome, classes: NDArray) -> 
         "error": pyarrow.array(errors, pyarrow.string()),
     }
     n_errors = int(failed.sum())
-    description = {"paths": image_key(*chunk), "n_errors": n_errors}
+    description = {"paths": image_key(*map(os.fsencode, chunk)), "n_errors": n_errors}
     table = pyarrow.table(columns).replace_schema_metadata(
         {"skcovid": json.dumps(description)}
     )
@@ -365,6 +361,11 @@ def _write(path: Path, chunk: list[str], outcome: Outcome, classes: NDArray) -> 
     pyarrow.parquet.write_table(table, content)
     _replace(path, content.getvalue())
     return n_errors
+
+
+def _as_text(path: str) -> str:
+    # Bytes of a name that are no UTF-8 can't be written as text.
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _replace(path: Path, content: Any) -> None:

@@ -1,21 +1,21 @@
 """From image files to pixels, with OpenCV and, for DICOM, pydicom."""
 
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._dicom import is_dicom
 from skcovid._dicom_pixels import decode_dicom
-from skcovid._files import FileStatus, read_bytes
+from skcovid._files import FileStatus, read_bytes, shown
+from skcovid._image_headers import RefusedError
+from skcovid._image_pixels import Channels, decode_image
 from skcovid.images import image_key
 
 __all__ = [
@@ -23,14 +23,10 @@ __all__ = [
     "as_paths",
     "check_files",
     "holds_paths",
+    "inspect_files",
     "raise_problems",
     "read_radiograph",
 ]
-
-Channels = Literal["grey", "rgb"]
-
-# 0xff is data where 0x00 follows, and neither fill bytes nor restarts end anything.
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 @dataclass(frozen=True)
@@ -58,25 +54,30 @@ def read_radiograph(
     Parameters
     ----------
     path : str or path-like
-        A file OpenCV decodes (PNG, JPEG, TIFF, BMP, WebP, …) or, with the ``dicom``
-        extra, a DICOM file; on disk or in a zip archive, as in ``a.zip/b/1.png``.
+        A PNG, JPEG, TIFF, BMP, WebP or PGM file or, with the ``dicom`` extra, a DICOM
+        file; on disk or in a zip archive, as in ``a.zip/b/1.png``. The content decides,
+        not the suffix (but for that of DICOM).
     channels : {"grey", "rgb"}, default="grey"
         Whether the pixels are one grey level or three RGB channels.
 
     Returns
     -------
     ndarray of shape (height, width) or (height, width, 3), uint8 in [0, 255], RGB
-        16-bit files are scaled by their full range: 65535 becomes 255. DICOM levels
-        are as the file's own window or LUT shows them; without one, the range in use
-        is stretched to black and white.
+        White, which is 65535 in 16-bit files, becomes 255. Transparency is ignored,
+        and EXIF or TIFF orientation applied: what was held sideways is upright. DICOM
+        levels are as the file's own window or LUT shows them; without one, the range
+        in use is stretched to black and white.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is empty, truncated, no image, or a DICOM file of something other
-        than one grey radiograph.
+        If the file is empty, truncated, damaged, no image, one of several frames, of
+        more than 2**26 pixels or 2**28 bytes, or a DICOM file of something other than
+        one grey radiograph.
+    OSError
+        If the file may not be read, links lead in a circle, or the disk fails.
     ImportError
         If it is a DICOM file and pydicom is not installed.
 
@@ -91,13 +92,36 @@ def read_radiograph(
     return _decode(read_bytes(path), os.fspath(path), channels)
 
 
+def inspect_files(
+    paths: Sequence[str], *, channels: Channels = "grey", n_jobs: int = 2
+) -> Iterator[FileContent | Exception]:
+    """Decode every file once and say what is in it, or why it can't be read.
+
+    What was found is remembered for as long as a file's size and time of change stay
+    the same.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The files.
+    channels : {"grey", "rgb"}, default="grey"
+        As for :func:`read_radiograph`.
+    n_jobs : int, default=2
+        Threads.
+
+    Yields
+    ------
+    FileContent, FileNotFoundError or ValueError
+        One a file, in order. The error names the file.
+    """
+    with ThreadPoolExecutor(n_jobs) as executor:
+        yield from executor.map(lambda path: _inspect(path, channels), paths)
+
+
 def check_files(
     paths: Sequence[str], *, channels: Channels = "grey", n_jobs: int = 2
 ) -> list[FileContent]:
     """Decode every file once, so that no bad one is met in the middle of training.
-
-    What was found is remembered for as long as a file's size and time of change stay
-    the same.
 
     Parameters
     ----------
@@ -120,8 +144,7 @@ def check_files(
     ValueError
         If files can't be read; every one is listed with its reason.
     """
-    with ThreadPoolExecutor(n_jobs) as executor:
-        found = list(executor.map(lambda path: _check_file(path, channels), paths))
+    found = list(inspect_files(paths, channels=channels, n_jobs=n_jobs))
     raise_problems(found)
     return [entry for entry in found if isinstance(entry, FileContent)]
 
@@ -151,13 +174,13 @@ def raise_problems(found: Sequence[object]) -> None:
         )
 
 
-def _check_file(path: str, channels: Channels) -> FileContent | Exception:
+def _inspect(path: str, channels: Channels) -> FileContent | Exception:
     try:
         return _describe(path, FileStatus.of(path), channels)
     except (FileNotFoundError, ValueError) as error:
         return error
     except OSError as error:
-        return ValueError(str(error))
+        return ValueError(f"{shown(path)}: {error.strerror}")
 
 
 # `status` is there to make a rewritten file a new entry.
@@ -170,50 +193,13 @@ def _describe(path: str, status: FileStatus, channels: Channels) -> FileContent:
 
 def _decode(data: bytes, path: str, channels: Channels) -> NDArray[np.uint8]:
     if not data:
-        raise ValueError(f"{path}: the file is empty")
+        raise ValueError(f"{shown(path)}: the file is empty")
     if is_dicom(path, data):
         return _with_channels(decode_dicom(BytesIO(data), path), channels)
-    if _is_truncated(data):
-        raise ValueError(f"{path}: the image is truncated")
-    colour = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
-    buffer = np.frombuffer(data, dtype=np.uint8)
     try:
-        pixels = cv2.imdecode(buffer, colour | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise ValueError(f"{path}: OpenCV can't decode it ({error.err})") from error
-    if pixels is None:
-        raise ValueError(f"{path}: not an image that OpenCV can decode")
-    if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if pixels.dtype != np.uint8:
-        raise ValueError(
-            f"{path}: pixels are {pixels.dtype}; 8-bit and unsigned 16-bit are read"
-        )
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == "rgb" else pixels
-
-
-def _is_truncated(data: bytes) -> bool:
-    # OpenCV fills what is missing of a JPEG or PNG with grey and says nothing.
-    if data.startswith(b"\xff\xd8\xff"):
-        return _is_truncated_jpeg(data)
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return b"IEND" not in data[-64:] and data.rfind(b"IEND") < data.rfind(b"IDAT")
-    if data.startswith(b"BM") or data[:4] == b"RIFF":
-        start, extra = (2, 0) if data.startswith(b"BM") else (4, 8)
-        return len(data) < int.from_bytes(data[start : start + 4], "little") + extra
-    return False
-
-
-def _is_truncated_jpeg(data: bytes) -> bool:
-    # From segment to segment: a thumbnail in one, or what follows the image, may hold
-    # any marker.
-    position = 2
-    while marker := _JPEG_MARKER.search(data, position):
-        if marker.group() == b"\xff\xd9":
-            return False
-        length = data[marker.end() : marker.end() + 2]
-        position = marker.end() + int.from_bytes(length, "big")
-    return True
+        return decode_image(data, channels)
+    except RefusedError as reason:
+        raise ValueError(f"{shown(path)}: {reason}") from reason.__cause__
 
 
 def _with_channels(grey: NDArray[np.uint8], channels: Channels) -> NDArray[np.uint8]:

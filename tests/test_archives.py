@@ -229,7 +229,7 @@ class TestHostile:
         data = bytearray(path.read_bytes())
         at = -1
         while (at := data.find(b"PK\x01\x02", at + 1)) >= 0:
-            data[at + 24 : at + 28] = struct.pack("<I", 2**29)
+            data[at + 24 : at + 28] = struct.pack("<I", 2**28)
         path.write_bytes(bytes(data))
         with pytest.raises(ValueError, match="taken for a zip bomb"):
             load_radiographs(path)

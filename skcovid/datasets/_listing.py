@@ -168,13 +168,22 @@ def _list_folder(root: Path) -> Listing:
         raise error
 
     files, folders = [], []
-    # Links to folders are followed.
+    # Links to folders are followed, unless to one that they lie in.
     for parent, below, names in os.walk(root, onerror=fail, followlinks=True):
-        below[:] = [name for name in below if not is_hidden(name)]
+        loops = [name for name in below if _leads_back(Path(parent, name))]
+        below[:] = [name for name in below if not is_hidden(name) and name not in loops]
         place = PurePosixPath(Path(parent).relative_to(root).as_posix())
         folders += [place / name for name in below]
-        files += [place / name for name in names if not is_hidden(name)]
+        files += [place / name for name in [*names, *loops] if not is_hidden(name)]
     return Listing(root, tuple(files), tuple(folders))
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether a folder is a link to one that it lies in, through other links or not."""
+    if not folder.is_symlink():
+        return False
+    around = [*folder.absolute().parents, *folder.parent.resolve().parents]
+    return any(folder.samefile(parent) for parent in around)
 
 
 def _list_archive(path: Path) -> Listing:

@@ -4,15 +4,18 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from skcovid._dicom import FRONTAL_VIEWS
+from skcovid._files import shown
+from skcovid.datasets._bad_files import leave_out_bad_files
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.datasets._provenance import NOT_KNOWN, Provenance, find_provenance
 from skcovid.datasets._sets import RadiographSet, from_folders, from_table
@@ -27,6 +30,8 @@ __all__ = ["load_radiographs"]
         "metadata": [str, os.PathLike, None],
         "views": [StrOptions({"all", "frontal"})],
         "split_pneumonia": ["boolean"],
+        "on_error": [StrOptions({"raise", "report"})],
+        "n_jobs": [Interval(Integral, 1, None, closed="left")],
         "verbose": ["verbose"],
     },
     prefer_skip_nested_validation=True,
@@ -38,11 +43,13 @@ def load_radiographs(
     metadata: str | os.PathLike | None = "auto",
     views: Literal["all", "frontal"] = "all",
     split_pneumonia: bool = False,
+    on_error: Literal["raise", "report"] = "raise",
+    n_jobs: int = 2,
     verbose: int = 1,
 ) -> Bunch:
     """Find the radiographs of a folder, a zip archive or a table.
 
-    No pixels are read, only the headers of DICOM files:
+    Unless `on_error` is "report", no pixels are read, only the headers of DICOM files:
     :class:`skcovid.RadiographReader` reads the paths. Layouts that are understood, on
     disk or in an archive:
 
@@ -74,8 +81,16 @@ def load_radiographs(
     split_pneumonia : bool, default=False
         Whether the Kermany set's ``PNEUMONIA`` becomes ``Bacterial Pneumonia`` and
         ``Viral Pneumonia``, by file name.
+    on_error : {"raise", "report"}, default="raise"
+        What becomes of files that can't be read. "raise": bad headers of DICOM files
+        and files that a table names and that don't exist are errors here, all others
+        when :class:`skcovid.RadiographReader` takes the paths; each lists all of them.
+        "report": every file is read once, here, and bad ones are left out;
+        `bad_files` says which and why.
+    n_jobs : int, default=2
+        Threads that read files, if `on_error` is "report".
     verbose : int, default=1
-        0 hides the bar over DICOM headers.
+        0 hides the bars over files and DICOM headers.
 
     Returns
     -------
@@ -111,8 +126,12 @@ def load_radiographs(
             Images left out by `views`.
         ignored : list of str
             Files in class folders that are no images, and images outside any.
+        bad_files : dict of str to str
+            Why a file can't be read, by the path of each that was left out for it.
+            Empty if `on_error` is "raise".
         DESCR : str
-            Layout, counts, how patients were found, what was dropped and ignored.
+            Layout, counts, how patients were found, what was left out, dropped and
+            ignored.
 
     Raises
     ------
@@ -126,14 +145,17 @@ def load_radiographs(
     ValueError
         If there are fewer than two classes, a class has no images, the layout is not
         understood, the table leaves out an image, contradicts its folder or has columns
-        that are not understood, the archive is damaged or not safe to read, or DICOM
-        files are no radiographs (all are listed).
+        that are not understood, the archive is damaged or not safe to read, DICOM
+        files are no radiographs (all are listed), or `on_error` is "report" and no
+        file of a class can be read.
+    OSError
+        If a folder may not be read.
 
     Warns
     -----
     UserWarning
-        If files are ignored, rows of the table name files that do not exist, or DICOM
-        files name no patient.
+        If files are ignored or left out, rows of the table name files that do not
+        exist, or DICOM files name no patient.
 
     Examples
     --------
@@ -153,21 +175,25 @@ def load_radiographs(
     root = Path(root)
     if root.suffix.lower() == ".csv" and root.is_file():
         _check_no_folders_meant(metadata, split_pneumonia)
-        found = from_table(root, class_names)
+        all_must_exist = on_error == "raise"
+        found = from_table(root, class_names, all_must_exist=all_must_exist)
     else:
         found = from_folders(
             root, class_names, metadata, split_pneumonia=split_pneumonia
         )
+    bad_files: dict[str, str] = {}
+    if on_error == "report":
+        found, bad_files = leave_out_bad_files(found, n_jobs=n_jobs, verbose=verbose)
     provenance = find_provenance(
         found.paths, found.files, found.labels, found.table, verbose=verbose
     )
-    for message in _remarks(found, provenance):
+    for message in _remarks(found, provenance, bad_files):
         warnings.warn(message, UserWarning, stacklevel=3)
     kept = np.ones(len(found.paths), dtype=bool)
     if views == "frontal":
         kept[:] = [view in FRONTAL_VIEWS for view in provenance.views]
         _check_classes_left(found, provenance, kept)
-    return _bundle(found, provenance, kept)
+    return _bundle(found, provenance, kept, bad_files)
 
 
 def _check_no_folders_meant(
@@ -184,7 +210,14 @@ def _check_no_folders_meant(
         )
 
 
-def _remarks(found: RadiographSet, provenance: Provenance) -> Iterator[str]:
+def _remarks(
+    found: RadiographSet, provenance: Provenance, bad_files: dict[str, str]
+) -> Iterator[str]:
+    if bad_files:
+        yield (
+            f"{len(bad_files)} files in {found.name} can't be read and are left out "
+            f"(`bad_files` says why): {enumerate_some(list(bad_files))}"
+        )
     if found.ignored:
         yield (
             f"{len(found.ignored)} files in {found.name} are ignored, for they are no "
@@ -223,7 +256,10 @@ def _check_classes_left(
 
 
 def _bundle(
-    found: RadiographSet, provenance: Provenance, kept: NDArray[np.bool_]
+    found: RadiographSet,
+    provenance: Provenance,
+    kept: NDArray[np.bool_],
+    bad_files: dict[str, str],
 ) -> Bunch:
     def take(values: Sequence | None, dtype: type = str) -> NDArray | None:
         known = values is not None and any(values)
@@ -242,12 +278,16 @@ def _bundle(
             path for path, keep in zip(found.paths, kept, strict=True) if not keep
         ],
         ignored=found.ignored,
-        DESCR=_describe(found, provenance, kept),
+        bad_files=bad_files,
+        DESCR=_describe(found, provenance, kept, bad_files),
     )
 
 
 def _describe(
-    found: RadiographSet, provenance: Provenance, kept: NDArray[np.bool_]
+    found: RadiographSet,
+    provenance: Provenance,
+    kept: NDArray[np.bool_],
+    bad_files: dict[str, str],
 ) -> str:
     rows = np.flatnonzero(kept)
     labels = [found.labels[row] for row in rows]
@@ -270,7 +310,11 @@ def _describe(
     if not kept.all():
         views = [provenance.views[row] for row in np.flatnonzero(~kept)]
         lines.append(f"Dropped as not frontal: {len(views)}, {_count(views)}")
-    return "\n".join([*lines, f"Files ignored: {len(found.ignored)}", *found.ignored])
+    if bad_files:
+        lines.append(f"Files left out that can't be read: {len(bad_files)}")
+        lines += [f"{shown(path)}: {reason}" for path, reason in bad_files.items()]
+    lines += [f"Files ignored: {len(found.ignored)}", *map(shown, found.ignored)]
+    return "\n".join(lines)
 
 
 def _count(values: Sequence[str]) -> str:

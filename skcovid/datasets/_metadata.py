@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
-from skcovid._files import open_file
+from skcovid._files import open_file, shown
 
 __all__ = ["Metadata", "enumerate_some", "read_metadata"]
 
@@ -234,5 +234,5 @@ def enumerate_some(names: Sequence[str]) -> str:
     str
     """
     more = len(names) - _NAMED_IN_ERRORS
-    shown = ", ".join(names[:_NAMED_IN_ERRORS])
-    return f"{shown} and {more} more" if more > 0 else shown
+    first = ", ".join(map(shown, names[:_NAMED_IN_ERRORS]))
+    return f"{first} and {more} more" if more > 0 else first

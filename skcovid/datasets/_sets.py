@@ -128,7 +128,9 @@ def from_folders(
     )
 
 
-def from_table(path: Path, class_names: Sequence[str] | None) -> RadiographSet:
+def from_table(
+    path: Path, class_names: Sequence[str] | None, *, all_must_exist: bool
+) -> RadiographSet:
     """Find the radiographs that a table lists.
 
     Parameters
@@ -137,6 +139,8 @@ def from_table(path: Path, class_names: Sequence[str] | None) -> RadiographSet:
         The table. Relative paths in it begin at its folder.
     class_names : sequence of str or None
         Classes to load.
+    all_must_exist : bool
+        Whether a file that does not exist is an error here.
 
     Returns
     -------
@@ -159,7 +163,7 @@ def from_table(path: Path, class_names: Sequence[str] | None) -> RadiographSet:
     files = [file for file, row in table.rows.items() if row["label"] in chosen]
     table.check(files, labels=[table.rows[file]["label"] for file in files])
     absent = [file for file in files if not exists(str(path.parent / file))]
-    if absent:
+    if absent and all_must_exist:
         raise FileNotFoundError(
             f"{path} names {len(absent)} files that don't exist, of {len(files)}: "
             f"{enumerate_some(absent)}. Relative paths begin at {path.parent}."

@@ -1,0 +1,461 @@
+"""What becomes of every kind of image file, whole, damaged or hostile."""
+
+import io
+import struct
+import sys
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("pydicom")
+Image = pytest.importorskip("PIL.Image")
+
+from dicom_files import make_dataset  # noqa: E402 (needs pydicom)
+from fuzzed_files import Reader, fuzz  # noqa: E402 (needs pydicom)
+from image_seeds import (  # noqa: E402 (needs pydicom)
+    HEIGHT,
+    WIDTH,
+    make_levels,
+    make_seeds,
+    write_tiff,
+)
+from pydicom import uid  # noqa: E402 (needs pydicom)
+
+from skcovid._dicom import read_header  # noqa: E402 (needs pydicom)
+from skcovid.reading import read_radiograph  # noqa: E402 (needs pydicom)
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+
+SEEDS = make_seeds()
+REFUSED = {
+    **dict.fromkeys((".png animated", ".tif pages"), "2 of them"),
+    ".webp animated": "an animation",
+    ".dcm frames": "multi-frame file of 2 frames",
+    ".tif jpeg": "a TIFF image of compression 7",
+    ".tif fax": "a TIFF image of compression 4",
+    ".pgm plain": "begins with b'P2 28 20'",
+    **dict.fromkeys((".gif", ".gif animated"), "begins with b'GIF8"),
+    ".jp2": "not an image that is read",
+    ".svg": "begins with b'<svg xml'",
+}
+TURNED = [name for name in SEEDS if "turned" in name]
+READ = [name for name in SEEDS if name not in REFUSED]
+# Of these, every byte that is missing is noticed, and every one that has changed.
+CHECKED = [name for name in READ if name.startswith(".png")]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file and return its path."""
+
+    def write(suffix, content):
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def limited():
+    """Reads files in a process that may take 1 GiB and 5 s of processor for each."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("memory is measured on Linux alone")
+    with Reader({".png": SEEDS[".png grey"], ".dcm": SEEDS[".dcm"]}) as reader:
+        yield reader
+
+
+class TestWhole:
+    @pytest.mark.parametrize("name", READ)
+    def test_is_read_at_its_size(self, write, name):
+        path = write(name.split()[0], SEEDS[name])
+        shape = (WIDTH, HEIGHT) if name in TURNED else (HEIGHT, WIDTH)
+        grey, rgb = read_radiograph(path), read_radiograph(path, channels="rgb")
+        assert (grey.shape, rgb.shape) == (shape, (*shape, 3))
+        assert grey.dtype == rgb.dtype == np.uint8
+        assert grey.std() > 20
+
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_is_refused_by_name_and_reason(self, write, name):
+        path = write(name.split()[0], SEEDS[name])
+        with pytest.raises(ValueError, match=r"a\.\w+: ") as error:
+            read_radiograph(path)
+        assert REFUSED[name] in str(error.value)
+
+    @pytest.mark.parametrize("name", [n for n in READ if not n.startswith(".dcm")])
+    def test_the_suffix_does_not_matter(self, write, name):
+        own = read_radiograph(write(name.split()[0], SEEDS[name]))
+        for suffix in (".png", ".jpg", ".tif", ".txt", ""):
+            other = read_radiograph(write(suffix, SEEDS[name]))
+            np.testing.assert_array_equal(other, own)
+
+    def test_an_image_called_dicom_is_refused(self, write):
+        with pytest.raises(ValueError, match=r"a\.dcm: not a DICOM file"):
+            read_radiograph(write(".dcm", SEEDS[".png grey"]))
+
+    @pytest.mark.parametrize("name", [*TURNED, ".tif 16 bits turned"])
+    def test_orientation_is_applied(self, write, name):
+        deep = write_tiff(make_levels(65535), 16, **{"274": 6})
+        content = SEEDS.get(name, deep)
+        grey = read_radiograph(write(name.split()[0], content))
+        upright = np.rot90(make_levels(), -1).astype(int)
+        assert np.abs(grey - upright).mean() < 12
+        if ".tif" in name:
+            np.testing.assert_allclose(grey, upright, atol=1)
+
+
+class TestLevels:
+    @pytest.mark.parametrize("bits", [1, 8, 10, 12, 14, 16])
+    @pytest.mark.parametrize("white_is_zero", [False, True])
+    def test_of_tiff_of_any_number_of_bits(self, write, bits, white_is_zero):
+        levels = make_levels(2**bits - 1)
+        tags = {"262": 0} if white_is_zero else {}
+        grey = read_radiograph(write(".tif", write_tiff(levels, bits, **tags)))
+        expected = np.rint(levels / (2**bits - 1) * 255)
+        expected = 255 - expected if white_is_zero else expected
+        np.testing.assert_allclose(grey, expected, atol=1)
+
+    @pytest.mark.parametrize("white", [100, 255, 1000, 4095, 65535])
+    @pytest.mark.parametrize("channels", ["grey", "rgb"])
+    def test_of_portable_maps_by_their_white(self, write, white, channels):
+        levels = make_levels(white)
+        size = b"%d\n%d #\n%d\n" % (WIDTH, HEIGHT, white)
+        stored = levels.astype(">u2" if white > 255 else "u1")
+        expected = np.rint(levels * (255 / white))
+        for kind, n_channels in ((b"P5 ", 1), (b"P6 ", 3)):
+            pixels = np.repeat(stored.ravel(), n_channels)
+            path = write(".pgm", kind + size + pixels.tobytes())
+            read = read_radiograph(path, channels=channels)
+            assert read.ndim == (2 if channels == "grey" else 3)
+            same = read if channels == "grey" else read[..., 1]
+            np.testing.assert_allclose(same, expected, atol=1)
+
+    def test_of_a_map_above_white_are_damage(self, write):
+        with pytest.raises(ValueError, match="levels above"):
+            read_radiograph(write(".pgm", b"P5 2 1 100\n\1\x65"))
+
+    def test_one_bit_and_palettes(self, write):
+        shades = Image.fromarray(make_levels())
+        for image, kinds in (
+            (shades.convert("1"), ("PNG", "BMP", "TIFF")),
+            (Image.merge("RGB", [shades] * 3).convert("P"), ("PNG", "BMP", "TIFF")),
+        ):
+            expected = np.asarray(image.convert("L"))
+            for kind in kinds:
+                written = io.BytesIO()
+                image.save(written, kind)
+                grey = read_radiograph(write(f".{kind.lower()}", written.getvalue()))
+                np.testing.assert_allclose(grey, expected, atol=1)
+
+    @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+    def test_cmyk(self, write, kind):
+        shades = Image.fromarray(make_levels())
+        written = io.BytesIO()
+        Image.merge("RGB", [shades] * 3).convert("CMYK").save(written, kind)
+        grey = read_radiograph(write(".x", written.getvalue()))
+        assert np.abs(grey - make_levels().astype(int)).mean() < 8
+
+    def test_jpeg_as_opencv_decodes_it(self, write):
+        for name in (".jpg grey", ".jpg colour", ".jpg progressive", ".jpg restarts"):
+            path = write(".jpg", SEEDS[name])
+            stored = np.frombuffer(SEEDS[name], np.uint8)
+            rgb = cv2.cvtColor(cv2.imdecode(stored, 1), cv2.COLOR_BGR2RGB)
+            np.testing.assert_array_equal(
+                read_radiograph(path), cv2.imdecode(stored, 0)
+            )
+            np.testing.assert_array_equal(read_radiograph(path, channels="rgb"), rgb)
+
+
+class TestDamaged:
+    @pytest.mark.parametrize("name", READ)
+    def test_cut_short_it_is_an_error_or_the_same(self, write, name):
+        suffix, content = name.split()[0], SEEDS[name]
+        whole = read_radiograph(write(suffix, content))
+        n_read = 0
+        for length in range(0, len(content), max(1, len(content) // 25)):
+            path = write(suffix, content[:length])
+            try:
+                pixels = read_radiograph(path)
+            except ValueError as error:
+                assert str(error).startswith(f"{path}: ")  # noqa: PT017 (not all raise)
+            else:
+                n_read += 1
+                np.testing.assert_array_equal(pixels, whole)
+        assert n_read < 5
+
+    @pytest.mark.parametrize("name", CHECKED)
+    def test_a_changed_byte_is_an_error_or_the_same(self, write, name):
+        content = SEEDS[name]
+        whole = read_radiograph(write(".png", content))
+        for place in range(0, len(content), len(content) // 40):
+            changed = bytearray(content)
+            changed[place] ^= 0x10
+            path = write(".png", changed)
+            try:
+                np.testing.assert_array_equal(read_radiograph(path), whole)
+            except ValueError as error:
+                assert str(error).startswith(f"{path}: ")  # noqa: PT017 (not all raise)
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".dcm"])
+    @pytest.mark.parametrize("parameters", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
+    def test_a_jpeg_with_a_gap_is_not_filled_with_grey(self, write, suffix, parameters):
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+        jpeg = cv2.imencode(".jpg", noise, parameters)[1].tobytes()
+        middle = len(jpeg) // 2
+        for damaged in (
+            jpeg[:middle] + jpeg[middle + 300 :],
+            jpeg[:middle] + bytes(200) + jpeg[middle + 200 :],
+            jpeg[:middle] + b"\xff\xd9",
+        ):
+            # OpenCV has nothing to say of it.
+            assert cv2.imdecode(np.frombuffer(damaged, np.uint8), 0).shape == (64, 64)
+            content = damaged if suffix == ".jpg" else in_dicom(noise, damaged)
+            with pytest.raises(ValueError, match="damaged or truncated"):
+                read_radiograph(write(suffix, content))
+
+    def test_zero_bytes(self, write):
+        with pytest.raises(ValueError, match="the file is empty"):
+            read_radiograph(write(".png", b""))
+        with pytest.raises(ValueError, match="not an image"):
+            read_radiograph(write(".png", bytes(1000)))
+
+    def test_fuzzed_files_are_read_or_reported(self):
+        if not sys.platform.startswith("linux"):
+            pytest.skip("memory is measured on Linux alone")
+        summary = fuzz(SEEDS, 300, 1)
+        assert not summary.failures, str(summary)
+        assert sum(count["read"] for count in summary.counts.values()) > 30
+        assert sum(count["reported"] for count in summary.counts.values()) > 150
+
+
+def in_dicom(levels, frame, syntax=uid.JPEGBaseline8Bit, **elements):
+    """A DICOM file with one compressed frame."""
+    from pydicom.encaps import encapsulate
+
+    dataset = make_dataset(levels)
+    dataset.PixelData = encapsulate([frame + bytes(len(frame) % 2)])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = syntax
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    written = io.BytesIO()
+    dataset.save_as(written, enforce_file_format=True)
+    return written.getvalue()
+
+
+# ---- hostile files: every function returns a suffix, content, and what is said of it
+
+
+def png_chunk(kind, content):
+    checksum = zlib.crc32(kind + content)
+    return (
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    )
+
+
+def a_png(width, height, data, *chunks):
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    data = png_chunk(b"IDAT", data)
+    parts = [header, *chunks, data, png_chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def deflated_zeros(n_mebibytes, window):
+    """A deflate stream of any length, of one piece that is repeated."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, window)
+    compressor.compress(b"")
+    start = compressor.flush(zlib.Z_FULL_FLUSH)
+    piece = compressor.compress(bytes(2**20)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    return start + n_mebibytes * piece + compressor.flush()
+
+
+def a_gigapixel_png():
+    return ".png", a_png(100_000, 100_000, b""), "100,000 × 100,000 pixels"
+
+
+def a_gigapixel_jpeg():
+    content = bytearray(SEEDS[".jpg grey"])
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 4] = struct.pack(">HH", 65500, 65500)
+    return ".jpg", bytes(content), "65,500 × 65,500 pixels"
+
+
+def a_gigapixel_bmp():
+    content = bytearray(SEEDS[".bmp colour"])
+    content[18:26] = struct.pack("<ii", 40_000, -30_000)
+    return ".bmp", bytes(content), "30,000 × 40,000 pixels"
+
+
+def a_gigapixel_webp():
+    content = bytearray(SEEDS[".webp lossless"])
+    content[21:25] = struct.pack("<I", 2**28 - 1)
+    return ".webp", bytes(content), "16,384 × 16,384 pixels"
+
+
+def a_gigapixel_tiff():
+    levels = make_levels()
+    content = write_tiff(levels, 8)
+    size = struct.pack("<HHII", 256, 4, 1, WIDTH)
+    return ".tif", content.replace(size, size[:8] + struct.pack("<I", 2**31)), "pixels"
+
+
+def a_tiff_of_one_immense_tile():
+    tags = {"322": 65520, "323": 65520}
+    return ".tif", write_tiff(make_levels(), 8, **tags), "65,520 × 65,520 pixels"
+
+
+def a_tiff_whose_pages_go_in_a_circle():
+    content = write_tiff(make_levels(), 8)
+    return ".tif", content[:-4] + content[4:8], "lead back to each other"
+
+
+def a_tiff_of_many_samples():
+    return ".tif", write_tiff(make_levels(), 8, **{"277": 60000}), "60000 × uint8"
+
+
+def a_gigapixel_map():
+    return ".pgm", b"P5 999999999 999999999 255\n" + bytes(99), "truncated"
+
+
+def a_png_of_blank_rows():
+    return ".png", a_png(9000, 9000, deflated_zeros(78, 15)), "9,000 × 9,000 pixels"
+
+
+def a_png_with_an_immense_profile():
+    profile = b"icc\0\0" + deflated_zeros(2000, 15)
+    content = a_png(4, 4, zlib.compress(bytes(20)), png_chunk(b"iCCP", profile))
+    return ".png", content, None
+
+
+def a_png_whose_data_go_on():
+    return ".png", a_png(4, 4, deflated_zeros(2000, 15)), None
+
+
+def a_png_of_many_chunks():
+    chunks = [png_chunk(b"tEXt", b"a\0b")] * 100_000
+    return ".png", a_png(4, 4, zlib.compress(bytes(20)), *chunks), "100,000 chunks"
+
+
+def a_tiff_whose_strip_goes_on():
+    strip = deflated_zeros(1000, 15)
+    content = write_tiff(make_levels(), 8, **{"259": 8})
+    start, length = 8, WIDTH * HEIGHT
+    for tag, old, new in ((273, start, len(content)), (279, length, len(strip))):
+        entry = struct.pack("<HHI", tag, 4, 1)
+        content = content.replace(
+            entry + struct.pack("<I", old), entry + struct.pack("<I", new)
+        )
+    return ".tif", content + strip, None
+
+
+def a_jpeg_of_many_scans():
+    content = SEEDS[".jpg progressive"]
+    place = content.index(b"\xff\xc2") + 5
+    content = content[:place] + struct.pack(">HH", 8000, 8000) + content[place + 4 :]
+    scans = content[content.index(b"\xff\xda") : -2]
+    return ".jpg", content[:-2] + 100 * scans + b"\xff\xd9", "scans"
+
+
+def a_jpeg_of_many_segments():
+    comments = b"\xff\xfe\0\2" * 200_000
+    content = SEEDS[".jpg grey"]
+    return ".jpg", content[:2] + comments + content[2:], "100,000 segments"
+
+
+def a_deflated_dicom_bomb():
+    content = SEEDS[".dcm deflated"]
+    # The group of the meta information has its own length.
+    end = 144 + int.from_bytes(content[140:144], "little")
+    return ".dcm", content[:end] + deflated_zeros(1500, -15), "would inflate to more"
+
+
+def a_gigapixel_dicom():
+    content = SEEDS[".dcm run lengths"]
+    for element in (0x10, 0x11):
+        place = content.index(struct.pack("<HH", 0x28, element)) + 8
+        content = content[:place] + struct.pack("<H", 65535) + content[place + 2 :]
+    return ".dcm", content, "65,535 × 65,535 pixels"
+
+
+def a_gigapixel_jpeg_in_dicom():
+    _, jpeg, _ = a_gigapixel_jpeg()
+    return ".dcm", in_dicom(make_levels(), jpeg), "65,500 × 65,500 pixels"
+
+
+def a_jpeg_of_another_size_in_dicom():
+    content = in_dicom(make_levels(), SEEDS[".jpg grey"], Rows=HEIGHT * 4)
+    return ".dcm", content, "states 80 × 28 pixels, but its compressed data 20 × 28"
+
+
+def a_jpeg_2000_of_many_channels_in_dicom():
+    content = SEEDS[".dcm jpeg 2000"]
+    place = content.index(b"\xff\x4f\xff\x51") + 40
+    return ".dcm", content[:place] + b"\x40\0" + content[place + 2 :], "16384 channels"
+
+
+def several_samples_in_dicom():
+    content = SEEDS[".dcm"]
+    place = content.index(struct.pack("<HH", 0x28, 2)) + 8
+    return ".dcm", content[:place] + b"\2\0" + content[place + 2 :], "2 samples a pixel"
+
+
+def an_immense_element():
+    content = SEEDS[".dcm"]
+    element = struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, 2**32 - 16)
+    return ".dcm", content[: content.index(b"\xe0\x7f\x10\0")] + element, "truncated"
+
+
+def nested_sequences():
+    content = SEEDS[".dcm"]
+    start = content.index(struct.pack("<HH", 8, 0x16))
+    item = struct.pack("<HH2sHI", 8, 0x1115, b"SQ", 0, 2**32 - 1)
+    item += struct.pack("<HHI", 0xFFFE, 0xE000, 2**32 - 1)
+    return ".dcm", content[:start] + 50_000 * item, "can't decode it"
+
+
+HOSTILE = [
+    *(a_gigapixel_png, a_gigapixel_jpeg, a_gigapixel_bmp, a_gigapixel_webp),
+    *(a_gigapixel_tiff, a_gigapixel_map, a_gigapixel_dicom, a_gigapixel_jpeg_in_dicom),
+    *(a_tiff_of_one_immense_tile, a_tiff_whose_pages_go_in_a_circle),
+    *(a_tiff_of_many_samples, a_tiff_whose_strip_goes_on, a_png_of_blank_rows),
+    *(a_png_with_an_immense_profile, a_png_whose_data_go_on, a_png_of_many_chunks),
+    *(a_jpeg_of_many_scans, a_jpeg_of_many_segments, a_deflated_dicom_bomb),
+    *(a_jpeg_of_another_size_in_dicom, a_jpeg_2000_of_many_channels_in_dicom),
+    *(several_samples_in_dicom, an_immense_element, nested_sequences),
+]
+
+
+@pytest.mark.parametrize("case", HOSTILE, ids=lambda case: case.__name__)
+def test_hostile_files_take_neither_memory_nor_time(case, limited):
+    suffix, content, said = case()
+    answer = limited.read(suffix, content)
+    assert "outcomes" in answer, answer
+    assert answer["bytes"] < 2**30
+    for outcome in answer["outcomes"]:
+        if said is None and "shape" in outcome:
+            continue
+        assert outcome["error"] == "ValueError", outcome
+        assert outcome["message"].startswith(f"{answer['path']}: ")
+        assert (said or "") in outcome["message"]
+
+
+def test_a_process_that_ends_is_noticed_and_another_reads_on(limited):
+    assert "outcomes" in limited.read(".png", SEEDS[".png grey"])
+    limited._worker.kill()
+    assert limited.read(".png", b"")["end"] == "ended with -9"
+    assert "outcomes" in limited.read(".png", SEEDS[".png grey"])
+
+
+def test_deflated_dicom_is_read(write):
+    np.testing.assert_array_equal(
+        read_radiograph(write(".dcm", SEEDS[".dcm deflated"])),
+        read_radiograph(write(".dcm", SEEDS[".dcm"])),
+    )
+
+
+def test_headers_of_hostile_files(write):
+    suffix, content, said = nested_sequences()
+    with pytest.raises(ValueError, match=said):
+        read_header(str(write(suffix, content)))
