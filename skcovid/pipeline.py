@@ -18,10 +18,11 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_consistent_length, has_fit_parameter
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d, has_fit_parameter
 
 from skcovid.backbones import Backbone, get_backbone
 from skcovid.balancing import AugmentationBalancer
@@ -153,15 +154,16 @@ class HoldoutPipeline(Pipeline):
                 f"TransferLearningClassifier does; got {self.steps[-1][1]!r}. Use "
                 "imblearn.pipeline.Pipeline for it."
             )
-        check_consistent_length(X, y, groups)
+        check_classification_targets(y)
+        X, y, groups = indexable(X, column_or_1d(y, warn=True), groups)
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
         self.validation_indices_ = None
         if X_val is None:
-            train, self.validation_indices_ = self._split(np.asarray(y), groups)
+            train, self.validation_indices_ = self._split(y, groups)
             X_val = _safe_indexing(X, self.validation_indices_)
-            y_val = _safe_indexing(y, self.validation_indices_)
-            X, y = _safe_indexing(X, train), _safe_indexing(y, train)
+            y_val = y[self.validation_indices_]
+            X, y = _safe_indexing(X, train), y[train]
         with config_context(enable_metadata_routing=True):
             return super().fit(X, y, X_val=X_val, y_val=y_val, **params)
 
