@@ -27,12 +27,10 @@ import skcovid
 METHODS = ("transform", "predict", "predict_proba")
 N_TASKS = 4
 LABELS = {
-    "str": ["COVID-19", "NORMAL"],
-    "np.str_": [np.str_("a"), np.str_("b")],
+    "str": np.array(["COVID-19", "NORMAL"]),
     "object": np.array(["a", "b"], dtype=object),
-    "int": [3, 7],
-    "negative": [-7, -3],
-    "bool": [False, True],
+    "int": np.array([-7, 3]),
+    "bool": np.array([False, True]),
 }
 
 
@@ -183,18 +181,11 @@ def check_docstring_has_the_parameters(case):
 
 
 def check_docstring_has_the_fitted_attributes(case):
-    found = {
-        name
-        for name in vars(case.fitted)
-        if name.endswith("_") and not name.startswith("_")
-    }
+    outputs(case.fitted, case.X, case.y)  # a transformer may count, a sampler tells how
     documented = set(sections_of(case.estimator)["Attributes"])
-    if hasattr(case.estimator, "fit_resample"):
-        sampler = clone(case.estimator)
-        sampler.fit_resample(case.X, case.y)
-        found |= {name for name in vars(sampler) if name.endswith("_")}
-    assert found - documented == set()
-    assert {name for name in documented if not hasattr(case.fitted, name)} <= found
+    found = {name for name in vars(case.fitted) if re.fullmatch(r"[^_].*_", name)}
+    assert found <= documented
+    assert {name for name in documented if not hasattr(case.fitted, name)} == set()
 
 
 def check_input_is_not_modified(case):
@@ -236,7 +227,7 @@ def check_output_dtype_and_range(case):
 
 def check_tables_are_refused(case):
     table = case.X.reshape(len(case.X), -1)
-    with pytest.raises(ValueError, match=re.escape(str(table.shape))):
+    with pytest.raises(ValueError, match=rf"shape \(\d+, {table.shape[1]}\)"):
         clone(case.estimator).fit(table, case.y)
 
 
@@ -377,12 +368,13 @@ def check_one_class_is_an_error(case):
 
 def check_labels_of_every_kind(case):
     codes = np.arange(len(case.X)) % 2
+    kinds = {kind: classes[codes] for kind, classes in LABELS.items()}
+    kinds["np.str_"] = list(kinds["str"])
     expected = None
-    for kind, classes in LABELS.items():
-        y = np.asarray(classes)[codes]
+    for kind, y in kinds.items():
         found = outputs(clone(case.estimator).fit(case.X, y), case.X, y)
         labels = found.pop("predict" if is_classifier(case.estimator) else "labels")
-        assert labels.dtype == y.dtype, kind
-        assert set(labels.tolist()) <= set(y.tolist()), kind
+        assert labels.dtype == np.asarray(y).dtype, kind
+        assert set(labels) <= set(y), kind
         expected = found if expected is None else expected
         assert_same(found, expected)
