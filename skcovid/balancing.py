@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from imblearn.base import BaseSampler
@@ -183,6 +183,11 @@ class AugmentationBalancer(BaseSampler):
         X, y = self._check_X_y(X, y)
         self.sampling_strategy_ = self._class_sizes(y)
         return self._fit_resample(X, y)
+
+    @property
+    def get_feature_names_out(self) -> NoReturn:
+        """Not there: images have no features to name."""
+        raise AttributeError("AugmentationBalancer has no get_feature_names_out.")
 
     def _fit_resample(
         self, X: "NDArray[np.uint8] | LazyImages", y: NDArray

@@ -125,6 +125,18 @@ class TransferLearningClassifier(KerasClassifier):
         Its description.
     classes_ : ndarray of shape (n_classes,)
         Class labels.
+    n_classes_ : int
+        Number of classes.
+    n_outputs_, n_outputs_expected_ : int
+        1: of the label columns, and of the network's outputs.
+    target_encoder_ : transformer
+        From labels to the network's class numbers and back.
+    feature_encoder_ : transformer
+        Leaves the images as they are.
+    X_shape_ : tuple of int
+        (n_samples, height, width, 3) of the images in ``fit``.
+    X_dtype_ : dtype
+        Type of their pixels, float32.
     history_ : dict of str to list
         Loss, accuracy (``val_`` where there is validation data) and learning rate of
         every epoch, and its "phase", 1 or 2.
@@ -386,7 +398,7 @@ class TransferLearningClassifier(KerasClassifier):
             )
         if y is not None:
             check_classification_targets(y)
-            y = column_or_1d(y)
+            y = column_or_1d(y, warn=True)
             check_consistent_length(X, y)
             if len(np.unique(y)) < 2:
                 raise ValueError(

@@ -8,21 +8,19 @@ from typing import Any, Self
 
 import numpy as np
 from imblearn.pipeline import Pipeline
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn import config_context
 from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import (
-    GridSearchCV,
-    StratifiedGroupKFold,
-    StratifiedShuffleSplit,
-)
+from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_consistent_length, has_fit_parameter
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d, has_fit_parameter
 
+from skcovid._holdout import split_off
 from skcovid.backbones import Backbone, get_backbone
 from skcovid.balancing import AugmentationBalancer
 from skcovid.preprocessing import BackbonePreprocessor, RadiographReader
@@ -142,7 +140,8 @@ class HoldoutPipeline(Pipeline):
         Raises
         ------
         ValueError
-            If `validation_fraction` leaves a class without a validation image.
+            If `validation_fraction` leaves a class without a validation image, or `y`
+            does not hold classes.
         TypeError
             If the last step's ``fit`` does not take `X_val`.
         """
@@ -153,59 +152,20 @@ class HoldoutPipeline(Pipeline):
                 f"TransferLearningClassifier does; got {self.steps[-1][1]!r}. Use "
                 "imblearn.pipeline.Pipeline for it."
             )
-        check_consistent_length(X, y, groups)
+        check_classification_targets(y)
+        X, y, groups = indexable(X, column_or_1d(y, warn=True), groups)
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
         self.validation_indices_ = None
         if X_val is None:
-            train, self.validation_indices_ = self._split(np.asarray(y), groups)
+            train, self.validation_indices_ = split_off(
+                y, groups, self.validation_fraction, self.random_state
+            )
             X_val = _safe_indexing(X, self.validation_indices_)
-            y_val = _safe_indexing(y, self.validation_indices_)
-            X, y = _safe_indexing(X, train), _safe_indexing(y, train)
+            y_val = y[self.validation_indices_]
+            X, y = _safe_indexing(X, train), y[train]
         with config_context(enable_metadata_routing=True):
             return super().fit(X, y, X_val=X_val, y_val=y_val, **params)
-
-    def _split(
-        self, y: NDArray, groups: ArrayLike | None
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        fraction = self.validation_fraction
-        self._check_fraction(y, np.arange(len(y)) if groups is None else groups)
-        splitter: Any
-        if groups is None:
-            splitter = StratifiedShuffleSplit(
-                n_splits=1, test_size=fraction, random_state=self.random_state
-            )
-        else:
-            splitter = StratifiedGroupKFold(
-                n_splits=round(1 / fraction),
-                shuffle=True,
-                random_state=self.random_state,
-            )
-        classes = np.unique(y)
-        for train, held_out in splitter.split(np.empty(len(y)), y, groups):
-            absent = np.setdiff1d(classes, np.intersect1d(y[train], y[held_out]))
-            if not len(absent):
-                return train, held_out
-        raise ValueError(
-            f"validation_fraction={fraction} sets aside {len(held_out)} images; class "
-            f"{absent.tolist()[0]!r} is not both among them and among the rest. Raise "
-            "validation_fraction."
-        )
-
-    def _check_fraction(self, y: NDArray, units: ArrayLike) -> None:
-        units = np.asarray(units)
-        classes = np.unique(y).tolist()
-        counts = [len(np.unique(units[y == label])) for label in classes]
-        smallest = int(np.argmin(counts))
-        n_units = len(np.unique(units))
-        n_held_out = round(self.validation_fraction * n_units)
-        if counts[smallest] < 2 or n_held_out < len(classes):
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} of {n_units} "
-                f"images or groups leaves a class without a validation image: class "
-                f"{classes[smallest]!r} has {counts[smallest]}. Raise "
-                "validation_fraction or add images."
-            )
 
     def _transforms(self) -> bool:
         last = self._final_estimator
@@ -244,6 +204,11 @@ class HoldoutPipeline(Pipeline):
             The steps' requests and, beside them, the pipeline's own (`groups`).
         """
         return super().get_metadata_routing().add_self_request(self)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
 
 
 # A recipe is constructor parameters of its steps, nothing else.

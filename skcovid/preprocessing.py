@@ -56,7 +56,6 @@ class _ImageTransformer(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
-        tags.no_validation = True
         return tags
 
 

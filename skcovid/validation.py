@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -45,8 +46,10 @@ def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyIm
     ------
     ValueError
         If there is no image, images differ in shape, the rank or the number of channels
-        is wrong, or the pixels are NaN, infinite, outside [0, 255], boolean, or look
-        already normalised.
+        is wrong, or the pixels are NaN, infinite, outside [0, 255], boolean, complex,
+        or look already normalised.
+    TypeError
+        If `images` is a sparse array.
 
     Examples
     --------
@@ -74,6 +77,7 @@ def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyIm
 
 
 def _as_array(images: Any, name: str) -> NDArray:
+    _check_dense(images, name)
     try:
         array = np.asarray(images)
         # An object array of images, as a pandas column holds them, is a list of them.
@@ -86,9 +90,27 @@ def _as_array(images: Any, name: str) -> NDArray:
         ) from error
 
 
+def _check_dense(images: Any, name: str) -> None:
+    if issparse(images):
+        raise TypeError(
+            f"{name} must hold images in a dense array, got a sparse one of shape "
+            f"{images.shape}; pass {name}.toarray() reshaped to (n_samples, height, "
+            "width)."
+        )
+
+
+def _check_real(images: NDArray, name: str) -> None:
+    if images.dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {name} must hold real numbers, got dtype "
+            f"{images.dtype}. Take np.abs({name}), say."
+        )
+
+
 def _to_uint8(images: NDArray, name: str) -> NDArray[np.uint8]:
     if images.dtype == np.uint8:
         return images
+    _check_real(images, name)
     if images.dtype.kind == "u" and images.dtype.itemsize == 2:  # of any byte order
         return ((images.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if images.dtype.kind not in "iuf":
@@ -129,6 +151,8 @@ def check_network_input(X: Any, *, name: str = "X") -> LazyImages:
     ------
     ValueError
         If the rank, the number of channels or the dtype is wrong, or there is NaN.
+    TypeError
+        If `X` is a sparse array.
 
     Examples
     --------
@@ -137,12 +161,14 @@ def check_network_input(X: Any, *, name: str = "X") -> LazyImages:
     >>> check_network_input(np.zeros((2, 8, 8, 3)))
     LazyImages(shape=(2, 8, 8, 3), dtype=float32)
     """
+    _check_dense(X, name)
     images = X if isinstance(X, LazyImages) else np.asarray(X)
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
         raise ValueError(
             f"{name} must hold preprocessed images (n_samples, height, width, 3), got "
             f"shape {images.shape}."
         )
+    _check_real(images, name)
     if images.dtype.kind != "f":
         raise ValueError(
             f"{name} must hold preprocessed images in float32, got {images.dtype}; put "
@@ -253,11 +279,16 @@ def weigh_samples(
     Raises
     ------
     ValueError
-        If weights are negative or not one a sample.
+        If weights are negative, all zero or not one a sample.
     """
     if sample_weight is None and class_weight is None:
         return None
     weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
     if class_weight is not None:
         weights = weights * compute_sample_weight(class_weight, y)
+    if not weights.any():
+        raise ValueError(
+            f"sample_weight and class_weight={class_weight!r} give every sample a "
+            "weight of zero; at least one must have more."
+        )
     return weights.astype(np.float32)

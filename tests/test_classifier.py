@@ -282,7 +282,12 @@ class TestData:
 
     @pytest.mark.parametrize(
         "weights",
-        [np.ones(N_IMAGES - 1), -np.ones(N_IMAGES), np.full(N_IMAGES, np.nan)],
+        [
+            np.ones(N_IMAGES - 1),
+            -np.ones(N_IMAGES),
+            np.zeros(N_IMAGES),
+            np.full(N_IMAGES, np.nan),
+        ],
     )
     def test_invalid_sample_weights_are_errors(self, weights):
         with pytest.raises(ValueError, match=r"sample_weight|NaN|[Nn]egative"):

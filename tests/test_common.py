@@ -1,0 +1,207 @@
+"""The common checks of scikit-learn and imbalanced-learn on every public estimator.
+
+Most checks feed tables, and none but one runs where an estimator's tags say that it
+takes no tables. So the estimators of images stand behind `tables`, which makes an image
+of every row and hands everything else on as it is.
+
+A check that fails must be in `EXPECTED_FAILED_CHECKS`, with the error it fails with and
+the reason; one that is there must fail, and with that error.
+"""
+
+from functools import partial
+from inspect import isclass
+
+import imblearn.utils.estimator_checks
+import pytest
+import sklearn.utils.estimator_checks
+import tables
+import tensorflow as tf
+from sklearn.base import BaseEstimator
+from sklearn.preprocessing import StandardScaler
+
+import skcovid
+
+tables.register()
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the .tf.config")
+
+READER = tables.ReaderOfTables()
+PREPROCESSOR = tables.PreprocessorOfTables(tables.NAME)
+BALANCER = tables.BalancerOfTables(factor=1, random_state=0)
+FEATURES = tables.FeaturesOfTables(tables.NAME, weights=None, layers=[1], verbose=0)
+CLASSIFIER = tables.ClassifierOfTables(
+    tables.NAME,
+    weights=None,
+    dense_units=8,
+    epochs=1,
+    batch_size=512,
+    random_state=0,
+    verbose=0,
+)
+PIPELINE = skcovid.HoldoutPipeline(
+    [("scale", StandardScaler()), ("classify", tables.ValidatedLogisticRegression())],
+    validation_fraction=0.2,
+    random_state=0,
+)
+ESTIMATORS = [READER, PREPROCESSOR, BALANCER, FEATURES, CLASSIFIER, PIPELINE]
+
+_OF_IMAGES = {
+    "check_n_features_in_after_fitting": (
+        "does not set the `n_features_in_` attribute",
+        "an image has a height and a width, and no number of features",
+    ),
+    "check_n_features_in": ("^$", "as above"),
+    "check_dtype_object": (
+        "got dtype object|got object",
+        "pixels have a number's type; an array of objects is refused, by its type",
+    ),
+    "check_estimators_empty_data_messages": (
+        r"Got X .* shape (is )?\(12, 2, 0",
+        "an image of width 0 is refused by its shape, not for lack of features",
+    ),
+}
+_WITH_OUTPUT = {
+    "check_fit2d_predict1d": (
+        r"Got X must hold .* got shape \(3,\)",
+        "one row is refused by its shape; to reshape it, as the check wants to be "
+        "advised, would make no image of it",
+    ),
+}
+_OF_ANY_SIZE = {
+    "check_transformer_general": (
+        "number of features in transform is different",
+        "images of any size are brought to one",
+    ),
+}
+_OF_OWN_DTYPE = {
+    "check_transformer_preserve_dtypes": (
+        "does not preserve dtype.*got dtype=(uint8|float32)",
+        "pixels are uint8 and what networks take is float32, whatever is given",
+    ),
+}
+_MULTILABEL = {
+    "check_classifier_on_multilabel_or_multioutput_targets": (
+        "Got y should be a 1d array",
+        "refused in scikit-learn's words, not in imbalanced-learn's",
+    ),
+}
+EXPECTED_FAILED_CHECKS = {
+    READER: {**_OF_IMAGES, **_WITH_OUTPUT, **_OF_ANY_SIZE, **_OF_OWN_DTYPE},
+    PREPROCESSOR: {**_OF_IMAGES, **_WITH_OUTPUT, **_OF_ANY_SIZE, **_OF_OWN_DTYPE},
+    BALANCER: {
+        **_OF_IMAGES,
+        "check_samplers_list": (
+            "^$",
+            "resampled images and labels are arrays, whatever they came in",
+        ),
+        "check_samplers_multiclass_ova": (
+            "y should be a 1d array",
+            "labels are a column, as classifiers take them, not a table of indicators",
+        ),
+        "check_samplers_preserve_dtype": (
+            "X dtype is not preserved",
+            "pixels are uint8, whatever is given",
+        ),
+        "check_sampler_get_feature_names_out": (
+            "has no get_feature_names_out",
+            "images have no features to name",
+        ),
+        "check_sampler_get_feature_names_out_pandas": (
+            "has no get_feature_names_out",
+            "images have no features to name",
+        ),
+    },
+    FEATURES: {
+        **_OF_IMAGES,
+        **_WITH_OUTPUT,
+        **_OF_OWN_DTYPE,
+        "check_dict_unchanged": (
+            "changes __dict__ during transform",
+            "n_trunk_passes_ counts the images of the last transform, so that one "
+            "sees what `memory` saved",
+        ),
+    },
+    CLASSIFIER: {
+        **_OF_IMAGES,
+        **_WITH_OUTPUT,
+        **_MULTILABEL,
+        "check_estimator_tags_renamed": (
+            "has defined either `_more_tags` or `_get_tags`",
+            "scikeras' class defines them, for older versions of scikit-learn",
+        ),
+        "check_mixin_order": (
+            "ClassifierMixin comes before/left side of BaseEstimator",
+            "scikeras' class inherits in that order; __sklearn_tags__ makes up for it",
+        ),
+        "check_classifiers_with_encoded_labels": (
+            "^$",
+            "a network of one epoch does not predict every class",
+        ),
+    },
+    PIPELINE: {
+        **_MULTILABEL,
+        "check_estimators_overwrite_params": (
+            "should not change or mutate  the parameter steps",
+            "every pipeline of scikit-learn fits its own steps, not clones of them",
+        ),
+        "check_dont_overwrite_parameters": (
+            "steps changed",
+            "every pipeline of scikit-learn fits its own steps, not clones of them",
+        ),
+        "check_fit2d_1sample": (
+            "leaves a class without a validation image: class 1 has 1",
+            "says so of the class rather than of the samples",
+        ),
+    },
+}
+
+
+def name_of(check):
+    function = check.func
+    return (function.func if isinstance(function, partial) else function).__name__
+
+
+def common_checks(library):
+    generate = library.utils.estimator_checks.estimator_checks_generator
+    for estimator in ESTIMATORS:
+        for instance, check in generate(estimator):
+            name = name_of(check)
+            expected = EXPECTED_FAILED_CHECKS[estimator].get(name)
+            identifier = f"{library.__name__}-{type(estimator).__name__}-{name}"
+            yield pytest.param(instance, check, expected, id=identifier)
+
+
+CHECKS = {library: list(common_checks(library)) for library in (sklearn, imblearn)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager():
+    # Compiling a network takes several times as long as training it for an epoch.
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check", "expected"), [*CHECKS[sklearn], *CHECKS[imblearn]]
+)
+def test_common_check(estimator, check, expected):
+    if expected is None:
+        check(estimator)
+    else:
+        message, _ = expected
+        with pytest.raises(
+            (AssertionError, AttributeError, TypeError, ValueError), match=message
+        ):
+            check(estimator)
+
+
+def test_every_public_estimator_is_checked():
+    public = [getattr(skcovid, name) for name in skcovid.__all__]
+    for kind in filter(isclass, public):
+        if issubclass(kind, BaseEstimator):
+            (estimator,) = (one for one in ESTIMATORS if isinstance(one, kind))
+            checks = [
+                entry for entry in CHECKS[sklearn] if entry.values[0] is estimator
+            ]
+            # Only the cloning is checked of one whose tags say that it takes no tables.
+            assert len(checks) > 35
