@@ -1,14 +1,13 @@
 """A training that is stopped goes on after its last whole epoch, to the last bit."""
 
 import json
+from contextlib import nullcontext
 
 import checkpoint_run
 import numpy as np
 import pytest
 import tiny_backbone
-from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
-from sklearn.model_selection import GridSearchCV
 
 import skcovid
 from skcovid import _training_state
@@ -85,73 +84,51 @@ def count_epochs(monkeypatch):
     return phases
 
 
-@pytest.fixture(scope="module")
-def expected():
-    """What trainings give that were never stopped."""
-    found = {}
-    for recipe in RECIPES:
-        classifier = fit(make_classifier(recipe=recipe))
-        found[recipe] = classifier.predict_proba(X_NEW), classifier.history_
-    return found
-
-
 @pytest.mark.parametrize(
-    ("recipe", "n_written"), [("paper", 2), ("paper", 4), ("fast", 1), ("fast", 5)]
+    ("recipe", "n_written", "damaged"),
+    [("paper", 4, False), ("fast", 1, False), ("fast", 2, True)],
 )
 def test_goes_on_to_the_last_bit(
-    tmp_path, stop_at, count_epochs, expected, recipe, n_written
+    tmp_path, stop_at, count_epochs, expected, recipe, n_written, damaged
 ):
     stop_at(n_written)
     with pytest.raises(KeyboardInterrupt):
         fit(make_classifier(tmp_path, recipe=recipe))
-    n_begun = len(count_epochs)
     stop_at(None)
-    classifier = fit(make_classifier(tmp_path, recipe=recipe))
-    probabilities, history = expected[recipe]
-    assert classifier.predict_proba(X_NEW).tobytes() == probabilities.tobytes()
-    assert json.dumps(classifier.history_) == json.dumps(history)
-    # The epoch that was not written was trained twice; the end is a state too.
-    assert len(count_epochs) - n_begun == len(history["loss"]) + 1 - n_written
+    count_epochs.clear()
+    warned = nullcontext()
+    if damaged:
+        (path,) = tmp_path.glob("*.npz")
+        path.write_bytes(path.read_bytes()[:-500])
+        warned = pytest.warns(UserWarning, match=f"{path.name} is damaged")
+    with warned:
+        classifier = fit(make_classifier(tmp_path, recipe=recipe))
+    # The end is a state, too.
+    n_epochs = len(expected[recipe].history_["loss"])
+    n_kept = 0 if damaged else n_written
+    assert len(count_epochs) == n_epochs - n_kept + 1
+    check_same(classifier, expected[recipe])
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
 
-
-def test_a_training_that_has_ended_is_found(tmp_path, count_epochs, expected):
-    fit(make_classifier(tmp_path))
     count_epochs.clear()
-    again = fit(make_classifier(tmp_path, verbose=1, n_jobs=2))
+    found = fit(make_classifier(tmp_path, recipe=recipe, n_jobs=2))
     assert not count_epochs
-    probabilities, history = expected["paper"]
-    assert again.predict_proba(X_NEW).tobytes() == probabilities.tobytes()
-    assert json.dumps(again.history_) == json.dumps(history)
-    trained = [layer.trainable for layer in again.model_.layers]
-    assert trained == [
-        layer.trainable for layer in fit(make_classifier()).model_.layers
+    check_same(found, expected[recipe])
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """Classifiers whose training was never stopped."""
+    return {recipe: fit(make_classifier(recipe=recipe)) for recipe in RECIPES}
+
+
+def check_same(classifier, expected):
+    probabilities = classifier.predict_proba(X_NEW), expected.predict_proba(X_NEW)
+    assert probabilities[0].tobytes() == probabilities[1].tobytes()
+    assert json.dumps(classifier.history_) == json.dumps(expected.history_)
+    assert [layer.trainable for layer in classifier.model_.layers] == [
+        layer.trainable for layer in expected.model_.layers
     ]
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [{"random_state": 1}, {"epochs": 1}, {"labels": np.roll(Y, 1)}],
-    ids=lambda parameters: next(iter(parameters)),
-)
-def test_another_training_begins_anew(tmp_path, count_epochs, parameters):
-    labels = parameters.pop("labels", Y)
-    fit(make_classifier(tmp_path, **{"epochs": 2, **parameters}), labels)
-    fit(make_classifier(tmp_path, epochs=2))
-    assert count_epochs.count(3) == len(list(tmp_path.iterdir())) == 2
-
-
-def test_a_damaged_state_begins_anew(tmp_path, stop_at, expected):
-    stop_at(2)
-    with pytest.raises(KeyboardInterrupt):
-        fit(make_classifier(tmp_path))
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:-500])
-    stop_at(None)
-    with pytest.warns(UserWarning, match=f"{path.name} is damaged"):
-        classifier = fit(make_classifier(tmp_path))
-    probabilities, _ = expected["paper"]
-    assert classifier.predict_proba(X_NEW).tobytes() == probabilities.tobytes()
 
 
 def test_needs_a_seed(tmp_path):
@@ -165,28 +142,21 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         fit(make_classifier(tmp_path / "file", epochs=1))
 
 
-def test_fits_of_one_fold_are_told_apart(tmp_path):
-    ensemble = VotingClassifier(
-        [
-            ("first", make_classifier(epochs=1)),
-            ("second", make_classifier(epochs=1, random_state=1)),
-        ],
-        voting="soft",
-    )
-    search = GridSearchCV(ensemble, {"first__dropout": [0.0, 0.5]}, cv=2, refit=False)
-    checkpoint = {f"{name}__checkpoint": tmp_path for name in ("first", "second")}
-    search.set_params(
-        **{f"estimator__{key}": value for key, value in checkpoint.items()}
-    )
-    plain = clone(search).set_params(
-        **{f"estimator__{key}": None for key in checkpoint}
-    )
-    scores = search.fit(X, Y).cv_results_["mean_test_score"]
-    # Two folds of two settings of the first; the second is the same in both.
-    assert len(list(tmp_path.glob("*.npz"))) == 6
-    np.testing.assert_array_equal(
-        plain.fit(X, Y).cv_results_["mean_test_score"], scores
-    )
+def test_fits_in_one_folder_are_told_apart(tmp_path, count_epochs):
+    def make_ensemble():
+        members = [
+            (name, make_classifier(tmp_path, epochs=1, random_state=seed))
+            for seed, name in enumerate(["first", "second"])
+        ]
+        return VotingClassifier(members, voting="soft")
+
+    first, second = make_ensemble().fit(X, Y).estimators_
+    assert len(list(tmp_path.glob("*.npz"))) == 2
+    assert not np.array_equal(first.predict_proba(X), second.predict_proba(X))
+    count_epochs.clear()
+    again, _ = make_ensemble().fit(X, Y).estimators_
+    assert not count_epochs
+    np.testing.assert_array_equal(again.predict_proba(X), first.predict_proba(X))
 
 
 def test_killed_in_an_evaluation(tmp_path):
