@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skcovid._files import shown
+from skcovid._whole_files import discard_parts, replacing
 from skcovid.images import image_key
 from skcovid.persistence import fingerprint_model
 from skcovid.preprocessing import RadiographReader
@@ -143,6 +144,7 @@ def predict_archive(
         raise ValueError(f"paths must be a list of paths, got one path: {paths!r}.")
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
+    discard_parts(folder)
     _start(folder, pipeline, chunk_size, resume)
     n_images = n_errors = n_resumed = n_chunks = 0
 
@@ -201,7 +203,8 @@ def _start(folder: Path, pipeline: Any, chunk_size: int, resume: bool) -> None:
             raise FileExistsError(
                 f"output={str(folder)!r} holds Parquet files of something else."
             )
-        _replace(path, json.dumps(manifest).encode())
+        with replacing(path) as file:
+            file.write(json.dumps(manifest).encode())
         return
     if not resume:
         raise FileExistsError(
@@ -359,20 +362,11 @@ def _write(path: Path, chunk: list[str], outcome: Outcome, classes: NDArray) -> 
     )
     content = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(table, content)
-    _replace(path, content.getvalue())
+    with replacing(path) as file:
+        file.write(content.getvalue())
     return n_errors
 
 
 def _as_text(path: str) -> str:
     # Bytes of a name that are no UTF-8 can't be written as text.
     return path.encode("utf-8", "backslashreplace").decode()
-
-
-def _replace(path: Path, content: Any) -> None:
-    """Write a file under another name and rename it: one that is there is whole."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -2,39 +2,23 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from numbers import Integral, Real
-from tempfile import TemporaryDirectory
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import ClassifierTags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from skcovid import network
-from skcovid._keras import KerasClassifier
+from skcovid._keras_classifier import ImageKerasClassifier
+from skcovid._phases import LabelledImages, keep_features, train_phases
 from skcovid._random import draw_seed
 from skcovid.backbones import Backbone, get_backbone
 from skcovid.graph import choose_layers, find_layer
 from skcovid.images import LazyImages
-from skcovid.training import (
-    Batches,
-    EpochProgress,
-    KeptFeatures,
-    WholeNetwork,
-    train,
-)
 from skcovid.validation import (
     Pooling,
-    check_network_input,
     check_pooling,
     check_validation_data,
     weigh_samples,
@@ -42,10 +26,8 @@ from skcovid.validation import (
 
 __all__ = ["TransferLearningClassifier"]
 
-_PHASES = {1: "phase 1, head", 2: "phase 2, fine-tuning"}
 
-
-class TransferLearningClassifier(KerasClassifier):
+class TransferLearningClassifier(ImageKerasClassifier):
     """Fine-tune an ImageNet network in two phases (section 3.4 of the paper).
 
     Phase 1 trains a new head on the frozen network. Phase 2 unfreezes the network's
@@ -114,6 +96,12 @@ class TransferLearningClassifier(KerasClassifier):
     random_state : int, RandomState instance or None, default=None
         Seed of the head's weights, the dropout, the order of the images, and the
         network's weights where `weights` is None.
+    checkpoint : path-like, default=None
+        Folder where the state of the training is written after every epoch: the same
+        fit, of the same data, parameters and versions, then goes on after a stop, and
+        ends with the same network to the last bit; once it has ended, it is found. Any
+        number of fits may share a folder. Needs a `random_state`. Delete the folder
+        when it is not needed any more. None keeps nothing.
     verbose : int, default=1
         0 for silence; otherwise progress bars.
 
@@ -161,11 +149,6 @@ class TransferLearningClassifier(KerasClassifier):
     True
     """
 
-    # scikeras reads these as if they were parameters.
-    model = None
-    build_fn = None
-    warm_start = False
-    loss = "sparse_categorical_crossentropy"
     # What HoldoutPipeline routes to `fit`.
     __metadata_request__fit = {"X_val": True, "y_val": True}
 
@@ -193,6 +176,7 @@ class TransferLearningClassifier(KerasClassifier):
         "precision": [StrOptions({"float32", "mixed_bfloat16", "mixed_float16"})],
         "n_jobs": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
+        "checkpoint": [str, os.PathLike, None],
         "verbose": ["verbose"],
     }
 
@@ -222,6 +206,7 @@ class TransferLearningClassifier(KerasClassifier):
         precision: str = "float32",
         n_jobs: int = 2,
         random_state: int | np.random.RandomState | None = None,
+        checkpoint: str | os.PathLike | None = None,
         verbose: int = 1,
     ) -> None:
         self.backbone = backbone
@@ -247,14 +232,8 @@ class TransferLearningClassifier(KerasClassifier):
         self.precision = precision
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.checkpoint = checkpoint
         self.verbose = verbose
-
-    # scikeras takes parameters from whatever attributes there are, and lets unknown
-    # ones pass; these are scikit-learn's own.
-    _get_param_names: Any = classmethod(BaseEstimator._get_param_names.__func__)
-    set_params = BaseEstimator.set_params
-    __repr__ = BaseEstimator.__repr__
-    score = ClassifierMixin.score
 
     def fit(
         self,
@@ -296,7 +275,7 @@ class TransferLearningClassifier(KerasClassifier):
             If the weights file is missing.
         OSError
             If ImageNet's weights can't be downloaded or the disk has no room for the
-            features.
+            features or the checkpoint.
         """
         self._validate_params()
         self._check_combinations()
@@ -305,18 +284,14 @@ class TransferLearningClassifier(KerasClassifier):
         validation = check_validation_data(
             X_val, y_val, images.shape[1:], self.target_encoder_.classes_
         )
-        weights = weigh_samples(sample_weight, self.class_weight, labels)
-        self.history_: dict[str, list] = {"phase": []}
-        with self._features_folder() as folder:
-            feed = self._feed(folder)
-            for phase in _PHASES:
-                self._train_phase(phase, feed, (images, labels, weights), validation)
+        training = self._labelled(
+            images, labels, weigh_samples(sample_weight, self.class_weight, labels)
+        )
+        monitored = None if validation is None else self._labelled(*validation)
+        self.history_, self.n_trunk_passes_ = train_phases(
+            self, training, monitored, self._generator
+        )
         return self
-
-    @property
-    def partial_fit(self) -> NoReturn:
-        """Not there: two phases of training can't go on one epoch at a time."""
-        raise AttributeError("TransferLearningClassifier has no partial_fit.")
 
     def predict(self, X: Any) -> NDArray:
         """Predict the class of images.
@@ -355,7 +330,7 @@ class TransferLearningClassifier(KerasClassifier):
         check_is_fitted(self, "history_")
         X, _ = self._validate_data(X)
         if self.keep_features and self.memory is not None:
-            kept = self._kept_features(self.memory)
+            kept = keep_features(self, self.memory)
             model, inputs = kept.trained_part(2), kept.features(X, 2)
             self.n_trunk_passes_ += kept.n_trunk_passes
         else:
@@ -377,35 +352,17 @@ class TransferLearningClassifier(KerasClassifier):
                 f"batch_norm={self.batch_norm!r}: training batch normalisation would "
                 "change the features that are kept."
             )
+        if self.checkpoint is not None and self.random_state is None:
+            raise ValueError(
+                f"checkpoint={str(self.checkpoint)!r} needs a random_state, got None: "
+                "training that was begun could not be told from another."
+            )
         if self.reset_batch_norm and self.batch_norm != "trainable":
             raise ValueError(
                 "reset_batch_norm=True needs batch_norm='trainable', got "
                 f"batch_norm={self.batch_norm!r}: moving statistics of zero that are "
                 "never trained would blank the network."
             )
-
-    def _validate_data(
-        self, X: Any = None, y: Any = None, reset: bool = False
-    ) -> tuple[Any, Any]:
-        # In place of scikeras' own, which would compute every lazy image.
-        X = check_network_input(X)
-        if reset:
-            self.X_shape_, self.X_dtype_ = X.shape, X.dtype
-        elif X.shape[1:] != self.X_shape_[1:]:
-            raise ValueError(
-                f"X has images of shape {X.shape[1:]}, but the classifier was fitted "
-                f"on images of shape {self.X_shape_[1:]}."
-            )
-        if y is not None:
-            check_classification_targets(y)
-            y = column_or_1d(y, warn=True)
-            check_consistent_length(X, y)
-            if len(np.unique(y)) < 2:
-                raise ValueError(
-                    f"y holds one class only, {y.tolist()[0]!r}; a classifier needs "
-                    "two."
-                )
-        return X, y
 
     def _build_keras_model(self) -> Any:
         # In place of scikeras' own, which sets TensorFlow's global seed.
@@ -443,82 +400,8 @@ class TransferLearningClassifier(KerasClassifier):
             network.reset_moving_statistics(model)
         return model
 
-    def _features_folder(self) -> Any:
-        if self.keep_features and self.memory is None:
-            return TemporaryDirectory(prefix="skcovid-")
-        return nullcontext(self.memory)
-
-    def _feed(self, folder: Any) -> WholeNetwork | KeptFeatures:
-        if self.keep_features:
-            return self._kept_features(folder)
-        return WholeNetwork(self.model_)
-
-    def _kept_features(self, folder: Any) -> KeptFeatures:
-        return KeptFeatures(
-            self.model_,
-            n_backbone_layers=self.n_backbone_layers_,
-            fine_tune_from=self.fine_tune_from_,
-            directory=folder,
-            dtype=self.features_dtype,
-            batch_size=self.batch_size,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
-
-    def _train_phase(
-        self,
-        phase: int,
-        feed: WholeNetwork | KeptFeatures,
-        training: tuple[LazyImages, NDArray, NDArray | None],
-        validation: tuple[LazyImages, NDArray, None] | None,
-    ) -> None:
-        layers = self.model_.layers[: self.n_backbone_layers_]
-        learning_rate = self.learning_rate
-        network.freeze(layers, self.batch_norm)
-        if phase == 2:
-            network.unfreeze(layers[self.fine_tune_from_ :], self.batch_norm)
-            learning_rate = self.fine_tune_learning_rate or learning_rate
-        history = train(
-            feed.trained_part(phase),
-            self._batches(feed, phase, *training, generator=self._generator),
-            None if validation is None else self._batches(feed, phase, *validation),
-            learning_rate=learning_rate,
-            epochs=self.epochs,
-            reduce_lr_factor=self.reduce_lr_factor,
-            reduce_lr_patience=self.reduce_lr_patience,
-            early_stopping_patience=self.early_stopping_patience,
-            callbacks=[EpochProgress(_PHASES[phase])] if self.verbose else [],
-        )
-        for name, values in history.items():
-            self.history_.setdefault(name, []).extend(values)
-        self.history_["phase"] += [phase] * len(history["loss"])
-        self.n_trunk_passes_ = feed.n_trunk_passes
-
-    def _batches(
-        self,
-        feed: WholeNetwork | KeptFeatures,
-        phase: int,
-        images: LazyImages,
-        y: NDArray,
-        weights: NDArray | None,
-        generator: np.random.Generator | None = None,
-    ) -> Batches:
-        return Batches(
-            feed.inputs(images, phase),
-            self.target_encoder_.transform(y).astype(np.intp),
-            weights,
-            batch_size=self.batch_size,
-            generator=generator,
-            n_jobs=self.n_jobs,
-        )
-
-    def __sklearn_tags__(self) -> Any:
-        # scikeras' class order has these say that it is no classifier.
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "classifier"
-        tags.classifier_tags = ClassifierTags(poor_score=True)
-        tags.target_tags.required = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.non_deterministic = self.random_state is None
-        return tags
+    def _labelled(
+        self, images: LazyImages, y: NDArray, weights: NDArray | None
+    ) -> LabelledImages:
+        encoded = self.target_encoder_.transform(y).astype(np.intp)
+        return LabelledImages(images, encoded, weights)

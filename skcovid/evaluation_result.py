@@ -49,7 +49,7 @@ class Fold:
     history : dict of str to list
         Training history; empty where the classifier keeps none.
     fit_seconds, predict_seconds : float
-        Wall time.
+        Wall time; of the last run, where a fit was stopped and went on.
     """
 
     train_indices: NDArray[np.intp]

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from skcovid._batch_plan import BatchPlan
 from skcovid._folding import fold_batch_norm
 from skcovid._keras import keras
 from skcovid._version import __version__
 from skcovid.images import LazyImages, image_key, read_ahead
 from skcovid.network import predict_batches
 
-__all__ = ["FeatureStore", "StoredFeatures", "feature_bytes"]
+__all__ = ["FeatureStore", "StoredFeatures", "feature_bytes", "fingerprint"]
 
 # numpy.save writes a header of this many bytes before a one-dimensional array.
 _NPY_HEADER = 128
@@ -160,7 +161,7 @@ class FeatureStore:
         self.trunk = trunk
         self.dtype = np.dtype(dtype)
         below = "" if source is None else source.fingerprint
-        self.fingerprint: str = _fingerprint(trunk, self.dtype, below)
+        self.fingerprint: str = fingerprint(trunk, dtype=self.dtype.str, below=below)
         self.n_computed = 0
         self._shapes = [tuple(output.shape[1:]) for output in trunk.outputs]
         self._sizes = [math.prod(shape) for shape in self._shapes]
@@ -175,6 +176,9 @@ class FeatureStore:
         verbose: int,
     ) -> StoredFeatures:
         """Compute the features of every image that has none yet.
+
+        A call that goes on where an earlier one was stopped repeats the batches that
+        the earlier one planned, and so computes the same features to the last bit.
 
         Parameters
         ----------
@@ -202,36 +206,52 @@ class FeatureStore:
         """
         keys, first_rows = np.unique(source.keys, return_index=True)
         absent = np.array([not self._has(key) for key in keys], dtype=bool)
-        missing = source[np.sort(first_rows[absent])]
-        self._check_space(len(missing))
+        missing = np.sort(first_rows[absent])
+        if len(missing):
+            self._check_space(len(missing))
+            folder = self._directory / "unfinished"
+            plan = BatchPlan(folder, source.keys, missing, batch_size)
+            self._compute(source[plan.rows], plan.batch_size, n_jobs, verbose)
+            plan.finish()
+        return StoredFeatures(self, source.keys)
+
+    def _compute(
+        self,
+        images: LazyImages | StoredFeatures,
+        batch_size: int,
+        n_jobs: int,
+        verbose: int,
+    ) -> None:
         progress = tqdm(
-            total=len(missing),
+            total=len(images),
             desc="features",
             unit="image",
             leave=False,
-            disable=not verbose or not len(missing),
+            disable=not verbose,
         )
-        trunk = fold_batch_norm(self.trunk) if len(missing) else self.trunk
-        batches = missing.batches(batch_size, n_jobs=n_jobs)
 
         def keep(rows: slice, outputs: Sequence[NDArray]) -> None:
             try:
-                self._write(missing.keys[rows], outputs)
+                self._write(images.keys[rows], outputs)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                raise self._no_space(len(missing) - rows.start) from error
+                raise self._no_space(len(images) - rows.start) from error
             self.n_computed += rows.stop - rows.start
             progress.update(rows.stop - rows.start)
 
+        passes = predict_batches(
+            fold_batch_norm(self.trunk),
+            images.batches(batch_size, n_jobs=n_jobs),
+            batch_size=batch_size,
+        )
         # A batch is written while the network computes the next.
         with progress, ThreadPoolExecutor(1) as writer:
             written: Future = writer.submit(lambda: None)
-            for rows, outputs in predict_batches(trunk, batches):
+            for rows, outputs in passes:
                 written.result()
                 written = writer.submit(keep, rows, outputs)
             written.result()
-        return StoredFeatures(self, source.keys)
 
     def read(self, keys: NDArray[np.str_]) -> tuple[NDArray[Any], ...]:
         """Read the features of images.
@@ -334,32 +354,43 @@ class FeatureStore:
         )
 
 
-def _fingerprint(trunk: Any, dtype: np.dtype, below: str) -> str:
-    """Digest of all that features depend on, beside the image.
+def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:
+    """Digest of all that a network's output depends on, beside its input.
 
-    Layer names are left out: Keras numbers them anew in every process.
+    Parameters
+    ----------
+    model : keras.Model
+        The network. Layer names are left out: Keras numbers them anew in every process.
+    dtype : str, default=""
+        Type that its output is kept in.
+    below : str, default=""
+        Fingerprint of the network that makes its input.
+
+    Returns
+    -------
+    str
     """
     digest = hashlib.blake2b(digest_size=16)
-    positions = {id(layer): index for index, layer in enumerate(trunk.layers)}
+    positions = {id(layer): index for index, layer in enumerate(model.layers)}
     # Another version of skcovid may augment or read differently.
-    settings: list[Any] = [
+    parts: list[Any] = [
         __version__,
         below,
         keras.backend.backend(),
         keras.__version__,
-        dtype.str,
+        dtype,
     ]
-    for layer in trunk.layers:
+    for layer in model.layers:
         config = {**layer.get_config(), "name": None, "trainable": None}
         # The first node is the network's own; every split adds another.
         sources = [
             positions.get(id(tensor._keras_history.operation))
             for tensor in layer._inbound_nodes[0].input_tensors
         ]
-        settings.append([type(layer).__name__, config, sources])
+        parts.append([type(layer).__name__, config, sources])
         for weights in layer.get_weights():
             digest.update(np.ascontiguousarray(weights).data.cast("B"))
-    for output in trunk.outputs:
-        settings.append(positions[id(output._keras_history.operation)])
-    digest.update(json.dumps(settings, default=str, sort_keys=True).encode())
+    for output in model.outputs:
+        parts.append(positions[id(output._keras_history.operation)])
+    digest.update(json.dumps(parts, default=str, sort_keys=True).encode())
     return digest.hexdigest()

@@ -1,19 +1,17 @@
 """The evaluation protocols: every image predicted by a model that never saw it."""
 
 import copy
-import time
+import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from functools import partial
 from itertools import combinations
 from numbers import Integral
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
-from sklearn.ensemble import StackingClassifier
-from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import (
     BaseCrossValidator,
     GroupShuffleSplit,
@@ -26,30 +24,18 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import (
-    check_consistent_length,
-    column_or_1d,
-    has_fit_parameter,
-)
-from tqdm.auto import tqdm
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._estimates import Estimate
+from skcovid._evaluation_checkpoint import describe_evaluation, open_checkpoint
+from skcovid._folds import Split, run_folds
 from skcovid._proportions import estimate_share
-from skcovid.evaluation_result import EvaluationResult, Fold
+from skcovid.evaluation_result import EvaluationResult
 from skcovid.preprocessing import RadiographReader
 
 __all__ = ["evaluate", "split"]
 
 Protocol = Literal["cross_val_predict", "paper"]
-
-
-class Split(NamedTuple):
-    """Rows of one fold; `validation` is empty unless the protocol sets it aside."""
-
-    train: NDArray[np.intp]
-    validation: NDArray[np.intp]
-    test: NDArray[np.intp]
 
 
 @validate_params(
@@ -62,6 +48,7 @@ class Split(NamedTuple):
         "protocol": [StrOptions({"cross_val_predict", "paper"})],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
+        "checkpoint": [str, os.PathLike, None],
         "verbose": ["verbose"],
     },
     prefer_skip_nested_validation=False,
@@ -76,6 +63,7 @@ def evaluate(
     protocol: Protocol = "cross_val_predict",
     random_state: int | np.random.RandomState | None = 0,
     n_jobs: int | None = None,
+    checkpoint: str | os.PathLike | None = None,
     verbose: int = 1,
 ) -> EvaluationResult:
     """Cross-validate a classifier and report it as the paper does, with intervals.
@@ -109,6 +97,12 @@ def evaluate(
     n_jobs : int, default=None
         Folds that run at once: None is 1, or what ``joblib.parallel_config`` says,
         which may send them to a cluster. A network uses all cores by itself.
+    checkpoint : path-like, default=None
+        Folder, created if needed, that keeps each fold as it ends and the state of a
+        :class:`TransferLearningClassifier` after every epoch. The same call with the
+        same folder goes on after a stop of any kind, and ends with the predictions of
+        a run that was never stopped. Needs seeds: no `random_state` of skcovid's own
+        may be None.
     verbose : int, default=1
         0 hides the bar over the folds; the pipeline has its own `verbose`.
 
@@ -126,7 +120,16 @@ def evaluate(
         If image files can't be read (all are listed), a class has fewer images or
         patients than there are folds, there is one class only, lengths differ, test
         folds overlap, an image or patient is on two sides of a split, or a
-        ``StackingClassifier`` can't pass the groups to its estimators.
+        ``StackingClassifier`` can't pass the groups to its estimators; or if
+        `checkpoint` holds another evaluation (all that differs is named), or something
+        is not seeded.
+    BlockingIOError
+        If another evaluation is at work on `checkpoint`.
+    FileExistsError
+        If `checkpoint` holds files of something else.
+    OSError
+        If `checkpoint` can't be written to, or the disk is full; what was written
+        stays.
 
     Examples
     --------
@@ -148,18 +151,19 @@ def evaluate(
         split(y, cv=cv, groups=groups, protocol=protocol, random_state=random_state)
     )
     _check_disjoint(splits, cv, groups)
-    run = delayed(_evaluate_fold)
-    # joblib sends arrays ahead to one worker of a cluster, and loses them with it; what
-    # is in a tuple goes with the fold.
-    folds = Parallel(n_jobs=n_jobs, return_as="generator")(
-        run((pipeline, X, y, groups, rows)) for rows in splits
+    run = partial(
+        run_folds, pipeline, X, y, groups, splits, n_jobs=n_jobs, verbose=verbose
     )
-    progress = tqdm(
-        folds, total=len(splits), desc="folds", unit="fold", disable=not verbose
-    )
+    if checkpoint is None:
+        folds = run()
+    else:
+        _check_folds_seeded(cv, protocol, random_state)
+        description = describe_evaluation(pipeline, X, y, groups, splits, protocol)
+        with open_checkpoint(Path(checkpoint), description) as opened:
+            folds = run(checkpoint=opened)
     return EvaluationResult(
         y_true=y,
-        folds=list(progress),
+        folds=folds,
         protocol=protocol,
         cv=repr(cv),
         pipeline=repr(pipeline),
@@ -239,66 +243,6 @@ def split(
         yield Split(train, np.sort(test[larger]), np.sort(test[smaller]))
 
 
-def _evaluate_fold(task: tuple[Any, Any, NDArray, ArrayLike | None, Split]) -> Fold:
-    pipeline, X, y, groups, rows = task
-    params: dict[str, Any] = {}
-    if len(rows.validation) and has_fit_parameter(pipeline, "X_val"):
-        params["X_val"] = _safe_indexing(X, rows.validation)
-        params["y_val"] = y[rows.validation]
-    routed = groups is not None and _routes_groups(pipeline)
-    if routed or (groups is not None and has_fit_parameter(pipeline, "groups")):
-        params["groups"] = _safe_indexing(groups, rows.train)
-    started = time.perf_counter()
-    X_train, y_train = _safe_indexing(X, rows.train), y[rows.train]
-    with config_context(enable_metadata_routing=True) if routed else nullcontext():
-        fitted = clone(pipeline).fit(X_train, y_train, **params)
-    fit_ended = time.perf_counter()
-    X_test = _safe_indexing(X, rows.test)
-    labels = np.unique(y)
-    if hasattr(fitted, "predict_proba"):
-        probabilities = _probabilities(fitted, X_test, labels)
-        predictions = labels[probabilities.argmax(axis=1)]
-    else:
-        probabilities, predictions = None, fitted.predict(X_test)
-    predict_ended = time.perf_counter()
-    return Fold(
-        train_indices=rows.train,
-        validation_indices=rows.validation,
-        test_indices=rows.test,
-        predictions=np.asarray(predictions),
-        probabilities=probabilities,
-        confusion_matrix=confusion_matrix(y[rows.test], predictions, labels=labels),
-        history=_history(fitted),
-        fit_seconds=fit_ended - started,
-        predict_seconds=predict_ended - fit_ended,
-    )
-
-
-def _routes_groups(pipeline: Any) -> bool:
-    """Whether it takes no groups itself, but has parts that do, as an ensemble's."""
-    if has_fit_parameter(pipeline, "groups") or not _consumes_groups(pipeline):
-        return False
-    # It routes to its members only, but hands the last estimator all that it is given.
-    if isinstance(pipeline, StackingClassifier):
-        final = pipeline.final_estimator
-        if final is None or not _consumes_groups(final):
-            raise ValueError(
-                "StackingClassifier passes the groups, which its estimators need to "
-                f"keep patients whole, to final_estimator={final!r} as well, which "
-                "takes none. Take one that chooses a parameter on whole patients, such "
-                "as GridSearchCV(LogisticRegression(), {'C': [0.1, 1, 10]}, "
-                "cv=StratifiedGroupKFold())."
-            )
-    return True
-
-
-def _consumes_groups(estimator: Any) -> bool:
-    try:
-        return bool(estimator.get_metadata_routing().consumes("fit", {"groups"}))
-    except NotImplementedError:
-        return False
-
-
 def _find_overlap(
     y: NDArray,
     groups: ArrayLike,
@@ -316,19 +260,6 @@ def _find_overlap(
         tests.append(rows.test)
         shared.append(np.isin(patients[rows.test], patients[rows.train]))
     return estimate_share(np.concatenate(shared), patients[np.concatenate(tests)])
-
-
-def _probabilities(fitted: Any, X: Any, labels: NDArray) -> NDArray:
-    """Probabilities with a column for every label, the absent ones of the fold too."""
-    found = fitted.predict_proba(X)
-    probabilities = np.zeros((len(found), len(labels)), dtype=found.dtype)
-    probabilities[:, np.searchsorted(labels, fitted.classes_)] = found
-    return probabilities
-
-
-def _history(fitted: Any) -> dict[str, list]:
-    last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
-    return dict(getattr(last, "history_", {}))
 
 
 def _check_target(X: Any, y: ArrayLike, groups: ArrayLike | None) -> NDArray:
@@ -374,6 +305,21 @@ def _check_readable(pipeline: Any, X: Any) -> None:
     first = pipeline.steps[0][1] if isinstance(pipeline, Pipeline) else pipeline
     if isinstance(first, RadiographReader):
         clone(first).fit(X)
+
+
+def _check_folds_seeded(
+    cv: BaseCrossValidator,
+    protocol: Protocol,
+    random_state: int | np.random.RandomState | None,
+) -> None:
+    shuffled = getattr(cv, "shuffle", True) and hasattr(cv, "random_state")
+    unseeded = random_state is None and protocol == "paper"
+    if unseeded or (shuffled and cv.random_state is None):
+        raise ValueError(
+            f"checkpoint needs folds that are the same after a stop, but cv={cv!r} "
+            f"with random_state={random_state!r} draws others in every run. Pass an "
+            "integer as random_state, to evaluate or to the cross-validator."
+        )
 
 
 def _check_disjoint(

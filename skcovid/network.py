@@ -214,7 +214,10 @@ def reset_moving_statistics(model: Any) -> None:
 
 
 def predict_batches(
-    model: Any, batches: Iterable[tuple[slice, Any]]
+    model: Any,
+    batches: Iterable[tuple[slice, Any]],
+    *,
+    batch_size: int | None = None,
 ) -> Iterator[tuple[slice, list[NDArray]]]:
     """Run a network on batches, in inference mode.
 
@@ -223,8 +226,10 @@ def predict_batches(
     model : keras.Model
         The network.
     batches : iterable of (slice, ndarray or tuple of ndarray)
-        Rows and inputs. A smaller last batch is padded to the first one's size, so
-        that the network is compiled for one shape only.
+        Rows and inputs.
+    batch_size : int, default=None
+        Size that a smaller batch is padded to, so that the network is compiled for one
+        shape only; None for the first batch's.
 
     Yields
     ------
@@ -233,11 +238,10 @@ def predict_batches(
     outputs : list of ndarray of shape (n_rows, ...)
         One array an output of the network.
     """
-    size = 0
     for rows, batch in batches:
         n_rows = rows.stop - rows.start
-        size = size or n_rows
-        padded = keras.tree.map_structure(partial(_pad_rows, size=size), batch)
+        batch_size = batch_size or n_rows
+        padded = keras.tree.map_structure(partial(_pad_rows, size=batch_size), batch)
         outputs = keras.tree.flatten(model.predict_on_batch(padded))
         yield rows, [np.asarray(output)[:n_rows] for output in outputs]
 

@@ -238,7 +238,7 @@ class EpochProgress(keras.callbacks.Callback):
             if name != "learning_rate"
         }
         self.bar.set_postfix(shown, refresh=False)
-        self.bar.update()
+        self.bar.update(epoch + 1 - self.bar.n)
 
     def on_train_end(self, logs: dict | None = None) -> None:  # noqa: D102 (Keras')
         self.bar.close()
@@ -264,6 +264,7 @@ def train(
     reduce_lr_patience: int,
     early_stopping_patience: int,
     callbacks: Sequence[Any] = (),
+    follow: Callable[[Batches, Sequence[Any]], Any] | None = None,
 ) -> History:
     """Train one phase: Adam, the rate reduced on a plateau, early stopping.
 
@@ -283,6 +284,9 @@ def train(
         Of ``keras.callbacks.EarlyStopping``.
     callbacks : sequence of keras.callbacks.Callback, default=()
         Further callbacks.
+    follow : callable, default=None
+        ``follow(training, callbacks) -> StateKeeper`` makes the callback that keeps the
+        state of the training, and may begin with one that was kept; None keeps none.
 
     Returns
     -------
@@ -310,23 +314,26 @@ def train(
     stopping = keras.callbacks.EarlyStopping(
         monitor, patience=early_stopping_patience, restore_best_weights=True
     )
+    keeper = None if follow is None else follow(training, [plateau, stopping])
+    followers = [] if keeper is None else [keeper]
     try:
         with _global_random_state_kept():
             history = model.fit(
                 training,
                 validation_data=validation,
                 epochs=epochs,
+                initial_epoch=0 if keeper is None else keeper.first_epoch(epochs),
                 # The batches are in a random order already; Keras' own shuffling would
                 # draw from the global random state.
                 shuffle=False,
                 verbose=0,
-                callbacks=[plateau, stopping, *callbacks],
+                callbacks=[plateau, stopping, *callbacks, *followers],
             )
     finally:
         training.release()
         if validation is not None:
             validation.release()
+    epochs_seen = history.history if keeper is None else keeper.logs
     return {
-        name: [float(value) for value in values]
-        for name, values in history.history.items()
+        name: [float(value) for value in values] for name, values in epochs_seen.items()
     }

@@ -89,7 +89,8 @@ def test_a_killed_run_leaves_whole_files_and_is_taken_up(tmp_path):
     process.wait(timeout=60)
     kept = len(list(tmp_path.rglob("*.npy")))
     assert 12 <= kept < N_IMAGES
-    check_features(tmp_path, n_computed=N_IMAGES - kept)
+    # Batches are repeated whole.
+    check_features(tmp_path, n_computed=N_IMAGES - kept // 4 * 4)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "emptied"])

@@ -14,7 +14,13 @@ from skcovid.persistence._networks import ONLY_FOR_FIT, is_composite, is_network
 __all__ = ["fingerprint_model"]
 
 # What changes nothing of the predictions.
-_LEFT_OUT = ONLY_FOR_FIT | {"memory", "n_jobs", "n_trunk_passes_", "verbose"}
+_LEFT_OUT = ONLY_FOR_FIT | {
+    "checkpoint",
+    "memory",
+    "n_jobs",
+    "n_trunk_passes_",
+    "verbose",
+}
 
 
 def fingerprint_model(value: Any) -> str:

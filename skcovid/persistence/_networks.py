@@ -119,7 +119,7 @@ def without_memory(pipeline: Any) -> Any:
     """
 
     def change(owner: Any, name: str, value: Any) -> Any:
-        return None if name == "memory" else value
+        return None if name in ("checkpoint", "memory") else value
 
     return copied(pipeline, change, {})
 

@@ -55,7 +55,7 @@ def attach(pipeline: Any, networks: list[tuple[bytes, list[str]]]) -> Any:
     def change(owner: Any, name: str, value: Any) -> Any:
         if isinstance(value, BackboneReference):
             return _find_backbone(value)
-        return None if name == "memory" else value
+        return None if name in ("checkpoint", "memory") else value
 
     copy = copied(pipeline, change, {})
     for owner in composites(copy):

@@ -1,0 +1,170 @@
+"""A training that is stopped goes on after its last whole epoch, to the last bit."""
+
+import json
+from contextlib import nullcontext
+
+import checkpoint_run
+import numpy as np
+import pytest
+import tiny_backbone
+from sklearn.ensemble import VotingClassifier
+
+import skcovid
+from skcovid import _training_state
+
+tiny_backbone.register()
+
+IMAGES, Y = tiny_backbone.make_images(30)
+X = tiny_backbone.prepare(IMAGES)
+X_NEW = X[::3] + 0.1
+RECIPES = {
+    "paper": {},
+    "fast": {
+        "batch_norm": "frozen",
+        "reset_batch_norm": False,
+        "keep_features": True,
+        "pooling": "avg",
+    },
+}
+
+
+def make_classifier(checkpoint=None, *, recipe="paper", **parameters):
+    settings = {
+        "weights": None,
+        "epochs": 3,
+        "batch_size": 8,
+        "dense_units": 6,
+        # Plateaus and early stopping at once, so that they are part of the state.
+        "reduce_lr_patience": 1,
+        "early_stopping_patience": 2,
+        "n_jobs": 1,
+        "random_state": 0,
+        "verbose": 0,
+        **RECIPES[recipe],
+        **parameters,
+    }
+    return skcovid.TransferLearningClassifier("tiny", checkpoint=checkpoint, **settings)
+
+
+def fit(classifier, labels=Y):
+    return classifier.fit(X, labels, X_val=X[:9], y_val=labels[:9])
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Stop trainings before they write their state for the n-th time."""
+    write = _training_state.write_record
+
+    def stop(n_written):
+        written = []
+
+        def write_or_stop(path, record):
+            if len(written) == n_written:
+                raise KeyboardInterrupt
+            written.append(path)
+            write(path, record)
+
+        monkeypatch.setattr(_training_state, "write_record", write_or_stop)
+
+    yield stop
+    monkeypatch.setattr(_training_state, "write_record", write)
+
+
+@pytest.fixture
+def count_epochs(monkeypatch):
+    """Epochs that were trained: states that were written."""
+    phases = []
+    write = _training_state.TrainingState.write
+
+    def count(self, phase, *arguments):
+        phases.append(phase)
+        write(self, phase, *arguments)
+
+    monkeypatch.setattr(_training_state.TrainingState, "write", count)
+    return phases
+
+
+@pytest.mark.parametrize(
+    ("recipe", "n_written", "damaged"),
+    [("paper", 4, False), ("fast", 1, False), ("fast", 2, True)],
+)
+def test_goes_on_to_the_last_bit(
+    tmp_path, stop_at, count_epochs, expected, recipe, n_written, damaged
+):
+    stop_at(n_written)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_classifier(tmp_path, recipe=recipe))
+    stop_at(None)
+    count_epochs.clear()
+    warned = nullcontext()
+    if damaged:
+        (path,) = tmp_path.glob("*.npz")
+        path.write_bytes(path.read_bytes()[:-500])
+        warned = pytest.warns(UserWarning, match=f"{path.name} is damaged")
+    with warned:
+        classifier = fit(make_classifier(tmp_path, recipe=recipe))
+    # The end is a state, too.
+    n_epochs = len(expected[recipe].history_["loss"])
+    n_kept = 0 if damaged else n_written
+    assert len(count_epochs) == n_epochs - n_kept + 1
+    check_same(classifier, expected[recipe])
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+
+    count_epochs.clear()
+    found = fit(make_classifier(tmp_path, recipe=recipe, n_jobs=2))
+    assert not count_epochs
+    check_same(found, expected[recipe])
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """Classifiers whose training was never stopped."""
+    return {recipe: fit(make_classifier(recipe=recipe)) for recipe in RECIPES}
+
+
+def check_same(classifier, expected):
+    probabilities = classifier.predict_proba(X_NEW), expected.predict_proba(X_NEW)
+    assert probabilities[0].tobytes() == probabilities[1].tobytes()
+    assert json.dumps(classifier.history_) == json.dumps(expected.history_)
+    assert [layer.trainable for layer in classifier.model_.layers] == [
+        layer.trainable for layer in expected.model_.layers
+    ]
+
+
+def test_needs_a_seed(tmp_path):
+    with pytest.raises(ValueError, match="needs a random_state, got None"):
+        fit(make_classifier(tmp_path, random_state=None))
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="file"):
+        fit(make_classifier(tmp_path / "file", epochs=1))
+
+
+def test_fits_in_one_folder_are_told_apart(tmp_path, count_epochs):
+    def make_ensemble():
+        members = [
+            (name, make_classifier(tmp_path, epochs=1, random_state=seed))
+            for seed, name in enumerate(["first", "second"])
+        ]
+        return VotingClassifier(members, voting="soft")
+
+    first, second = make_ensemble().fit(X, Y).estimators_
+    assert len(list(tmp_path.glob("*.npz"))) == 2
+    assert not np.array_equal(first.predict_proba(X), second.predict_proba(X))
+    count_epochs.clear()
+    again, _ = make_ensemble().fit(X, Y).estimators_
+    assert not count_epochs
+    np.testing.assert_array_equal(again.predict_proba(X), first.predict_proba(X))
+
+
+def test_killed_in_an_evaluation(tmp_path):
+    process = checkpoint_run.start("fast-kept", tmp_path, cv=2, kill_at=150)
+    process.communicate()
+    assert process.returncode == -9
+    result = checkpoint_run.evaluate("fast-kept", tmp_path, cv=2)
+    expected = checkpoint_run.evaluate("fast-kept", tmp_path / "other", cv=2)
+    assert checkpoint_run.outcome(result) == checkpoint_run.outcome(expected)
+    names = {path.name for path in (tmp_path / "checkpoint").iterdir()}
+    assert names == {"evaluation.json", "lock", "fold-1.npz", "fold-2.npz"}
