@@ -102,8 +102,8 @@ def _check_dense(images: Any, name: str) -> None:
 def _check_real(images: NDArray | LazyImages, name: str) -> None:
     if images.dtype.kind == "c":
         raise ValueError(
-            f"Complex data not supported: {name} must hold real numbers, got dtype "
-            f"{images.dtype}. Take np.abs({name}), say."
+            f"{name} must hold real numbers, got dtype {images.dtype}. "
+            f"Complex data not supported; take np.abs({name}), say."
         )
 
 

@@ -290,7 +290,7 @@ class TestData:
         ],
     )
     def test_invalid_sample_weights_are_errors(self, weights):
-        with pytest.raises(ValueError, match=r"sample_weight|NaN|[Nn]egative"):
+        with pytest.raises(ValueError, match=r"sample_weight|NaN|[Nn]egative|non-zero"):
             make().fit(X, Y, sample_weight=weights)
 
     def test_another_shape_in_predict_is_an_error(self, kept):

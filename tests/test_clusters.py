@@ -21,6 +21,10 @@ PIPELINES = {
     "linear": {},
     "fast": {"epochs": 1, "batch_size": 16},
 }
+SLOW = pytest.mark.skipif(
+    "SKCOVID_SLOW_TESTS" not in os.environ,
+    reason="takes a minute; SKCOVID_SLOW_TESTS=1 runs it",
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,7 @@ def kill_a_worker_that_works(client):
     return process
 
 
-@pytest.mark.parametrize("recipe", PIPELINES)
+@pytest.mark.parametrize("recipe", ["linear", pytest.param("fast", marks=SLOW)])
 def test_five_folds_are_the_same_on_a_cluster_that_loses_a_worker(client, recipe):
     X, y = tiny_backbone.make_images(60)
     pipeline = make_transfer_pipeline(

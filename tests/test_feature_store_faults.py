@@ -128,7 +128,7 @@ def test_a_disk_that_fills_up_is_a_clear_error_and_nothing_is_lost(small_disk):
     assert not list(small_disk.rglob("*.part"))
     (small_disk / "ballast").unlink()
     subprocess.run(["mount", "-o", "remount,size=4M", str(small_disk)], check=True)
-    check_features(small_disk, n_computed=N_IMAGES - kept)
+    check_features(small_disk, n_computed=N_IMAGES - kept // 4 * 4)
 
 
 def test_too_small_a_disk_is_refused_before_anything_is_computed(small_disk):

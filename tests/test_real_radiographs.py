@@ -39,8 +39,8 @@ def test_the_linear_recipe_tells_the_classes_apart(radiographs):
     pipeline.fit(X_train, y_train)
     assert pipeline.score(X_test, y_test) > 0.7
     features = pipeline.named_steps["features"]
-    assert features.n_features_out_ == 10_816
-    assert features.get_feature_names_out()[0] == "mixed1_avg_0"
+    assert features.layer_names_ == [f"mixed{number}" for number in range(8)]
+    assert features.get_feature_names_out()[0] == "mixed0_avg_0"
 
 
 def test_weights_of_another_network_are_refused(radiographs):
