@@ -80,14 +80,16 @@ def read_tiff_directory(data: bytes) -> TiffDirectory:
     first = pages[0]
     _check_kind(first)
     n_pages = sum(not page.get(_SUBFILE, 0) & 1 for page in pages)
-    turned = [tag for tag in (_PHOTOMETRIC, _ORIENTATION) if tag in first]
+    white_is_zero = first.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    turned = [_ORIENTATION] if _ORIENTATION in first else []
+    turned += [_PHOTOMETRIC] if white_is_zero else []
     return TiffDirectory(
         height=first[_HEIGHT],
         width=first[_WIDTH],
         n_pages=max(1, n_pages),
-        white_is_zero=first.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
+        white_is_zero=white_is_zero,
         orientation=_check_orientation(first.get(_ORIENTATION, _AS_SEEN)),
-        as_seen=dict(first.as_seen[tag] for tag in turned if first[tag] != _AS_SEEN),
+        as_seen=dict(first.as_seen[tag] for tag in turned),
         tile=(first.get(_TILE_HEIGHT, 1), first.get(_TILE_WIDTH, 1)),
         pixel_size=first.get(_SAMPLES, 1) * (2 if first.get(_BITS, 1) > 8 else 1),
     )
