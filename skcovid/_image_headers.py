@@ -7,10 +7,10 @@ and fill in what is missing of a file that was cut short.
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from skcovid._tiff import read_tiff_directory
+from skcovid._tiff import read_orientation, read_tiff_directory
 
 __all__ = [
     "MAX_BYTES",
@@ -39,6 +39,7 @@ _MAX_CHUNKS = 100_000
 _JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 # Start of frame, but for DHT, JPG and DAC among them; 0xf7 is that of JPEG-LS.
 _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_EXIF = b"Exif\0\0"
 _MAP = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")
 
 
@@ -64,10 +65,12 @@ class ImageHeader:
         Level of white in a PNM.
     start : int
         Where the pixels of a PNM begin.
-    has_exif : bool
-        Whether a JPEG has EXIF data, which may turn it.
-    white_is_zero : int or None
-        Where a TIFF states that 0 is white; None if it does not.
+    orientation : int
+        Where the first row and column are: 1, top and left, to 8, as EXIF has them.
+    white_is_zero : bool
+        Whether the lowest level of a TIFF is white.
+    as_seen : dict of int to bytes
+        What to write where in a TIFF, so that its levels and rows are as stored.
     """
 
     kind: str
@@ -77,8 +80,9 @@ class ImageHeader:
     n_channels: int = 1
     maximum: int = 255
     start: int = 0
-    has_exif: bool = False
-    white_is_zero: int | None = None
+    orientation: int = 1
+    white_is_zero: bool = False
+    as_seen: dict[int, bytes] = field(default_factory=dict)
 
 
 def read_image_header(data: bytes) -> ImageHeader:
@@ -160,12 +164,13 @@ def read_jpeg_header(data: bytes) -> ImageHeader:
     RefusedError
         If it does not end, or is of more scans than make sense.
     """
-    frame, n_scans, has_exif = b"", 0, False
+    frame, n_scans, orientation = b"", 0, 1
     for marker, segment in _jpeg_segments(data):
         if marker in _JPEG_FRAMES and not frame:
             frame = segment
         n_scans += marker == 0xDA
-        has_exif |= marker == 0xE1 and segment.startswith(b"Exif")
+        if marker == 0xE1 and segment.startswith(_EXIF):
+            orientation = _read_exif(segment)
     if len(frame) < 6:
         raise RefusedError("not a whole JPEG image: it states no size")
     height, width = _numbers(frame, 1, 2, 2, order="big")
@@ -175,7 +180,9 @@ def read_jpeg_header(data: bytes) -> ImageHeader:
             f"a progressive JPEG of {n_scans} scans, which would take too long to "
             "decode. Save it as PNG"
         )
-    return ImageHeader("JPEG", height, width, n_channels=frame[5], has_exif=has_exif)
+    return ImageHeader(
+        "JPEG", height, width, n_channels=frame[5], orientation=orientation
+    )
 
 
 def read_jpeg_2000_size(data: bytes) -> tuple[int, int, int]:
@@ -226,7 +233,7 @@ def _read_png(data: bytes) -> ImageHeader:
     if data[12:16] != b"IHDR":
         raise RefusedError("not a PNG image: it does not begin with its size")
     width, height = _numbers(data, 16, 4, 4, order="big")
-    view, position, n_frames = memoryview(data), 8, 1
+    view, position, n_frames, orientation = memoryview(data), 8, 1, 1
     for _ in range(_MAX_CHUNKS):
         (length,) = _numbers(data, position, 4, order="big")
         end = position + 8 + length
@@ -238,9 +245,11 @@ def _read_png(data: bytes) -> ImageHeader:
                 "its checksum says"
             )
         if kind == b"IEND":
-            return ImageHeader("PNG", height, width, n_frames)
+            return ImageHeader("PNG", height, width, n_frames, orientation=orientation)
         if kind == b"acTL":
             (n_frames,) = _numbers(data, position + 8, 4, order="big")
+        elif kind == b"eXIf":
+            orientation = _read_exif(data[position + 8 : end])
         position = end + 4
     raise RefusedError(f"a PNG of more than {_MAX_CHUNKS:,} chunks; it is damaged")
 
@@ -265,7 +274,10 @@ def _read_riff(data: bytes) -> ImageHeader:
     if kind == b"WEBPVP8X":
         flags, width, height = _numbers(data, 20, 4, 3, 3)
         n_frames = 0 if flags & 2 else 1
-        return ImageHeader("WebP", height + 1, width + 1, n_frames)
+        orientation = _webp_orientation(data)
+        return ImageHeader(
+            "WebP", height + 1, width + 1, n_frames, orientation=orientation
+        )
     if kind == b"WEBPVP8L":
         (sides,) = _numbers(data, 21, 4)
         return ImageHeader("WebP", (sides >> 14) % 2**14 + 1, sides % 2**14 + 1)
@@ -273,6 +285,25 @@ def _read_riff(data: bytes) -> ImageHeader:
         width, height = (side % 2**14 for side in _numbers(data, 26, 2, 2))
         return ImageHeader("WebP", height, width)
     raise RefusedError("a RIFF file, but not one with a WebP image")
+
+
+def _webp_orientation(data: bytes) -> int:
+    position = 12
+    for _ in range(_MAX_CHUNKS):
+        if position + 8 > len(data):
+            return 1
+        (length,) = _numbers(data, position + 4, 4)
+        if data[position : position + 4] == b"EXIF":
+            return _read_exif(data[position + 8 : position + 8 + length])
+        position += 8 + length + length % 2
+    raise RefusedError(f"a WebP of more than {_MAX_CHUNKS:,} chunks; it is damaged")
+
+
+def _read_exif(exif: bytes) -> int:
+    try:
+        return read_orientation(exif.removeprefix(_EXIF))
+    except ValueError as reason:
+        raise RefusedError(str(reason)) from None
 
 
 def _read_tiff(data: bytes) -> ImageHeader:
@@ -294,7 +325,9 @@ def _read_tiff(data: bytes) -> ImageHeader:
         directory.height,
         directory.width,
         directory.n_pages,
+        orientation=directory.orientation,
         white_is_zero=directory.white_is_zero,
+        as_seen=directory.as_seen,
     )
 
 

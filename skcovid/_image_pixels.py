@@ -12,6 +12,9 @@ from skcovid._image_headers import ImageHeader, RefusedError, read_image_header
 __all__ = ["Channels", "check_jpeg", "decode_image"]
 
 Channels = Literal["grey", "rgb"]
+# EXIF's orientations, those above 4 once rows and columns have changed places: 1 swaps
+# left and right, 0 top and bottom, -1 both.
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
 
 def decode_image(data: bytes, channels: Channels) -> NDArray[np.uint8]:
@@ -40,19 +43,17 @@ def decode_image(data: bytes, channels: Channels) -> NDArray[np.uint8]:
         pixels = _decode_jpeg(data, header, channels)
     elif header.kind == "PNM":
         pixels = _decode_map(data, header, channels)
-    elif header.white_is_zero is not None:
-        # OpenCV turns levels round for 8 bits, and not for more.
-        place = header.white_is_zero
-        one = b"\1\0" if data.startswith(b"II") else b"\0\1"
-        pixels = 255 - _decode(data[:place] + one + data[place + 2 :], channels)
     else:
-        pixels = _decode(data, channels)
-    if sorted(pixels.shape[:2]) != sorted((header.height, header.width)):
+        pixels = _decode_others(data, header, channels)
+    if pixels.shape[:2] != (header.height, header.width):
         raise RefusedError(
             f"its header states {header.height} × {header.width} pixels, but "
             f"{pixels.shape[0]} × {pixels.shape[1]} are in it; it is damaged"
         )
-    return pixels
+    if header.orientation >= 5:
+        pixels = cv2.transpose(pixels)
+    flip = _FLIPS.get(header.orientation)
+    return pixels if flip is None else cv2.flip(pixels, flip)
 
 
 def check_jpeg(data: bytes) -> None:
@@ -74,14 +75,14 @@ def check_jpeg(data: bytes) -> None:
 def _decode_jpeg(
     data: bytes, header: ImageHeader, channels: Channels
 ) -> NDArray[np.uint8]:
-    # OpenCV fills what is damaged with grey, and says nothing. It converts CMYK and
-    # turns what a camera held upright.
+    # OpenCV fills what is damaged with grey, and says nothing.
     if header.n_channels == 4:
-        _decode_strictly(data, "CMYK")
-        return _decode(data, channels)
+        inks = _decode_strictly(data, "CMYK")
+        # As Adobe and all others write them: 255 is no ink.
+        black = np.repeat(inks[..., 3:], 3, axis=2)
+        pixels = cv2.multiply(inks[..., :3].copy(), black, scale=1 / 255)
+        return pixels if channels == "rgb" else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     pixels = _decode_strictly(data, "GRAY" if channels == "grey" else "RGB")
-    if header.has_exif:
-        return _decode(data, channels)
     return pixels[..., 0] if channels == "grey" else pixels
 
 
@@ -109,11 +110,16 @@ def _decode_map(
     return pixels[..., 0] if channels == "grey" else np.repeat(pixels, 3, axis=2)
 
 
-def _decode(data: bytes, channels: Channels) -> NDArray[np.uint8]:
+def _decode_others(
+    data: bytes, header: ImageHeader, channels: Channels
+) -> NDArray[np.uint8]:
+    # What OpenCV turns, in levels or in space, depends on format, bits and version.
+    for place, value in header.as_seen.items():
+        data = data[:place] + value + data[place + len(value) :]
     colour = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
-    buffer = np.frombuffer(data, dtype=np.uint8)
+    flags = colour | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        pixels = cv2.imdecode(buffer, colour | cv2.IMREAD_ANYDEPTH)
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError(str(error)) from None
@@ -127,4 +133,6 @@ def _decode(data: bytes, channels: Channels) -> NDArray[np.uint8]:
         raise RefusedError(
             f"pixels are {pixels.dtype}; 8-bit and unsigned 16-bit are read"
         )
+    if header.white_is_zero:
+        pixels = cv2.bitwise_not(pixels)
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == "rgb" else pixels

@@ -4,17 +4,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["TiffDirectory", "read_tiff_directory"]
+__all__ = ["TiffDirectory", "read_orientation", "read_tiff_directory"]
 
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = (
-    254,
-    256,
-    257,
-    258,
-    259,
-    262,
-)
-_SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT = 277, 322, 323, 339
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION = 254, 256, 257, 258, 259
+_PHOTOMETRIC, _ORIENTATION, _SAMPLES, _SAMPLE_FORMAT = 262, 274, 277, 339
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
 # Of the rest, JPEG is decoded without a word where it is damaged, and fax codes are for
 # black and white alone.
 _COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})
@@ -23,6 +17,8 @@ _FORMATS = {1: "uint", 2: "int", 3: "float"}
 # Unsigned integers of 8, 16 and 32 bits: what all of these tags hold.
 _TYPES = {1: "B", 3: "H", 4: "I"}
 _WHITE_IS_ZERO = 0
+# Of both tags, what means that pixels are stored as they are seen.
+_AS_SEEN = 1
 _MAX_PAGES = 1000
 
 
@@ -36,8 +32,12 @@ class TiffDirectory:
         Size as stored, in pixels.
     n_pages : int
         Images in the file, smaller copies of another left aside.
-    white_is_zero : int or None
-        Where the file states, in 2 bytes, that 0 is white; None if it does not.
+    white_is_zero : bool
+        Whether the lowest level is white.
+    orientation : int
+        Where the first row and column are, 1 to 8, as for EXIF.
+    as_seen : dict of int to bytes
+        What to write where in the file, so that its levels and rows are as stored.
     tile : tuple of int
         Height and width of the tiles, in pixels; (1, 1) if there are none.
     pixel_size : int
@@ -47,7 +47,9 @@ class TiffDirectory:
     height: int
     width: int
     n_pages: int
-    white_is_zero: int | None
+    white_is_zero: bool
+    orientation: int
+    as_seen: dict[int, bytes]
     tile: tuple[int, int]
     pixel_size: int
 
@@ -78,24 +80,66 @@ def read_tiff_directory(data: bytes) -> TiffDirectory:
     first = pages[0]
     _check_kind(first)
     n_pages = sum(not page.get(_SUBFILE, 0) & 1 for page in pages)
-    white_is_zero = None
-    if first.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        white_is_zero = first.places[_PHOTOMETRIC]
+    white_is_zero = first.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    turned = [_ORIENTATION] if _ORIENTATION in first else []
+    turned += [_PHOTOMETRIC] if white_is_zero else []
     return TiffDirectory(
         height=first[_HEIGHT],
         width=first[_WIDTH],
         n_pages=max(1, n_pages),
         white_is_zero=white_is_zero,
+        orientation=_check_orientation(first.get(_ORIENTATION, _AS_SEEN)),
+        as_seen=dict(first.as_seen[tag] for tag in turned),
         tile=(first.get(_TILE_HEIGHT, 1), first.get(_TILE_WIDTH, 1)),
         pixel_size=first.get(_SAMPLES, 1) * (2 if first.get(_BITS, 1) > 8 else 1),
     )
 
 
+def read_orientation(exif: bytes) -> int:
+    """Read which side of an image is up.
+
+    Parameters
+    ----------
+    exif : bytes
+        EXIF data, which are a TIFF directory.
+
+    Returns
+    -------
+    int
+        Where the first row and column are: 1, top and left, to 8.
+
+    Raises
+    ------
+    ValueError
+        If they are damaged.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        raise ValueError("its EXIF data are damaged")
+    try:
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (n_tags,) = struct.unpack_from(f"{order}H", exif, start)
+        for place in range(start + 2, start + 2 + 12 * n_tags, 12):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, place)
+            if tag == _ORIENTATION:
+                return _check_orientation(value)
+    except struct.error:
+        raise ValueError("its EXIF data are damaged") from None
+    return _AS_SEEN
+
+
+def _check_orientation(orientation: int) -> int:
+    # 0 is written by devices that don't know.
+    if orientation > 8:
+        raise ValueError(f"its orientation is {orientation}, not 1 to 8; it is damaged")
+    return orientation or _AS_SEEN
+
+
 class _Page(dict[int, int]):
-    """First value of each tag of a page, and in `places` where in the file it is."""
+    """First value of each tag of a page; in `as_seen`, where to write 1, and how."""
 
     def __init__(self) -> None:
-        self.places: dict[int, int] = {}
+        self.as_seen: dict[int, tuple[int, bytes]] = {}
 
 
 def _read_pages(data: bytes) -> Iterator[_Page]:
@@ -115,13 +159,14 @@ def _read_page(data: bytes, order: str, start: int, n_tags: int) -> _Page:
     page = _Page()
     for place in range(start, start + 12 * n_tags, 12):
         tag, kind, count = struct.unpack_from(f"{order}HHI", data, place)
-        if kind not in _TYPES or not count:
+        if kind not in _TYPES or not count or tag in page:
             continue
         value = struct.Struct(f"{order}{_TYPES[kind]}")
         position = place + 8
         if count * value.size > 4:
             (position,) = struct.unpack_from(f"{order}I", data, position)
-        page[tag], page.places[tag] = value.unpack_from(data, position)[0], position
+        (page[tag],) = value.unpack_from(data, position)
+        page.as_seen[tag] = position, value.pack(_AS_SEEN)
     return page
 
 

@@ -91,6 +91,26 @@ class TestWhole:
             other = read_radiograph(write(suffix, SEEDS[name]))
             np.testing.assert_array_equal(other, own)
 
+    @pytest.mark.parametrize("byte_order", ["<", ">"])
+    def test_orientation_and_white_are_read_in_any_byte_order(self, write, byte_order):
+        tags = {"262": 0, "274": 3}
+        content = write_tiff(make_levels(), 8, byte_order=byte_order, **tags)
+        expected = 255 - np.rot90(make_levels(), 2)
+        np.testing.assert_array_equal(read_radiograph(write(".tif", content)), expected)
+
+    @pytest.mark.parametrize("place", [2, 10])
+    def test_damaged_exif_data_are_an_error(self, write, place):
+        content = bytearray(SEEDS[".jpg turned"])
+        start = content.index(b"Exif") + 6
+        content[start : start + place] = b"\xff" * place
+        with pytest.raises(ValueError, match="EXIF data are damaged"):
+            read_radiograph(write(".jpg", content))
+
+    def test_an_orientation_that_does_not_exist_is_an_error(self, write):
+        content = write_tiff(make_levels(), 8, **{"274": 9})
+        with pytest.raises(ValueError, match="its orientation is 9"):
+            read_radiograph(write(".tif", content))
+
     def test_an_image_called_dicom_is_refused(self, write):
         with pytest.raises(ValueError, match=r"a\.dcm: not a DICOM file"):
             read_radiograph(write(".dcm", SEEDS[".png grey"]))
@@ -156,6 +176,12 @@ class TestLevels:
         Image.merge("RGB", [shades] * 3).convert("CMYK").save(written, kind)
         grey = read_radiograph(write(".x", written.getvalue()))
         assert np.abs(grey - make_levels().astype(int)).mean() < 8
+
+    def test_cmyk_as_opencv_converts_it(self, write):
+        stored = np.frombuffer(SEEDS[".jpg cmyk"], np.uint8)
+        rgb = read_radiograph(write(".jpg", SEEDS[".jpg cmyk"]), channels="rgb")
+        expected = cv2.imdecode(stored, cv2.IMREAD_COLOR)[..., ::-1]
+        np.testing.assert_allclose(rgb, expected, atol=2)
 
     def test_jpeg_as_opencv_decodes_it(self, write):
         for name in (".jpg grey", ".jpg colour", ".jpg progressive", ".jpg restarts"):

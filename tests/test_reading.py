@@ -100,7 +100,10 @@ class TestPixels:
             (1, lambda image: image),
             (2, np.fliplr),
             (3, lambda image: np.rot90(image, 2)),
+            (4, np.flipud),
+            (5, np.transpose),
             (6, lambda image: np.rot90(image, -1)),
+            (7, lambda image: np.rot90(image, 2).T),
             (8, np.rot90),
         ],
     )
