@@ -223,6 +223,9 @@ def check_output_dtype_and_range(case):
         else:
             assert values.dtype in (np.uint8, np.float32)
             assert np.isfinite(values).all()
+        if name not in ("labels", "predict"):
+            # All the same, they could not show what depends on what.
+            assert len(np.unique(values, axis=0)) > len(case.X) / 2
 
 
 def check_tables_are_refused(case):

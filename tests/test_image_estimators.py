@@ -37,7 +37,8 @@ CASES = [
     # As many copies of each image of a class, whatever their order.
     Case(AugmentationBalancer(factor=1, random_state=0), GREY, Y),
     Case(BackboneFeatures("tiny", weights=None, random_state=0, verbose=0), INPUT, Y),
-    Case(TransferLearningClassifier("tiny", **QUICK), INPUT, Y),
+    # After one epoch, statistics that began at zero make all predictions the same.
+    Case(TransferLearningClassifier("tiny", reset_batch_norm=False, **QUICK), INPUT, Y),
     Case(
         HoldoutPipeline(
             [
