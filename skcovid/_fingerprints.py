@@ -83,8 +83,8 @@ def describe_parameters(estimator: Any) -> dict[str, str]:
     >>> from sklearn.pipeline import make_pipeline
     >>> from skcovid._fingerprints import describe_parameters
     >>> described = describe_parameters(make_pipeline(LogisticRegression(C=0.1)))
-    >>> described["steps"], described["logisticregression__C"]
-    ("[('logisticregression',)] of digest 7bd9...", '0.1')
+    >>> described["logisticregression"], described["logisticregression__C"]
+    ('sklearn.linear_model._logistic.LogisticRegression', '0.1')
     """
     params = estimator.get_params(deep=True)
     described = {"": _class_name(estimator)}

@@ -24,7 +24,7 @@ from skcovid._version import __version__
 from skcovid.images import LazyImages, image_key, read_ahead
 from skcovid.network import predict_batches
 
-__all__ = ["FeatureStore", "StoredFeatures", "feature_bytes", "fingerprint"]
+__all__ = ["FeatureStore", "StoredFeatures", "feature_bytes"]
 
 # numpy.save writes a header of this many bytes before a one-dimensional array.
 _NPY_HEADER = 128
