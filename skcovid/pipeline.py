@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from imblearn.pipeline import Pipeline
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
 from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
@@ -153,19 +153,20 @@ class HoldoutPipeline(Pipeline):
                 "imblearn.pipeline.Pipeline for it."
             )
         check_classification_targets(y)
-        X, y, groups = indexable(X, column_or_1d(y, warn=True), groups)
+        labels: NDArray = column_or_1d(y, warn=True)
+        X, labels, groups = indexable(X, labels, groups)
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
         self.validation_indices_ = None
         if X_val is None:
             train, self.validation_indices_ = split_off(
-                y, groups, self.validation_fraction, self.random_state
+                labels, groups, self.validation_fraction, self.random_state
             )
             X_val = _safe_indexing(X, self.validation_indices_)
-            y_val = y[self.validation_indices_]
-            X, y = _safe_indexing(X, train), y[train]
+            y_val = labels[self.validation_indices_]
+            X, labels = _safe_indexing(X, train), labels[train]
         with config_context(enable_metadata_routing=True):
-            return super().fit(X, y, X_val=X_val, y_val=y_val, **params)
+            return super().fit(X, labels, X_val=X_val, y_val=y_val, **params)
 
     def _transforms(self) -> bool:
         last = self._final_estimator

@@ -99,7 +99,7 @@ def _check_dense(images: Any, name: str) -> None:
         )
 
 
-def _check_real(images: NDArray, name: str) -> None:
+def _check_real(images: "NDArray | LazyImages", name: str) -> None:
     if images.dtype.kind == "c":
         raise ValueError(
             f"Complex data not supported: {name} must hold real numbers, got dtype "
