@@ -290,8 +290,12 @@ class TestData:
         ],
     )
     def test_invalid_sample_weights_are_errors(self, weights):
-        with pytest.raises(ValueError, match=r"sample_weight|NaN|[Nn]egative|non-zero"):
+        with pytest.raises(ValueError, match=r"[Ww]eight|NaN|[Nn]egative"):
             make().fit(X, Y, sample_weight=weights)
+
+    def test_class_weights_that_leave_nothing_are_an_error(self):
+        with pytest.raises(ValueError, match="give every sample a weight of zero"):
+            make(class_weight=dict.fromkeys(CLASSES, 0)).fit(X, Y)
 
     def test_another_shape_in_predict_is_an_error(self, kept):
         with pytest.raises(ValueError, match=r"\(31, 32, 3\).*\(32, 32, 3\)"):
