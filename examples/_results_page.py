@@ -154,20 +154,25 @@ def overlap(page: Page) -> str:
 
 def ablation_table(page: Page, models: Sequence[Model]) -> str:
     """Put what differs in one thing beside the first model, seed by seed."""
-    rows = [row for model in models for row in ablation_rows(model)]
-    if not any(row.slug in page.records for row in rows):
-        return f"{len(rows)} rows, {NOT_RUN} yet."
-    lines = []
+    lines, n_missing = [], 0
     for model in models:
         for row, reference in zip(
             ablation_rows(model), ablation_rows(models[0]), strict=True
         ):
             records = [page.records.get(each.slug) for each in (row, reference)]
+            if records[0] is None:
+                n_missing += 1
+                continue
             difference = "as it is"
             if row != reference:
                 difference = "" if None in records else compare_records(*records)
             lines.append([model.title, row.seed, difference, *page.cells(row)])
-    return markdown_table(["", "seed", "difference", *METRICS, *COSTS], lines)
+    missing = f"{n_missing} of {n_missing + len(lines)} rows {NOT_RUN} yet."
+    if not lines:
+        return missing
+    header = ["", "seed", "difference", *METRICS, *COSTS]
+    table = markdown_table(header, lines)
+    return f"{table}\n\n{missing}" if n_missing else table
 
 
 def compare_records(record: Any, reference: Any) -> str:
