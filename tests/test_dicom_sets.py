@@ -203,9 +203,9 @@ def how_to_write(number):
     """Each radiograph another kind of DICOM file, its picture the same."""
     return [
         {"levels": lambda image: image},
-        {"levels": lambda image: image * np.uint16(16), "BitsStored": 12},
+        {"levels": lambda image: image.astype(np.uint16) * 16, "BitsStored": 12},
         {
-            "levels": lambda image: 4095 - image * np.uint16(16),
+            "levels": lambda image: 4095 - image.astype(np.uint16) * 16,
             "BitsStored": 12,
             "PhotometricInterpretation": "MONOCHROME1",
         },
@@ -214,7 +214,7 @@ def how_to_write(number):
             "WindowCenter": 0,
             "WindowWidth": 25_500,
         },
-        {"levels": lambda image: image * np.uint16(257), "compress": True},
+        {"levels": lambda image: image.astype(np.uint16) * 257, "compress": True},
     ][number % 5]
 
 

@@ -66,6 +66,8 @@ _OTHER_OBJECTS = {
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.svm._classes.LinearSVC",
     "sklearn.utils._bunch.Bunch",
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
     "skcovid._transforms.Brightness",
     "skcovid._transforms.Elastic",
     "skcovid._transforms.Gamma",
