@@ -55,8 +55,8 @@ def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyIm
     --------
     >>> import numpy as np
     >>> from skcovid.validation import check_images
-    >>> check_images(np.full((1, 8, 8), 65535, dtype=np.uint16)).max()
-    np.uint8(255)
+    >>> print(check_images(np.full((1, 8, 8), 65535, dtype=np.uint16)).max())
+    255
     """
     if not isinstance(images, LazyImages):
         images = _as_array(images, name)
