@@ -61,8 +61,10 @@ def _list_images(
     names: Sequence[str],
 ) -> str:
     first = next(iter(results.values()))
-    mean = np.mean([result["probabilities"] for result in results.values()], axis=0)
     classes = np.array(first["classes"])
+    mean = np.mean([result["probabilities"] for result in results.values()], axis=0)
+    # Models may disagree in which wrong class it is.
+    mean[classes == np.array(first["y_true"])[:, None]] = 0
     rows = np.flatnonzero(in_all)
     rows = rows[np.argsort(-mean[rows].max(axis=1), kind="stable")]
     lines = [
@@ -75,5 +77,5 @@ def _list_images(
         for row in rows
     ]
     return markdown_table(
-        ["image", "label", "predicted", "mean probability of that"], lines
+        ["image", "label", "taken for", "mean probability of that"], lines
     )

@@ -46,6 +46,17 @@ class LabelledImages(NamedTuple):
     labels: NDArray[np.intp]
     weights: NDArray | None = None
 
+    @classmethod
+    def encoded(
+        cls,
+        encoder: Any,
+        images: LazyImages,
+        y: NDArray,
+        weights: NDArray | None = None,
+    ) -> "LabelledImages":
+        """Take labels as they are given; a fitted transformer makes classes of them."""
+        return cls(images, encoder.transform(y).astype(np.intp), weights)
+
 
 def train_phases(
     classifier: Any,

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Iterator[BinaryIO]:
     """Write a file under another name, then give it its own.
 
     Parameters
@@ -45,7 +45,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Yields
     ------
     binary file object
-        Open for writing.
+        Open for writing, and for reading what was written.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        with part.open("xb") as file:
+        with part.open("x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -66,7 +66,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise OSError(
             error.errno,
             f"{path}: the disk has no room for it ({error.strerror}). What was written "
-            "before is whole; make room and run the same again to go on from there",
+            "before is whole; make room and run the same again",
         ) from error
     except BaseException:
         part.unlink(missing_ok=True)

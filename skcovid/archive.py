@@ -144,8 +144,8 @@ def predict_archive(
         raise ValueError(f"paths must be a list of paths, got one path: {paths!r}.")
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    discard_parts(folder)
     _start(folder, pipeline, chunk_size, resume)
+    discard_parts(folder)
     n_images = n_errors = n_resumed = n_chunks = 0
 
     def unfinished() -> Iterator[tuple[int, list[str]]]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
@@ -16,7 +17,6 @@ from skcovid._phases import LabelledImages, keep_features, train_phases
 from skcovid._random import draw_seed
 from skcovid.backbones import Backbone, get_backbone
 from skcovid.graph import choose_layers, find_layer
-from skcovid.images import LazyImages
 from skcovid.validation import (
     Pooling,
     check_pooling,
@@ -284,10 +284,10 @@ class TransferLearningClassifier(ImageKerasClassifier):
         validation = check_validation_data(
             X_val, y_val, images.shape[1:], self.target_encoder_.classes_
         )
-        training = self._labelled(
-            images, labels, weigh_samples(sample_weight, self.class_weight, labels)
-        )
-        monitored = None if validation is None else self._labelled(*validation)
+        encoded = partial(LabelledImages.encoded, self.target_encoder_)
+        weights = weigh_samples(sample_weight, self.class_weight, labels)
+        training = encoded(images, labels, weights)
+        monitored = None if validation is None else encoded(*validation)
         self.history_, self.n_trunk_passes_ = train_phases(
             self, training, monitored, self._generator
         )
@@ -376,16 +376,15 @@ class TransferLearningClassifier(ImageKerasClassifier):
             precision=self.precision,
             seed=seed,
         )
+        further: Sequence = ()
+        if self.feature_layers is not None:
+            further = choose_layers(
+                base, self.backbone_, self.feature_layers, name="feature_layers"
+            )
         model = network.add_head(
             base,
             self.n_classes_,
-            feature_layers=(
-                ()
-                if self.feature_layers is None
-                else choose_layers(
-                    base, self.backbone_, self.feature_layers, name="feature_layers"
-                )
-            ),
+            feature_layers=further,
             pooling=() if self.pooling is None else check_pooling(self.pooling),
             dense_units=self.dense_units,
             dropout=self.dropout,
@@ -399,9 +398,3 @@ class TransferLearningClassifier(ImageKerasClassifier):
         if self.reset_batch_norm:
             network.reset_moving_statistics(model)
         return model
-
-    def _labelled(
-        self, images: LazyImages, y: NDArray, weights: NDArray | None
-    ) -> LabelledImages:
-        encoded = self.target_encoder_.transform(y).astype(np.intp)
-        return LabelledImages(images, encoded, weights)

@@ -1,12 +1,12 @@
 """From image files to pixels, with OpenCV and, for DICOM, pydicom."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,15 @@ from skcovid.images import image_key
 __all__ = [
     "FileContent",
     "as_paths",
+    "attempt",
     "check_files",
     "holds_paths",
     "inspect_files",
     "raise_problems",
     "read_radiograph",
 ]
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,9 @@ def inspect_files(
         One a file, in order. The error names the file.
     """
     with ThreadPoolExecutor(n_jobs) as executor:
-        yield from executor.map(lambda path: _inspect(path, channels), paths)
+        yield from executor.map(
+            partial(attempt, partial(_inspect, channels=channels)), paths
+        )
 
 
 def check_files(
@@ -174,13 +179,31 @@ def raise_problems(found: Sequence[object]) -> None:
         )
 
 
-def _inspect(path: str, channels: Channels) -> FileContent | Exception:
+def attempt(read: Callable[[str], Content], path: str) -> Content | Exception:
+    """Read a file, or find out why it can't be.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(path)`` raises an error that names the file, or one of the system's.
+    path : str
+        The file.
+
+    Returns
+    -------
+    what `read` returns, FileNotFoundError or ValueError
+        The error names the file.
+    """
     try:
-        return _describe(path, FileStatus.of(path), channels)
+        return read(path)
     except (FileNotFoundError, ValueError) as error:
         return error
     except OSError as error:
         return ValueError(f"{shown(path)}: {error.strerror}")
+
+
+def _inspect(path: str, channels: Channels) -> FileContent:
+    return _describe(path, FileStatus.of(path), channels)
 
 
 # `status` is there to make a rewritten file a new entry.

@@ -214,7 +214,7 @@ def check_pooling(pooling: Any) -> tuple[Pooling, ...]:
 
 def check_validation_data(
     X_val: Any, y_val: ArrayLike | None, image_shape: tuple[int, ...], classes: NDArray
-) -> tuple[LazyImages, NDArray, None] | None:
+) -> tuple[LazyImages, NDArray] | None:
     """Validate the images and labels that training is monitored on.
 
     Parameters
@@ -230,8 +230,8 @@ def check_validation_data(
 
     Returns
     -------
-    tuple of (LazyImages, ndarray, None) or None
-        Images, labels and no weights; None where none were given.
+    tuple of (LazyImages, ndarray) or None
+        Images and labels; None where none were given.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def check_validation_data(
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
         raise ValueError(f"y_val holds classes that y does not: {unknown.tolist()}.")
-    return images, labels, None
+    return images, labels
 
 
 def weigh_samples(

@@ -156,9 +156,11 @@ class TestResume:
             predict(small[0], output, resume=False)
 
     def test_into_a_folder_of_something_else_is_an_error(self, small, tmp_path):
-        (tmp_path / "sales.parquet").write_bytes(b"")
+        for name in ("sales.parquet", ".sales.part"):
+            (tmp_path / name).write_bytes(b"")
         with pytest.raises(FileExistsError, match="something else"):
             predict(small[0], tmp_path)
+        assert len(list(tmp_path.iterdir())) == 2
 
 
 class FailsOn(TransformerMixin, BaseEstimator):

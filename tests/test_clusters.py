@@ -47,9 +47,11 @@ def client():
 
 def kill_a_worker_that_works(client):
     """Kill a worker that is busy with a fold; return its process."""
+    deadline = time.monotonic() + 60
     while not (
         busy := [worker for worker, tasks in client.processing().items() if tasks]
     ):
+        assert time.monotonic() < deadline, "no worker was ever busy"
         time.sleep(0.05)
     time.sleep(0.5)
     process = client.run(os.getpid)[busy[0]]

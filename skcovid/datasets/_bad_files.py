@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from tqdm.auto import tqdm
 
+from skcovid._dicom import read_header
 from skcovid._files import shown
 from skcovid.datasets._metadata import enumerate_some
-from skcovid.datasets._provenance import is_dicom_file, try_header
+from skcovid.datasets._provenance import is_dicom_file
 from skcovid.datasets._sets import RadiographSet
-from skcovid.reading import inspect_files
+from skcovid.reading import attempt, inspect_files
 
 __all__ = ["leave_out_bad_files"]
 
@@ -52,8 +53,9 @@ def leave_out_bad_files(
     reasons = {}
     for path, content in zip(found.paths, progress, strict=True):
         # What is wrong with a header may be of no concern to the pixels.
-        is_sound = not isinstance(content, Exception)
-        entry = try_header(path) if is_sound and is_dicom_file(path) else content
+        entry: object = content
+        if is_dicom_file(path) and not isinstance(content, Exception):
+            entry = attempt(read_header, path)
         if isinstance(entry, Exception):
             reasons[path] = str(entry).removeprefix(f"{shown(path)}: ")
     rows = [row for row, path in enumerate(found.paths) if path not in reasons]

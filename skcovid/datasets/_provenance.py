@@ -11,13 +11,12 @@ from pathlib import Path, PurePosixPath
 from tqdm.auto import tqdm
 
 from skcovid._dicom import DicomHeader, read_header, view_term
-from skcovid._files import shown
 from skcovid.datasets._listing import kind_of_image
 from skcovid.datasets._metadata import Metadata
 from skcovid.datasets._patients import find_patients
-from skcovid.reading import raise_problems
+from skcovid.reading import attempt, raise_problems
 
-__all__ = ["Provenance", "find_provenance", "is_dicom_file", "try_header"]
+__all__ = ["Provenance", "find_provenance", "is_dicom_file"]
 
 NOT_KNOWN = "not known"
 
@@ -101,7 +100,7 @@ def _read_headers(paths: Sequence[str], verbose: int) -> dict[int, DicomHeader]:
     progress = tqdm(
         rows, desc="DICOM headers", unit="file", disable=not verbose or not rows
     )
-    found = {row: try_header(paths[row]) for row in progress}
+    found = {row: attempt(read_header, paths[row]) for row in progress}
     raise_problems(list(found.values()))
     return {row: one for row, one in found.items() if isinstance(one, DicomHeader)}
 
@@ -119,26 +118,6 @@ def is_dicom_file(path: str) -> bool:
     bool
     """
     return kind_of_image(Path(path)) == "dicom"
-
-
-def try_header(path: str) -> DicomHeader | Exception:
-    """Read what a DICOM file says of patient and view, or find out why it can't be.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-
-    Returns
-    -------
-    DicomHeader, FileNotFoundError or ValueError
-    """
-    try:
-        return read_header(path)
-    except (FileNotFoundError, ValueError) as error:
-        return error
-    except OSError as error:
-        return ValueError(f"{shown(path)}: {error.strerror}")
 
 
 def _find_schemes(

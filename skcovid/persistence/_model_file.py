@@ -6,13 +6,13 @@ import re
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
+from skcovid._whole_files import replacing
 from skcovid.persistence import _manifest, _probe
 from skcovid.persistence._container import (
     ModelFileError,
@@ -129,21 +129,16 @@ def _backend(networks: list[Any]) -> str | None:
 def _write(
     path: Path, members: dict[str, bytes], answers: NDArray[np.float64] | None
 ) -> None:
-    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
-        with part.open("x+b") as file:
+        with replacing(path) as file:
             write_members(file, members)
-            os.fsync(file.fileno())
             if answers is not None:
                 _check_answers(_probe.ask(_read(file)), answers)
-        part.replace(path)
     except ModelFileError as error:
         raise ValueError(
             "This pipeline can't be saved: its parameters no longer describe what was "
             f"fitted ({error}). Fit it again."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike) -> Any:
