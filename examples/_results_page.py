@@ -70,7 +70,7 @@ class Page:
         return [
             *(estimate.format_percent() for estimate in estimates(record["result"])),
             f"{used['n_trunk_passes']:,}" + ("" if used["store_was_empty"] else "*"),
-            f"{used['wall_s'] / 60:.1f}",
+            f"{used['wall_s'] / 60:.1f}" + (" (GPU)" if on_gpu(record) else ""),
             f"{used['peak_mib'] / 1024:.1f}",
             f"`{row.slug}`",
         ]
@@ -231,12 +231,24 @@ def paper_table() -> str:
     return markdown_table(["the paper's network", *METRICS], lines)
 
 
+def on_gpu(record: Mapping[str, Any]) -> str | None:
+    """Name the GPU of a row, if it has one."""
+    return record["run"]["device"]["gpu"]
+
+
 def made_with(page: Page) -> str:
     """Name the machines and versions behind the rows."""
     found = set()
     for record in page.records.values():
-        machine = record["run"]["machine"]
-        versions = record["result"]["versions"]
+        machine, device = record["run"]["machine"], record["run"]["device"]
+        gpu = on_gpu(record)
+        versions = {
+            **record["result"]["versions"],
+            device["backend"]: machine["packages"][device["backend"]],
+        }
         packages = ", ".join(f"{name} {version}" for name, version in versions.items())
-        found.add(f"{machine['cpu']}, {machine['cores']} cores; {packages}")
+        found.add(
+            f"{machine['cpu']}, {machine['cores']} cores{f', {gpu}' if gpu else ''}; "
+            f"{packages}"
+        )
     return "; ".join(sorted(found)) or NOT_RUN

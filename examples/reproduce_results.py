@@ -22,7 +22,13 @@ import _command_line as command_line
 import numpy as np
 from _results_page import COVID_19, Page, render
 from _results_rows import ABLATIONS, HEADLINE, Row, all_rows
-from benchmarks._common import Measurement, describe_machine, main_or_side, run_side
+from benchmarks._common import (
+    Measurement,
+    describe_device,
+    describe_machine,
+    main_or_side,
+    run_side,
+)
 from numpy.typing import NDArray
 
 from skcovid import __version__, evaluate
@@ -67,6 +73,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--page-only": "write the page of the rows that are there and evaluate none",
     }.items():
         parser.add_argument(flag, action="store_true", help=meaning)
+    parser.add_argument(
+        "--n-jobs",
+        type=command_line.positive_int,
+        default=1,
+        metavar="N",
+        help="folds that run at once, where memory and GPU have room; default: 1",
+    )
     command_line.add_limit_option(parser, shuffled_by="seed 0")
     command_line.add_folder_options(
         parser,
@@ -190,6 +203,7 @@ def evaluate_in_process(
                 "groups": None if data.groups is None else data.groups.tolist(),
                 "weights": str(Path(weights).resolve()) if is_file else weights,
                 "memory": str(folder.resolve()),
+                "n_jobs": options.n_jobs,
             },
         )
         n_computed = count_features(folder) - n_before
@@ -205,7 +219,9 @@ def evaluate_in_process(
             "peak_mib": measured.peak_mib,
             "store_was_empty": n_before == 0,
             "n_trunk_passes": n_computed,
+            "folds_at_once": options.n_jobs,
             "machine": describe_machine(),
+            "device": measured.result.pop("device"),
         },
         "result": measured.result,
     }
@@ -234,10 +250,11 @@ def evaluate_row(
     groups: list[str] | None,
     weights: str | None,
     memory: str,
+    n_jobs: int,
 ) -> dict[str, Any]:
     """Evaluate a row: what the child process does."""
     given = Row.from_dict(row)
-    return evaluate(
+    result = evaluate(
         given.make_estimator(weights=weights, memory=memory),
         np.asarray(paths),
         np.asarray(y),
@@ -245,7 +262,9 @@ def evaluate_row(
         groups=groups if given.grouped else None,
         protocol=given.protocol,
         random_state=given.seed,
-    ).to_dict()
+        n_jobs=n_jobs,
+    )
+    return {**result.to_dict(), "device": describe_device()}
 
 
 def describe_settings(

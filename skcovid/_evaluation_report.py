@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from skcovid._estimates import MOVER
+from skcovid._version import __version__
 from skcovid.metrics import confusion_matrix_to_markdown
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ PROTOCOLS = {
         "half is predicted"
     ),
 }
-_PACKAGES = ("skcovid", "scikit-learn", "imbalanced-learn", "keras", "scikeras")
+_PACKAGES = ("scikit-learn", "imbalanced-learn", "keras", "scikeras")
 
 
 def to_dict(result: "EvaluationResult") -> dict[str, Any]:
@@ -136,6 +137,8 @@ def describe_intervals(result: "EvaluationResult") -> str:
 
 def package_versions() -> dict[str, str]:
     """Versions of Python and of what the result depends on."""
-    return {"python": platform.python_version()} | {
-        name: version(name) for name in _PACKAGES
+    return {
+        "python": platform.python_version(),
+        "skcovid": __version__,
+        **{name: version(name) for name in _PACKAGES},
     }

@@ -37,7 +37,7 @@ with _standard_error_held_back():
     # TensorFlow's search for devices logs too, when it first happens.
     if _is_first and keras.backend.backend() == "tensorflow":
         keras.distribution.list_devices()
-    # It imports TensorFlow on every backend.
+    # It imports TensorFlow on every backend, where it is installed.
     from scikeras.wrappers import KerasClassifier
 
 

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Integral, Real
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._keras import keras
 from skcovid._whole_files import Record, read_record, write_record
 
 __all__ = ["TrainingState"]
+
+# By ReduceLROnPlateau and EarlyStopping.
+_SEEN = ("best", "best_epoch", "cooldown_counter", "stopped_epoch", "wait")
 
 History = dict[str, list]
 _FINISHED = 3
@@ -255,13 +256,5 @@ def _assign(variables: Sequence[Any], arrays: Any, name: str) -> None:
 
 
 def _numbers(callback: Any) -> dict[str, Any]:
-    """Numbers that a callback holds: its parameters, and what it has seen."""
-    numbers: dict[str, Any] = {}
-    for name, value in vars(callback).items():
-        if value is None or isinstance(value, bool | np.bool_):
-            numbers[name] = None if value is None else bool(value)
-        elif isinstance(value, Integral):
-            numbers[name] = int(value)
-        elif isinstance(value, Real):
-            numbers[name] = float(value)
-    return numbers
+    """Return what a callback has seen so far; its parameters it has already."""
+    return {name: vars(callback)[name] for name in _SEEN if name in vars(callback)}

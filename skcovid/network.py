@@ -8,7 +8,7 @@ import random
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,12 @@ __all__ = [
 ]
 
 BatchNorm = Literal["trainable", "frozen"]
+
+# JAX takes the variables' memory away from them while a prediction runs: another one,
+# of the same network in another thread, would find it gone.
+_PREDICTING: AbstractContextManager = (
+    threading.Lock() if keras.backend.backend() == "jax" else nullcontext()
+)
 
 
 def build_backbone(
@@ -242,7 +248,8 @@ def predict_batches(
         n_rows = rows.stop - rows.start
         batch_size = batch_size or n_rows
         padded = keras.tree.map_structure(partial(_pad_rows, size=batch_size), batch)
-        outputs = keras.tree.flatten(model.predict_on_batch(padded))
+        with _PREDICTING:
+            outputs = keras.tree.flatten(model.predict_on_batch(padded))
         yield rows, [np.asarray(output)[:n_rows] for output in outputs]
 
 

@@ -83,7 +83,8 @@ class Recorder:
 
     def __init__(self, evaluated, failing=(), error=None):
         text = (evaluated / "rows" / f"{NAMES[0]}.json").read_text("utf-8")
-        self.result = json.loads(text)["result"]
+        record = json.loads(text)
+        self.result = {**record["result"], "device": record["run"]["device"]}
         self.failing, self.error = failing, error
         self.names = []
 

@@ -105,6 +105,25 @@ def test_goes_on_to_the_last_bit(
     check_same(found, expected[recipe])
 
 
+def test_a_plateau_that_was_seen_still_counts(tmp_path, stop_at):
+    # Too slow to change what is sure of itself and right: the loss stays 0.
+    parameters = {"learning_rate": 1e-12}
+    sure = make_classifier(**parameters, epochs=1).fit(X, Y).predict(X[:1])
+
+    def rates(checkpoint):
+        classifier = make_classifier(checkpoint, **parameters)
+        classifier.fit(X, Y, X_val=X[:1], y_val=sure)
+        return classifier.history_["learning_rate"]
+
+    stop_at(4)
+    with pytest.raises(KeyboardInterrupt):
+        rates(tmp_path)
+    stop_at(None)
+    expected = rates(None)
+    assert expected[-1] < expected[-2]
+    assert rates(tmp_path) == expected
+
+
 @pytest.fixture(scope="module")
 def expected():
     """Classifiers whose training was never stopped."""

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -153,6 +154,19 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: installed_version(name) for name in PACKAGES},
     }
+
+
+def describe_device() -> dict[str, str | None]:
+    """Name Keras' backend, the device its tensors are on, and the GPU if it is one."""
+    from skcovid._keras import keras
+
+    device = str(keras.ops.convert_to_tensor([0.0]).device)
+    gpu = None
+    if "cpu" not in device.lower() and shutil.which("nvidia-smi"):
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        gpu = ", ".join(answer.stdout.splitlines())
+    return {"backend": keras.backend.backend(), "device": device, "gpu": gpu}
 
 
 def n_cores() -> int:

@@ -14,8 +14,6 @@ the device that was used, and runs on a processor too, to be tried.
 """
 
 import argparse
-import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -70,11 +68,11 @@ def main() -> None:
             for recipe in options.recipes
             for phase in (1, 2)
         ]
-    device = describe_device()
+    device = _common.describe_device()
     title = (
         f"Images a second, {options.backbone}, {options.precision}, batches of "
         f"{options.batch_size}, {options.n_jobs} threads, median of {options.repeats}; "
-        f"{device['backend']} on {device['device']}"
+        f"{device['backend']} on {device['gpu'] or device['device']}"
     )
     rows = []
     for result in results:
@@ -251,18 +249,6 @@ def seconds_on_device(model: Any, batch: Any, steps: int) -> float:
         losses = model.train_on_batch(*batch)
     float(losses[0])
     return time.perf_counter() - started
-
-
-def describe_device() -> dict[str, str]:
-    """Name the backend and where its tensors are."""
-    from skcovid._keras import keras
-
-    device = str(keras.ops.convert_to_tensor([0.0]).device)
-    if shutil.which("nvidia-smi"):
-        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        device += f" (in this machine: {', '.join(answer.stdout.split(chr(10))[:-1])})"
-    return {"backend": keras.backend.backend(), "device": device}
 
 
 if __name__ == "__main__":
