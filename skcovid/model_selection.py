@@ -2,6 +2,7 @@
 
 import copy
 import os
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
@@ -30,7 +31,7 @@ from skcovid._estimates import Estimate
 from skcovid._evaluation_checkpoint import describe_evaluation, open_checkpoint
 from skcovid._folds import Split, run_folds
 from skcovid._proportions import estimate_share
-from skcovid.evaluation_result import EvaluationResult
+from skcovid.evaluation_result import EvaluationResult, Fold
 from skcovid.preprocessing import RadiographReader
 
 __all__ = ["evaluate", "split"]
@@ -151,6 +152,7 @@ def evaluate(
         split(y, cv=cv, groups=groups, protocol=protocol, random_state=random_state)
     )
     _check_disjoint(splits, cv, groups)
+    _warn_of_absent_classes(splits, y)
     run = partial(
         run_folds, pipeline, X, y, groups, splits, n_jobs=n_jobs, verbose=verbose
     )
@@ -161,6 +163,7 @@ def evaluate(
         description = describe_evaluation(pipeline, X, y, groups, splits, protocol)
         with open_checkpoint(Path(checkpoint), description) as opened:
             folds = run(checkpoint=opened)
+    _warn_of_constant_predictions(folds)
     return EvaluationResult(
         y_true=y,
         folds=folds,
@@ -320,6 +323,31 @@ def _check_folds_seeded(
             f"with random_state={random_state!r} draws others in every run. Pass an "
             "integer as random_state, to evaluate or to the cross-validator."
         )
+
+
+def _warn_of_absent_classes(splits: list[Split], y: NDArray) -> None:
+    for number, rows in enumerate(splits, start=1):
+        for label in np.setdiff1d(y, y[rows.train]).tolist():
+            warnings.warn(
+                f"The training part of fold {number} has no image of class {label!r}: "
+                f"its {np.sum(y[rows.test] == label)} test images there can't be "
+                "predicted right.",
+                stacklevel=4,
+            )
+
+
+def _warn_of_constant_predictions(folds: list[Fold]) -> None:
+    for number, fold in enumerate(folds, start=1):
+        found = np.unique(fold.predictions)
+        # Of a training: a baseline that knows no images says the same of all.
+        if fold.history and len(fold.predictions) > 1 and len(found) == 1:
+            warnings.warn(
+                f"All {len(fold.predictions)} test images of fold {number} are "
+                f"predicted as {found.tolist()[0]!r}: its network has not learned to "
+                "tell classes apart. Look at the result's histories: more epochs or a "
+                "lower learning_rate may help.",
+                stacklevel=4,
+            )
 
 
 def _check_disjoint(

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._keras import keras
+from skcovid._memory import check_memory
+from skcovid._training_faults import explained_faults
 from skcovid.backbones import Backbone
 from skcovid.validation import Pooling
 
@@ -247,8 +249,10 @@ def predict_batches(
     for rows, batch in batches:
         n_rows = rows.stop - rows.start
         batch_size = batch_size or n_rows
+        if not rows.start:
+            check_memory(model, batch_size)
         padded = keras.tree.map_structure(partial(_pad_rows, size=batch_size), batch)
-        with _PREDICTING:
+        with _PREDICTING, explained_faults(batch_size):
             outputs = keras.tree.flatten(model.predict_on_batch(padded))
         yield rows, [np.asarray(output)[:n_rows] for output in outputs]
 

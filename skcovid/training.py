@@ -10,6 +10,8 @@ from tqdm.auto import tqdm
 
 from skcovid import network
 from skcovid._keras import keras
+from skcovid._memory import check_memory
+from skcovid._training_faults import NonFiniteLoss, explained_faults
 from skcovid.features import FeatureStore, StoredFeatures
 from skcovid.graph import inputs_of, split_tail
 from skcovid.images import LazyImages
@@ -293,6 +295,7 @@ def train(
     dict of str to list of float
         Keras' history.
     """
+    check_memory(model, training.batch_size, trained=True)
     monitor = "loss" if validation is None else "val_loss"
     optimizer: Any = SingleReplicaAdam(learning_rate)
     if any(layer.dtype_policy.name == "mixed_float16" for layer in model.layers):
@@ -317,7 +320,7 @@ def train(
     keeper = None if follow is None else follow(training, [plateau, stopping])
     followers = [] if keeper is None else [keeper]
     try:
-        with _global_random_state_kept():
+        with _global_random_state_kept(), explained_faults(training.batch_size):
             history = model.fit(
                 training,
                 validation_data=validation,
@@ -327,7 +330,13 @@ def train(
                 # draw from the global random state.
                 shuffle=False,
                 verbose=0,
-                callbacks=[plateau, stopping, *callbacks, *followers],
+                callbacks=[
+                    NonFiniteLoss(),
+                    plateau,
+                    stopping,
+                    *callbacks,
+                    *followers,
+                ],
             )
     finally:
         training.release()

@@ -1,0 +1,123 @@
+"""Training that goes wrong says so, and what to do about it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_backbone
+from sklearn.model_selection import PredefinedSplit
+
+from skcovid import TransferLearningClassifier, evaluate, make_transfer_pipeline
+from skcovid.images import LazyImages
+
+tiny_backbone.register()
+
+IMAGES, Y = tiny_backbone.make_images(30)
+X = tiny_backbone.prepare(IMAGES)
+QUICK = {
+    "weights": None,
+    "epochs": 2,
+    "dense_units": 4,
+    "random_state": 0,
+    "verbose": 0,
+}
+
+
+def lazy(load):
+    return LazyImages(
+        load,
+        range(len(X)),
+        image_shape=X.shape[1:],
+        keys=[str(number) for number in range(len(X))],
+        dtype=np.float32,
+    )
+
+
+def test_a_loss_that_is_no_number_any_more(tmp_path):
+    classifier = TransferLearningClassifier(
+        "tiny", learning_rate=1e38, checkpoint=tmp_path, **QUICK
+    )
+    with pytest.raises(FloatingPointError, match=r"loss became .* learning_rate"):
+        classifier.fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "advice"),
+    [
+        (MemoryError(), MemoryError, "batch_size=8: lower it"),
+        (RuntimeError("CUDA out of memory."), MemoryError, "batch_size=8: lower it"),
+        (RuntimeError("RESOURCE_EXHAUSTED: x"), MemoryError, "batch_size=8: lower it"),
+        (RuntimeError("CUDA error: lost"), RuntimeError, "GPU failed or is gone.*lost"),
+        (RuntimeError("Something else"), RuntimeError, "^Something else"),
+    ],
+)
+def test_what_a_backend_says_is_explained(error, kind, advice):
+    def fail(number):
+        raise error
+
+    with pytest.raises(kind, match=advice):
+        TransferLearningClassifier("tiny", batch_size=8, **QUICK).fit(lazy(fail), Y)
+
+
+LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from skcovid import BackboneFeatures, TransferLearningClassifier
+
+X = np.zeros((64, 160, 160, 3), dtype=np.float32)
+y = np.repeat(["COVID-19", "NORMAL"], 32)
+given = dict(weights=None, batch_size=64, random_state=0, verbose=0)
+classifier = TransferLearningClassifier(
+    "mobilenetv2", pooling="avg", checkpoint=sys.argv[1], **given
+)
+features = BackboneFeatures("mobilenetv2", layers=[9], **given).fit(X[:2])
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+used = pages * resource.getpagesize()
+for estimator, arguments, room in (
+    (classifier.fit, (X, y), 600),
+    (features.transform, (X,), 50),
+):
+    limit = used + room * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    try:
+        estimator(*arguments)
+    except MemoryError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_a_batch_that_cannot_fit_is_refused(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stderr
+    for line in lines:
+        assert line.startswith("A batch of batch_size=64 images takes at least ")
+        assert "Lower batch_size or image_size" in line
+    assert not list(Path(tmp_path).iterdir())
+
+
+def test_a_class_that_vanished_from_a_fold():
+    pipeline = make_transfer_pipeline(
+        "tiny", recipe="linear", weights=None, image_size=32, verbose=0
+    )
+    fold = np.where(Y == "COVID-19", 0, np.arange(len(Y)) % 2)
+    with pytest.warns(UserWarning, match="fold 1 has no .* 'COVID-19': its 10 test"):
+        evaluate(pipeline, IMAGES, Y, cv=PredefinedSplit(fold), verbose=0)
+
+
+def test_a_constant_prediction():
+    pipeline = make_transfer_pipeline(
+        "tiny", image_size=32, validation_fraction=0.2, **QUICK
+    )
+    with pytest.warns(UserWarning, match="All 15 test images of fold 1 are predicted"):
+        evaluate(pipeline, np.repeat(IMAGES[:1], len(Y), axis=0), Y, cv=2, verbose=0)
