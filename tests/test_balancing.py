@@ -16,7 +16,13 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skcovid import AugmentationBalancer, LazyImages, RadiographReader
-from skcovid.augmentation import Brightness, IntensityTransform, Rotation, Translation
+from skcovid.augmentation import (
+    Brightness,
+    IntensityTransform,
+    Rotation,
+    Translation,
+    augment_batch,
+)
 from skcovid.images import image_key
 
 SIDE = 16
@@ -199,6 +205,14 @@ class TestOutput:
         # Shifted by half along the diagonal, the other two corners are uncovered.
         assert (images[:, :8, 8:] == fill).all()
         assert (images[:, 8:, :8] == fill).all()
+
+    def test_what_is_uncovered_is_black_unless_told_otherwise(self, X, y):
+        translation = [Translation(0.5, 0.5)]
+        images, _ = AugmentationBalancer(transforms=translation).fit_resample(X, y)
+        assert (images[:, :8, 8:] == 0).all()
+        assert (
+            augment_batch(X, range(10), transforms=translation)[:, :8, 8:] == 0
+        ).all()
 
     def test_copies_differ_from_their_source_and_from_each_other(self, X, y):
         made = copies(X, y, factor=4)

@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from functools import partial
 
 import joblib
 import numpy as np
@@ -248,6 +249,28 @@ class TestPaperProtocol:
         evaluate(pipeline, X, Y, protocol="paper", verbose=0)
         assert all(call.X_val is None for call in calls)
 
+    def test_two_patients_can_be_halved(self):
+        groups = np.repeat(np.arange(6), 10)
+        for rows in split(
+            Y, cv=GroupKFold(3), groups=groups, protocol="paper", random_state=0
+        ):
+            held_out = [set(groups[part]) for part in (rows.validation, rows.test)]
+            assert [len(patients) for patients in held_out] == [1, 1]
+            assert not held_out[0] & held_out[1]
+
+    def test_splits_without_being_told_how(self):
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        for rows in split(Y, cv=folds):
+            assert not len(rows.validation)
+        halves, again = (
+            [
+                rows.test.tolist()
+                for rows in split(Y, cv=folds, protocol="paper", **seed)
+            ]
+            for seed in ({}, {"random_state": 0})
+        )
+        assert halves == again
+
     def test_groups_stay_whole(self):
         result = evaluate(
             DummyClassifier(), X, Y, groups=GROUPS, protocol="paper", verbose=0
@@ -294,16 +317,30 @@ class TestPatientOverlap:
         assert result.patient_overlap.value == 0
         assert result.patient_overlap.high > 0
 
-    def test_with_the_papers_halves(self):
+    @pytest.mark.parametrize("random_state", range(4))
+    def test_with_the_papers_halves(self, random_state):
+        groups = np.random.default_rng(0).permutation(GROUPS)
         result = evaluate(
-            DummyClassifier(), X, Y, groups=GROUPS, protocol="paper", verbose=0
+            DummyClassifier(),
+            X,
+            Y,
+            cv=2,
+            groups=groups,
+            protocol="paper",
+            random_state=random_state,
+            verbose=0,
         )
-        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        folds = StratifiedKFold(2, shuffle=True, random_state=random_state)
         shared = [
-            np.isin(GROUPS[rows.test], GROUPS[rows.train])
-            for rows in split(Y, cv=folds, protocol="paper")
+            np.isin(groups[rows.test], groups[rows.train])
+            for rows in split(Y, cv=folds, protocol="paper", random_state=random_state)
         ]
         assert result.patient_overlap.value == np.concatenate(shared).mean()
+
+    def test_with_as_many_folds_as_images_of_a_class(self):
+        everyone = np.arange(N_IMAGES)
+        result = evaluate(DummyClassifier(), X, Y, cv=10, groups=everyone, verbose=0)
+        assert result.patient_overlap.value == 0
 
     def test_is_none_without_patients_or_plain_folds(self):
         assert evaluate(DummyClassifier(), X, Y, verbose=0).patient_overlap is None
@@ -332,6 +369,19 @@ class TestErrors:
             evaluate(pipeline, paths, np.repeat(["A", "B"], 30), verbose=0)
         assert "missing.png" in str(raised.value)
         assert "broken.png" in str(raised.value)
+
+    def test_a_file_that_only_the_last_fold_trains_on(self, tmp_path, grey_paths):
+        broken = tmp_path / "broken.png"
+        broken.write_bytes(b"no image")
+        paths = [str(path) for path in grey_paths]
+        paths[0] = str(broken)
+        pipeline = make_transfer_pipeline("tiny", weights=None)
+        pipeline.set_params(classify=RecordingClassifier())
+        # The first fold trains on the other half.
+        halves = np.array_split(np.arange(len(paths)), 2)
+        labels = np.tile(["A", "B"], len(paths))[: len(paths)]
+        with pytest.raises(ValueError, match=r"broken\.png"):
+            evaluate(pipeline, paths, labels, cv=[halves[::-1], halves], verbose=0)
 
     def test_a_class_smaller_than_the_folds(self):
         labels = ["COVID-19"] * 3 + ["NORMAL"] * 57

@@ -9,6 +9,7 @@ import tiny_backbone
 from imblearn.pipeline import Pipeline
 from recording import RecordingClassifier, numbered_images, numbers_of
 from sklearn.base import clone, is_classifier
+from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -183,6 +184,11 @@ class TestFit:
             calls[1].X_val, X[sampler_last.validation_indices_]
         )
 
+    def test_a_column_of_labels_is_taken_with_a_warning(self):
+        with pytest.warns(DataConversionWarning, match="1d array"):
+            fitted = make_pipeline().fit(X, Y[:, np.newaxis])
+        np.testing.assert_array_equal(fitted.classes_, np.unique(Y))
+
     def test_predicts(self):
         pipeline = make_pipeline().fit(X, Y)
         np.testing.assert_array_equal(pipeline.classes_, np.unique(Y))
@@ -202,6 +208,8 @@ class TestScikitLearn:
         assert (copy.validation_fraction, copy.random_state) == (0.3, 5)
         assert copy.named_steps["balance"].factor == 2
         assert "validation_fraction=0.3" in repr(pipeline)
+        assert make_pipeline(memory="cache").get_params()["memory"] == "cache"
+        assert HoldoutPipeline(pipeline.steps).get_params()["verbose"] is False
 
     def test_an_unknown_parameter_is_an_error(self):
         with pytest.raises(TypeError, match="validation_split"):
@@ -309,12 +317,34 @@ class TestMakeTransferPipeline:
         }
         assert {name: own[name] for name in stated} == stated
 
+    def test_steps_of_the_linear_recipe(self):
+        pipeline = make_transfer_pipeline("tiny", recipe="linear", weights=None)
+        assert list(pipeline.named_steps) == [
+            "read",
+            "preprocess",
+            "features",
+            "scale",
+            "components",
+            "classify",
+        ]
+        assert pipeline.named_steps["read"].image_size == tiny_backbone.IMAGE_SIZE
+        assert pipeline.named_steps["read"].lazy is True
+        assert pipeline.named_steps["preprocess"].backbone == "tiny"
+        assert pipeline.named_steps["features"].backbone == "tiny"
+        assert pipeline.named_steps["components"].eigen_solver == "dense"
+        search = pipeline.named_steps["classify"]
+        assert search.estimator.solver == "newton-cg"
+        assert search.get_params().items() >= RECIPES["linear"]["classify"].items()
+        assert make_transfer_pipeline()["classify"].backbone == "inceptionv3"
+
     def test_recipes_are_parameters(self):
         fast = make_transfer_pipeline("tiny", recipe="fast").named_steps["classify"]
         recipe = RECIPES["fast"]["classify"]
         assert recipe.items() <= fast.get_params().items()
         assert recipe["keep_features"]
         assert recipe["batch_norm"] == "frozen"
+        balance = make_transfer_pipeline("tiny", recipe="fast").named_steps["balance"]
+        assert RECIPES["fast"]["balance"].items() <= balance.get_params().items()
 
     @pytest.mark.parametrize(
         ("override", "expected"),
