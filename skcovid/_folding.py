@@ -59,7 +59,13 @@ def _folds(layer: Any) -> bool:
 
 
 def _folded(convolution: Any, batch_norm: Any) -> Any:
-    config = {**convolution.get_config(), "name": None, "use_bias": True}
+    config = {
+        **convolution.get_config(),
+        "name": None,
+        "use_bias": True,
+        # Keras would draw a seed for others, from the global random state.
+        "kernel_initializer": "zeros",
+    }
     result = keras.layers.Conv2D.from_config(config)
     result.build(inputs_of(convolution)[0].shape)
     kernel, *bias = convolution.get_weights()

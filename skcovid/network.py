@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from skcovid._keras import keras
 from skcovid._memory import check_memory
+from skcovid._tensorflow_memory import forget_with
 from skcovid._training_faults import explained_faults
 from skcovid.backbones import Backbone
 from skcovid.validation import Pooling
@@ -246,6 +247,7 @@ def predict_batches(
     outputs : list of ndarray of shape (n_rows, ...)
         One array an output of the network.
     """
+    forget_with(model)
     for rows, batch in batches:
         n_rows = rows.stop - rows.start
         batch_size = batch_size or n_rows

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from skcovid import network
 from skcovid._keras import keras
 from skcovid._memory import check_memory
+from skcovid._tensorflow_memory import forgotten_afterwards
 from skcovid._training_faults import NonFiniteLoss, explained_faults
 from skcovid.features import FeatureStore, StoredFeatures
 from skcovid.graph import inputs_of, split_tail
@@ -320,7 +321,11 @@ def train(
     keeper = None if follow is None else follow(training, [plateau, stopping])
     followers = [] if keeper is None else [keeper]
     try:
-        with _global_random_state_kept(), explained_faults(training.batch_size):
+        with (
+            _global_random_state_kept(),
+            explained_faults(training.batch_size),
+            forgotten_afterwards(),
+        ):
             history = model.fit(
                 training,
                 validation_data=validation,

@@ -1,0 +1,30 @@
+"""What a process holds, and global state, after many calls."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soak_run
+
+
+def test_global_state_threads_and_files_stay_as_they_were():
+    before = soak_run.settings()
+    used = soak_run.soak(4, 1, 4, report=lambda *_: None)
+    assert soak_run.settings() == before
+    # The first fit of each recipe starts what stays.
+    for name in ("threads", "open files"):
+        assert used[-1][name] <= used[3][name]
+
+
+@pytest.mark.skipif(
+    "SKCOVID_SLOW_TESTS" not in os.environ,
+    reason="takes half an hour; SKCOVID_SLOW_TESTS=1 runs it",
+)
+def test_two_hundred_fits_hold_their_memory():
+    script = Path(__file__).with_name("soak_run.py")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
