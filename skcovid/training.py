@@ -311,7 +311,8 @@ def train(
         # The others take a batch to build what has just been compiled. If `fit` took
         # it, threads would have loaded more by then, which Keras keeps and trains on
         # first: how many depends on their number and pace.
-        model.test_on_batch(*training[0])
+        with explained_faults(training.batch_size):
+            model.test_on_batch(*training[0])
     plateau = keras.callbacks.ReduceLROnPlateau(
         monitor, factor=reduce_lr_factor, patience=reduce_lr_patience
     )
