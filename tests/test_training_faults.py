@@ -78,7 +78,7 @@ pages = int(Path("/proc/self/statm").read_text().split()[0])
 used = pages * resource.getpagesize()
 for estimator, arguments, room in (
     (classifier.fit, (X, y), 600),
-    (features.transform, (X,), 50),
+    (features.transform, (X,), 120),
 ):
     limit = used + room * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
