@@ -80,12 +80,12 @@ def soak(n_fits, n_pickles, n_predictions, report=print):
         for _ in tqdm(range(n_pickles), desc="pickles", disable=None):
             # Keras draws seeds from it for initialisers that it unpickles.
             state = random.getstate()
-            for pipeline in pipelines:
+            for pipeline in pipelines[:n_fits]:
                 pickle.loads(pickle.dumps(pipeline)).predict(images[:4])
             random.setstate(state)
         used.append(usage())
         for number in tqdm(range(n_predictions), desc="predictions", disable=None):
-            pipelines[number % len(pipelines)].predict(images[:1])
+            pipelines[number % min(n_fits, len(pipelines))].predict(images[:1])
         used.append(usage())
     for number in [0, *range(WARM_UP - 1, n_fits, 10), n_fits, n_fits + 1]:
         report(number + 1, used[number])

@@ -300,6 +300,8 @@ class TestBlankedLungs:
         assert "on 30 of the images, drawn by class" in check.verdict
         assert check.details["curve"][0]["chance"] == pytest.approx(1 / 3)
 
+    # It is trained for an epoch.
+    @pytest.mark.filterwarnings("ignore:.* test images of fold .* are predicted as")
     def test_a_network_that_is_fine_tuned_has_its_linear_recipe_refitted(
         self, tmp_path
     ):

@@ -18,7 +18,7 @@ IMAGES, Y = tiny_backbone.make_images(30)
 X = tiny_backbone.prepare(IMAGES)
 QUICK = {
     "weights": None,
-    "epochs": 2,
+    "epochs": 1,
     "dense_units": 4,
     "random_state": 0,
     "verbose": 0,
