@@ -83,8 +83,10 @@ def _of_system() -> int | None:
         lines = Path("/proc/meminfo").read_text("utf-8").splitlines()
     except OSError:
         return None
-    (kib,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-    return int(kib) * 2**10
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 2**10
+    return None
 
 
 def _of_process() -> int | None:

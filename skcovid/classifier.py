@@ -276,6 +276,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
         OSError
             If ImageNet's weights can't be downloaded or the disk has no room for the
             features or the checkpoint.
+        FloatingPointError, MemoryError
+            If the loss is no number any more; if a batch can't fit in memory.
         """
         self._validate_params()
         self._check_combinations()
@@ -306,8 +308,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
         ndarray of shape (n_samples,)
             Class labels.
         """
-        most_likely = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[most_likely]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Predict the probability of every class.
@@ -331,13 +332,13 @@ class TransferLearningClassifier(ImageKerasClassifier):
         X, _ = self._validate_data(X)
         if self.keep_features and self.memory is not None:
             kept = keep_features(self, self.memory)
-            model, inputs = kept.trained_part(2), kept.features(X, 2)
+            model, inputs = kept.predictor, kept.features(X, 2)
             self.n_trunk_passes_ += kept.n_trunk_passes
         else:
             model, inputs = self.model_, X
         batches = inputs.batches(self.batch_size, n_jobs=self.n_jobs)
-        parts = [outputs for _, (outputs,) in network.predict_batches(model, batches)]
-        return np.concatenate(parts)
+        passes = network.predict_batches(model, batches)
+        return np.concatenate([outputs for _, (outputs,) in passes])
 
     def _check_combinations(self) -> None:
         if self.feature_layers is not None and self.pooling is None:
@@ -376,11 +377,9 @@ class TransferLearningClassifier(ImageKerasClassifier):
             precision=self.precision,
             seed=seed,
         )
-        further: Sequence = ()
-        if self.feature_layers is not None:
-            further = choose_layers(
-                base, self.backbone_, self.feature_layers, name="feature_layers"
-            )
+        further, chosen = list[Any](), self.feature_layers
+        if chosen is not None:
+            further = choose_layers(base, self.backbone_, chosen, name="feature_layers")
         model = network.add_head(
             base,
             self.n_classes_,

@@ -132,6 +132,12 @@ def evaluate(
         If `checkpoint` can't be written to, or the disk is full; what was written
         stays.
 
+    Warns
+    -----
+    UserWarning
+        If the training part of a fold lacks a class, or a trained network predicts one
+        class for all test images of a fold.
+
     Examples
     --------
     >>> from sklearn.dummy import DummyClassifier

@@ -246,6 +246,13 @@ def predict_batches(
         Rows of the batch.
     outputs : list of ndarray of shape (n_rows, ...)
         One array an output of the network.
+
+    Raises
+    ------
+    MemoryError
+        If a batch can't fit in memory, or memory runs out.
+    RuntimeError
+        If the GPU fails.
     """
     forget_with(model)
     for rows, batch in batches:

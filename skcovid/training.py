@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,7 +15,7 @@ from skcovid._memory import check_memory
 from skcovid._tensorflow_memory import forgotten_afterwards
 from skcovid._training_faults import NonFiniteLoss, explained_faults
 from skcovid.features import FeatureStore, StoredFeatures
-from skcovid.graph import inputs_of, split_tail
+from skcovid.graph import Tail, inputs_of, split_tail
 from skcovid.images import LazyImages
 
 __all__ = ["Batches", "EpochProgress", "KeptFeatures", "WholeNetwork", "train"]
@@ -48,6 +49,50 @@ class WholeNetwork:
         return lambda rows: np.asarray(images[rows])
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """A network split into the layers that never train and those that do."""
+
+    places: tuple[int, int]
+    tail: Tail
+    trunk: Any
+    to_head: Any
+    predictor: Any
+
+
+def _split_once(model: Any, n_backbone_layers: int, fine_tune_from: int) -> _Parts:
+    """Split a network, or find how it was split before: the parts stay with it.
+
+    Every model that is made of a network's layers leaves its nodes on them, and is
+    compiled anew; one a prediction would fill the memory.
+    """
+    places = (n_backbone_layers, fine_tune_from)
+    found = getattr(model, "_skcovid_parts", None)
+    if found is not None and found.places == places:
+        return found
+    layers, head = model.layers[:n_backbone_layers], model.layers[n_backbone_layers:]
+    # Once flattened or pooled, features are small; normalising them is trained.
+    head_input = inputs_of(next(filter(network.is_batch_norm, head)))[0]
+    # Frozen batch normalisation has weights and keeps them.
+    trained = [
+        layer for layer in layers[fine_tune_from:] if not network.is_batch_norm(layer)
+    ]
+    tail = split_tail(
+        model, head_input, [layer for layer in (*trained, *head) if layer.weights]
+    )
+    # Where the head alone is trained, the trunk's features are what it sees.
+    sees_trunk = tail.entering[0] is tail.head_input
+    parts = _Parts(
+        places,
+        tail,
+        trunk=keras.Model(model.input, tail.entering),
+        to_head=(None if sees_trunk else keras.Model(tail.entering, [tail.head_input])),
+        predictor=keras.Model(tail.entering, tail.output),
+    )
+    model._skcovid_parts = parts
+    return parts
+
+
 class KeptFeatures:
     """Each phase runs what it trains alone, on kept features of the layers below.
 
@@ -79,36 +124,19 @@ class KeptFeatures:
         n_jobs: int,
         verbose: int,
     ) -> None:
-        layers, head = (
-            model.layers[:n_backbone_layers],
-            model.layers[n_backbone_layers:],
-        )
-        # Once flattened or pooled, features are small; normalising them is trained.
-        self._head_input = inputs_of(next(filter(network.is_batch_norm, head)))[0]
-        self._output = model.output
-        # Frozen batch normalisation has weights and keeps them.
-        trained = [
-            layer
-            for layer in layers[fine_tune_from:]
-            if not network.is_batch_norm(layer)
-        ]
-        self._tail = split_tail(
-            model,
-            self._head_input,
-            [layer for layer in (*trained, *head) if layer.weights],
-        )
+        self._parts = _split_once(model, n_backbone_layers, fine_tune_from)
         self._filling = {"batch_size": batch_size, "n_jobs": n_jobs, "verbose": verbose}
-        trunk = keras.Model(model.input, self._tail.entering)
-        self._trunk_store = FeatureStore(directory, trunk, dtype=dtype)
-        # Where the head alone is trained, the trunk's features are what it sees.
+        self._trunk_store = FeatureStore(directory, self._parts.trunk, dtype=dtype)
         self._head_store: FeatureStore | None = None
-        if self._tail.entering[0] is not self._tail.head_input:
+        if self._parts.to_head is not None:
             self._head_store = FeatureStore(
-                directory,
-                keras.Model(self._tail.entering, [self._tail.head_input]),
-                dtype=dtype,
-                source=self._trunk_store,
+                directory, self._parts.to_head, dtype=dtype, source=self._trunk_store
             )
+
+    @property
+    def predictor(self) -> Any:
+        """The tail, for predictions: no optimiser stays with it."""
+        return self._parts.predictor
 
     @property
     def n_trunk_passes(self) -> int:
@@ -117,9 +145,10 @@ class KeptFeatures:
 
     def trained_part(self, phase: int) -> Any:
         """Return the head (phase 1) or the tail (phase 2), sharing the weights."""
+        tail = self._parts.tail
         if phase == 1:
-            return keras.Model([self._head_input], self._output)
-        return keras.Model(self._tail.entering, self._tail.output)
+            return keras.Model([tail.head_input], tail.output)
+        return keras.Model(tail.entering, tail.output)
 
     def inputs(self, images: LazyImages, phase: int) -> Callable:
         """Return the function from row indices to input of the trained part."""
@@ -295,6 +324,15 @@ def train(
     -------
     dict of str to list of float
         Keras' history.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is no number any more.
+    MemoryError
+        If a batch can't fit in memory, or memory runs out.
+    RuntimeError
+        If the GPU fails.
     """
     check_memory(model, training.batch_size, trained=True)
     monitor = "loss" if validation is None else "val_loss"

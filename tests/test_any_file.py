@@ -26,6 +26,7 @@ from pydicom import uid  # noqa: E402 (needs pydicom)
 from skcovid._dicom import read_header  # noqa: E402 (needs pydicom)
 from skcovid.reading import read_radiograph  # noqa: E402 (needs pydicom)
 
+# It says of damaged files what the errors say.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 SEEDS = make_seeds()

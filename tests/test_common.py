@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 import skcovid
 
 tables.register()
+# TensorFlow's, where its functions run eagerly.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the .tf.config")
 
 READER = tables.ReaderOfTables()

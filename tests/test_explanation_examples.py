@@ -10,6 +10,7 @@ import skcovid
 from skcovid import datasets
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+# TensorFlow's where its functions run eagerly, and Keras' own with NumPy 2.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Even though the .tf.config",
     "ignore:__array__ implementation",

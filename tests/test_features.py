@@ -16,6 +16,7 @@ from skcovid import LazyImages, graph, network
 from skcovid.features import FeatureStore, StoredFeatures, feature_bytes
 
 BACKBONE = tiny_backbone.register()
+# Keras' own, with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 FILLING = {"batch_size": 4, "n_jobs": 2, "verbose": 0}
 N_IMAGES = 10

@@ -18,6 +18,7 @@ from skcovid import (
 )
 
 tiny_backbone.register()
+# TensorFlow's, where its functions run eagerly.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the .tf.config")
 
 CLASSES = tiny_backbone.CLASSES

@@ -1,5 +1,6 @@
 """What a process holds, and global state, after many calls."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import soak_run
+import tiny_backbone
 
 
 def test_global_state_threads_and_files_stay_as_they_were():
@@ -16,6 +18,24 @@ def test_global_state_threads_and_files_stay_as_they_were():
     # The first fit of each recipe starts what stays.
     for name in ("threads", "open files"):
         assert used[-1][name] <= used[1][name]
+
+
+def test_predictions_on_kept_features_leave_nothing_behind(tmp_path):
+    tiny_backbone.register()
+    images, labels = tiny_backbone.make_images(30)
+    pipeline = soak_run.make_pipelines(tmp_path)[2].fit(images, labels)
+
+    def count_objects():
+        gc.collect()
+        return len(gc.get_objects())
+
+    for _ in range(2):
+        pipeline.predict(images[:1])
+    before = count_objects()
+    for _ in range(5):
+        pipeline.predict(images[:1])
+    # A model made anew for each was some 1,900.
+    assert count_objects() - before < 200
 
 
 @pytest.mark.skipif(

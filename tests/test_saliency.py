@@ -32,6 +32,7 @@ from skcovid.inspection import (
 tiny_backbone.register()
 pytestmark = [
     pytest.mark.usefixtures("eager"),
+    # TensorFlow's where its functions run eagerly, and Keras' own with NumPy 2.
     pytest.mark.filterwarnings(
         "ignore:Even though the .tf.config",
         "ignore:__array__ implementation",

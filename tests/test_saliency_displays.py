@@ -20,6 +20,7 @@ from skcovid.inspection import (
 from skcovid.metrics import wilson_interval
 
 tiny_backbone.register()
+# TensorFlow's where its functions run eagerly, and Keras' own with NumPy 2.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Even though the .tf.config",
     "ignore:__array__ implementation",
