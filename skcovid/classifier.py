@@ -308,7 +308,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
         ndarray of shape (n_samples,)
             Class labels.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        most_likely = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[most_likely]
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Predict the probability of every class.
