@@ -43,7 +43,9 @@ def read_ahead(
         slice(start, min(start + batch_size, n_samples))
         for start in range(0, n_samples, batch_size)
     )
-    with ThreadPoolExecutor(n_jobs) as executor:
+    executor = ThreadPoolExecutor(n_jobs)
+    wait = True
+    try:
         pending = deque(
             (part, executor.submit(load, part))
             for part in islice(rows, n_ahead or 2 * n_jobs)
@@ -54,3 +56,10 @@ def read_ahead(
             for following in islice(rows, 1):
                 pending.append((following, executor.submit(load, following)))
             yield part, batch
+    except GeneratorExit:
+        # Whoever closes this may be Python's garbage collector, and that while a lock
+        # of `threading` is held, under which waiting for a thread never ends.
+        wait = False
+        raise
+    finally:
+        executor.shutdown(wait=wait, cancel_futures=True)

@@ -11,13 +11,14 @@ from typing import Any
 
 from skcovid._keras import keras
 
-__all__ = ["forget_with", "forgotten_afterwards"]
+__all__ = ["forget_gone", "forgotten_afterwards"]
 
 # The functions that feed data sets stay with the global graph
 # (https://github.com/tensorflow/tensorflow/pull/123530).
 _FEEDS = "_py_funcs_used_in_graph"
 
 _followed: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_gone: list[None] = []  # one for each network
 
 
 @contextmanager
@@ -37,18 +38,23 @@ def forgotten_afterwards() -> Iterator[None]:
         _clear_kernels()
 
 
-def forget_with(model: Any) -> None:
-    """Have TensorFlow let go of what a network was compiled to once it is gone.
+def forget_gone(model: Any) -> None:
+    """Have TensorFlow let go of what networks that are gone were compiled to.
 
     Parameters
     ----------
     model : keras.Model
-        The network.
+        A network that will be forgotten by a later call, once it is gone.
     """
-    if keras.backend.backend() != "tensorflow" or model in _followed:
+    if keras.backend.backend() != "tensorflow":
         return
-    _followed.add(model)
-    weakref.finalize(model, _clear_kernels).atexit = False
+    if _gone:
+        _gone.clear()
+        _clear_kernels()
+    if model not in _followed:
+        _followed.add(model)
+        # TensorFlow isn't called from here: the garbage collector runs anywhere.
+        weakref.finalize(model, _gone.append, None).atexit = False
 
 
 def _clear_kernels() -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from skcovid._keras import keras
 from skcovid._memory import check_memory
-from skcovid._tensorflow_memory import forget_with
+from skcovid._tensorflow_memory import forget_gone
 from skcovid._training_faults import explained_faults
 from skcovid.backbones import Backbone
 from skcovid.validation import Pooling
@@ -254,7 +254,7 @@ def predict_batches(
     RuntimeError
         If the GPU fails.
     """
-    forget_with(model)
+    forget_gone(model)
     for rows, batch in batches:
         n_rows = rows.stop - rows.start
         batch_size = batch_size or n_rows

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from io import BytesIO
@@ -16,6 +15,7 @@ from skcovid._dicom_pixels import decode_dicom
 from skcovid._files import FileStatus, read_bytes, shown
 from skcovid._image_headers import RefusedError
 from skcovid._image_pixels import Channels, decode_image
+from skcovid._read_ahead import read_ahead
 from skcovid.images import image_key
 
 __all__ = [
@@ -117,10 +117,12 @@ def inspect_files(
     FileContent, FileNotFoundError or ValueError
         One a file, in order. The error names the file.
     """
-    with ThreadPoolExecutor(n_jobs) as executor:
-        yield from executor.map(
-            partial(attempt, partial(_inspect, channels=channels)), paths
-        )
+
+    def inspect(rows: slice) -> FileContent | FileNotFoundError | ValueError:
+        return attempt(partial(_inspect, channels=channels), paths[rows.start])
+
+    for _, found in read_ahead(inspect, len(paths), batch_size=1, n_jobs=n_jobs):
+        yield found
 
 
 def check_files(
@@ -179,7 +181,9 @@ def raise_problems(found: Sequence[object]) -> None:
         )
 
 
-def attempt(read: Callable[[str], Content], path: str) -> Content | Exception:
+def attempt(
+    read: Callable[[str], Content], path: str
+) -> Content | FileNotFoundError | ValueError:
     """Read a file, or find out why it can't be.
 
     Parameters

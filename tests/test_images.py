@@ -417,6 +417,22 @@ class TestBatches:
     def test_no_images_no_batches(self, images):
         assert list(images[:0].batches(2)) == []
 
+    def test_closed_early_it_does_not_wait_for_its_threads(self):
+        goes_on = threading.Event()
+
+        def load(rows):
+            assert rows.start == 0 or goes_on.wait(timeout=30)
+            return rows.start
+
+        batches = read_ahead(load, 4, batch_size=1, n_jobs=2)
+        next(batches)
+        closing = threading.Thread(target=batches.close, daemon=True)
+        closing.start()
+        closing.join(timeout=10)
+        is_waiting = closing.is_alive()
+        goes_on.set()
+        assert not is_waiting
+
     def test_order_is_kept_where_a_later_batch_is_ready_first(self):
         second_is_ready = threading.Event()
 
