@@ -256,8 +256,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
             Weights of the images in the loss.
         X_val : LazyImages or array-like of shape (n_val, height, width, 3), \
                 default=None
-            Validation images: what the callbacks monitor. Without them it is the
-            training loss.
+            Validation images: what the callbacks monitor, otherwise the training
+            loss. Where a class has none, there is a UserWarning.
         y_val : array-like of shape (n_val,), default=None
             Their labels.
 

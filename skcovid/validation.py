@@ -1,5 +1,6 @@
 """What images have to be like, and what is said when they are not."""
 
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -238,6 +239,11 @@ def check_validation_data(
     ValueError
         If one of the two is missing, they differ in length, the images are of another
         shape, or a label is unknown.
+
+    Warns
+    -----
+    UserWarning
+        If a class has no image among them.
     """
     if (X_val is None) != (y_val is None):
         raise ValueError("X_val and y_val must be given together.")
@@ -254,6 +260,16 @@ def check_validation_data(
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
         raise ValueError(f"y_val holds classes that y does not: {unknown.tolist()}.")
+    unseen = np.setdiff1d(classes, labels)
+    if len(unseen):
+        warnings.warn(
+            "The validation data are too few to monitor training: among "
+            f"{len(labels)} images there is none of the classes {unseen.tolist()}, "
+            "which the validation loss, and the learning rate that follows it, won't "
+            "see. Set more images aside, or monitor the training loss: "
+            "validation_fraction=0.",
+            stacklevel=3,
+        )
     return images, labels
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,18 @@ def test_a_class_that_vanished_from_a_fold():
     fold = np.where(Y == "COVID-19", 0, np.arange(len(Y)) % 2)
     with pytest.warns(UserWarning, match="fold 1 has no .* 'COVID-19': its 10 test"):
         evaluate(pipeline, IMAGES, Y, cv=PredefinedSplit(fold), verbose=0)
+
+
+@pytest.mark.parametrize("n_absent", [0, 1])
+def test_validation_data_that_are_too_few_to_monitor(n_absent):
+    there = ~np.isin(Y, ["COVID-19"][:n_absent])
+    classifier = TransferLearningClassifier("tiny", **QUICK)
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        classifier.fit(X, Y, X_val=X[there][:8], y_val=Y[there][:8])
+    messages = [str(warning.message) for warning in caught]
+    found = [message for message in messages if "too few to monitor" in message]
+    assert len(found) == n_absent
+    assert all("none of the classes ['COVID-19']" in message for message in found)
 
 
 def test_a_constant_prediction():
