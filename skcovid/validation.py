@@ -266,8 +266,8 @@ def check_validation_data(
             "The validation data are too few to monitor training: among "
             f"{len(labels)} images there is none of the classes {unseen.tolist()}, "
             "which the validation loss, and the learning rate that follows it, won't "
-            "see. Set more images aside, or monitor the training loss: "
-            "validation_fraction=0.",
+            "see. Give more images as X_val, or none: then the training loss is "
+            "monitored.",
             stacklevel=3,
         )
     return images, labels

@@ -16,7 +16,7 @@ from recording import RecordingClassifier, numbered_images
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -246,11 +246,13 @@ class TestRefusals:
             {"random_state": None},
             {"random_state": None, "protocol": "paper", "cv": StratifiedKFold(3)},
             {"cv": StratifiedKFold(3, shuffle=True)},
+            {"cv": StratifiedShuffleSplit(1)},
         ],
-        ids=["folds", "halves", "cross-validator"],
+        ids=["folds", "halves", "cross-validator", "without shuffle"],
     )
     def test_folds_without_a_seed(self, tmp_path, options):
-        with pytest.raises(ValueError, match="folds that are the same after a stop"):
+        message = r"the same after a stop(.|\n)* Pass an integer as random_state, to"
+        with pytest.raises(ValueError, match=message):
             run(tmp_path / "new", **options)
         assert not (tmp_path / "new").exists()
 

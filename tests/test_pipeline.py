@@ -18,6 +18,7 @@ from sklearn.model_selection import (
     cross_validate,
 )
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 
 from skcovid import (
     AugmentationBalancer,
@@ -57,6 +58,14 @@ def make_pipeline(**parameters):
 
 def halve(images):
     return np.asarray(images) // 2
+
+
+class NotedClassifier(RecordingClassifier):
+    """Takes something else than images and labels, too."""
+
+    def fit(self, X, y, X_val=None, y_val=None, note=None):
+        self.note_ = note
+        return super().fit(X, y, X_val, y_val)
 
 
 class TestSplit:
@@ -154,7 +163,7 @@ class TestFit:
 
     @pytest.mark.parametrize("given", [{"X_val": X[:7]}, {"y_val": Y[:7]}])
     def test_half_of_the_validation_data_is_an_error(self, given):
-        with pytest.raises(ValueError, match="X_val and y_val"):
+        with pytest.raises(ValueError, match=r"^X_val and y_val must be given"):
             make_pipeline().fit(X, Y, **given)
 
     @pytest.mark.parametrize("lengths", [{"y": Y[:9]}, {"y": Y, "groups": GROUPS[:9]}])
@@ -165,13 +174,24 @@ class TestFit:
     @pytest.mark.parametrize("last", [LogisticRegression(), "passthrough"])
     def test_a_last_step_without_validation_data_is_an_error(self, last):
         pipeline = make_pipeline().set_params(classify=last)
-        with pytest.raises(TypeError, match=r"imblearn\.pipeline\.Pipeline"):
+        with pytest.raises(TypeError) as error:
             pipeline.fit(X, Y)
+        assert str(error.value) == (
+            "HoldoutPipeline needs a last step whose fit takes X_val and y_val, as "
+            f"TransferLearningClassifier does; got {last!r}. Use "
+            "imblearn.pipeline.Pipeline for it."
+        )
 
     @pytest.mark.parametrize("container", [list, tuple])
     def test_takes_sequences(self, container, calls):
         make_pipeline().fit(container(X), container(Y), groups=container(GROUPS))
         assert len(calls[0].y) == 3 * 24
+
+    def test_what_a_step_requests_reaches_it(self):
+        with sklearn.config_context(enable_metadata_routing=True):
+            last = NotedClassifier().set_fit_request(note=True)
+        pipeline = make_pipeline().set_params(classify=last).fit(X, Y, note="here")
+        assert pipeline.named_steps["classify"].note_ == "here"
 
     def test_a_sampler_may_be_the_last_step_but_one(self, calls):
         pipeline = make_pipeline()
@@ -199,6 +219,9 @@ class TestFit:
 class TestScikitLearn:
     def test_is_a_classifier(self):
         assert is_classifier(make_pipeline())
+
+    def test_needs_labels(self):
+        assert get_tags(make_pipeline()).target_tags.required is True
 
     def test_parameters(self):
         pipeline = make_pipeline()
@@ -399,13 +422,23 @@ class TestMakeTransferPipeline:
         ],
     )
     def test_a_typo_is_an_error_that_names_the_nearest(self, typo, nearest):
-        with pytest.raises(TypeError, match=f"{typo}.*Did you mean {nearest}"):
+        message = f"'{typo}' is no .* Did you mean {nearest}\\?$"
+        with pytest.raises(TypeError, match=message):
             make_transfer_pipeline("tiny", **{typo: 1})
 
     @pytest.mark.parametrize("name", ["steps", "balance", "balance__", "zzzz"])
     def test_what_is_no_parameter_is_an_error(self, name):
-        with pytest.raises(TypeError, match=name):
+        with pytest.raises(TypeError, match=f"^'{name}' is no parameter of the"):
             make_transfer_pipeline("tiny", **{name: None})
+
+    def test_nothing_is_guessed_of_what_resembles_nothing(self):
+        with pytest.raises(TypeError, match=r"of the pipeline's steps\.$"):
+            make_transfer_pipeline("tiny", zzzz=None)
+
+    def test_a_container_of_steps_is_no_guess(self):
+        with pytest.raises(TypeError) as error:
+            make_transfer_pipeline("tiny", stepss=None)
+        assert "'steps'" not in str(error.value)
 
     def test_unknown_recipe_or_backbone_is_an_error(self):
         with pytest.raises(ValueError, match=r"recipe='fats'.*'paper', 'fast'"):
