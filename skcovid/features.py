@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from skcovid._batch_plan import BatchPlan
-from skcovid._folding import fold_batch_norm
+from skcovid._folding import folded_once
 from skcovid._keras import keras
 from skcovid._version import __version__
 from skcovid.images import LazyImages, image_key, read_ahead
@@ -241,7 +241,7 @@ class FeatureStore:
             progress.update(rows.stop - rows.start)
 
         passes = predict_batches(
-            fold_batch_norm(self.trunk),
+            folded_once(self.trunk, self.fingerprint),
             images.batches(batch_size, n_jobs=n_jobs),
             batch_size=batch_size,
         )

@@ -70,6 +70,7 @@ def soak(n_fits, n_pickles, n_predictions, report=print):
     """Run it; return what the process held after each fit, and at the end."""
     tiny_backbone.register()
     images, labels = tiny_backbone.make_images(30)
+    pixels = np.random.default_rng(0)
     used = []
     with TemporaryDirectory() as folder:
         pipelines = make_pipelines(folder)
@@ -85,7 +86,8 @@ def soak(n_fits, n_pickles, n_predictions, report=print):
             random.setstate(state)
         used.append(usage())
         for number in tqdm(range(n_predictions), desc="predictions", disable=None):
-            pipelines[number % min(n_fits, len(pipelines))].predict(images[:1])
+            unseen = pixels.integers(256, size=images[:1].shape, dtype=np.uint8)
+            pipelines[number % min(n_fits, len(pipelines))].predict(unseen)
         used.append(usage())
     for number in [0, *range(WARM_UP - 1, n_fits, 10), n_fits, n_fits + 1]:
         report(number + 1, used[number])
