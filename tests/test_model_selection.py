@@ -1,4 +1,5 @@
 import json
+import warnings
 from collections import Counter
 
 import joblib
@@ -19,6 +20,7 @@ from sklearn.model_selection import (
     GroupKFold,
     KFold,
     LeaveOneGroupOut,
+    PredefinedSplit,
     RepeatedStratifiedKFold,
     StratifiedGroupKFold,
     StratifiedKFold,
@@ -348,6 +350,56 @@ class TestPatientOverlap:
         )
         assert result.patient_overlap is None
         assert "plain stratified folds" not in result.to_markdown()
+
+
+class Trained(DummyClassifier):
+    """Has a history, as a network that was trained."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.history_ = {"loss": [1.0]}
+        return super().fit(X, y, sample_weight)
+
+
+class TestWarnings:
+    def test_constant_predictions(self):
+        always = Trained(strategy="constant", constant="NORMAL")
+        with pytest.warns(UserWarning, match="All 20") as caught:
+            evaluate(always, X, Y, cv=3, verbose=0)
+        assert [str(warning.message) for warning in caught] == [
+            f"All 20 test images of fold {number} are predicted as 'NORMAL': its "
+            "network has not learned to tell classes apart. Look at the result's "
+            "histories: more epochs or a lower learning_rate may help."
+            for number in (1, 2, 3)
+        ]
+        assert {warning.filename for warning in caught} == {__file__}
+
+    @pytest.mark.parametrize("n_test", [1, 2])
+    def test_one_prediction_is_not_constant(self, n_test):
+        splits = [(np.arange(n_test, N_IMAGES), np.arange(n_test))]
+        with warnings.catch_warnings(record=True, action="always") as caught:
+            evaluate(Trained(), X, Y, cv=splits, verbose=0)
+        assert len(caught) == n_test - 1
+
+    @pytest.mark.parametrize(
+        "classifier",
+        [
+            pytest.param(DummyClassifier(), id="never trained"),
+            pytest.param(Trained(strategy="stratified", random_state=0), id="varied"),
+        ],
+    )
+    def test_predictions_that_may_be_so(self, classifier):
+        with warnings.catch_warnings(action="error"):
+            evaluate(classifier, X, Y, cv=3, verbose=0)
+
+    def test_a_class_that_a_fold_lacks(self):
+        fold = np.where(Y == "COVID-19", 1, np.arange(N_IMAGES) % 2)
+        with pytest.warns(UserWarning, match="fold 2") as caught:
+            evaluate(DummyClassifier(), X, Y, cv=PredefinedSplit(fold), verbose=0)
+        assert [str(warning.message) for warning in caught] == [
+            "The training part of fold 2 has no image of class 'COVID-19': its 10 test "
+            "images there can't be predicted right."
+        ]
+        assert caught[0].filename == __file__
 
 
 class TestErrors:

@@ -29,7 +29,15 @@ __all__ = [
 FORMAT = "skcovid-model"
 FORMAT_VERSION = 1
 
-_PACKAGES = ("keras", "scikit-learn", "imbalanced-learn", "numpy", "scipy", "skops")
+_PACKAGES = (
+    "keras",
+    "scikit-learn",
+    "imbalanced-learn",
+    "numpy",
+    "scipy",
+    "skops",
+    "simplejpeg",
+)
 _BACKENDS = ("tensorflow", "jax", "torch")
 
 
