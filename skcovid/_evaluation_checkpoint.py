@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from shutil import rmtree
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import ArrayLike, NDArray
 
 from skcovid._fingerprints import (
@@ -20,6 +19,7 @@ from skcovid._fingerprints import (
 )
 from skcovid._whole_files import (
     Record,
+    alone,
     discard_parts,
     read_record,
     replacing,
@@ -183,28 +183,26 @@ def open_checkpoint(
     ValueError
         If it is of another evaluation; all that differs is named.
     """
-    lock = FileLock(directory / _LOCK, timeout=0)
+    busy = (
+        f"checkpoint={str(directory)!r}: another evaluation is at work on it and holds "
+        f"{directory / _LOCK}. Wait until it ends, or pass another directory."
+    )
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _not_writable(directory, error) from error
     _check_ours(directory)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise BlockingIOError(
-            f"checkpoint={str(directory)!r}: another evaluation is at work on it and "
-            f"holds {directory / _LOCK}. Wait until it ends, or pass another directory."
-        ) from None
-    except OSError as error:
-        raise _not_writable(directory, error) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone(directory / _LOCK, busy))
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise _not_writable(directory, error) from error
         discard_parts(directory)
         _compare(directory, description)
         evaluation = image_key(json.dumps(description, sort_keys=True))
         yield EvaluationCheckpoint(directory, evaluation)
-    finally:
-        lock.release()
 
 
 def _not_writable(directory: Path, error: OSError) -> OSError:

@@ -11,9 +11,17 @@ from typing import Any, BinaryIO, NamedTuple
 from uuid import uuid4
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-__all__ = ["Record", "discard_parts", "read_record", "replacing", "write_record"]
+__all__ = [
+    "Record",
+    "alone",
+    "discard_parts",
+    "read_record",
+    "replacing",
+    "write_record",
+]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -31,6 +39,35 @@ class Record(NamedTuple):
 
     description: dict[str, Any]
     arrays: Mapping[str, NDArray]
+
+
+@contextmanager
+def alone(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock, which ends with the process whatever ends that.
+
+    Parameters
+    ----------
+    path : Path
+        File of the lock, which stays. Its folder must exist.
+    busy : str
+        What is said where another holds it.
+
+    Raises
+    ------
+    BlockingIOError
+        If another holds it.
+    OSError
+        If it can't be written.
+    """
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(busy) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skcovid._files import shown
-from skcovid._whole_files import discard_parts, replacing
+from skcovid._whole_files import alone, discard_parts, replacing
 from skcovid.images import image_key
 from skcovid.persistence import fingerprint_model
 from skcovid.preprocessing import RadiographReader
@@ -27,6 +27,7 @@ __all__ = ["ArchivePredictions", "predict_archive"]
 
 # Readers of Parquet folders pass over names that begin with an underscore or a dot.
 _MANIFEST = "_manifest.json"
+_LOCK = "_lock"
 _PART = "part-{:08d}.parquet"
 _FORMAT_VERSION = 1
 
@@ -116,8 +117,11 @@ def predict_archive(
         If the ``archive`` extra is not installed.
     NotFittedError
         If the pipeline is not fitted.
+    BlockingIOError
+        If another run is at work on the folder.
     FileExistsError
-        If `resume` is False and the folder holds results.
+        If the folder holds Parquet files of something else, or results, and `resume`
+        is False.
     ValueError
         If the results in the folder are of another model, of other paths or of another
         chunk size.
@@ -144,8 +148,28 @@ def predict_archive(
         raise ValueError(f"paths must be a list of paths, got one path: {paths!r}.")
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    _start(folder, pipeline, chunk_size, resume)
-    discard_parts(folder)
+    if any(folder.glob("*.parquet")) and not (folder / _MANIFEST).exists():
+        raise FileExistsError(
+            f"output={str(folder)!r} holds Parquet files of something else."
+        )
+    busy = (
+        f"output={str(folder)!r}: another run is at work on it and holds "
+        f"{folder / _LOCK}. Wait until it ends, or pass another folder."
+    )
+    with alone(folder / _LOCK, busy):
+        _start(folder, pipeline, chunk_size, resume)
+        discard_parts(folder)
+        return _predict_missing(pipeline, paths, folder, client, chunk_size, verbose)
+
+
+def _predict_missing(
+    pipeline: Any,
+    paths: Iterable[str | os.PathLike],
+    folder: Path,
+    client: Any,
+    chunk_size: int,
+    verbose: int,
+) -> ArchivePredictions:
     n_images = n_errors = n_resumed = n_chunks = 0
 
     def unfinished() -> Iterator[tuple[int, list[str]]]:
@@ -199,10 +223,6 @@ def _start(folder: Path, pipeline: Any, chunk_size: int, resume: bool) -> None:
     }
     path = folder / _MANIFEST
     if not path.exists():
-        if any(folder.glob("*.parquet")):
-            raise FileExistsError(
-                f"output={str(folder)!r} holds Parquet files of something else."
-            )
         with replacing(path) as file:
             file.write(json.dumps(manifest).encode())
         return

@@ -84,6 +84,22 @@ def check_table(table, paths, bad):
     assert (predictions[~good] == None).all()  # noqa: E711 (element by element)
 
 
+class TestTwoAtOnce:
+    def test_the_second_is_told(self, small, tmp_path):
+        paths, _ = small
+
+        class Nested(DummyClassifier):
+            def predict_proba(self, X):
+                with pytest.raises(BlockingIOError, match="another run is at work"):
+                    predict_archive(model, paths, tmp_path, verbose=0)
+                return super().predict_proba(X)
+
+        model = Pipeline([("read", RadiographReader(16)), ("guess", Nested())])
+        model.fit(np.zeros((2, 16, 16), np.uint8), ["NORMAL", "COVID-19"])
+        assert predict_archive(model, paths, tmp_path, verbose=0).n_images == len(paths)
+        assert predict_archive(model, paths, tmp_path, verbose=0).n_resumed == 120
+
+
 class TestKilled:
     def test_loses_and_repeats_nothing(self, archive, tmp_path):
         folder, paths, bad = archive
