@@ -721,7 +721,7 @@ tiny_backbone.register()
 images, labels = tiny_backbone.make_images(6)
 X = tiny_backbone.prepare(images)
 sizes = []
-for _ in range(10):
+for _ in range(6):
     classifier = TransferLearningClassifier(
         "tiny", fine_tune_from=10, dense_units=8000, **{parameters!r}
     ).fit(X, labels)
@@ -733,7 +733,7 @@ Path({report!r}).write_text(" ".join(map(str, sizes)))
 """
 
 
-def test_ten_fits_are_silent_and_do_not_fill_the_memory(tmp_path):
+def test_fits_are_silent_and_do_not_fill_the_memory(tmp_path):
     # Compiled: what TensorFlow keeps of a fit, and its warnings, come from compiling.
     pytest.importorskip("psutil")
     parameters = {**QUICK, **KEPT}
@@ -743,7 +743,7 @@ def test_ten_fits_are_silent_and_do_not_fill_the_memory(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     sizes = np.array(report.read_text().split(), dtype=float)
     # Allocators give back late, so a single size says little.
-    assert sizes[-3:].min() < 1.1 * sizes[:3].max(), sizes
+    assert sizes[-2:].min() < 1.1 * sizes[:2].max(), sizes
 
 
 @pytest.mark.parametrize("policy", [FROZEN, KEPT], ids=["whole", "kept"])
