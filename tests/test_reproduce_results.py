@@ -126,6 +126,27 @@ def test_every_row_can_be_composed_and_told_to_a_child():
         Row.from_dict(told).make_estimator(weights=None)
 
 
+def test_columns_are_those_of_the_blocks_and_poolings():
+    [model] = [
+        model
+        for models in ABLATIONS.values()
+        for model in models
+        if model.name == "linear-avg"
+    ]
+    pipeline = model.make_estimator(0, grouped=True, weights=None)
+    features = pipeline.named_steps["features"].set_params(verbose=0)
+    names = features.fit(np.zeros((1, 75, 75, 3), np.float32)).get_feature_names_out()
+    choose = pipeline.named_steps["choose"]
+    chosen = choose.fit_transform(np.arange(len(names))[np.newaxis])[0]
+    expected = [
+        f"mixed{block}_avg"
+        for block in range(8)
+        for name in names
+        if name.startswith(f"mixed{block}_avg_")
+    ]
+    assert [name.rpartition("_")[0] for name in names[chosen]] == expected
+
+
 def test_ablations_are_on_other_seeds_than_the_headline():
     assert _results_rows.HEADLINE_SEED not in _results_rows.ABLATION_SEEDS
 
