@@ -102,6 +102,14 @@ def test_a_damaged_entry_is_computed_again_with_a_warning(tmp_path, damage):
         check_features(tmp_path, n_computed=1)
 
 
+def test_an_entry_that_is_damaged_later_is_an_error(tmp_path):
+    kept = make_store(tmp_path).fill(make_images(), **FILLING)
+    path = sorted(tmp_path.rglob("*.npy"))[5]
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(OSError, match=f"{path.name} is damaged: it ends early"):
+        kept.load(slice(None))
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A tmpfs with room for about half of the features."""
