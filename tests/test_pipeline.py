@@ -435,6 +435,10 @@ class TestMakeTransferPipeline:
         with pytest.raises(TypeError, match=r"of the pipeline's steps\.$"):
             make_transfer_pipeline("tiny", zzzz=None)
 
+    def test_what_a_step_wraps_may_be_meant(self):
+        with pytest.raises(TypeError, match=r"Did you mean 'solver'\?"):
+            make_transfer_pipeline("tiny", recipe="linear", solvr="lbfgs")
+
     def test_a_container_of_steps_is_no_guess(self):
         with pytest.raises(TypeError) as error:
             make_transfer_pipeline("tiny", stepss=None)
