@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skcovid._confusion import estimate_cell_shares
 from skcovid._evaluation_report import to_dict, to_markdown
+from skcovid._whole_files import replacing
 from skcovid.bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics import (
     Estimate,
@@ -291,7 +292,8 @@ class EvaluationResult:
         """
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            with replacing(Path(path)) as file:
+                file.write(text.encode())
         return text
 
     def to_markdown(self) -> str:

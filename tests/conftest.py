@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -53,3 +54,23 @@ def grey_paths(write_image, grey_images):
         str(write_image(f"{number}.png", image))
         for number, image in enumerate(grey_images)
     ]
+
+
+@pytest.fixture
+def make_disk(tmp_path):
+    """A function that mounts a disk of so many bytes; what needs one is skipped where
+    that takes privileges this process does not have."""
+    folders = []
+
+    def make(size):
+        folder = tmp_path / f"disk{len(folders)}"
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a tmpfs needs privileges this process does not have")
+        folders.append(folder)
+        return folder
+
+    yield make
+    for folder in folders:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

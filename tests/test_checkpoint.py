@@ -323,15 +323,8 @@ class TestDamage:
 
 class TestFaults:
     @pytest.fixture
-    def small_disk(self, tmp_path):
-        """A tmpfs of 64 KiB."""
-        folder = tmp_path / "disk"
-        folder.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-        if subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("mounting a tmpfs needs privileges this process does not have")
-        yield folder
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+    def small_disk(self, make_disk):
+        return make_disk(64 * 1024)
 
     def test_a_full_disk_loses_nothing(self, small_disk, calls):
         expected = run(None)

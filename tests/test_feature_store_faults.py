@@ -111,21 +111,9 @@ def test_an_entry_that_is_damaged_later_is_an_error(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A tmpfs with room for about half of the features."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    # A file takes whole pages.
-    size = N_IMAGES // 2 * 4096 + 64 * 4096
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a tmpfs needs privileges this process does not have")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+def small_disk(make_disk):
+    """Room for about half of the features; a file takes whole pages."""
+    return make_disk(N_IMAGES // 2 * 4096 + 64 * 4096)
 
 
 def test_a_disk_that_fills_up_is_a_clear_error_and_nothing_is_lost(small_disk):

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils._param_validation import HasMethods, validate_params
 from sklearn.utils.validation import _num_samples
 
+from skcovid._whole_files import replacing
 from skcovid.auditing import AuditReport
 from skcovid.evaluation_result import EvaluationResult
 from skcovid.inspection import SaliencyDisplay
@@ -100,6 +101,8 @@ def write_report(
     ValueError
         If `audit` is of another result, `X` of other data, or `X` is given without
         `pipeline`.
+    OSError
+        If it can't be written; an earlier report is then still there.
 
     See Also
     --------
@@ -124,7 +127,9 @@ def write_report(
     displays = [saliency] if isinstance(saliency, SaliencyDisplay) else saliency or ()
     sections = list(_collect(result, pipeline, audit, X, displays))
     path = Path(path)
-    path.write_text(_render(title, description, sections), encoding="utf-8")
+    page = _render(title, description, sections)
+    with replacing(path) as file:
+        file.write(page.encode())
     return path
 
 
