@@ -302,6 +302,7 @@ class TestBlankedLungs:
 
     # It is trained for an epoch.
     @pytest.mark.filterwarnings("ignore:.* test images of fold .* are predicted as")
+    @pytest.mark.usefixtures("eager")
     def test_a_network_that_is_fine_tuned_has_its_linear_recipe_refitted(
         self, tmp_path
     ):

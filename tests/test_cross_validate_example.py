@@ -11,7 +11,10 @@ import pytest
 import tiny_backbone
 from _command_line import first_of_each_class
 
+import skcovid
 from skcovid.datasets import make_radiographs, save_radiographs
+
+pytestmark = pytest.mark.usefixtures("eager")
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "cross_validate.py"
 FIGURES = {"confusion_matrix.png", "per_class.png", "training_history.png"}
@@ -20,9 +23,29 @@ TINY = ["--backbone", "tiny", "--weights", "none", "--folds", "2"]
 QUICK = [*TINY, "--recipe", "fast", "--epochs", "1"]
 
 
+def build_shallow(include_top, weights, input_shape):
+    """A second network: two convolutions, one after the other."""
+    from keras import Sequential, layers
+
+    return Sequential(
+        [
+            layers.Input(input_shape),
+            layers.Conv2D(4, 3, strides=4, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2D(4, 3, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+        ]
+    )
+
+
 @pytest.fixture(scope="module")
 def example():
     tiny_backbone.register()
+    skcovid.register_backbone(
+        "shallow", builder=build_shallow, image_size=32, mode="tf", fine_tune_from=4
+    )
     specification = importlib.util.spec_from_file_location(EXAMPLE.stem, EXAMPLE)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
@@ -117,12 +140,12 @@ def test_several_backbones_have_a_folder_each_and_a_summary(
     temporary, kept = tmp_path / "temporary", tmp_path / "kept"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    several = ["--backbone", "tiny", "mobilenetv2", "--memory", str(kept)]
+    several = ["--backbone", "tiny", "shallow", "--memory", str(kept)]
     example.main([*QUICK, *several, "--limit", "20", "--output", str(tmp_path)])
     assert (tmp_path / "tiny" / "report.md").is_file()
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert summary in capsys.readouterr().out
-    accuracy = read_results(tmp_path / "mobilenetv2")["accuracy"]["value"]
+    accuracy = read_results(tmp_path / "shallow")["accuracy"]["value"]
     in_summary = summary.splitlines()[-1].split("|")[-2]
     assert in_summary.startswith(f"{100 * accuracy:.2f} %")
     # Features of both networks, where --memory says and nowhere else.
