@@ -347,7 +347,7 @@ class FeatureStore:
 
 
 def _read_into(parts: Sequence[NDArray], path: Path) -> None:
-    # NumPy's own reader looks at the header and copies: ten times as long.
+    # NumPy's own reader looks at the header and copies: three times as long.
     with path.open("rb", buffering=0) as file:
         file.seek(_NPY_HEADER)
         n_read = sum(file.readinto(part.data) or 0 for part in parts)

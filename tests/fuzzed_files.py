@@ -235,6 +235,7 @@ def _serve():
     # Decoders write to the standard streams whatever they think of a file.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
+    # They warn of damaged files, too.
     warnings.simplefilter("ignore")
     limit = None
     for line in sys.stdin:
@@ -460,6 +461,7 @@ def _stated_size(content):
     from PIL import Image
 
     with warnings.catch_warnings(), contextlib.suppress(Exception):
+        # They warn of damaged files, and nobody reads it here.
         warnings.simplefilter("ignore")
         if content[128:132] == b"DICM":
             header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)

@@ -12,6 +12,7 @@ from skcovid import make_transfer_pipeline
 from skcovid.inspection import OneVsRestCalibrationDisplay
 
 tiny_backbone.register()
+# Keras' own, on a list of one array.
 pytestmark = pytest.mark.filterwarnings("ignore:The structure of .inputs.")
 
 N_IMAGES = 90

@@ -305,6 +305,7 @@ class TestDamage:
             path.write_bytes(bits)
             try:
                 with warnings.catch_warnings():
+                    # A damaged fold is told of; here it counts that it is not used.
                     warnings.simplefilter("ignore")
                     result = run(begun)
             except RuntimeError:

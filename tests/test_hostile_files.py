@@ -29,6 +29,7 @@ from skcovid.persistence import ModelFileError, _networks, describe
 tiny_backbone.register()
 pytestmark = [
     pytest.mark.usefixtures("eager"),
+    # TensorFlow's, where its functions run eagerly.
     pytest.mark.filterwarnings("ignore:Even though the .tf.config"),
 ]
 
@@ -253,7 +254,6 @@ def a_symbolic_link(attempt):
     attempt.with_unlisted((link, b"/etc/passwd"))
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 def the_same_member_twice(attempt):
     attempt.with_unlisted(("pipeline.skops", attempt.members["pipeline.skops"]))
 

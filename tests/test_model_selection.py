@@ -475,6 +475,7 @@ class TestErrors:
                 verbose=0,
             )
 
+    # scikit-learn's, of KFold: that it splits patients is what is tested.
     @pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
     @pytest.mark.parametrize("protocol", ["cross_val_predict", "paper"])
     def test_a_cross_validator_that_splits_patients(self, protocol):

@@ -14,6 +14,7 @@ from skcovid._folding import fold_batch_norm
 from skcovid.backbones import Backbone, get_backbone
 
 BACKBONE = tiny_backbone.register()
+# Keras' own, with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 FINE_TUNE_FROM = tiny_backbone.FINE_TUNE_FROM
 
@@ -408,6 +409,7 @@ class TestWeights:
             ):
                 assert_array_equal(own, expected)
 
+    # Keras' own, on weights that fit no layer.
     @pytest.mark.filterwarnings("ignore:Skipping nested container")
     @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
     def test_another_architecture_is_an_error(self, suffix, tmp_path):

@@ -27,6 +27,7 @@ from skcovid.persistence import ModelFileError, _model_file, describe
 tiny_backbone.register()
 pytestmark = [
     pytest.mark.usefixtures("eager"),
+    # TensorFlow's, where its functions run eagerly.
     pytest.mark.filterwarnings("ignore:Even though the .tf.config"),
 ]
 
