@@ -69,7 +69,7 @@ class Page:
         used = record["run"]
         return [
             *(estimate.format_percent() for estimate in estimates(record["result"])),
-            f"{used['n_trunk_passes']:,}" + ("" if used["store_was_empty"] else "*"),
+            passes(used),
             f"{used['wall_s'] / 60:.1f}" + (" (GPU)" if on_gpu(record) else ""),
             f"{used['peak_mib'] / 1024:.1f}",
             f"`{row.slug}`",
@@ -229,6 +229,13 @@ def paper_table() -> str:
         ]
     )
     return markdown_table(["the paper's network", *METRICS], lines)
+
+
+def passes(used: Mapping[str, Any]) -> str:
+    """Write down the passes; of rows that ran at once they can't be told apart."""
+    if used["n_trunk_passes"] is None:
+        return "not counted"
+    return f"{used['n_trunk_passes']:,}" + ("" if used["store_was_empty"] else "*")
 
 
 def on_gpu(record: Mapping[str, Any]) -> str | None:
