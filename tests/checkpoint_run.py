@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -93,9 +94,11 @@ def count_operations(folder, kill_at=None):
     return lambda: n_operations
 
 
-def start(kind, folder, *, cv=5, kill_at=0):
+def start(kind, folder, *, cv=5, kill_at=0, eager=False):
     """Evaluate in another process, which says when it begins and what it took."""
     command = [sys.executable, __file__, "--child", kind, str(folder)]
+    if eager:
+        command.append("--eager")
     return subprocess.Popen(
         [*command, "--cv", str(cv), "--kill-at", str(kill_at)],
         stdout=subprocess.PIPE,
@@ -104,12 +107,13 @@ def start(kind, folder, *, cv=5, kill_at=0):
     )
 
 
-def run_child(kind, folder, cv, kill_at):
+def run_child(kind, folder, cv, kill_at, *, eager):
     make_estimator(kind)
     count = count_operations(folder, kill_at or None)
     print("begun", flush=True)
     before = sum(os.times()[:2])
-    evaluate(kind, folder, cv)
+    with tiny_backbone.eagerly() if eager else nullcontext():
+        evaluate(kind, folder, cv)
     print(json.dumps([sum(os.times()[:2]) - before, count()]), flush=True)
 
 
@@ -178,8 +182,9 @@ if __name__ == "__main__":
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--cv", type=int, default=5, help=argparse.SUPPRESS)
     parser.add_argument("--kill-at", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--eager", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        run_child(*options.child, options.cv, options.kill_at)
+        run_child(*options.child, options.cv, options.kill_at, eager=options.eager)
     else:
         sys.exit(main(options.kills, options.seed, options.kinds))

@@ -141,7 +141,7 @@ def test_several_backbones_have_a_folder_each_and_a_summary(
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     several = ["--backbone", "tiny", "shallow", "--memory", str(kept)]
-    example.main([*QUICK, *several, "--limit", "20", "--output", str(tmp_path)])
+    example.main([*QUICK, *several, "--limit", "12", "--output", str(tmp_path)])
     assert (tmp_path / "tiny" / "report.md").is_file()
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert summary in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """A training that is stopped goes on after its last whole epoch, to the last bit."""
 
 import json
+from contextlib import nullcontext
 
 import checkpoint_run
 import numpy as np
@@ -26,12 +27,15 @@ RECIPES = {
     },
 }
 
+# One of them compiled, as it is for users; the other tests the same in less time.
+RUNNING = {"paper": tiny_backbone.eagerly, "fast": nullcontext}
+
 
 def make_classifier(checkpoint=None, *, recipe="paper", **parameters):
     settings = {
         "weights": None,
         "epochs": 3,
-        "batch_size": 8,
+        "batch_size": 16,
         "dense_units": 6,
         # Plateaus and early stopping at once, so that they are part of the state.
         "reduce_lr_patience": 1,
@@ -87,6 +91,13 @@ def count_epochs(monkeypatch):
 def test_goes_on_to_the_last_bit(
     tmp_path, stop_at, count_epochs, expected, recipe, n_written
 ):
+    with RUNNING[recipe]():
+        check_goes_on(
+            tmp_path, stop_at, count_epochs, expected[recipe], recipe, n_written
+        )
+
+
+def check_goes_on(tmp_path, stop_at, count_epochs, expected, recipe, n_written):
     stop_at(n_written)
     with pytest.raises(KeyboardInterrupt):
         fit(make_classifier(tmp_path, recipe=recipe))
@@ -94,20 +105,21 @@ def test_goes_on_to_the_last_bit(
     count_epochs.clear()
     classifier = fit(make_classifier(tmp_path, recipe=recipe))
     # The end is a state, too.
-    n_epochs = len(expected[recipe].history_["loss"])
+    n_epochs = len(expected.history_["loss"])
     assert len(count_epochs) == n_epochs - n_written + 1
-    check_same(classifier, expected[recipe])
+    check_same(classifier, expected)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
 
     count_epochs.clear()
     found = fit(make_classifier(tmp_path, recipe=recipe, n_jobs=2))
     assert not count_epochs
-    check_same(found, expected[recipe])
+    check_same(found, expected)
 
 
+@tiny_backbone.eagerly()
 def test_a_plateau_that_was_seen_still_counts(tmp_path, stop_at):
     # Too slow to change what is sure of itself and right: the loss stays 0.
-    parameters = {"learning_rate": 1e-12}
+    parameters = {"learning_rate": 1e-12, "recipe": "fast"}
     sure = make_classifier(**parameters, epochs=1).fit(X, Y).predict(X[:1])
 
     def rates(checkpoint):
@@ -127,7 +139,11 @@ def test_a_plateau_that_was_seen_still_counts(tmp_path, stop_at):
 @pytest.fixture(scope="module")
 def expected():
     """Classifiers whose training was never stopped."""
-    return {recipe: fit(make_classifier(recipe=recipe)) for recipe in RECIPES}
+    classifiers = {}
+    for recipe, running in RUNNING.items():
+        with running():
+            classifiers[recipe] = fit(make_classifier(recipe=recipe))
+    return classifiers
 
 
 def check_same(classifier, expected):
@@ -150,6 +166,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         fit(make_classifier(tmp_path / "file", epochs=1))
 
 
+@tiny_backbone.eagerly()
 def test_fits_in_one_folder_are_told_apart(tmp_path, count_epochs):
     def make_ensemble():
         members = [
@@ -174,8 +191,9 @@ def test_fits_in_one_folder_are_told_apart(tmp_path, count_epochs):
         )
 
 
+@tiny_backbone.eagerly()
 def test_killed_in_an_evaluation(tmp_path):
-    process = checkpoint_run.start("fast-kept", tmp_path, cv=2, kill_at=150)
+    process = checkpoint_run.start("fast-kept", tmp_path, cv=2, kill_at=150, eager=True)
     process.communicate()
     assert process.returncode == -9
     result = checkpoint_run.evaluate("fast-kept", tmp_path, cv=2)

@@ -14,6 +14,11 @@ from skcovid import TransferLearningClassifier, evaluate, make_transfer_pipeline
 from skcovid.images import LazyImages
 
 tiny_backbone.register()
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    # TensorFlow's, where its functions run eagerly.
+    pytest.mark.filterwarnings("ignore:Even though the .tf.config"),
+]
 
 IMAGES, Y = tiny_backbone.make_images(30)
 X = tiny_backbone.prepare(IMAGES)
