@@ -1,7 +1,6 @@
 """Batch normalisation folded into convolutions, for networks in inference mode."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,37 +9,7 @@ from skcovid._keras import keras
 from skcovid.graph import inputs_of
 from skcovid.network import is_batch_norm
 
-__all__ = ["fold_batch_norm", "folded_once"]
-
-
-@dataclass(frozen=True)
-class _Folded:
-    fingerprint: str
-    network: Any
-
-
-def folded_once(model: Any, fingerprint: str) -> Any:
-    """Fold a network, or find how it was folded before: the result stays with it.
-
-    Folding and compiling takes as long as many images, and leaves nodes on the layers
-    that both networks have.
-
-    Parameters
-    ----------
-    model : keras.Model
-        As for :func:`fold_batch_norm`.
-    fingerprint : str
-        What it was folded with; another one has it folded anew.
-
-    Returns
-    -------
-    keras.Model
-        As of :func:`fold_batch_norm`.
-    """
-    kept: _Folded | None = getattr(model, "_skcovid_folded", None)
-    if kept is None or kept.fingerprint != fingerprint:
-        kept = model._skcovid_folded = _Folded(fingerprint, fold_batch_norm(model))
-    return kept.network
+__all__ = ["fold_batch_norm"]
 
 
 def fold_batch_norm(model: Any) -> Any:

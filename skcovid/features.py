@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from skcovid._batch_plan import BatchPlan
-from skcovid._folding import folded_once
+from skcovid._derived import derived_once
+from skcovid._folding import fold_batch_norm
 from skcovid._keras import keras
 from skcovid._version import __version__
 from skcovid.images import LazyImages, image_key, read_ahead
@@ -241,7 +242,7 @@ class FeatureStore:
             progress.update(rows.stop - rows.start)
 
         passes = predict_batches(
-            folded_once(self.trunk, self.fingerprint),
+            derived_once(self.trunk, "folded", self.fingerprint, fold_batch_norm),
             images.batches(batch_size, n_jobs=n_jobs),
             batch_size=batch_size,
         )

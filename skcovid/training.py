@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from skcovid import network
+from skcovid._derived import derived_once
 from skcovid._keras import keras
 from skcovid._memory import check_memory
 from skcovid._tensorflow_memory import forgotten_afterwards
@@ -53,23 +54,13 @@ class WholeNetwork:
 class _Parts:
     """A network split into the layers that never train and those that do."""
 
-    places: tuple[int, int]
     tail: Tail
     trunk: Any
     to_head: Any
     predictor: Any
 
 
-def _split_once(model: Any, n_backbone_layers: int, fine_tune_from: int) -> _Parts:
-    """Split a network, or find how it was split before: the parts stay with it.
-
-    Every model that is made of a network's layers leaves its nodes on them, and is
-    compiled anew; one a prediction would fill the memory.
-    """
-    places = (n_backbone_layers, fine_tune_from)
-    found = getattr(model, "_skcovid_parts", None)
-    if found is not None and found.places == places:
-        return found
+def _split(model: Any, n_backbone_layers: int, fine_tune_from: int) -> _Parts:
     layers, head = model.layers[:n_backbone_layers], model.layers[n_backbone_layers:]
     # Once flattened or pooled, features are small; normalising them is trained.
     head_input = inputs_of(next(filter(network.is_batch_norm, head)))[0]
@@ -82,15 +73,12 @@ def _split_once(model: Any, n_backbone_layers: int, fine_tune_from: int) -> _Par
     )
     # Where the head alone is trained, the trunk's features are what it sees.
     sees_trunk = tail.entering[0] is tail.head_input
-    parts = _Parts(
-        places,
+    return _Parts(
         tail,
         trunk=keras.Model(model.input, tail.entering),
         to_head=(None if sees_trunk else keras.Model(tail.entering, [tail.head_input])),
         predictor=keras.Model(tail.entering, tail.output),
     )
-    model._skcovid_parts = parts
-    return parts
 
 
 class KeptFeatures:
@@ -124,7 +112,10 @@ class KeptFeatures:
         n_jobs: int,
         verbose: int,
     ) -> None:
-        self._parts = _split_once(model, n_backbone_layers, fine_tune_from)
+        places = (n_backbone_layers, fine_tune_from)
+        self._parts = derived_once(
+            model, "parts", places, lambda model: _split(model, *places)
+        )
         self._filling = {"batch_size": batch_size, "n_jobs": n_jobs, "verbose": verbose}
         self._trunk_store = FeatureStore(directory, self._parts.trunk, dtype=dtype)
         self._head_store: FeatureStore | None = None
