@@ -71,7 +71,7 @@ class Page:
             *(estimate.format_percent() for estimate in estimates(record["result"])),
             passes(used),
             f"{used['wall_s'] / 60:.1f}" + (" (GPU)" if on_gpu(record) else ""),
-            f"{used['peak_mib'] / 1024:.1f}",
+            peak(used),
             f"`{row.slug}`",
         ]
 
@@ -236,6 +236,13 @@ def passes(used: Mapping[str, Any]) -> str:
     if used["n_trunk_passes"] is None:
         return "not counted"
     return f"{used['n_trunk_passes']:,}" + ("" if used["store_was_empty"] else "*")
+
+
+def peak(used: Mapping[str, Any]) -> str:
+    """Write down the peak memory; folds at once are processes that nothing measured."""
+    if used["folds_at_once"] > 1:
+        return "not measured"
+    return f"{used['peak_mib'] / 1024:.1f}"
 
 
 def on_gpu(record: Mapping[str, Any]) -> str | None:
