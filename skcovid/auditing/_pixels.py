@@ -114,9 +114,10 @@ def _summarise(source: str | NDArray[np.uint8]) -> _Summary:
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     pixels = np.ascontiguousarray(image)
+    perceptual = imagehash.phash(Image.fromarray(pixels), hash_size=HASH_SIDE)
     return _Summary(
         thumbnail=shrink(pixels, THUMBNAIL_SIDE),
         digest=image_key(pixels.shape, pixels.tobytes()),
-        hash=imagehash.phash(Image.fromarray(pixels), hash_size=HASH_SIDE).hash.ravel(),
+        hash=np.asarray(perceptual.hash, dtype=bool).ravel(),
         small=shrink(pixels, COPY_SIDE),
     )
