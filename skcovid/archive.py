@@ -279,7 +279,9 @@ def _outcomes(
         return
     from dask.distributed import as_completed
 
-    (shared,) = client.scatter([pipeline], broadcast=True)
+    # Under a hash of its content, it would meet the one of an earlier call as that is
+    # being let go of: Dask then loses it, or waits for ever.
+    (shared,) = client.scatter([pipeline], broadcast=True, hash=False)
 
     def submitted(number: int) -> Iterator[Any]:
         for index, chunk in islice(chunks, number):

@@ -326,7 +326,9 @@ class Reader:
     def _ask(self, paths, *, limit):
         """Answers in order, up to the file that the process does not survive."""
         requests = [json.dumps({"path": path, "limit": limit}) + "\n" for path in paths]
-        self._worker.stdin.write("".join(requests).encode())
+        # If it has ended, the answer says how.
+        with contextlib.suppress(BrokenPipeError):
+            self._worker.stdin.write("".join(requests).encode())
         for _ in list(paths):
             answer = self._answer()
             if isinstance(answer, str):
