@@ -10,7 +10,8 @@ import skcovid
 from skcovid import datasets
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-# TensorFlow's where its functions run eagerly, and Keras' own with NumPy 2.
+# TensorFlow's where its functions run eagerly, Keras' own with NumPy 2, and Matplotlib's
+# where an example shows a figure and there is no screen.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Even though the .tf.config",
     "ignore:__array__ implementation",

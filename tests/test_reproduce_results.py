@@ -165,6 +165,15 @@ def test_figures_on_the_page_are_those_of_the_rows(evaluated):
     assert "| 1.5 | 1.5 |" in line_of(evaluated, NAMES[0])
 
 
+def test_what_folds_and_rows_at_once_leave_unknown_is_said(reproduce, output):
+    record = read_row(output, NAMES[0])
+    record["run"] |= {"folds_at_once": 2, "n_trunk_passes": None}
+    path = output / "rows" / f"{NAMES[0]}.json"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    reproduce(output, "--page-only")
+    assert "| not counted | 1.5 | not measured |" in line_of(output, NAMES[0])
+
+
 def test_a_page_says_what_was_not_run(evaluated):
     page = (evaluated / "results.md").read_text("utf-8")
     assert "needs a GPU: not run" in line_of(evaluated, "heavy.by-patient.seed0")
