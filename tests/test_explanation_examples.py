@@ -10,7 +10,7 @@ import skcovid
 from skcovid import datasets
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-# TensorFlow's where its functions run eagerly, Keras' own with NumPy 2, and Matplotlib's
+# TensorFlow's where its functions run eagerly, Keras' own with NumPy 2, Matplotlib's
 # where an example shows a figure and there is no screen.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Even though the .tf.config",
