@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["API_REFERENCE", "INTERNAL_MODULES", "Section", "write_api_pages"]
+__all__ = ["API_REFERENCE", "Section", "write_api_pages"]
 
 
 class Section(NamedTuple):
@@ -103,7 +103,7 @@ API_REFERENCE = (
     ),
     Section(
         "Networks",
-        "skcovid.backbones",
+        "skcovid.networks.backbones",
         "Tables 1 and 2 of the paper, and further networks.",
         ("Backbone", "get_backbone", "list_backbones"),
     ),
@@ -121,9 +121,15 @@ API_REFERENCE = (
     ),
     Section(
         "The feature store",
-        "skcovid.features",
+        "skcovid.networks",
         "Where features of the frozen layers are kept.",
         ("FeatureStore", "StoredFeatures", "feature_bytes"),
+    ),
+    Section(
+        "Reading",
+        "skcovid.reading",
+        "From files to pixels.",
+        ("read_radiograph",),
     ),
     Section(
         "Displays and saliency",
@@ -170,7 +176,7 @@ API_REFERENCE = (
     ),
     Section(
         "Results of an evaluation",
-        "skcovid.evaluation_result",
+        "skcovid.model_selection",
         "What :func:`skcovid.evaluate` returns.",
         ("EvaluationResult", "Fold"),
     ),
@@ -182,13 +188,13 @@ API_REFERENCE = (
     ),
     Section(
         "Comparison",
-        "skcovid.comparison",
+        "skcovid.model_selection",
         "What :func:`skcovid.compare` returns.",
         ("Comparison",),
     ),
     Section(
         "Bootstrap",
-        "skcovid.bootstrap",
+        "skcovid.metrics",
         "Intervals by resampling patients.",
         ("bootstrap_intervals", "BootstrapIntervals"),
     ),
@@ -220,21 +226,10 @@ API_REFERENCE = (
     ),
     Section(
         "Archives",
-        "skcovid.archive",
+        "skcovid.persistence",
         "What :func:`skcovid.predict_archive` returns.",
         ("ArchivePredictions",),
     ),
-)
-
-# Modules whose names start with no underscore and which may change with any release.
-INTERNAL_MODULES = frozenset(
-    {
-        "skcovid.graph",
-        "skcovid.network",
-        "skcovid.reading",
-        "skcovid.training",
-        "skcovid.validation",
-    }
 )
 
 

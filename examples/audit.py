@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from skcovid import audit, make_transfer_pipeline, write_report
 from skcovid.auditing import AuditReport
-from skcovid.backbones import list_backbones
 from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
+from skcovid.networks.backbones import list_backbones
 from skcovid.pipeline import RECIPES
 
 # What options stand for where they are not given, with --data and without.

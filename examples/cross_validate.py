@@ -16,10 +16,10 @@ from imblearn.pipeline import Pipeline
 from numpy.typing import NDArray
 
 from skcovid import evaluate, make_transfer_pipeline
-from skcovid.backbones import PAPER_BACKBONES, get_backbone, list_backbones
 from skcovid.datasets import load_radiographs, make_radiographs
-from skcovid.evaluation_result import EvaluationResult
 from skcovid.inspection import PerClassTableDisplay
+from skcovid.model_selection import EvaluationResult
+from skcovid.networks.backbones import PAPER_BACKBONES, get_backbone, list_backbones
 from skcovid.pipeline import RECIPES
 
 # What options stand for where they are not given, with --data and without.

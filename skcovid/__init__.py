@@ -3,29 +3,29 @@
 from importlib import import_module
 from typing import Any
 
-from skcovid._malloc import keep_freed_blocks
-from skcovid._version import __version__
+from skcovid._base._malloc import keep_freed_blocks
+from skcovid._base._version import __version__
 
 keep_freed_blocks()
 
 _MODULES = {
-    "AugmentationBalancer": "balancing",
-    "BackboneFeatures": "feature_extraction",
+    "AugmentationBalancer": "augmentation",
+    "BackboneFeatures": "estimators",
     "BackbonePreprocessor": "preprocessing",
     "HoldoutPipeline": "pipeline",
     "LazyImages": "images",
     "RadiographReader": "preprocessing",
-    "TransferLearningClassifier": "classifier",
+    "TransferLearningClassifier": "estimators",
     "audit": "auditing",
     "augment": "augmentation",
-    "compare": "comparison",
+    "compare": "model_selection",
     "evaluate": "model_selection",
-    "export": "exporting",
+    "export": "persistence",
     "load": "persistence",
     "make_transfer_pipeline": "pipeline",
-    "model_card": "model_cards",
-    "predict_archive": "archive",
-    "register_backbone": "backbones",
+    "model_card": "persistence",
+    "predict_archive": "persistence",
+    "register_backbone": "networks.backbones",
     "save": "persistence",
     "write_report": "report",
 }

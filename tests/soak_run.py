@@ -23,7 +23,7 @@ import tiny_backbone
 from tqdm import tqdm
 
 from skcovid import make_transfer_pipeline
-from skcovid._keras import keras
+from skcovid._base._keras import keras
 
 WARM_UP = 10
 LIMIT = 1.05

@@ -23,8 +23,8 @@ from image_seeds import (  # noqa: E402 (needs pydicom)
 )
 from pydicom import uid  # noqa: E402 (needs pydicom)
 
-from skcovid._dicom import read_header  # noqa: E402 (needs pydicom)
 from skcovid.reading import read_radiograph  # noqa: E402 (needs pydicom)
+from skcovid.reading._dicom_headers import read_header  # noqa: E402 (needs pydicom)
 
 # It says of damaged files what the errors say.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")

@@ -15,7 +15,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skcovid import RadiographReader
 from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
-from skcovid.reading import check_files, read_radiograph
+from skcovid.reading import read_radiograph
+from skcovid.reading._read import check_files
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from skcovid import _plans
 from skcovid.augmentation import (
     PAPER_TRANSFORMS,
     Brightness,
@@ -25,10 +24,11 @@ from skcovid.augmentation import (
     Rotation,
     Translation,
     Zoom,
+    _plans,
     augment,
     augment_batch,
-    check_transforms,
 )
+from skcovid.augmentation._augment import check_transforms
 
 GEOMETRIC = PAPER_TRANSFORMS[2:]
 

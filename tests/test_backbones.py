@@ -3,8 +3,9 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from skcovid import BackbonePreprocessor, backbones
-from skcovid.backbones import (
+from skcovid import BackbonePreprocessor
+from skcovid.networks import backbones
+from skcovid.networks.backbones import (
     PAPER_BACKBONES,
     Backbone,
     get_backbone,
@@ -125,7 +126,7 @@ def test_a_description_can_not_be_changed():
 
 
 def build(name):
-    from skcovid._keras import keras
+    from skcovid._base._keras import keras
 
     # Keras counts the layers it names, over all models of the process.
     keras.utils.clear_session()

@@ -7,7 +7,7 @@ from simulated_patients import CLASSES, estimates_of, simulate
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.utils import resample
 
-from skcovid.bootstrap import bootstrap_intervals
+from skcovid.metrics import bootstrap_intervals
 
 METHODS = ["BCa", "percentile"]
 

@@ -25,10 +25,10 @@ from skcovid import (
     TransferLearningClassifier,
     evaluate,
     make_transfer_pipeline,
-    network,
 )
-from skcovid.backbones import get_backbone
-from skcovid.training import Batches, train
+from skcovid.estimators._training import Batches, train
+from skcovid.networks import _network as network
+from skcovid.networks.backbones import get_backbone
 
 tiny_backbone.register()
 pytestmark = [

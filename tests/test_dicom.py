@@ -14,8 +14,9 @@ from pydicom.encaps import encapsulate, generate_frames  # noqa: E402 (needs pyd
 from pydicom.pixels import get_decoder  # noqa: E402 (needs pydicom)
 
 from skcovid import RadiographReader  # noqa: E402 (needs pydicom)
-from skcovid._dicom import read_header  # noqa: E402 (needs pydicom)
-from skcovid.reading import check_files, read_radiograph  # noqa: E402 (needs pydicom)
+from skcovid.reading import read_radiograph  # noqa: E402 (needs pydicom)
+from skcovid.reading._dicom_headers import read_header  # noqa: E402 (needs pydicom)
+from skcovid.reading._read import check_files  # noqa: E402 (needs pydicom)
 
 # Broken files are full of what pydicom warns of before it gives up.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")

@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 
 from skcovid import evaluate
-from skcovid.bootstrap import bootstrap_intervals
 from skcovid.inspection import PooledConfusionMatrixDisplay, TrainingHistoryDisplay
 from skcovid.metrics import (
+    bootstrap_intervals,
     patient_confusion_matrices,
     per_class_table,
     predictive_values,

@@ -17,10 +17,10 @@ from skcovid import (
     BackbonePreprocessor,
     RadiographReader,
     TransferLearningClassifier,
-    exporting,
     make_transfer_pipeline,
     register_backbone,
 )
+from skcovid.persistence import _onnx as exporting
 
 onnxruntime = pytest.importorskip("onnxruntime")
 CONVERTER = exporting._CONVERTERS[keras.backend.backend()]

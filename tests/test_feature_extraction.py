@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from skcovid import BackboneFeatures, BackbonePreprocessor, LazyImages
-from skcovid._keras import keras
+from skcovid._base._keras import keras
 
 N_IMAGES = 9
 # The ends of the first and of the second block.

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from skcovid import LazyImages
-from skcovid._keras import keras
-from skcovid.features import FeatureStore, feature_bytes
+from skcovid._base._keras import keras
+from skcovid.networks import FeatureStore, feature_bytes
 
 N_IMAGES = 64
 FILLING = {"batch_size": 4, "n_jobs": 2, "verbose": 0}

@@ -12,8 +12,10 @@ import pytest
 import tiny_backbone
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skcovid import LazyImages, graph, network
-from skcovid.features import FeatureStore, StoredFeatures, feature_bytes
+from skcovid import LazyImages
+from skcovid.networks import FeatureStore, StoredFeatures, feature_bytes
+from skcovid.networks import _graph as graph
+from skcovid.networks import _network as network
 
 BACKBONE = tiny_backbone.register()
 # Keras' own, with NumPy 2.

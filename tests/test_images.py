@@ -18,7 +18,7 @@ from sklearn.utils import _safe_indexing, indexable
 
 from skcovid import LazyImages
 from skcovid.images import image_key, read_ahead
-from skcovid.validation import check_images
+from skcovid.images._checks import check_images
 
 N_IMAGES, HEIGHT, WIDTH = 6, 4, 5
 EXPECTED = np.stack(

@@ -11,9 +11,8 @@ import pytest
 from simulated_patients import CLASSES, estimates_of, simulate, true_figures
 
 from skcovid import compare
-from skcovid.bootstrap import bootstrap_intervals
-from skcovid.evaluation_result import EvaluationResult, Fold
-from skcovid.metrics import Estimate, predictive_values
+from skcovid.metrics import Estimate, bootstrap_intervals, predictive_values
+from skcovid.model_selection import EvaluationResult, Fold
 
 REPETITIONS = 300
 

@@ -9,9 +9,10 @@ import pytest
 import tiny_backbone
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skcovid import graph, network
-from skcovid._folding import fold_batch_norm
-from skcovid.backbones import Backbone, get_backbone
+from skcovid.networks import _graph as graph
+from skcovid.networks import _network as network
+from skcovid.networks._batch_norm import fold_batch_norm
+from skcovid.networks.backbones import Backbone, get_backbone
 
 BACKBONE = tiny_backbone.register()
 # Keras' own, with NumPy 2.

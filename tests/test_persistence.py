@@ -21,7 +21,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import skcovid
 from skcovid import make_transfer_pipeline
 from skcovid.augmentation import Rotation, Zoom
-from skcovid.backbones import Backbone
+from skcovid.networks.backbones import Backbone
 from skcovid.persistence import ModelFileError, _model_file, describe
 
 tiny_backbone.register()
@@ -346,7 +346,7 @@ class TestVersions:
             skcovid.load(path)
 
     def test_a_backbone_has_to_be_registered(self, path, monkeypatch):
-        from skcovid import backbones
+        from skcovid.networks import backbones
 
         others = {k: v for k, v in backbones._REGISTRY.items() if k != "tiny"}
         monkeypatch.setattr(backbones, "_REGISTRY", others)
@@ -356,7 +356,7 @@ class TestVersions:
             skcovid.load(path)
 
     def test_a_backbone_registered_otherwise_is_refused(self, path, monkeypatch):
-        from skcovid import backbones
+        from skcovid.networks import backbones
 
         other = Backbone("tiny", tiny_backbone.build_tiny, 32, "caffe", 7)
         monkeypatch.setattr(

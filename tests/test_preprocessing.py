@@ -17,7 +17,7 @@ from sklearn.utils import get_tags
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skcovid import BackbonePreprocessor, LazyImages, RadiographReader
-from skcovid.backbones import Backbone, get_backbone, list_backbones
+from skcovid.networks.backbones import Backbone, get_backbone, list_backbones
 
 KERAS_MODULES = {
     "resnet50": "resnet50",
@@ -365,7 +365,7 @@ class TestLazyAndEager:
 class TestModes:
     @pytest.mark.parametrize("name", KERAS_MODULES)
     def test_pixels_are_what_keras_itself_makes_of_them(self, name, rgb_images):
-        from skcovid._keras import keras
+        from skcovid._base._keras import keras
 
         module = getattr(keras.applications, KERAS_MODULES[name])
         expected = module.preprocess_input(rgb_images.astype(np.float32))

@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from skcovid.reading import as_paths, check_files, read_radiograph
+from skcovid.reading import read_radiograph
+from skcovid.reading._read import as_paths, check_files
 
 LOSSLESS = ["png", "tif", "bmp"]
 FORMATS = [*LOSSLESS, "jpg", "webp"]

@@ -10,7 +10,7 @@ import tiny_backbone
 from sklearn.ensemble import VotingClassifier
 
 import skcovid
-from skcovid import _training_state
+from skcovid.estimators import _checkpoint as _training_state
 
 tiny_backbone.register()
 

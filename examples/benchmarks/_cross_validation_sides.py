@@ -173,7 +173,7 @@ def forget_networks() -> None:
 def make_reader(job: Job, channels: str) -> Any:
     """Make a reader of images at the network's size, into an array."""
     from skcovid import RadiographReader
-    from skcovid.backbones import get_backbone
+    from skcovid.networks.backbones import get_backbone
 
     size = get_backbone(job["backbone"]).image_size
     return RadiographReader(size, channels=channels, lazy=False)
@@ -213,7 +213,7 @@ def build_network(job: Job) -> Any:
     import keras
     from keras import layers
 
-    from skcovid.backbones import get_backbone
+    from skcovid.networks.backbones import get_backbone
 
     keras.utils.set_random_seed(job["seed"])
     backbone = get_backbone(job["backbone"])

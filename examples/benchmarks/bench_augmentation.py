@@ -195,8 +195,9 @@ def skcovid_all_six(images: Any, threads: int, *, channels: int = 1) -> Run:
     import numpy as np
 
     from skcovid import LazyImages
-    from skcovid._plans import draw_plan
-    from skcovid.augmentation import PAPER_TRANSFORMS, augment_batch
+    from skcovid.augmentation import PAPER_TRANSFORMS
+    from skcovid.augmentation._augment import augment_batch
+    from skcovid.augmentation._plans import draw_plan
 
     def draws_all(seed: int) -> bool:
         plan = draw_plan(PAPER_TRANSFORMS, images.shape[1:3], [seed])

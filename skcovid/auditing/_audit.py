@@ -11,7 +11,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skcovid._random import draw_seed
+from skcovid._base._random import draw_seed
 from skcovid.auditing._blanked import MIN_BORDER_FRACTION, check_blanked_lungs
 from skcovid.auditing._duplicates import check_duplicates
 from skcovid.auditing._headers import check_headers
@@ -23,8 +23,8 @@ from skcovid.auditing._report import AuditReport
 from skcovid.auditing._source import check_source
 from skcovid.auditing._subject import Subject
 from skcovid.auditing._thumbnails import check_thumbnails
-from skcovid.evaluation_result import EvaluationResult
-from skcovid.model_selection import evaluate
+from skcovid.model_selection._evaluate import evaluate
+from skcovid.model_selection._result import EvaluationResult
 
 __all__ = ["audit"]
 

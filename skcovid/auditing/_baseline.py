@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from skcovid._estimates import Estimate, mean_estimate
 from skcovid.auditing._check import AuditFigure, AuditTable
 from skcovid.auditing._subject import Subject
-from skcovid.evaluation_result import EvaluationResult
+from skcovid.metrics._estimates import Estimate, mean_estimate
+from skcovid.model_selection._result import EvaluationResult
 
 __all__ = [
     "ALPHA",

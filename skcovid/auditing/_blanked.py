@@ -12,7 +12,7 @@ from skcovid.auditing._baseline import THRESHOLD, Baseline, measure
 from skcovid.auditing._check import AuditCheck, AuditTable
 from skcovid.auditing._refit import Refit
 from skcovid.auditing._subject import Subject
-from skcovid.images import LazyImages
+from skcovid.images._lazy_images import LazyImages
 
 __all__ = [
     "MIN_BORDER_FRACTION",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from skcovid._estimates import Estimate
+from skcovid.metrics._estimates import Estimate
 
 __all__ = ["AuditCheck", "AuditFigure", "AuditTable"]
 

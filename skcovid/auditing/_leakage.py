@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from skcovid._estimates import Estimate
 from skcovid.auditing._baseline import proportion
 from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable
 from skcovid.auditing._subject import Subject
-from skcovid.images import LazyImages
+from skcovid.images._lazy_images import LazyImages
+from skcovid.metrics._estimates import Estimate
 
 __all__ = ["check_leakage"]
 

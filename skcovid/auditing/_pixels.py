@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from skcovid._base._digests import image_key
 from skcovid.auditing._subject import Subject
-from skcovid.images import image_key
-from skcovid.reading import read_radiograph
-from skcovid.validation import check_images
+from skcovid.images._checks import check_images
+from skcovid.reading._read import read_radiograph
 
 __all__ = ["COPY_SIDE", "HASH_SIDE", "THUMBNAIL_SIDE", "Pixels", "read_pixels"]
 

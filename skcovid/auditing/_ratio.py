@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid._estimates import Estimate
 from skcovid.auditing._baseline import Baseline, proportion
 from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable
 from skcovid.auditing._subject import Subject
+from skcovid.metrics._estimates import Estimate
 
 __all__ = ["MAX_RATIO", "check_shortcut_ratio", "shortcut_ratio"]
 

@@ -16,11 +16,11 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import _safe_indexing
 
 from skcovid.auditing._subject import Subject
-from skcovid.images import LazyImages
+from skcovid.images._checks import check_images
+from skcovid.images._lazy_images import LazyImages
 from skcovid.pipeline import make_transfer_pipeline
-from skcovid.preprocessing import RadiographReader
-from skcovid.reading import holds_paths
-from skcovid.validation import check_images
+from skcovid.preprocessing._preprocessing import RadiographReader
+from skcovid.reading._read import holds_paths
 
 __all__ = ["Refit", "prepare_refit"]
 

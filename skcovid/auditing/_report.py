@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skcovid._estimates import Estimate
 from skcovid.auditing._check import AuditCheck, AuditTable
-from skcovid.evaluation_result import EvaluationResult
+from skcovid.metrics._estimates import Estimate
+from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
-    from skcovid.inspection import AuditDisplay
+    from skcovid.inspection._audit import AuditDisplay
 
 __all__ = ["AuditReport"]
 
@@ -156,7 +156,7 @@ class AuditReport(Mapping[str, AuditCheck]):
         -------
         AuditDisplay
         """
-        from skcovid.inspection import AuditDisplay
+        from skcovid.inspection._audit import AuditDisplay
 
         return AuditDisplay.from_report(self, ax=ax)
 

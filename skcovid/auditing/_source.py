@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 from scipy.stats.contingency import association, crosstab
 
-from skcovid._estimates import Estimate
 from skcovid.auditing._baseline import ALPHA, Baseline, proportion
 from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable
 from skcovid.auditing._refit import Refit
 from skcovid.auditing._subject import Subject
 from skcovid.datasets._metadata import enumerate_some
+from skcovid.metrics._estimates import Estimate
 
 __all__ = ["MAX_CRAMERS_V", "check_source"]
 

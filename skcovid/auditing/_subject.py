@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid.evaluation_result import EvaluationResult
-from skcovid.images import LazyImages
-from skcovid.model_selection import evaluate
-from skcovid.reading import as_paths, holds_paths
+from skcovid.images._lazy_images import LazyImages
+from skcovid.model_selection._evaluate import evaluate
+from skcovid.model_selection._result import EvaluationResult
+from skcovid.reading._read import as_paths, holds_paths
 
 __all__ = ["Split", "Subject"]
 

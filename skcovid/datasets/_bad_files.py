@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from tqdm.auto import tqdm
 
-from skcovid._dicom import read_header
-from skcovid._files import shown
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.datasets._provenance import is_dicom_file
 from skcovid.datasets._sets import RadiographSet
-from skcovid.reading import attempt, inspect_files
+from skcovid.reading._dicom_headers import read_header
+from skcovid.reading._files import shown
+from skcovid.reading._read import attempt, inspect_files
 
 __all__ = ["leave_out_bad_files"]
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
-from skcovid._files import open_file
 from skcovid.datasets._metadata import Metadata, enumerate_some
+from skcovid.reading._files import open_file
 
 __all__ = ["cohen_patients", "is_cohen_table", "read_cohen_table"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from skcovid._files import is_archive
 from skcovid.datasets._listing import Listing, kind_of_image, natural_order
+from skcovid.reading._files import is_archive
 
 __all__ = [
     "LAYOUTS",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from skcovid._dicom import DICOM_SUFFIXES, is_dicom
-from skcovid._files import is_archive, list_members, open_file
+from skcovid.reading._dicom_headers import DICOM_SUFFIXES, is_dicom
+from skcovid.reading._files import is_archive, list_members, open_file
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -19,7 +19,7 @@ __all__ = [
     "natural_order",
 ]
 
-# What `skcovid.reading` reads; DICOM files may have any other suffix, too.
+# What `skcovid.reading._read` reads; DICOM files may have any other suffix, too.
 IMAGE_SUFFIXES = DICOM_SUFFIXES | {
     *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm")
 }

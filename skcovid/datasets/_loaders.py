@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from skcovid._dicom import FRONTAL_VIEWS
-from skcovid._files import shown
 from skcovid.datasets._bad_files import leave_out_bad_files
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.datasets._provenance import NOT_KNOWN, Provenance, find_provenance
 from skcovid.datasets._sets import RadiographSet, from_folders, from_table
+from skcovid.reading._dicom_headers import FRONTAL_VIEWS
+from skcovid.reading._files import shown
 
 __all__ = ["load_radiographs"]
 

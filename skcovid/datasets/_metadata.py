@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
-from skcovid._files import open_file, shown
+from skcovid.reading._files import open_file, shown
 
 __all__ = ["Metadata", "enumerate_some", "read_metadata"]
 

@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from skcovid._dicom import DicomHeader, read_header, view_term
 from skcovid.datasets._listing import kind_of_image
 from skcovid.datasets._metadata import Metadata
 from skcovid.datasets._patients import find_patients
-from skcovid.reading import attempt, raise_problems
+from skcovid.reading._dicom_headers import DicomHeader, read_header, view_term
+from skcovid.reading._read import attempt, raise_problems
 
 __all__ = ["Provenance", "find_provenance", "is_dicom_file"]
 

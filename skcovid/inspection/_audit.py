@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skcovid._estimates import Estimate
 from skcovid.inspection._plotting import (
     COLOURS,
     check_matplotlib_support,
     wrap_labels,
 )
+from skcovid.metrics._estimates import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from skcovid.auditing import AuditReport
+    from skcovid.auditing._report import AuditReport
 
 __all__ = ["AuditDisplay"]
 
@@ -262,7 +262,7 @@ class AuditDisplay:
             If matplotlib is not installed.
         """
         check_matplotlib_support(f"{cls.__name__}.from_report")
-        from skcovid.auditing import MAX_RATIO
+        from skcovid.auditing._ratio import MAX_RATIO
 
         accuracies, suspects = {"model": report.accuracy}, []
         for check in report.values():
@@ -317,7 +317,7 @@ class AuditDisplay:
             If matplotlib is not installed.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        from skcovid.auditing import audit
+        from skcovid.auditing._audit import audit
 
         return cls.from_report(audit(estimator, X, y, **audit_options), ax=ax)
 

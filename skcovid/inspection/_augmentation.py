@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from skcovid.balancing import AugmentationBalancer
+from skcovid.augmentation._balancer import AugmentationBalancer
+from skcovid.images._checks import check_images
 from skcovid.inspection._plotting import (
     check_matplotlib_support,
     make_grid,
     show_radiograph,
     wrap_labels,
 )
-from skcovid.validation import check_images
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

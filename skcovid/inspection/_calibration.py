@@ -13,7 +13,7 @@ from skcovid.inspection._plotting import (
     check_matplotlib_support,
     wrap_labels,
 )
-from skcovid.metrics import wilson_interval
+from skcovid.metrics._estimates import wilson_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

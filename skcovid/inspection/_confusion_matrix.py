@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from skcovid.inspection._plotting import check_matplotlib_support, wrap_labels
-from skcovid.metrics import check_confusion_matrix
+from skcovid.metrics._confusion_matrix import check_confusion_matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

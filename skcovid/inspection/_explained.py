@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skcovid.images import LazyImages
-from skcovid.preprocessing import RadiographReader
+from skcovid.images._lazy_images import LazyImages
+from skcovid.preprocessing._preprocessing import RadiographReader
 
 __all__ = [
     "check_target",
@@ -48,7 +48,7 @@ def check_target(
 
 def network_and_input(estimator: Any, X: Any, caller: str) -> tuple[Any, LazyImages]:
     """Return the fitted network classifier of an estimator, and what enters it."""
-    from skcovid.classifier import TransferLearningClassifier
+    from skcovid.estimators._classifier import TransferLearningClassifier
 
     in_pipeline = isinstance(estimator, Pipeline)
     classifier = estimator[-1] if in_pipeline else estimator

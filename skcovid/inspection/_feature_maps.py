@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid._keras import keras
-from skcovid.graph import find_layer, frontier
-from skcovid.images import LazyImages
-from skcovid.network import predict_batches
+from skcovid._base._keras import keras
+from skcovid.images._lazy_images import LazyImages
+from skcovid.networks._graph import find_layer, frontier
+from skcovid.networks._network import predict_batches
 
 __all__ = ["CutNetwork", "find_feature_maps", "scale_to_images"]
 

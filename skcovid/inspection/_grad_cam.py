@@ -87,7 +87,7 @@ def grad_cam(
     >>> import keras
     >>> from sklearn.pipeline import make_pipeline
     >>> from skcovid import BackbonePreprocessor, TransferLearningClassifier
-    >>> from skcovid.backbones import Backbone
+    >>> from skcovid.networks.backbones import Backbone
     >>> from skcovid.datasets import make_radiographs
     >>> from skcovid.inspection import grad_cam
     >>> def build(include_top, weights, input_shape):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid._keras import keras
+from skcovid._base._keras import keras
 
 __all__ = ["gradient"]
 

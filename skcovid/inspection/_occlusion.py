@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import (
 )
 from tqdm.auto import tqdm
 
-from skcovid.images import LazyImages
+from skcovid.images._lazy_images import LazyImages
 from skcovid.inspection._explained import (
     Target,
     check_target,

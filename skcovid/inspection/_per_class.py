@@ -13,7 +13,8 @@ from skcovid.inspection._plotting import (
     check_matplotlib_support,
     wrap_labels,
 )
-from skcovid.metrics import PerClassTable, per_class_table
+from skcovid.metrics._per_class import per_class_table
+from skcovid.metrics._tables import PerClassTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

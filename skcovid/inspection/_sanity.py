@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from tqdm.auto import tqdm
 
-from skcovid._random import draw_seed
+from skcovid._base._random import draw_seed
 from skcovid.inspection._explained import (
     Target,
     check_target,
@@ -168,7 +168,7 @@ def randomization_check(
     >>> import numpy as np
     >>> from sklearn.pipeline import make_pipeline
     >>> from skcovid import BackbonePreprocessor, TransferLearningClassifier
-    >>> from skcovid.backbones import Backbone
+    >>> from skcovid.networks.backbones import Backbone
     >>> from skcovid.datasets import make_radiographs
     >>> from skcovid.inspection import randomization_check
     >>> def build(include_top, weights, input_shape):
@@ -235,7 +235,7 @@ def _compute(
 
 
 def _trained_copy(model: Any) -> Any:
-    from skcovid._keras import keras
+    from skcovid._base._keras import keras
 
     copied = keras.models.clone_model(model)
     copied.set_weights(model.get_weights())
@@ -243,7 +243,7 @@ def _trained_copy(model: Any) -> Any:
 
 
 def _untrained_copy(model: Any, generator: np.random.Generator) -> Any:
-    from skcovid._keras import keras
+    from skcovid._base._keras import keras
 
     def initialise(layer: Any) -> Any:
         config = layer.get_config()

@@ -98,7 +98,7 @@ def score_cam(
     >>> import keras
     >>> from sklearn.pipeline import make_pipeline
     >>> from skcovid import BackbonePreprocessor, TransferLearningClassifier
-    >>> from skcovid.backbones import Backbone
+    >>> from skcovid.networks.backbones import Backbone
     >>> from skcovid.datasets import make_radiographs
     >>> from skcovid.inspection import score_cam
     >>> def build(include_top, weights, input_shape):
@@ -115,9 +115,9 @@ def score_cam(
     >>> score_cam(pipeline, X[:2], max_channels=4, verbose=0).shape
     (2, 32, 32)
     """
-    from skcovid._keras import keras
+    from skcovid._base._keras import keras
     from skcovid.inspection._feature_maps import find_feature_maps, scale_to_images
-    from skcovid.network import predict_batches
+    from skcovid.networks._network import predict_batches
 
     classifier, images = network_and_input(estimator, X, "score_cam")
     columns = check_target(target, classifier.classes_, len(images))

@@ -7,8 +7,8 @@ from typing import Any
 import joblib
 import numpy as np
 
-from skcovid.backbones import Backbone
-from skcovid.images import image_key
+from skcovid._base._digests import image_key
+from skcovid.networks.backbones import Backbone
 from skcovid.persistence._networks import ONLY_FOR_FIT, is_composite, is_network
 
 __all__ = ["fingerprint_model"]

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skcovid._version import __version__
-from skcovid.images import LazyImages, image_key
+from skcovid._base._digests import image_key
+from skcovid._base._version import __version__
+from skcovid.images._checks import check_images
+from skcovid.images._lazy_images import LazyImages
 from skcovid.persistence._container import ModelFileError
-from skcovid.reading import as_paths, check_files
-from skcovid.validation import check_images
+from skcovid.reading._read import as_paths, check_files
 
 __all__ = [
     "FORMAT_VERSION",

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
-from skcovid._whole_files import replacing
+from skcovid._base._atomic_files import replacing
 from skcovid.persistence import _manifest, _probe
 from skcovid.persistence._container import (
     ModelFileError,
@@ -121,7 +121,7 @@ def save(
 def _backend(networks: list[Any]) -> str | None:
     if not networks:
         return None
-    from skcovid._keras import keras
+    from skcovid._base._keras import keras
 
     return keras.backend.backend()
 

@@ -10,7 +10,7 @@ import numpy as np
 import safetensors.numpy
 from sklearn.base import BaseEstimator
 
-from skcovid.backbones import Backbone, get_backbone
+from skcovid.networks.backbones import Backbone, get_backbone
 
 __all__ = [
     "NETWORK_ATTRIBUTES",
@@ -231,7 +231,7 @@ def pack_network(network: Any) -> tuple[bytes, list[str]]:
     layers : list of str
         Class of every layer, in order.
     """
-    from skcovid._keras import keras
+    from skcovid._base._keras import keras
 
     arrays = {
         name: np.ascontiguousarray(keras.ops.convert_to_numpy(variable))

@@ -12,8 +12,8 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from skcovid.backbones import Backbone, get_backbone
-from skcovid.images import LazyImages
+from skcovid.images._lazy_images import LazyImages
+from skcovid.networks.backbones import Backbone, get_backbone
 from skcovid.persistence._container import ModelFileError
 from skcovid.persistence._networks import (
     NETWORK_ATTRIBUTES,
@@ -171,7 +171,7 @@ def _check_head(
     """Refuse a head larger than the file before anything of that size is made."""
     n_inputs = 1
     if classifier.pooling is None:
-        from skcovid.network import build_backbone
+        from skcovid.networks._network import build_backbone
 
         base = build_backbone(classifier.backbone_, None, image_size=image_size)
         n_inputs = math.prod(base.output_shape[1:])

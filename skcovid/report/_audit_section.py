@@ -14,7 +14,8 @@ from skcovid.report._parts import (
 )
 
 if TYPE_CHECKING:
-    from skcovid.auditing import AuditCheck, AuditReport, AuditTable
+    from skcovid.auditing._check import AuditCheck, AuditTable
+    from skcovid.auditing._report import AuditReport
 
 __all__ = ["audit_checks"]
 

@@ -4,24 +4,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skcovid._evaluation_report import (
+from skcovid.inspection._calibration import OneVsRestCalibrationDisplay
+from skcovid.inspection._class_distribution import ClassDistributionDisplay
+from skcovid.inspection._confusion_matrix import PooledConfusionMatrixDisplay
+from skcovid.inspection._per_class import PerClassTableDisplay
+from skcovid.inspection._training_history import TrainingHistoryDisplay
+from skcovid.metrics._tables import ClassMetrics
+from skcovid.model_selection._result import EvaluationResult
+from skcovid.model_selection._result_text import (
     PROTOCOLS,
     describe_intervals,
     package_versions,
 )
-from skcovid._tables import ClassMetrics
-from skcovid.evaluation_result import EvaluationResult
-from skcovid.inspection import (
-    ClassDistributionDisplay,
-    OneVsRestCalibrationDisplay,
-    PerClassTableDisplay,
-    PooledConfusionMatrixDisplay,
-    TrainingHistoryDisplay,
-)
 from skcovid.report._parts import Details, Paragraph, Part, Section, Table, draw
 
 if TYPE_CHECKING:
-    from skcovid.auditing import AuditReport
+    from skcovid.auditing._report import AuditReport
 
 __all__ = [
     "calibration",

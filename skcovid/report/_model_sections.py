@@ -8,10 +8,10 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from skcovid.balancing import AugmentationBalancer
-from skcovid.evaluation_result import EvaluationResult
-from skcovid.inspection import AugmentationDisplay
-from skcovid.model_cards import INTENDED_USE, LIMITATIONS, list_parameters
+from skcovid.augmentation._balancer import AugmentationBalancer
+from skcovid.inspection._augmentation import AugmentationDisplay
+from skcovid.model_selection._result import EvaluationResult
+from skcovid.persistence._model_card import INTENDED_USE, LIMITATIONS, list_parameters
 from skcovid.report._parts import (
     Details,
     Markdown,
@@ -23,7 +23,7 @@ from skcovid.report._parts import (
 )
 
 if TYPE_CHECKING:
-    from skcovid.inspection import SaliencyDisplay
+    from skcovid.inspection._saliency import SaliencyDisplay
 
 __all__ = ["augmentation_samples", "model_card", "saliency_samples"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from sklearn.utils._param_validation import HasMethods, validate_params
 from sklearn.utils.validation import _num_samples
 
-from skcovid._whole_files import replacing
-from skcovid.auditing import AuditReport
-from skcovid.evaluation_result import EvaluationResult
-from skcovid.inspection import SaliencyDisplay
+from skcovid._base._atomic_files import replacing
+from skcovid.auditing._report import AuditReport
+from skcovid.inspection._saliency import SaliencyDisplay
+from skcovid.model_selection._result import EvaluationResult
 from skcovid.report import _evaluation_sections as of_evaluation
 from skcovid.report import _model_sections as of_model
 from skcovid.report._audit_section import audit_checks

@@ -58,7 +58,7 @@ print("true:     ", y[-5:])
 # Figures
 # -------
 # :func:`skcovid.evaluate` predicts every image once, by a model that never saw it, and
-# returns an :class:`~skcovid.evaluation_result.EvaluationResult`. Every figure is an
+# returns an :class:`~skcovid.model_selection.EvaluationResult`. Every figure is an
 # :class:`~skcovid.metrics.Estimate`: a value and its 95 % interval. ``to_markdown`` and
 # :func:`skcovid.write_report` say all of it.
 

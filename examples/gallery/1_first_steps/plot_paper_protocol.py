@@ -68,7 +68,7 @@ for recipe, parameters in RECIPES.items():
 # %%
 # The folds
 # ---------
-# A :class:`~skcovid.evaluation_result.Fold` holds the rows, the predictions and the
+# A :class:`~skcovid.model_selection.Fold` holds the rows, the predictions and the
 # history of one training.
 
 result = evaluate(pipeline, X, y, cv=folds, protocol="paper", verbose=0)

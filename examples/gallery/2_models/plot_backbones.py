@@ -13,7 +13,7 @@ means nothing.
 # %%
 # What is known of a network
 # --------------------------
-# Tables 1 and 2 are a registry of :class:`~skcovid.backbones.Backbone`.
+# Tables 1 and 2 are a registry of :class:`~skcovid.networks.backbones.Backbone`.
 
 import os
 from tempfile import TemporaryDirectory
@@ -22,8 +22,8 @@ from textwrap import fill
 import matplotlib.pyplot as plt
 
 from skcovid import compare, evaluate, make_transfer_pipeline
-from skcovid.backbones import get_backbone, list_backbones
 from skcovid.datasets import load_radiographs, make_radiographs
+from skcovid.networks.backbones import get_backbone, list_backbones
 
 print(list_backbones())
 names = ["resnet50", "vgg19", "densenet121", "inceptionv3"]
@@ -83,7 +83,8 @@ ax.legend()
 # Is one better?
 # --------------
 # Folds share their training images, so that a plain t-test would claim too much.
-# :func:`skcovid.compare` returns a :class:`~skcovid.comparison.Comparison` that allows
+# :func:`skcovid.compare` returns a :class:`~skcovid.model_selection.Comparison` that
+# allows
 # for it, and an exact test of the images that only one of the two got right.
 
 print(fill(str(compare(results["resnet50"], results["vgg19"])), 88))

@@ -17,10 +17,10 @@ import os
 import matplotlib.pyplot as plt
 import numpy as np
 
-from skcovid.bootstrap import bootstrap_intervals
 from skcovid.datasets import load_radiographs
 from skcovid.inspection import PerClassTableDisplay, PooledConfusionMatrixDisplay
 from skcovid.metrics import (
+    bootstrap_intervals,
     check_confusion_matrix,
     multiclass_accuracy,
     patient_confusion_matrices,
@@ -71,7 +71,7 @@ assert (pooled_confusion_matrix(matrices) == display.confusion_matrix).all()
 
 # %%
 # ROC AUC (a :class:`~skcovid.metrics.RocAucTable`), and by resampling patients, in
-# :class:`~skcovid.bootstrap.BootstrapIntervals`:
+# :class:`~skcovid.metrics.BootstrapIntervals`:
 
 areas = roc_auc_table(y, probabilities, labels, groups=patients)
 resampled = bootstrap_intervals(

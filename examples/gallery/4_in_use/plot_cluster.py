@@ -95,7 +95,7 @@ table = parquet.read_table(result.path).to_pandas()
 print(table.iloc[-1].error)
 
 # %%
-# The result, an :class:`~skcovid.archive.ArchivePredictions`, names the folder. The
+# The result, an :class:`~skcovid.persistence.ArchivePredictions`, names the folder. The
 # same call again, after whatever interruption, goes on where it was.
 
 again = predict_archive(

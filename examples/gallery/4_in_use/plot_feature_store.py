@@ -22,7 +22,7 @@ import numpy as np
 
 from skcovid import make_transfer_pipeline
 from skcovid.datasets import load_radiographs, make_radiographs
-from skcovid.features import FeatureStore, feature_bytes
+from skcovid.networks import FeatureStore, feature_bytes
 
 folder = os.environ.get("SKCOVID_DATA")
 if folder:
@@ -68,9 +68,9 @@ print(len(files), "files of", files[0].stat().st_size, "bytes")
 # %%
 # By hand
 # -------
-# :class:`~skcovid.features.FeatureStore` works with any Keras model; what it returns, a
-# :class:`~skcovid.features.StoredFeatures`, reads them in batches.
-# :func:`~skcovid.features.feature_bytes` says beforehand how much room they take.
+# :class:`~skcovid.networks.FeatureStore` works with any Keras model; what it returns, a
+# :class:`~skcovid.networks.StoredFeatures`, reads them in batches.
+# :func:`~skcovid.networks.feature_bytes` says beforehand how much room they take.
 
 trunk = pipeline["features"].trunk_
 print(f"10,000 images: {feature_bytes(trunk, 10_000) / 1e6:.0f} MB")

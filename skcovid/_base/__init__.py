@@ -1,0 +1,1 @@
+"""What every other room stands on: files, random numbers, threads, versions."""

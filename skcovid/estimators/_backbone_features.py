@@ -1,0 +1,296 @@
+"""`BackboneFeatures`: what a frozen backbone makes of images, as columns of a table."""
+
+import os
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from skcovid._base._keras import keras
+from skcovid._base._random import draw_seed
+from skcovid.images._checks import check_network_input
+from skcovid.images._lazy_images import LazyImages
+from skcovid.networks import _network as network
+from skcovid.networks._feature_store import FeatureStore
+from skcovid.networks._graph import choose_layers
+from skcovid.networks._network import Pooling, check_pooling
+from skcovid.networks.backbones import Backbone, get_backbone
+
+__all__ = ["BackboneFeatures"]
+
+
+class BackboneFeatures(TransformerMixin, BaseEstimator):
+    """Pooled activations of a frozen ImageNet network, at several depths.
+
+    What transfers from photographs to radiographs lies in the middle of a network more
+    than at its end, so layers of several depths are pooled and joined. Any scikit-learn
+    classifier works behind it.
+
+    Parameters
+    ----------
+    backbone : str or Backbone, default="inceptionv3"
+        A registered network; case does not matter.
+    weights : "imagenet", path or None, default="imagenet"
+        The network's weights. "imagenet" has Keras download them; a path is a
+        ``.weights.h5`` or ``.keras`` file; None draws them at random.
+    layers : "auto" or sequence of str or int, default="auto"
+        Names or indices of the layers. "auto" takes the backbone's own
+        `feature_layers` where they have been chosen by measurement, else the ends of
+        its stages: the last layer all paths go through, for each halving of the image's
+        size.
+    pooling : {"avg", "max"} or sequence of them, default=("avg", "max")
+        Global pooling of each layer's feature maps; several are joined.
+    mirror : bool, default=False
+        Whether features are the mean of those of the image and of its mirror image,
+        left for right. It takes twice the passes and makes the features the same for
+        both.
+    batch_size : int, default=32
+        Images in a pass through the network.
+    memory : path-like, default=None
+        Folder where the features are kept for other folds, searches and processes.
+        None keeps nothing.
+    features_dtype : {"float16", "float32"}, default="float32"
+        Type the features are kept in.
+    precision : {"float32", "mixed_bfloat16", "mixed_float16"}, default="float32"
+        Keras dtype policy of the network. The mixed ones are faster where the hardware
+        knows them, and less exact.
+    n_jobs : int, default=2
+        Threads that prepare batches ahead of the network.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the weights where `weights` is None.
+    verbose : int, default=1
+        0 for silence; otherwise a progress bar.
+
+    Attributes
+    ----------
+    trunk_ : keras.Model
+        The network up to the deepest layer used, one pooled output a layer and pooling.
+    layer_names_ : list of str
+        The layers, in the order of the columns.
+    n_features_out_ : int
+        Number of columns.
+    n_trunk_passes_ : int
+        Images, mirror images included, that went through the network in the last
+        ``transform``.
+
+    See Also
+    --------
+    TransferLearningClassifier : Fine-tunes the network.
+    make_transfer_pipeline : ``recipe="linear"`` composes it with logistic regression.
+
+    Examples
+    --------
+    >>> from skcovid import BackboneFeatures
+    >>> BackboneFeatures("inceptionv3", layers=["mixed4"], pooling="avg")
+    BackboneFeatures(layers=['mixed4'], pooling='avg')
+    """
+
+    _parameter_constraints = {
+        "backbone": [str, Backbone],
+        "weights": [str, os.PathLike, None],
+        "layers": [StrOptions({"auto"}), list, tuple],
+        "pooling": [StrOptions({"avg", "max"}), list, tuple],
+        "mirror": ["boolean"],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "memory": [str, os.PathLike, None],
+        "features_dtype": [StrOptions({"float16", "float32"})],
+        "precision": [StrOptions({"float32", "mixed_bfloat16", "mixed_float16"})],
+        "n_jobs": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        backbone: str | Backbone = "inceptionv3",
+        *,
+        weights: str | os.PathLike | None = "imagenet",
+        layers: Literal["auto"] | Sequence[str | int] = "auto",
+        pooling: Pooling | Sequence[Pooling] = ("avg", "max"),
+        mirror: bool = False,
+        batch_size: int = 32,
+        memory: str | os.PathLike | None = None,
+        features_dtype: Literal["float16", "float32"] = "float32",
+        precision: str = "float32",
+        n_jobs: int = 2,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 1,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.layers = layers
+        self.pooling = pooling
+        self.mirror = mirror
+        self.batch_size = batch_size
+        self.memory = memory
+        self.features_dtype = features_dtype
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Build the network; the images tell it their size only.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
+            Preprocessed images, as :class:`BackbonePreprocessor` makes them.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        BackboneFeatures
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If the images, the layers or the weights file are not valid.
+        FileNotFoundError
+            If the weights file is missing.
+        OSError
+            If ImageNet's weights can't be downloaded.
+        """
+        _, height, width, _ = check_network_input(X).shape
+        backbone = get_backbone(self.backbone)
+        base = network.build_backbone(
+            backbone,
+            self.weights,
+            image_size=(height, width),
+            precision=self.precision,
+            seed=draw_seed(self.random_state),
+        )
+        layers = choose_layers(base, backbone, self.layers)
+        self.layer_names_ = [layer.name for layer in layers]
+        outputs = network.pooled(
+            [layer.output for layer in layers], check_pooling(self.pooling)
+        )
+        self.trunk_ = keras.Model(base.input, outputs)
+        self.n_features_out_ = sum(output.shape[-1] for output in outputs)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
+        """Build the network and compute the features.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
+            Preprocessed images.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out), float32
+            The features.
+        """
+        return self.fit(X, y).transform(X)
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Compute the features of images, or find those that are kept.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
+            Preprocessed images.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out), float32
+            One block of columns a layer, in it one a pooling.
+
+        Raises
+        ------
+        ValueError
+            If `X` is not of the shape seen in ``fit``.
+        OSError
+            If the disk of `memory` has no room.
+        """
+        check_is_fitted(self)
+        images = check_network_input(X)
+        if images.shape[1:] != self.trunk_.input_shape[1:]:
+            raise ValueError(
+                f"X has images of shape {images.shape[1:]}, but BackboneFeatures was "
+                f"fitted on images of shape {self.trunk_.input_shape[1:]}."
+            )
+        self.n_trunk_passes_ = 0
+        features = self._pooled(images)
+        if self.mirror:
+            features += self._pooled(images.map(np.fliplr, "mirror"))
+            features /= 2
+        return features
+
+    def _pooled(self, images: LazyImages) -> NDArray[np.float32]:
+        if self.memory is not None:
+            return self._stored(images, self.memory)
+        features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
+        batches = images.batches(self.batch_size, n_jobs=self.n_jobs)
+        progress = tqdm(
+            total=len(images),
+            desc="features",
+            unit="image",
+            leave=False,
+            disable=not self.verbose,
+        )
+        with progress:
+            for rows, outputs in network.predict_batches(self.trunk_, batches):
+                features[rows] = np.concatenate(outputs, axis=1)
+                progress.update(rows.stop - rows.start)
+        self.n_trunk_passes_ += len(images)
+        return features
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Name the columns: layer, pooling and channel.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_features_out,) of str
+            For example "mixed4_avg_17".
+        """
+        check_is_fitted(self)
+        names = [
+            f"{layer}_{pooling}"
+            for layer in self.layer_names_
+            for pooling in check_pooling(self.pooling)
+        ]
+        return np.array(
+            [
+                f"{name}_{channel}"
+                for name, output in zip(names, self.trunk_.outputs, strict=True)
+                for channel in range(output.shape[-1])
+            ],
+            dtype=object,
+        )
+
+    def _stored(
+        self, images: LazyImages, memory: str | os.PathLike
+    ) -> NDArray[np.float32]:
+        store = FeatureStore(memory, self.trunk_, dtype=self.features_dtype)
+        kept = store.fill(
+            images,
+            batch_size=self.batch_size,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        self.n_trunk_passes_ += store.n_computed
+        return np.concatenate(kept.load(slice(None)), axis=1, dtype=np.float32)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags

@@ -1,0 +1,115 @@
+"""Checks of what the classifier is trained and monitored on."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    column_or_1d,
+)
+
+from skcovid.images._checks import check_network_input
+from skcovid.images._lazy_images import LazyImages
+
+__all__ = ["check_validation_data", "weigh_samples"]
+
+
+def check_validation_data(
+    X_val: Any, y_val: ArrayLike | None, image_shape: tuple[int, ...], classes: NDArray
+) -> tuple[LazyImages, NDArray] | None:
+    """Validate the images and labels that training is monitored on.
+
+    Parameters
+    ----------
+    X_val : LazyImages or array-like of shape (n_val, height, width, 3), or None
+        Preprocessed images.
+    y_val : array-like of shape (n_val,) or None
+        Their labels.
+    image_shape : tuple of int
+        (height, width, 3) of the training images.
+    classes : ndarray of shape (n_classes,)
+        The labels there may be.
+
+    Returns
+    -------
+    tuple of (LazyImages, ndarray) or None
+        Images and labels; None where none were given.
+
+    Raises
+    ------
+    ValueError
+        If one of the two is missing, they differ in length, the images are of another
+        shape, or a label is unknown.
+
+    Warns
+    -----
+    UserWarning
+        If a class has no image among them.
+    """
+    if (X_val is None) != (y_val is None):
+        raise ValueError("X_val and y_val must be given together.")
+    if X_val is None:
+        return None
+    images = check_network_input(X_val, name="X_val")
+    if images.shape[1:] != image_shape:
+        raise ValueError(
+            f"X_val has images of shape {images.shape[1:]}, but those of X have shape "
+            f"{image_shape}."
+        )
+    labels = column_or_1d(y_val)
+    check_consistent_length(images, labels)
+    unknown = np.setdiff1d(labels, classes)
+    if len(unknown):
+        raise ValueError(f"y_val holds classes that y does not: {unknown.tolist()}.")
+    unseen = np.setdiff1d(classes, labels)
+    if len(unseen):
+        warnings.warn(
+            "The validation data are too few to monitor training: among "
+            f"{len(labels)} images there is none of the classes {unseen.tolist()}, "
+            "which the validation loss, and the learning rate that follows it, won't "
+            "see. Give more images as X_val, or none: then the training loss is "
+            "monitored.",
+            stacklevel=3,
+        )
+    return images, labels
+
+
+def weigh_samples(
+    sample_weight: ArrayLike | None, class_weight: dict | str | None, y: NDArray
+) -> NDArray[np.float32] | None:
+    """Multiply the weights of samples by those of their classes.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+        Weights, not negative.
+    class_weight : dict, "balanced" or None
+        As in scikit-learn.
+    y : ndarray of shape (n_samples,)
+        Labels.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float32, or None
+        None where nothing is weighted.
+
+    Raises
+    ------
+    ValueError
+        If weights are negative, all zero or not one a sample.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+    if class_weight is not None:
+        weights = weights * compute_sample_weight(class_weight, y)
+    if not weights.any():
+        raise ValueError(
+            f"sample_weight and class_weight={class_weight!r} give every sample a "
+            "weight of zero; at least one must have more."
+        )
+    return weights.astype(np.float32)

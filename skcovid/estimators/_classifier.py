@@ -1,0 +1,396 @@
+"""`TransferLearningClassifier`: the two training phases behind scikeras."""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skcovid._base._random import draw_seed
+from skcovid.estimators._checks import check_validation_data, weigh_samples
+from skcovid.estimators._keras_classifier import ImageKerasClassifier
+from skcovid.estimators._phases import LabelledImages, keep_features, train_phases
+from skcovid.networks import _network as network
+from skcovid.networks._graph import choose_layers, find_layer
+from skcovid.networks._network import Pooling, check_pooling
+from skcovid.networks.backbones import Backbone, get_backbone
+
+__all__ = ["TransferLearningClassifier"]
+
+
+class TransferLearningClassifier(ImageKerasClassifier):
+    """Fine-tune an ImageNet network in two phases (section 3.4 of the paper).
+
+    Phase 1 trains a new head on the frozen network. Phase 2 unfreezes the network's
+    last layers too, from `fine_tune_from` up, and goes on.
+
+    Parameters
+    ----------
+    backbone : str or Backbone, default="inceptionv3"
+        A registered network; case does not matter.
+    weights : "imagenet", path or None, default="imagenet"
+        The network's first weights. "imagenet" has Keras download them; a path is a
+        ``.weights.h5`` or ``.keras`` file; None draws them at random.
+    fine_tune_from : int or str, default=None
+        Index or name of the first layer that phase 2 unfreezes; None for the
+        backbone's own (Table 2).
+    feature_layers : "auto", sequence of str or int, or None, default=None
+        Names or indices of further layers whose outputs, pooled, the head sees beside
+        the network's own; "auto" for the backbone's, as in :class:`BackboneFeatures`.
+        None for none, as in the paper. Needs `pooling`.
+    pooling : {"avg", "max"}, sequence of them or None, default=None
+        Global pooling of what the head sees; several are joined. None flattens it, as
+        the paper does.
+    dense_units : int, default=128
+        Units of the hidden layer (section 3.4).
+    dropout : float, default=0.6
+        Share of the hidden units dropped in training, in [0, 1) (section 3.4).
+    batch_norm : {"trainable", "frozen"}, default="trainable"
+        Whether the network's batch normalisation is trained, in both phases, and
+        normalises by the batch (section 3.4), or stays in inference mode. The head's
+        is always trained.
+    reset_batch_norm : bool, default=True
+        Whether the moving statistics of the network's and the head's batch
+        normalisation are first set to zeros (section 3.4). Needs
+        ``batch_norm="trainable"``: a frozen one would divide by zero.
+    learning_rate : float, default=0.001
+        Adam's first rate (section 3.4).
+    fine_tune_learning_rate : float, default=None
+        Adam's first rate in phase 2; None for `learning_rate`, as in the paper.
+    batch_size : int, default=32
+        Images in a batch. The paper does not say.
+    epochs : int, default=50
+        Epochs a phase at the most; early stopping decides. The paper does not say.
+    reduce_lr_factor : float, default=0.05
+        What the rate is multiplied by on a plateau, in (0, 1) (section 3.4).
+    reduce_lr_patience : int, default=5
+        Epochs without improvement that make a plateau (section 3.4).
+    early_stopping_patience : int, default=10
+        Epochs without improvement that end a phase; the weights of its best epoch are
+        restored (section 3.4).
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, as in scikit-learn.
+    keep_features : bool, default=False
+        Whether the features of the layers that never train are computed once an image
+        and kept, rather than in every epoch. Needs ``batch_norm="frozen"``: a trained
+        batch normalisation changes them.
+    features_dtype : {"float16", "float32"}, default="float16"
+        Type the features are kept in.
+    memory : path-like, default=None
+        Folder where the features are kept for other fits, folds, searches and
+        processes, and where predictions look them up. None keeps them for one fit.
+    precision : {"float32", "mixed_bfloat16", "mixed_float16"}, default="float32"
+        Keras dtype policy of the backbone; the head is always float32. The mixed ones
+        are faster where the hardware knows them, and less exact.
+    n_jobs : int, default=2
+        Threads that prepare batches ahead of the network.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the head's weights, the dropout, the order of the images, and the
+        network's weights where `weights` is None.
+    checkpoint : path-like, default=None
+        Folder where the state of the training is written after every epoch: the same
+        fit, of the same data, parameters and versions, then goes on after a stop, and
+        ends with the same network to the last bit; once it has ended, it is found. Any
+        number of fits may share a folder. Needs a `random_state`. Delete the folder
+        when it is not needed any more. None keeps nothing.
+    verbose : int, default=1
+        0 for silence; otherwise progress bars.
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        The whole network, the backbone's layers first.
+    backbone_ : Backbone
+        Its description.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    n_classes_ : int
+        Number of classes.
+    n_outputs_, n_outputs_expected_ : int
+        1: of the label columns, and of the network's outputs.
+    target_encoder_ : transformer
+        From labels to the network's class numbers and back.
+    feature_encoder_ : transformer
+        Leaves the images as they are.
+    X_shape_ : tuple of int
+        (n_samples, height, width, 3) of the images in ``fit``.
+    X_dtype_ : dtype
+        Type of their pixels, float32.
+    history_ : dict of str to list
+        Loss, accuracy (``val_`` where there is validation data) and learning rate of
+        every epoch, and its "phase", 1 or 2.
+    n_backbone_layers_ : int
+        How many of ``model_.layers`` are the backbone's.
+    fine_tune_from_ : int
+        Index of the first layer that phase 2 unfroze.
+    n_trunk_passes_ : int
+        Images that went through the trunk to have their features kept, in ``fit`` and
+        in the predictions since.
+
+    See Also
+    --------
+    BackbonePreprocessor : Prepares the images.
+    make_transfer_pipeline : Composes the whole.
+
+    Examples
+    --------
+    >>> from sklearn.base import is_classifier
+    >>> from skcovid import TransferLearningClassifier
+    >>> is_classifier(TransferLearningClassifier("vgg19", weights=None))
+    True
+    """
+
+    # What HoldoutPipeline routes to `fit`.
+    __metadata_request__fit = {"X_val": True, "y_val": True}
+
+    _parameter_constraints = {
+        "backbone": [str, Backbone],
+        "weights": [str, os.PathLike, None],
+        "fine_tune_from": [Interval(Integral, 0, None, closed="left"), str, None],
+        "feature_layers": [StrOptions({"auto"}), list, tuple, None],
+        "pooling": [StrOptions({"avg", "max"}), list, tuple, None],
+        "dense_units": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "batch_norm": [StrOptions({"trainable", "frozen"})],
+        "reset_batch_norm": ["boolean"],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "fine_tune_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "reduce_lr_factor": [Interval(Real, 0, 1, closed="neither")],
+        "reduce_lr_patience": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping_patience": [Interval(Integral, 1, None, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "keep_features": ["boolean"],
+        "features_dtype": [StrOptions({"float16", "float32"})],
+        "memory": [str, os.PathLike, None],
+        "precision": [StrOptions({"float32", "mixed_bfloat16", "mixed_float16"})],
+        "n_jobs": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "checkpoint": [str, os.PathLike, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        backbone: str | Backbone = "inceptionv3",
+        *,
+        weights: str | os.PathLike | None = "imagenet",
+        fine_tune_from: int | str | None = None,
+        feature_layers: Literal["auto"] | Sequence[str | int] | None = None,
+        pooling: Pooling | Sequence[Pooling] | None = None,
+        dense_units: int = 128,
+        dropout: float = 0.6,
+        batch_norm: Literal["trainable", "frozen"] = "trainable",
+        reset_batch_norm: bool = True,
+        learning_rate: float = 0.001,
+        fine_tune_learning_rate: float | None = None,
+        batch_size: int = 32,
+        epochs: int = 50,
+        reduce_lr_factor: float = 0.05,
+        reduce_lr_patience: int = 5,
+        early_stopping_patience: int = 10,
+        class_weight: dict | Literal["balanced"] | None = None,
+        keep_features: bool = False,
+        features_dtype: Literal["float16", "float32"] = "float16",
+        memory: str | os.PathLike | None = None,
+        precision: str = "float32",
+        n_jobs: int = 2,
+        random_state: int | np.random.RandomState | None = None,
+        checkpoint: str | os.PathLike | None = None,
+        verbose: int = 1,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.fine_tune_from = fine_tune_from
+        self.feature_layers = feature_layers
+        self.pooling = pooling
+        self.dense_units = dense_units
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.reset_batch_norm = reset_batch_norm
+        self.learning_rate = learning_rate
+        self.fine_tune_learning_rate = fine_tune_learning_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.reduce_lr_factor = reduce_lr_factor
+        self.reduce_lr_patience = reduce_lr_patience
+        self.early_stopping_patience = early_stopping_patience
+        self.class_weight = class_weight
+        self.keep_features = keep_features
+        self.features_dtype = features_dtype
+        self.memory = memory
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
+        """Build the network and train it in two phases.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
+            Preprocessed images, as :class:`BackbonePreprocessor` makes them.
+        y : array-like of shape (n_samples,)
+            Class labels, strings or integers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the images in the loss.
+        X_val : LazyImages or array-like of shape (n_val, height, width, 3), \
+                default=None
+            Validation images: what the callbacks monitor, otherwise the training
+            loss. Where a class has none, there is a UserWarning.
+        y_val : array-like of shape (n_val,), default=None
+            Their labels.
+
+        Returns
+        -------
+        TransferLearningClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If the images, labels or weights file are not valid or don't fit one
+            another.
+        FileNotFoundError
+            If the weights file is missing.
+        OSError
+            If ImageNet's weights can't be downloaded or the disk has no room for the
+            features or the checkpoint.
+        FloatingPointError, MemoryError
+            If the loss is no number any more; if a batch can't fit in memory.
+        """
+        self._validate_params()
+        self._check_combinations()
+        self.classes_: Any = None  # scikeras' sign that every class is in y
+        images, labels = self._initialize(X, y)
+        validation = check_validation_data(
+            X_val, y_val, images.shape[1:], self.target_encoder_.classes_
+        )
+        encoded = partial(LabelledImages.encoded, self.target_encoder_)
+        weights = weigh_samples(sample_weight, self.class_weight, labels)
+        training = encoded(images, labels, weights)
+        monitored = None if validation is None else encoded(*validation)
+        self.history_, self.n_trunk_passes_ = train_phases(
+            self, training, monitored, self._generator
+        )
+        return self
+
+    def predict(self, X: Any) -> NDArray:
+        """Predict the class of images.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
+            Preprocessed images.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Class labels.
+        """
+        most_likely = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[most_likely]
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Predict the probability of every class.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
+            Preprocessed images.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), float32 in [0, 1]
+            One column a class, in the order of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If `X` is not of the shape seen in ``fit``.
+        """
+        check_is_fitted(self, "history_")
+        X, _ = self._validate_data(X)
+        if self.keep_features and self.memory is not None:
+            kept = keep_features(self, self.memory)
+            model, inputs = kept.predictor, kept.features(X, 2)
+            self.n_trunk_passes_ += kept.n_trunk_passes
+        else:
+            model, inputs = self.model_, X
+        batches = inputs.batches(self.batch_size, n_jobs=self.n_jobs)
+        passes = network.predict_batches(model, batches)
+        return np.concatenate([outputs for _, (outputs,) in passes])
+
+    def _check_combinations(self) -> None:
+        if self.feature_layers is not None and self.pooling is None:
+            raise ValueError(
+                f"feature_layers={self.feature_layers!r} needs pooling, got "
+                "pooling=None: flattened, layers of several depths would make a head "
+                "of many millions of weights."
+            )
+        if self.keep_features and self.batch_norm != "frozen":
+            raise ValueError(
+                "keep_features=True needs batch_norm='frozen', got "
+                f"batch_norm={self.batch_norm!r}: training batch normalisation would "
+                "change the features that are kept."
+            )
+        if self.checkpoint is not None and self.random_state is None:
+            raise ValueError(
+                f"checkpoint={str(self.checkpoint)!r} needs a random_state, got None: "
+                "training that was begun could not be told from another."
+            )
+        if self.reset_batch_norm and self.batch_norm != "trainable":
+            raise ValueError(
+                "reset_batch_norm=True needs batch_norm='trainable', got "
+                f"batch_norm={self.batch_norm!r}: moving statistics of zero that are "
+                "never trained would blank the network."
+            )
+
+    def _build_keras_model(self) -> Any:
+        # In place of scikeras' own, which sets TensorFlow's global seed.
+        self._generator = np.random.default_rng(draw_seed(self.random_state))
+        seed = int(self._generator.integers(2**31 - 2))
+        self.backbone_ = get_backbone(self.backbone)
+        base = network.build_backbone(
+            self.backbone_,
+            self.weights,
+            image_size=self.X_shape_[1:3],
+            precision=self.precision,
+            seed=seed,
+        )
+        further, chosen = list[Any](), self.feature_layers
+        if chosen is not None:
+            further = choose_layers(base, self.backbone_, chosen, name="feature_layers")
+        model = network.add_head(
+            base,
+            self.n_classes_,
+            feature_layers=further,
+            pooling=() if self.pooling is None else check_pooling(self.pooling),
+            dense_units=self.dense_units,
+            dropout=self.dropout,
+            seed=seed,
+        )
+        self.n_backbone_layers_ = len(base.layers)
+        first = self.fine_tune_from
+        self.fine_tune_from_ = find_layer(
+            base.layers, self.backbone_.fine_tune_from if first is None else first
+        )
+        if self.reset_batch_norm:
+            network.reset_moving_statistics(model)
+        return model

@@ -1,0 +1,70 @@
+"""scikeras' classifier, made to keep scikit-learn's rules."""
+
+from typing import Any, NoReturn
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import ClassifierTags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from skcovid._base._keras import KerasClassifier
+from skcovid.images._checks import check_network_input
+
+__all__ = ["ImageKerasClassifier"]
+
+
+class ImageKerasClassifier(KerasClassifier):
+    """A classifier of images behind scikeras' interface."""
+
+    # scikeras reads these as if they were parameters.
+    model = None
+    build_fn = None
+    warm_start = False
+    loss = "sparse_categorical_crossentropy"
+
+    # scikeras takes parameters from whatever attributes there are, and lets unknown
+    # ones pass; these are scikit-learn's own.
+    _get_param_names: Any = classmethod(BaseEstimator._get_param_names.__func__)
+    set_params = BaseEstimator.set_params
+    __repr__ = BaseEstimator.__repr__
+    score = ClassifierMixin.score
+
+    @property
+    def partial_fit(self) -> NoReturn:
+        """Not there: two phases of training can't go on one epoch at a time."""
+        raise AttributeError(f"{type(self).__name__} has no partial_fit.")
+
+    def _validate_data(
+        self, X: Any = None, y: Any = None, reset: bool = False
+    ) -> tuple[Any, Any]:
+        # In place of scikeras' own, which would compute every lazy image.
+        X = check_network_input(X)
+        if reset:
+            self.X_shape_, self.X_dtype_ = X.shape, X.dtype
+        elif X.shape[1:] != self.X_shape_[1:]:
+            raise ValueError(
+                f"X has images of shape {X.shape[1:]}, but the classifier was fitted "
+                f"on images of shape {self.X_shape_[1:]}."
+            )
+        if y is not None:
+            check_classification_targets(y)
+            y = column_or_1d(y, warn=True)
+            check_consistent_length(X, y)
+            if len(np.unique(y)) < 2:
+                raise ValueError(
+                    f"y holds one class only, {y.tolist()[0]!r}; a classifier needs "
+                    "two."
+                )
+        return X, y
+
+    def __sklearn_tags__(self) -> Any:
+        # scikeras' class order has these say that it is no classifier.
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier"
+        tags.classifier_tags = ClassifierTags(poor_score=True)
+        tags.target_tags.required = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = self.random_state is None
+        return tags

@@ -1,0 +1,170 @@
+"""What images have to be like, and what is said when they are not."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from skcovid.images._lazy_images import LazyImages
+
+__all__ = [
+    "check_images",
+    "check_network_input",
+]
+
+
+def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyImages":
+    """Validate grey or RGB images and bring their pixels to uint8.
+
+    Parameters
+    ----------
+    images : LazyImages or array-like of shape (n_samples, height, width[, 3])
+        Pixels in [0, 255]. Unsigned 16-bit pixels are scaled by their full range
+        (65535 becomes 255); other integers and floats must lie in [0, 255] already
+        and floats are rounded.
+    name : str, default="X"
+        What messages call the images.
+
+    Returns
+    -------
+    LazyImages or ndarray of shape (n_samples, height, width[, 3]), uint8
+        `images` itself where nothing had to be changed.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, images differ in shape, the rank or the number of channels
+        is wrong, or the pixels are NaN, infinite, outside [0, 255], boolean, complex,
+        or look already normalised.
+    TypeError
+        If `images` is a sparse array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.images import check_images
+    >>> print(check_images(np.full((1, 8, 8), 65535, dtype=np.uint16)).max())
+    255
+    """
+    if not isinstance(images, LazyImages):
+        images = _as_array(images, name)
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
+        raise ValueError(
+            f"{name} must hold grey images (n_samples, height, width) or RGB images "
+            f"(n_samples, height, width, 3), got shape {images.shape}."
+        )
+    if 0 in images.shape:
+        raise ValueError(f"{name} holds no pixels: its shape is {images.shape}.")
+    if isinstance(images, LazyImages):
+        if images.dtype != np.uint8:
+            raise ValueError(
+                f"{name} must hold uint8 pixels, got LazyImages of {images.dtype}."
+            )
+        return images
+    return _to_uint8(images, name)
+
+
+def _as_array(images: Any, name: str) -> NDArray:
+    _check_dense(images, name)
+    try:
+        array = np.asarray(images)
+        # An object array of images, as a pandas column holds them, is a list of them.
+        holds_arrays = array.dtype == object and array.ndim == 1 and array.size > 0
+        return np.stack(list(array)) if holds_arrays else array
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must hold images of one shape; RadiographReader brings files of "
+            "any size to one."
+        ) from error
+
+
+def _check_dense(images: Any, name: str) -> None:
+    if issparse(images):
+        raise TypeError(
+            f"{name} must hold images in a dense array, got a sparse one of shape "
+            f"{images.shape}; pass {name}.toarray() reshaped to (n_samples, height, "
+            "width)."
+        )
+
+
+def _check_real(images: NDArray | LazyImages, name: str) -> None:
+    if images.dtype.kind == "c":
+        raise ValueError(
+            f"{name} must hold real numbers, got dtype {images.dtype}. "
+            f"Complex data not supported; take np.abs({name}), say."
+        )
+
+
+def _to_uint8(images: NDArray, name: str) -> NDArray[np.uint8]:
+    if images.dtype == np.uint8:
+        return images
+    _check_real(images, name)
+    if images.dtype.kind == "u" and images.dtype.itemsize == 2:  # of any byte order
+        return ((images.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if images.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{name} must hold numbers in [0, 255], got dtype {images.dtype}."
+        )
+    if not np.isfinite(images).all():
+        raise ValueError(f"{name} holds NaN or infinite pixels.")
+    low, high = images.min(), images.max()
+    if images.dtype.kind == "f" and (low < 0 or 0 < high <= 1):
+        raise ValueError(
+            f"{name} looks already normalised: its pixels lie in [{low:g}, {high:g}]. "
+            "Pass the pixels as read, in [0, 255]."
+        )
+    if low < 0 or high > 255:
+        raise ValueError(
+            f"{name} must lie in [0, 255], got pixels in [{low:g}, {high:g}]."
+        )
+    return np.rint(images).astype(np.uint8)
+
+
+def check_network_input(X: Any, *, name: str = "X") -> LazyImages:
+    """Validate preprocessed images; an array comes back behind `LazyImages`.
+
+    Parameters
+    ----------
+    X : LazyImages or array-like of shape (n_samples, height, width, 3), float
+        What :class:`skcovid.BackbonePreprocessor` makes.
+    name : str, default="X"
+        What messages call the images.
+
+    Returns
+    -------
+    LazyImages of shape (n_samples, height, width, 3), float32
+        The images.
+
+    Raises
+    ------
+    ValueError
+        If the rank, the number of channels or the dtype is wrong, or there is NaN.
+    TypeError
+        If `X` is a sparse array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.images import check_network_input
+    >>> check_network_input(np.zeros((2, 8, 8, 3)))
+    LazyImages(shape=(2, 8, 8, 3), dtype=float32)
+    """
+    _check_dense(X, name)
+    images = X if isinstance(X, LazyImages) else np.asarray(X)
+    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
+        raise ValueError(
+            f"{name} must hold preprocessed images (n_samples, height, width, 3), got "
+            f"shape {images.shape}."
+        )
+    _check_real(images, name)
+    if images.dtype.kind != "f":
+        raise ValueError(
+            f"{name} must hold preprocessed images in float32, got {images.dtype}; put "
+            "a BackbonePreprocessor before this step."
+        )
+    if isinstance(images, LazyImages):
+        return images
+    if not np.isfinite(images).all():
+        raise ValueError(f"{name} holds NaN or infinite values.")
+    return LazyImages.from_array(images.astype(np.float32, copy=False))

@@ -1,0 +1,177 @@
+"""What results depend on, in words and digests that are the same in any process."""
+
+import os
+import pickle
+import re
+from importlib import metadata
+from typing import Any
+
+import joblib
+import numpy as np
+from scipy.sparse import issparse
+
+from skcovid._base._digests import image_key
+from skcovid._base._version import __version__
+from skcovid.images._lazy_images import LazyImages
+from skcovid.reading._files import exists, read_bytes
+from skcovid.reading._read import as_paths, holds_paths
+
+__all__ = ["describe_parameters", "describe_versions", "digest_samples"]
+
+# They say how something is computed or where it is kept, not what.
+_NO_EFFECT = {"checkpoint", "memory", "n_jobs", "verbose"}
+# Of objects and functions that have no repr of their own.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_PACKAGES = (
+    "imbalanced-learn",
+    "keras",
+    "numpy",
+    "opencv-python",
+    "scikit-learn",
+    "scipy",
+    "tensorflow",
+)
+
+
+def describe_versions() -> dict[str, str]:
+    """Name the versions of skcovid and of what computes its results.
+
+    Returns
+    -------
+    dict of str to str
+        "not installed" where there is no such package.
+
+    Examples
+    --------
+    >>> from skcovid.images._fingerprints import describe_versions
+    >>> sorted(describe_versions())[:3]
+    ['imbalanced-learn', 'keras', 'numpy']
+    """
+    versions = {"skcovid": __version__}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def describe_parameters(estimator: Any) -> dict[str, str]:
+    """Describe the parameters of an estimator and of all that it is made of.
+
+    Those that change no result are left out: `checkpoint`, `memory`, `n_jobs` and
+    `verbose`. A file counts by its content. A function counts by its name, whatever is
+    in it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted or not.
+
+    Returns
+    -------
+    dict of str to str
+        Equal descriptions mean equal parameters.
+
+    Raises
+    ------
+    ValueError
+        If a parameter can't be told from another because it can't be pickled.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skcovid.images._fingerprints import describe_parameters
+    >>> described = describe_parameters(make_pipeline(LogisticRegression(C=0.1)))
+    >>> described["logisticregression"], described["logisticregression__C"]
+    ('sklearn.linear_model._logistic.LogisticRegression', '0.1')
+    """
+    params = estimator.get_params(deep=True)
+    described = {"": _class_name(estimator)}
+    for name, value in sorted(params.items()):
+        prefix, _, own = name.rpartition("__")
+        if own not in _NO_EFFECT:
+            members = (
+                set(params)
+                if not prefix
+                else {other.removeprefix(f"{prefix}__") for other in params}
+            )
+            described[name] = _describe(name, _without_members(value, members))
+    return described
+
+
+def _without_members(value: Any, members: set[str]) -> Any:
+    """Leave out the estimators of a pipeline or an ensemble, described apart."""
+    is_composition = isinstance(value, list) and all(
+        isinstance(item, tuple) and len(item) > 1 and item[0] in members
+        for item in value
+    )
+    return [(name, *rest) for name, _, *rest in value] if is_composition else value
+
+
+def _describe(name: str, value: Any) -> str:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str | os.PathLike) and os.path.isfile(value):  # noqa: PTH113 (false for a text too long to be a path)
+        return f"file of digest {image_key(read_bytes(value))}"
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return _class_name(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    try:
+        digest = joblib.hash(value)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{name}={value!r} can't be told from another value: {error}. Take one "
+            "that can be pickled, such as a function of a module in place of a lambda."
+        ) from error
+    shown = _ADDRESS.sub("", repr(value))
+    return f"{shown:.60} of digest {digest}"
+
+
+def _class_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def digest_samples(X: Any) -> list[str]:
+    """Digest the content of every sample, of files too.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...)
+        Paths, images or whatever an estimator takes.
+
+    Returns
+    -------
+    list of str
+        One a sample; of tables and sparse matrices one for all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.images._fingerprints import digest_samples
+    >>> first, second = digest_samples(np.zeros((2, 3)))
+    >>> first == second
+    True
+    """
+    if isinstance(X, LazyImages):
+        return X.keys.tolist()
+    if hasattr(X, "columns") or issparse(X):
+        return [joblib.hash(X)]
+    if holds_paths(X):
+        return [_digest_path(path) for path in as_paths(X)]
+    samples = np.asarray(X)
+    if samples.dtype.hasobject:
+        return [joblib.hash(samples)]
+    return [
+        image_key(
+            sample.dtype.str, sample.shape, np.ascontiguousarray(sample).tobytes()
+        )
+        for sample in samples
+    ]
+
+
+def _digest_path(path: str) -> str:
+    # A name that no file has may be a text that is to be classified.
+    return image_key(read_bytes(path) if exists(path) else path)

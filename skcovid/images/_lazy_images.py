@@ -1,0 +1,374 @@
+"""`LazyImages`, the one carrier of images between the steps of a pipeline."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from skcovid._base._digests import image_key
+from skcovid._base._read_ahead import read_ahead
+
+__all__ = ["LazyImages"]
+
+# Images that are computed at once where many are asked for. More would take less time
+# each, but memory.
+_TOGETHER = 64
+
+
+def _pixels_key(image: NDArray) -> str:
+    pixels = np.ascontiguousarray(image)
+    return image_key(pixels.shape, pixels.dtype.str, pixels.reshape(-1).data.cast("B"))
+
+
+class LazyImages:
+    """Images computed on access, behind the interface of an array.
+
+    It has a `shape`, `dtype`, `ndim` and length, is indexed along its first axis by an
+    integer (one image), a slice, a mask or an array of indices (a smaller `LazyImages`,
+    nothing computed), and becomes an array with ``np.asarray``. scikit-learn's
+    splitters and ``cross_val_predict`` therefore take it as they take an array, and
+    memory stays in proportion to a batch.
+
+    Parameters
+    ----------
+    load : callable
+        Computes one image from one item: ``load(item) -> ndarray``. Must be picklable
+        and free of side effects; it is called from several threads at once.
+    items : array-like of shape (n_samples,)
+        What each image is computed from.
+    image_shape : tuple of int
+        Shape of one image: ``(height, width)`` or ``(height, width, 3)``.
+    keys : array-like of shape (n_samples,) of str, default=None
+        A stable name for the content of each image: what it was read from and every
+        operation since. Equal keys mean equal pixels, in any process. By default the
+        pixels themselves are hashed, when the keys are first asked for.
+    dtype : dtype, default=uint8
+        Type of the pixels.
+    origins : array-like of shape (n_samples,) of str, default=None
+        Key of the image that each was first made from; `keys` by default.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n_samples, *image_shape)``.
+    dtype : dtype
+        Type of the pixels.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many keys as items or, on access, if `load` returns an image
+        of another shape or dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid import LazyImages
+    >>> images = LazyImages(lambda grey: np.full((4, 4), grey, np.uint8), [10, 20, 30],
+    ...                     image_shape=(4, 4))
+    >>> images.shape
+    (3, 4, 4)
+    >>> images[1:]
+    LazyImages(shape=(2, 4, 4), dtype=uint8)
+    >>> np.asarray(images[[2, 0]]).mean(axis=(1, 2))
+    array([30., 10.])
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Any], NDArray],
+        items: Any,
+        *,
+        image_shape: tuple[int, ...],
+        keys: ArrayLike | None = None,
+        dtype: DTypeLike = np.uint8,
+        origins: ArrayLike | None = None,
+    ) -> None:
+        self._load = load
+        self._items = _object_array(items)
+        self._image_shape = tuple(int(side) for side in image_shape)
+        self._keys = None if keys is None else np.asarray(keys, dtype=np.str_)
+        self.dtype: np.dtype = np.dtype(dtype)
+        self._origins = None if origins is None else np.asarray(origins, dtype=np.str_)
+        if self._keys is not None and len(self._keys) != len(self._items):
+            raise ValueError(
+                f"keys has {len(self._keys)} entries for {len(self._items)} items."
+            )
+
+    @classmethod
+    def from_array(cls, images: NDArray) -> "LazyImages":
+        """Wrap an array of images; the pixels are shared, not copied.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n_samples, height, width[, 3])
+            The images.
+
+        Returns
+        -------
+        LazyImages
+        """
+        return cls(
+            _identity, list(images), image_shape=images.shape[1:], dtype=images.dtype
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self._items), *self._image_shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes, the one of the samples included."""
+        return len(self.shape)
+
+    @property
+    def keys(self) -> NDArray[np.str_]:
+        """Content key of every image, ndarray of shape (n_samples,)."""
+        if self._keys is None:
+            self._keys = np.array([_pixels_key(image) for image in self], dtype=np.str_)
+        return self._keys
+
+    @property
+    def origins(self) -> NDArray[np.str_]:
+        """Key of the image each was first made from, ndarray of shape (n_samples,).
+
+        Copies that `derive` makes of one image share its origin.
+        """
+        return self.keys if self._origins is None else self._origins
+
+    def map(
+        self,
+        operation: Callable[[NDArray], NDArray],
+        name: str,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> "LazyImages":
+        """Apply an operation to every image, on access.
+
+        Parameters
+        ----------
+        operation : callable
+            ``operation(image) -> image``; picklable and without side effects.
+        name : str
+            States the operation and all its parameters; it becomes part of the keys.
+        image_shape : tuple of int, default=None
+            Shape of one resulting image, if the operation changes it.
+        dtype : dtype, default=None
+            Type of the resulting pixels, if the operation changes it.
+
+        Returns
+        -------
+        LazyImages
+            The same number of images.
+        """
+        return LazyImages(
+            _Composed(self._load, operation),
+            self._items,
+            image_shape=self._image_shape if image_shape is None else image_shape,
+            keys=(
+                None
+                if self._keys is None
+                else [image_key(key, name) for key in self._keys]
+            ),
+            dtype=self.dtype if dtype is None else dtype,
+            origins=self._origins,
+        )
+
+    def derive(
+        self,
+        operation: Callable[[Sequence[NDArray], Sequence[Any]], NDArray],
+        indices: NDArray[np.intp],
+        arguments: Any,
+        keys: ArrayLike,
+    ) -> "LazyImages":
+        """Make new images of the same shape out of these, with one argument each.
+
+        Parameters
+        ----------
+        operation : callable
+            ``operation(images, arguments) -> images``, a list of images and one of
+            arguments to an array of as many new images; each must depend on its own
+            image and argument alone. Picklable, without side effects.
+        indices : ndarray of shape (n_new_samples,)
+            Which of these images each new one is made from.
+        arguments : sequence of length n_new_samples
+            What `operation` gets with the image for each new one.
+        keys : array-like of shape (n_new_samples,) of str
+            Content key of each new image.
+
+        Returns
+        -------
+        LazyImages
+            `n_new_samples` images.
+        """
+        items = zip(self._items[indices], arguments, strict=True)
+        return LazyImages(
+            _Derived(self._load, operation),
+            list(items),
+            image_shape=self._image_shape,
+            keys=keys,
+            dtype=self.dtype,
+            origins=self.origins[indices],
+        )
+
+    def batches(
+        self, batch_size: int, *, n_jobs: int = 2
+    ) -> Iterator[tuple[slice, NDArray]]:
+        """Compute the images in order, batch by batch, some batches ahead.
+
+        Parameters
+        ----------
+        batch_size : int
+            Images in a batch; the last may hold fewer.
+        n_jobs : int, default=2
+            Threads that compute batches ahead of the caller.
+
+        Yields
+        ------
+        rows : slice
+            Where the batch lies.
+        images : ndarray of shape (batch_size, ...)
+            Its images.
+        """
+        # Two at once take less time, and little more memory with fewer ahead: one for
+        # each thread, and one for the first that is done.
+        few = len(self) < 2 * n_jobs * batch_size
+        n_together = 1 if few or 2 * batch_size > _TOGETHER else 2
+        parts = read_ahead(
+            lambda rows: np.asarray(self[rows]),
+            len(self),
+            batch_size=n_together * batch_size,
+            n_jobs=n_jobs,
+            n_ahead=max(n_jobs + 1, 2 * n_jobs // n_together),
+        )
+        for rows, images in parts:
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size]
+                first = rows.start + start
+                yield slice(first, first + len(batch)), batch
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        # scikit-learn indexes arrays with (rows, ...).
+        if isinstance(index, tuple):
+            if len(index) != 2 or index[1] is not Ellipsis:
+                raise IndexError(
+                    "LazyImages are indexed along the first axis only; take "
+                    "np.asarray(images) to index pixels."
+                )
+            index = index[0]
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            return self._compute(self._items[index])
+        rows = np.arange(len(self))[index]
+        if rows.ndim != 1:
+            raise IndexError(
+                "LazyImages are indexed by an integer, a slice, or a mask or array of "
+                f"indices of one dimension, got {index!r}."
+            )
+        return LazyImages(
+            self._load,
+            self._items[rows],
+            image_shape=self._image_shape,
+            keys=None if self._keys is None else self._keys[rows],
+            dtype=self.dtype,
+            origins=None if self._origins is None else self._origins[rows],
+        )
+
+    def __iter__(self) -> Iterator[NDArray]:
+        return (self._compute(item) for item in self._items)
+
+    def _compute(self, item: Any) -> NDArray:
+        return self._checked(self._load(item))
+
+    def _checked(self, image: NDArray) -> NDArray:
+        # An array would take it by broadcasting and casting, and say nothing.
+        if image.shape != self._image_shape or image.dtype != self.dtype:
+            raise ValueError(
+                f"an image of shape {self._image_shape} and {self.dtype} was "
+                f"announced, but load returned {image.shape} and {image.dtype}."
+            )
+        return image
+
+    def _compute_together(self, items: NDArray) -> NDArray:
+        computed = _load_each(self._load, items)
+        if isinstance(computed, np.ndarray):
+            if len(computed) != len(items):
+                raise ValueError(
+                    f"{len(items)} images were announced, but the operation returned "
+                    f"{len(computed)}."
+                )
+            self._checked(computed[0])
+            return computed
+        images = np.empty((len(items), *self._image_shape), self.dtype)
+        for row, image in enumerate(computed):
+            images[row] = self._checked(image)
+        return images
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray:
+        if copy is False:
+            raise ValueError("LazyImages have no array to share; copy=False can't be.")
+        if 0 < len(self) <= _TOGETHER:
+            images = self._compute_together(self._items)
+        else:
+            images = np.empty(self.shape, self.dtype)
+            for start in range(0, len(self), _TOGETHER):
+                rows = slice(start, start + _TOGETHER)
+                images[rows] = self._compute_together(self._items[rows])
+        return images if dtype is None else images.astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"LazyImages(shape={self.shape}, dtype={self.dtype})"
+
+
+def _identity(image: NDArray) -> NDArray:
+    return image
+
+
+class _Composed:
+    """``operation(load(item))``, as an object that can be pickled."""
+
+    def __init__(self, load: Callable, operation: Callable) -> None:
+        self.load = load
+        self.operation = operation
+
+    def __call__(self, item: Any) -> NDArray:
+        return self.operation(self.load(item))
+
+    def each(self, items: Iterable[Any]) -> Iterable[NDArray]:
+        return map(self.operation, _load_each(self.load, items))
+
+
+class _Derived:
+    """``operation([load(item)], [argument])``, as an object that can be pickled."""
+
+    def __init__(self, load: Callable, operation: Callable) -> None:
+        self.load = load
+        self.operation = operation
+
+    def __call__(self, item: tuple[Any, Any]) -> NDArray:
+        return self.each([item])[0]
+
+    def each(self, items: Iterable[tuple[Any, Any]]) -> NDArray:
+        sources, arguments = zip(*items, strict=True)
+        return self.operation(list(_load_each(self.load, sources)), arguments)
+
+
+def _load_each(load: Callable, items: Iterable[Any]) -> Iterable[NDArray]:
+    if isinstance(load, _Composed | _Derived):
+        return load.each(items)
+    return map(load, items)
+
+
+def _object_array(items: Any) -> NDArray:
+    if isinstance(items, np.ndarray) and items.ndim == 1:
+        return items
+    array = np.empty(len(items), dtype=object)
+    for position, item in enumerate(items):
+        array[position] = item
+    return array

@@ -1,0 +1,51 @@
+"""Tables of scores per class, every figure with its confidence interval."""
+
+from skcovid.metrics._bootstrap import (
+    BootstrapIntervals,
+    bootstrap_intervals,
+)
+from skcovid.metrics._confusion_matrix import (
+    check_confusion_matrix,
+)
+from skcovid.metrics._estimates import (
+    Estimate,
+    wilson_interval,
+)
+from skcovid.metrics._per_class import (
+    confusion_matrix_to_markdown,
+    multiclass_accuracy,
+    patient_confusion_matrices,
+    per_class_table,
+    pooled_confusion_matrix,
+)
+from skcovid.metrics._predictive_values import (
+    PredictiveValues,
+    predictive_values,
+)
+from skcovid.metrics._roc_auc import (
+    roc_auc_table,
+)
+from skcovid.metrics._tables import (
+    ClassMetrics,
+    PerClassTable,
+    RocAucTable,
+)
+
+__all__ = [
+    "BootstrapIntervals",
+    "ClassMetrics",
+    "Estimate",
+    "PerClassTable",
+    "PredictiveValues",
+    "RocAucTable",
+    "bootstrap_intervals",
+    "check_confusion_matrix",
+    "confusion_matrix_to_markdown",
+    "multiclass_accuracy",
+    "patient_confusion_matrices",
+    "per_class_table",
+    "pooled_confusion_matrix",
+    "predictive_values",
+    "roc_auc_table",
+    "wilson_interval",
+]

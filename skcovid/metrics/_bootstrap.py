@@ -1,0 +1,329 @@
+"""Intervals by resampling patients, or images where no patients are known."""
+
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import DegenerateDataWarning, bootstrap
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+
+from skcovid._base._random import draw_seed
+from skcovid.metrics._confusion_matrix import read_sample
+from skcovid.metrics._estimates import CONFIDENCE_LEVEL, Estimate
+from skcovid.metrics._per_class import patient_confusion_matrices, per_class_table
+from skcovid.metrics._proportions import find_class_ratios
+from skcovid.metrics._roc_auc import find_areas, roc_auc_table
+
+__all__ = ["BootstrapIntervals", "bootstrap_intervals"]
+
+# With fewer patients behind a figure's variance, bootstrap intervals cover too seldom.
+# Found by simulation, see docs/evaluation.md.
+_FEWEST_CARRIERS = 30
+_RESAMPLES_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class BootstrapIntervals:
+    """What :func:`bootstrap_intervals` returns.
+
+    Parameters
+    ----------
+    accuracy : Estimate
+        Multi-class accuracy.
+    f1 : dict of label to Estimate
+        F1 of each class.
+    f1_macro : Estimate
+        Unweighted mean of the classes' F1.
+    roc_auc : dict of label to Estimate, or None
+        Area under the ROC curve of each class against the rest; None without
+        probabilities.
+    roc_auc_macro : Estimate or None
+        Unweighted mean of the classes' areas.
+    n_resamples : int
+        Number of resamples.
+    confidence_level : float
+        Confidence level of every interval.
+    """
+
+    accuracy: Estimate
+    f1: dict[Hashable, Estimate]
+    f1_macro: Estimate
+    roc_auc: dict[Hashable, Estimate] | None
+    roc_auc_macro: Estimate | None
+    n_resamples: int
+    confidence_level: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all as nested dicts, ready for JSON: NaN becomes None."""
+
+        def plain(entry: Any) -> Any:
+            if isinstance(entry, Estimate):
+                return entry.to_dict()
+            if isinstance(entry, dict):
+                return {str(label): plain(value) for label, value in entry.items()}
+            return entry
+
+        return {name: plain(entry) for name, entry in vars(self).items()}
+
+
+@validate_params(
+    {
+        "y_true": ["array-like"],
+        "y_pred": ["array-like"],
+        "probabilities": ["array-like", None],
+        "labels": ["array-like", None],
+        "groups": ["array-like", None],
+        "method": [StrOptions({"BCa", "percentile"})],
+        "n_resamples": [Interval(Integral, 99, None, closed="left")],
+        "confidence_level": CONFIDENCE_LEVEL,
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def bootstrap_intervals(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    probabilities: ArrayLike | None = None,
+    *,
+    labels: Sequence[Hashable] | None = None,
+    groups: ArrayLike | None = None,
+    method: Literal["BCa", "percentile"] = "BCa",
+    n_resamples: int = 1999,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> BootstrapIntervals:
+    """Intervals of accuracy, F1 and ROC AUC by resampling whole patients.
+
+    Patients are drawn anew within strata, each stratum those whose rarest class is the
+    same, so that every resample has every class.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples,)
+        True labels, and those predicted for the same images.
+    probabilities : array-like of shape (n_samples, n_classes), default=None
+        Predicted probabilities; without them there is no ROC AUC.
+    labels : sequence of length n_classes, default=None
+        The classes, in the order of the columns of `probabilities`; by default all that
+        occur, sorted.
+    groups : array-like of shape (n_samples,), default=None
+        Patient of each image. By default images are resampled.
+    method : {"BCa", "percentile"}, default="BCa"
+        As for :func:`scipy.stats.bootstrap`, which does the work.
+    n_resamples : int, default=1999
+        Number of resamples, 99 or more.
+    confidence_level : float, default=0.95
+        Confidence level of every interval.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the resampling.
+
+    Returns
+    -------
+    BootstrapIntervals
+        An estimate's `method` says "bootstrap", unless fewer than 30 patients are
+        behind the figure's variance (roughly those with mistakes). Bootstrap
+        intervals would then be too narrow, and a point without mistakes; the
+        estimate has the interval of :func:`skcovid.metrics.per_class_table` or
+        :func:`skcovid.metrics.roc_auc_table` and the name of its method instead.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, `labels` lack one that occurs, or a single patient represents
+        a class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid.metrics import bootstrap_intervals
+    >>> rng = np.random.default_rng(0)
+    >>> y_true = np.repeat(["COVID-19", "Normal"], [200, 600])
+    >>> y_pred = np.where(rng.random(800) < 0.8, y_true, "Normal")
+    >>> intervals = bootstrap_intervals(y_true, y_pred, groups=np.arange(800) // 2)
+    >>> intervals.f1["COVID-19"].method
+    'bootstrap (BCa)'
+    """
+    check_consistent_length(y_true, y_pred, probabilities, groups)
+    classes = unique_labels(y_true, y_pred) if labels is None else np.asarray(labels)
+    units = np.arange(len(column_or_1d(y_true))) if groups is None else groups
+    patients = np.unique(units, return_inverse=True)[1]
+    matrices = patient_confusion_matrices(y_true, y_pred, patients, labels=classes)
+    strata = _stratify(matrices.sum(axis=2), classes)
+    options: dict[str, Any] = {
+        "method": method,
+        "n_resamples": n_resamples,
+        "confidence_level": confidence_level,
+        "random_state": draw_seed(random_state),
+    }
+    # Without patients images are independent, and so the plain intervals take them.
+    counts = matrices.sum(axis=0) if groups is None else matrices
+    table = per_class_table(counts, classes, confidence_level=confidence_level)
+    ratios = find_class_ratios(*read_sample(matrices))
+    accuracy, *f1, f1_macro = _resample(
+        [table.accuracy, *(row.f1 for row in table.values()), table.means.f1],
+        np.append(
+            ratios["accuracy"].carrying_patients(),
+            _and_least(ratios["jaccard"].carrying_patients()),
+        ),
+        partial(_accuracy_and_f1, matrices),
+        strata,
+        **options,
+    )
+    areas: list[Estimate] = []
+    if probabilities is not None:
+        scores = check_array(probabilities, input_name="probabilities")
+        plain = roc_auc_table(
+            y_true, scores, classes, groups=groups, confidence_level=confidence_level
+        )
+        true = column_or_1d(y_true)[:, np.newaxis] == classes
+        areas = _resample(
+            [*plain.values(), plain.mean],
+            _and_least(find_areas(true, scores, patients).carrying_patients()),
+            partial(_areas, true, scores, patients),
+            strata,
+            **options,
+        )
+    return BootstrapIntervals(
+        accuracy=accuracy,
+        f1=dict(zip(table.labels, f1, strict=True)),
+        f1_macro=f1_macro,
+        roc_auc=dict(zip(table.labels, areas[:-1], strict=True)) if areas else None,
+        roc_auc_macro=areas[-1] if areas else None,
+        n_resamples=int(n_resamples),
+        confidence_level=float(confidence_level),
+    )
+
+
+def _and_least(of_classes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Append the least of the classes', which their mean has to do with."""
+    return np.append(of_classes, of_classes.min())
+
+
+def _resample(
+    plain: Sequence[Estimate],
+    carriers: NDArray[np.float64],
+    statistic: Callable[[NDArray[np.intp]], NDArray[np.float64]],
+    strata: tuple[NDArray[np.intp], ...],
+    *,
+    method: str,
+    random_state: int,
+    **options: Any,
+) -> list[Estimate]:
+    """Give estimates bootstrap intervals, where enough patients carry the variance."""
+    enough = carriers >= _FEWEST_CARRIERS
+    if not enough.any():
+        return list(plain)
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        # Where a figure never varies; it keeps its plain interval.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        resampled = bootstrap(
+            strata,
+            partial(_evaluate, statistic, sum(map(len, strata))),
+            vectorized=True,
+            axis=-1,
+            batch=_RESAMPLES_AT_ONCE,
+            method=method,
+            random_state=np.random.default_rng(random_state),
+            **options,
+        ).confidence_interval
+    bounds = np.array([resampled.low, resampled.high])
+    enough &= np.isfinite(bounds).all(axis=0)
+    return [
+        replace(estimate, low=low, high=high, method=f"bootstrap ({method})")
+        if is_enough
+        else estimate
+        for estimate, is_enough, low, high in zip(
+            plain, enough, *bounds.tolist(), strict=True
+        )
+    ]
+
+
+def _stratify(
+    supports: NDArray[np.int64], classes: NDArray
+) -> tuple[NDArray[np.intp], ...]:
+    """Rows of patients by rarest class, from their images of each class."""
+    has = supports > 0
+    n_patients = has.sum(axis=0)
+    unassigned = np.ones(len(has), dtype=bool)
+    strata = []
+    for index in np.argsort(n_patients, kind="stable"):
+        rows = np.flatnonzero(has[:, index] & unassigned)
+        # One alone cannot be resampled: it goes with the next class it has.
+        if len(rows) > 1:
+            strata.append(rows)
+            unassigned[rows] = False
+    if unassigned.any():
+        alone = classes[has[unassigned].any(axis=0)].tolist()
+        raise ValueError(
+            f"Only one patient represents class {', '.join(map(repr, alone))}; "
+            "resampling patients needs two. Leave the class out, or take "
+            "per_class_table, which does not resample."
+        )
+    return tuple(strata)
+
+
+def _evaluate(
+    statistic: Callable[[NDArray[np.intp]], NDArray[np.float64]],
+    n_patients: int,
+    *strata: NDArray[np.intp],
+    axis: int,
+) -> NDArray[np.float64]:
+    """Figures of resamples, each stratum's patients along the last axis."""
+    leading = np.broadcast_shapes(*(rows.shape[:-1] for rows in strata))
+    n_resamples = int(np.prod(leading))
+    first = np.arange(n_resamples)[:, np.newaxis] * n_patients
+    cells = [
+        np.broadcast_to(rows, (*leading, rows.shape[-1])).reshape(n_resamples, -1)
+        + first
+        for rows in strata
+    ]
+    weights = np.bincount(
+        np.concatenate(cells, axis=1).ravel(), minlength=n_resamples * n_patients
+    ).reshape(n_resamples, n_patients)
+    return statistic(weights).reshape(-1, *leading)
+
+
+def _accuracy_and_f1(
+    matrices: NDArray[np.int64], weights: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Accuracy, F1 of every class and their mean, each of shape (n_resamples,)."""
+    cells = matrices.reshape(len(matrices), -1).astype(float)
+    pooled = (weights @ cells).reshape(-1, *matrices.shape[1:])
+    hits = np.diagonal(pooled, axis1=1, axis2=2)
+    with np.errstate(invalid="ignore"):
+        f1 = 2 * hits / (pooled.sum(axis=1) + pooled.sum(axis=2))
+    accuracy = hits.sum(axis=1) / pooled.sum(axis=(1, 2))
+    return np.array([accuracy, *f1.T, f1.mean(axis=1)])
+
+
+def _areas(
+    true: NDArray[np.bool_],
+    scores: NDArray[np.floating],
+    patients: NDArray[np.intp],
+    weights: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Areas of every class and their mean, each of shape (n_resamples,)."""
+    areas = []
+    for is_class, score in zip(true.T, scores.T, strict=True):
+        order = np.argsort(score, kind="stable")
+        starts = np.unique(score[order], return_index=True)[1]
+        drawn = weights[:, patients[order]].astype(float)
+        positive, negative = (
+            np.add.reduceat(drawn * side[order], starts, axis=1)
+            for side in (is_class, ~is_class)
+        )
+        # Ties count half.
+        beaten = np.cumsum(negative, axis=1) - negative / 2
+        with np.errstate(invalid="ignore"):
+            areas.append(
+                (positive * beaten).sum(axis=1)
+                / (positive.sum(axis=1) * negative.sum(axis=1))
+            )
+    return np.array([*areas, np.mean(areas, axis=0)])

@@ -1,0 +1,155 @@
+"""Predictive values at a prevalence other than that of the images at hand."""
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from sklearn.utils._param_validation import Interval, validate_params
+
+from skcovid.metrics._estimates import MOVER, Estimate
+
+__all__ = ["PredictiveValues", "predictive_values"]
+
+
+@dataclass(frozen=True)
+class PredictiveValues:
+    """What a prediction means where the class is as frequent as `prevalence` says.
+
+    Parameters
+    ----------
+    prevalence : float
+        Share of images that are of the class, in (0, 1).
+    sensitivity, specificity : Estimate
+        What they were computed from.
+    ppv : Estimate
+        Positive predictive value: of the images taken for the class, the share that
+        are of it.
+    npv : Estimate
+        Negative predictive value: of the images taken for another class, the share that
+        are of another.
+    """
+
+    prevalence: float
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all as nested dicts, ready for JSON: NaN becomes None."""
+        return {
+            name: entry.to_dict() if isinstance(entry, Estimate) else entry
+            for name, entry in vars(self).items()
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"at a prevalence of {100 * self.prevalence:g} %: positive predictive "
+            f"value {self.ppv}, negative predictive value {self.npv}"
+        )
+
+
+@validate_params(
+    {
+        "sensitivity": [Estimate],
+        "specificity": [Estimate],
+        "prevalence": [Interval(Real, 0, 1, closed="neither")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def predictive_values(
+    sensitivity: Estimate, specificity: Estimate, prevalence: float
+) -> PredictiveValues:
+    """Predictive values of a test at a prevalence that you name.
+
+    The share of a class in a collection of radiographs is an artefact of collecting,
+    and so is its precision. Sensitivity and specificity do not depend on that share;
+    with a prevalence they give the predictive values, by Bayes' rule.
+
+    Parameters
+    ----------
+    sensitivity : Estimate
+        TP / (TP + FN), ``table[label].recall``.
+    specificity : Estimate
+        TN / (TN + FP), ``table[label].specificity``. Among several classes it holds for
+        the mix of other classes that it was measured on.
+    prevalence : float
+        Share of images that are of the class where predictions will be made, in (0, 1).
+
+    Returns
+    -------
+    PredictiveValues
+        Intervals have the confidence level of those given. A predictive value is NaN if
+        sensitivity or specificity is, or no image at all would be predicted so.
+
+    Raises
+    ------
+    ValueError
+        If `prevalence` is not between 0 and 1.
+
+    Notes
+    -----
+    The odds of the positive predictive value are those of the prevalence times the
+    likelihood ratio sensitivity / (1 - specificity), those against the negative one
+    times (1 - sensitivity) / specificity. The interval of a ratio of independent
+    proportions is recovered from theirs (MOVER-R, [1]_), which works with any
+    intervals, also such as allow for patients, and where a proportion is 0 or 1.
+    Mercaldo's logit interval [2]_ needs counts, and an adjustment where one is zero.
+
+    References
+    ----------
+    .. [1] Newcombe, R. G. (2016). MOVER-R confidence intervals for ratios and products
+       of two independently estimated quantities. Statistical Methods in Medical
+       Research, 25, 1774-1778.
+    .. [2] Mercaldo, N. D., Lau, K. F., and Zhou, X. H. (2007). Confidence intervals for
+       predictive values with an emphasis to case-control studies. Statistics in
+       Medicine, 26, 2170-2183.
+
+    Examples
+    --------
+    Found nine times out of ten, and once in twenty where it isn't: at one in a hundred,
+    five of six alarms are false.
+
+    >>> from skcovid.metrics import Estimate, predictive_values
+    >>> found, spared = Estimate.from_counts(90, 100), Estimate.from_counts(950, 1000)
+    >>> print(predictive_values(found, spared, prevalence=0.01).ppv)
+    15.38 % [12.06, 19.31]
+    """
+    odds = prevalence / (1 - prevalence)
+    missed, alarmed = (
+        figure.transform(lambda share: 1 - share)
+        for figure in (sensitivity, specificity)
+    )
+    against_ppv = _ratio(alarmed, sensitivity)
+    against_npv = _ratio(missed, specificity)
+    return PredictiveValues(
+        prevalence=float(prevalence),
+        sensitivity=sensitivity,
+        specificity=specificity,
+        ppv=against_ppv.transform(lambda ratio: 1 / (1 + ratio / odds)),
+        npv=against_npv.transform(lambda ratio: 1 / (1 + ratio * odds)),
+    )
+
+
+def _ratio(top: Estimate, bottom: Estimate) -> Estimate:
+    """Ratio of independent figures from 0 up, which may be infinite (MOVER-R)."""
+    method = f"{MOVER}-R: {top.method}"
+    if math.isnan(top.value + bottom.value) or top.value == bottom.value == 0:
+        return Estimate(math.nan, math.nan, math.nan, method)
+    product = top.value * bottom.value
+
+    def squares(top_bound: float, bottom_bound: float) -> tuple[float, float, float]:
+        above = top_bound * (2 * top.value - top_bound)
+        below = bottom_bound * (2 * bottom.value - bottom_bound)
+        return above, below, math.sqrt(max(product**2 - above * below, 0))
+
+    low, high = 0.0, math.inf
+    if top.low:
+        above, _, root = squares(top.low, bottom.high)
+        low = above / (product + root)
+    if bottom.low:
+        _, below, root = squares(top.high, bottom.low)
+        high = (product + root) / below
+    value = top.value / bottom.value if bottom.value else math.inf
+    return Estimate(value, low, high, method)

@@ -1,0 +1,210 @@
+"""The per-class tables: rows of estimates, as dicts and in Markdown."""
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from skcovid.metrics._estimates import MOVER, Estimate
+
+__all__ = ["ByClass", "ClassMetrics", "PerClassTable", "RocAucTable", "markdown_table"]
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class ByClass(Mapping[Hashable, Row], Generic[Row]):
+    """A mapping from class to what is said about it.
+
+    Parameters
+    ----------
+    labels : tuple
+        The classes, in order.
+    rows : tuple
+        One entry per class.
+    """
+
+    labels: tuple[Hashable, ...]
+    rows: tuple[Row, ...]
+
+    def __getitem__(self, label: Hashable) -> Row:
+        try:
+            return self.rows[self.labels.index(label)]
+        except ValueError:
+            raise KeyError(
+                f"{label!r} is not a class of this table; its classes are "
+                f"{', '.join(map(repr, self.labels))}."
+            ) from None
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One row of :class:`PerClassTable`.
+
+    Parameters
+    ----------
+    recall : Estimate
+        TP / (TP + FN), also called sensitivity.
+    precision : Estimate
+        TP / (TP + FP), also called positive predictive value.
+    f1 : Estimate
+        Harmonic mean of recall and precision.
+    one_vs_rest_accuracy : Estimate
+        (TP + TN) / all, which Table 4 of the paper calls accuracy. Images that have
+        nothing to do with the class count as right, so it is close to one for a rare
+        class whatever happens to that class.
+    specificity : Estimate
+        TN / (TN + FP): the share of the other classes' images not taken for this one.
+    support : int
+        Number of images whose true class this is; of all images for the means.
+    """
+
+    recall: Estimate
+    precision: Estimate
+    f1: Estimate
+    one_vs_rest_accuracy: Estimate
+    specificity: Estimate
+    support: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as a dict, ready for JSON: NaN becomes None."""
+        return {
+            name: figure.to_dict() if isinstance(figure, Estimate) else figure
+            for name, figure in vars(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class PerClassTable(ByClass[ClassMetrics]):
+    """Recall, precision, F1 and one-vs-rest accuracy of every class, with intervals.
+
+    It is Table 4 of the paper for one model, and a mapping from label to row:
+    ``table["COVID-19"].recall``. :func:`per_class_table` makes it.
+
+    Parameters
+    ----------
+    labels : tuple
+        The classes, in the order of the confusion matrix.
+    rows : tuple of ClassMetrics
+        One row per class.
+    means : ClassMetrics
+        Unweighted means over the classes, the paper's row MEAN.
+    accuracy : Estimate
+        Multi-class accuracy: the share of images given their own class.
+    confidence_level : float
+        Confidence level of every interval in the table.
+    """
+
+    means: ClassMetrics
+    accuracy: Estimate
+    confidence_level: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as nested dicts, ready for JSON.
+
+        Returns
+        -------
+        dict
+            Keys ``classes`` (a dict from label, as text, to row), ``means``,
+            ``accuracy`` and ``confidence_level``. NaN becomes None.
+        """
+        return {
+            "classes": {str(label): row.to_dict() for label, row in self.items()},
+            "means": self.means.to_dict(),
+            "accuracy": self.accuracy.to_dict(),
+            "confidence_level": self.confidence_level,
+        }
+
+    def to_markdown(self, decimals: int = 2) -> str:
+        """Write the table in Markdown, laid out as Table 4 of the paper.
+
+        Parameters
+        ----------
+        decimals : int, default=2
+            Number of decimals of the percentages.
+
+        Returns
+        -------
+        str
+            The table, then a line with the multi-class accuracy.
+        """
+        header = ["", "recall", "precision", "F1", "one-vs-rest accuracy", "support"]
+        lines = [
+            [
+                str(label),
+                row.recall.format_percent(decimals),
+                row.precision.format_percent(decimals),
+                row.f1.format_percent(decimals),
+                row.one_vs_rest_accuracy.format_percent(decimals),
+                str(row.support),
+            ]
+            for label, row in (*self.items(), ("MEAN", self.means))
+        ]
+        return (
+            f"{markdown_table(header, lines)}\n\n"
+            f"Multi-class accuracy: {self.accuracy.format_percent(decimals)}. "
+            f"In brackets: {100 * self.confidence_level:g} % confidence intervals "
+            f"({self.accuracy.method}; of means, {MOVER})."
+        )
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+
+@dataclass(frozen=True)
+class RocAucTable(ByClass[Estimate]):
+    """Area under the ROC curve of every class against the rest, with intervals.
+
+    A mapping from label to estimate: ``table["COVID-19"]``.
+    :func:`skcovid.metrics.roc_auc_table` makes it.
+
+    Parameters
+    ----------
+    labels : tuple
+        The classes, in the order of the columns of the probabilities.
+    rows : tuple of Estimate
+        One area per class, in [0, 1].
+    mean : Estimate
+        Unweighted mean over the classes.
+    confidence_level : float
+        Confidence level of every interval in the table.
+    """
+
+    mean: Estimate
+    confidence_level: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as nested dicts, ready for JSON.
+
+        Returns
+        -------
+        dict
+            Keys ``classes`` (a dict from label, as text, to estimate), ``mean`` and
+            ``confidence_level``. NaN becomes None.
+        """
+        return {
+            "classes": {str(label): area.to_dict() for label, area in self.items()},
+            "mean": self.mean.to_dict(),
+            "confidence_level": self.confidence_level,
+        }
+
+
+def markdown_table(header: list[str], lines: list[list[str]]) -> str:
+    """Lay cells out in Markdown, columns aligned: the first left, the others right."""
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in (header, *lines)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    rule = [":" + "-" * (widths[0] - 1)] + ["-" * (w - 1) + ":" for w in widths[1:]]
+    return "\n".join(
+        "| "
+        + " | ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        + " |"
+        for line in (cells[0], rule, *cells[1:])
+    )

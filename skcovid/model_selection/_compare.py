@@ -1,0 +1,267 @@
+"""Which of two pipelines is better, asked of the same folds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, t
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    roc_auc_score,
+)
+from sklearn.utils._param_validation import StrOptions, validate_params
+
+from skcovid.metrics._estimates import CONFIDENCE_LEVEL, Estimate
+from skcovid.model_selection._result import EvaluationResult
+
+__all__ = ["Comparison", "compare"]
+
+Scoring = Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr"]
+
+CORRECTED_T = "Nadeau-Bengio corrected resampled t"
+
+
+def _mean_area(y_true: NDArray, _: NDArray, probabilities: NDArray) -> float:
+    areas = [
+        roc_auc_score(y_true == label, column)
+        for label, column in zip(np.unique(y_true), probabilities.T, strict=True)
+    ]
+    return float(np.mean(areas))
+
+
+# By scikit-learn's names; from true labels, predictions and probabilities of a fold.
+_SCORES: dict[str, Callable[[NDArray, NDArray, Any], float]] = {
+    "accuracy": lambda true, predicted, _: accuracy_score(true, predicted),
+    "balanced_accuracy": lambda true, predicted, _: balanced_accuracy_score(
+        true, predicted
+    ),
+    "f1_macro": lambda true, predicted, _: f1_score(true, predicted, average="macro"),
+    "roc_auc_ovr": _mean_area,
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What :func:`skcovid.compare` returns.
+
+    Parameters
+    ----------
+    scoring : str
+        What was compared.
+    difference : Estimate
+        Mean over the folds of the first result's score less the second's, in [-1, 1].
+        Its bounds are NaN where every fold has the same difference.
+    pvalue : float
+        Two-sided p-value of the corrected resampled t-test, that the pipelines differ
+        no more than chance would have it; NaN where every fold has the same difference.
+    fold_differences : tuple of float
+        The difference in each fold.
+    unit : {"patients", "images"}
+        What the exact test counts: patients where they are known.
+    n_only_a_better, n_only_b_better : int
+        Units of which one pipeline predicted more images rightly than the other.
+    exact_pvalue : float
+        Two-sided p-value of the exact sign test of those numbers, which is McNemar's
+        exact test where every unit is one image.
+    confidence_level : float
+        Confidence level of the interval of `difference`.
+    """
+
+    scoring: str
+    difference: Estimate
+    pvalue: float
+    fold_differences: tuple[float, ...]
+    unit: Literal["patients", "images"]
+    n_only_a_better: int
+    n_only_b_better: int
+    exact_pvalue: float
+    confidence_level: float
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        return len(self.fold_differences)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all, ready for JSON: NaN becomes None."""
+        plain = vars(self) | {
+            "difference": self.difference.to_dict(),
+            "fold_differences": list(self.fold_differences),
+            "n_folds": self.n_folds,
+        }
+        return plain | {"pvalue": None if np.isnan(self.pvalue) else self.pvalue}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.scoring}, difference over {self.n_folds} folds: {self.difference}, "
+            f"p = {self.pvalue:.3g} ({self.difference.method}); "
+            f"{self.unit} that one alone predicted better: {self.n_only_a_better} "
+            f"against {self.n_only_b_better}, p = {self.exact_pvalue:.3g} (exact)"
+        )
+
+
+@validate_params(
+    {
+        "result_a": [EvaluationResult],
+        "result_b": [EvaluationResult],
+        "scoring": [StrOptions(set(_SCORES))],
+        "confidence_level": CONFIDENCE_LEVEL,
+    },
+    prefer_skip_nested_validation=True,
+)
+def compare(
+    result_a: EvaluationResult,
+    result_b: EvaluationResult,
+    *,
+    scoring: Scoring = "accuracy",
+    confidence_level: float = 0.95,
+) -> Comparison:
+    """Compare two pipelines that were evaluated on the same folds.
+
+    Parameters
+    ----------
+    result_a, result_b : EvaluationResult
+        Two results of :func:`skcovid.evaluate` on the same data, with the same `cv`,
+        `groups`, `protocol` and `random_state`.
+    scoring : {"accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr"}, \
+            default="accuracy"
+        What each fold is scored by.
+    confidence_level : float, default=0.95
+        Confidence level of the interval.
+
+    Returns
+    -------
+    Comparison
+        Difference, its interval and p-values.
+
+    Raises
+    ------
+    ValueError
+        If the results have other folds or labels, there is one fold only, a result has
+        no probabilities for "roc_auc_ovr", or a fold tests no image of some class and
+        `scoring` is not "accuracy".
+
+    Notes
+    -----
+    Training sets of different folds overlap, so the differences of `k` folds vary less
+    among themselves than their mean does from one data set to another. The corrected
+    resampled t-test [1]_ multiplies their variance by ``1 / k + n_test / n_train`` in
+    place of ``1 / k``, with ``k - 1`` degrees of freedom. With few folds it misses
+    small differences; it does not find more than there are.
+
+    Beside it stands an exact test of the pooled predictions: of the patients that one
+    pipeline predicted better than the other, are more on one side than chance would
+    have it? With one image a patient, or without patients, it is McNemar's [2]_. It
+    takes the trained models as given: it does not allow for how they would differ on
+    other training data.
+
+    References
+    ----------
+    .. [1] Nadeau, C., and Bengio, Y. (2003). Inference for the generalization error.
+       Machine Learning, 52, 239-281.
+    .. [2] McNemar, Q. (1947). Note on the sampling error of the difference between
+       correlated proportions or percentages. Psychometrika, 12, 153-157.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skcovid import compare, evaluate
+    >>> X, y = load_iris(return_X_y=True)
+    >>> bayes = evaluate(GaussianNB(), X, y, verbose=0)
+    >>> constant = evaluate(DummyClassifier(), X, y, verbose=0)
+    >>> comparison = compare(bayes, constant)
+    >>> print(comparison.difference)
+    62.67 % [59.89, 65.44]
+    >>> comparison.n_only_a_better, comparison.n_only_b_better
+    (94, 0)
+    """
+    _check_same_folds(result_a, result_b)
+    differences = _score(result_a, scoring) - _score(result_b, scoring)
+    n_test, n_train = (
+        sum(len(getattr(fold, rows)) for fold in result_a.folds)
+        for rows in ("test_indices", "train_indices")
+    )
+    inflation = 1 / len(differences) + n_test / n_train
+    error = np.sqrt(inflation * differences.var(ddof=1))
+    mean = float(differences.mean())
+    low = high = pvalue = np.nan
+    # Rounding alone must not pass for a spread.
+    if error > 1e-12:
+        distribution = t(len(differences) - 1)
+        reach = error * distribution.ppf((1 + confidence_level) / 2)
+        low, high = max(mean - reach, -1), min(mean + reach, 1)
+        pvalue = 2 * distribution.sf(abs(mean) / error)
+    n_better = _count_better(result_a, result_b)
+    return Comparison(
+        scoring=scoring,
+        difference=Estimate(mean, float(low), float(high), CORRECTED_T),
+        pvalue=float(pvalue),
+        fold_differences=tuple(differences.tolist()),
+        unit="images" if result_a.groups is None else "patients",
+        n_only_a_better=n_better[0],
+        n_only_b_better=n_better[1],
+        exact_pvalue=float(
+            binomtest(n_better[0], sum(n_better)).pvalue if sum(n_better) else 1.0
+        ),
+        confidence_level=float(confidence_level),
+    )
+
+
+def _check_same_folds(result_a: EvaluationResult, result_b: EvaluationResult) -> None:
+    advice = "evaluate both pipelines with the same data, cv, groups and random_state"
+    if not np.array_equal(result_a.y_true, result_b.y_true):
+        raise ValueError(f"result_a and result_b have different labels; {advice}.")
+    n_folds = len(result_a.folds)
+    if n_folds != len(result_b.folds):
+        raise ValueError(
+            f"result_a has {n_folds} folds, result_b {len(result_b.folds)}; {advice}."
+        )
+    if n_folds < 2:
+        raise ValueError("One fold has no spread to compare by; take at least two.")
+    for number, pair in enumerate(zip(result_a.folds, result_b.folds, strict=True)):
+        for rows in ("train_indices", "test_indices"):
+            if not np.array_equal(*(getattr(fold, rows) for fold in pair)):
+                raise ValueError(
+                    f"Fold {number} of result_b has other {rows} than that of "
+                    f"result_a; {advice}."
+                )
+
+
+def _score(result: EvaluationResult, scoring: str) -> NDArray[np.float64]:
+    if scoring == "roc_auc_ovr" and result.probabilities is None:
+        raise ValueError(
+            "scoring='roc_auc_ovr' needs probabilities, which one of the evaluated "
+            "classifiers does not give."
+        )
+    scores = []
+    for number, fold in enumerate(result.folds):
+        true = result.y_true[fold.test_indices]
+        missing = np.setdiff1d(result.classes, true).tolist()
+        if missing and scoring != "accuracy":
+            raise ValueError(
+                f"scoring={scoring!r} needs every class in every fold, but fold "
+                f"{number} tests no image of {missing[0]!r}; take 'accuracy'."
+            )
+        scores.append(_SCORES[scoring](true, fold.predictions, fold.probabilities))
+    return np.array(scores)
+
+
+def _count_better(
+    result_a: EvaluationResult, result_b: EvaluationResult
+) -> tuple[int, int]:
+    """Patients, or images, predicted better by one alone: by a, by b."""
+    rows = result_a.test_indices
+    true = result_a.y_true[rows]
+    right_a, right_b = (
+        (result.predictions == true).astype(int) for result in (result_a, result_b)
+    )
+    units = rows if result_a.groups is None else result_a.groups[rows]
+    patients = np.unique(units, return_inverse=True)[1]
+    lead = np.bincount(patients, weights=right_a - right_b)
+    return int((lead > 0).sum()), int((lead < 0).sum())

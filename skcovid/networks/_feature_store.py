@@ -1,0 +1,400 @@
+"""Features of the frozen trunk: compute once, keep on disk, serve in batches."""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from skcovid._base._digests import image_key
+from skcovid._base._keras import keras
+from skcovid._base._read_ahead import read_ahead
+from skcovid._base._version import __version__
+from skcovid.images._lazy_images import LazyImages
+from skcovid.networks._batch_norm import fold_batch_norm
+from skcovid.networks._batch_plan import BatchPlan
+from skcovid.networks._derived import derived_once
+from skcovid.networks._network import predict_batches
+
+__all__ = ["FeatureStore", "StoredFeatures", "feature_bytes"]
+
+# numpy.save writes a header of this many bytes before a one-dimensional array.
+_NPY_HEADER = 128
+
+
+def feature_bytes(trunk: Any, n_images: int, dtype: str = "float16") -> int:
+    """Disk space that the features of `n_images` images take.
+
+    Parameters
+    ----------
+    trunk : keras.Model
+        The trunk; every one of its outputs is kept.
+    n_images : int
+        Number of different images.
+    dtype : {"float16", "float32"}, default="float16"
+        Type the features are kept in.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Examples
+    --------
+    >>> from skcovid._base._keras import keras
+    >>> from skcovid.networks import feature_bytes
+    >>> inputs = keras.Input((8, 8, 3))
+    >>> trunk = keras.Model(inputs, [keras.layers.MaxPooling2D(4)(inputs)])
+    >>> feature_bytes(trunk, n_images=1000)
+    152000
+    """
+    size = sum(math.prod(output.shape[1:]) for output in trunk.outputs)
+    return n_images * (_NPY_HEADER + size * np.dtype(dtype).itemsize)
+
+
+class StoredFeatures:
+    """Features of some images in a store, read when they are asked for.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        Where they are kept.
+    keys : ndarray of shape (n_samples,) of str
+        The images' keys.
+
+    Attributes
+    ----------
+    keys : ndarray of shape (n_samples,) of str
+        The images' keys.
+    """
+
+    def __init__(self, store: "FeatureStore", keys: NDArray[np.str_]) -> None:
+        self.store = store
+        self.keys = keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, rows: "NDArray[np.intp] | slice") -> "StoredFeatures":
+        return StoredFeatures(self.store, self.keys[rows])
+
+    def load(self, rows: "NDArray[np.intp] | slice") -> tuple[NDArray[Any], ...]:
+        """Read the features of the images in some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int or slice
+            Which images.
+
+        Returns
+        -------
+        tuple of ndarray of shape (n_rows, ...), float16 or float32
+            One array an output of the trunk, in the dtype they are kept in.
+        """
+        return self.store.read(self.keys[rows])
+
+    def batches(
+        self, batch_size: int, *, n_jobs: int = 2
+    ) -> Iterator[tuple[slice, tuple[NDArray[Any], ...]]]:
+        """Read the features in order, batch by batch, some batches ahead.
+
+        Parameters
+        ----------
+        batch_size : int
+            Images in a batch; the last may hold fewer.
+        n_jobs : int, default=2
+            Threads.
+
+        Yields
+        ------
+        rows : slice
+            Where the batch lies.
+        features : tuple of ndarray of shape (batch_size, ...), float16 or float32
+            One array an output of the trunk, in the dtype they are kept in.
+        """
+        return read_ahead(self.load, len(self), batch_size=batch_size, n_jobs=n_jobs)
+
+
+class FeatureStore:
+    """What a frozen network makes of images, one file an image.
+
+    A file's name is the image's key, its folder's a fingerprint of the network: whoever
+    asks for the same features finds them, in another fold, search or process. Files are
+    written under a temporary name and then renamed, so that a file that is there is
+    whole, whoever was killed and however many processes write.
+
+    Parameters
+    ----------
+    directory : path-like
+        Where features are kept; it is created if needed.
+    trunk : keras.Model
+        Computes the features, in inference mode, so that they never change.
+    dtype : {"float16", "float32"}, default="float16"
+        Type the features are kept in.
+    source : FeatureStore, default=None
+        Whose features the trunk takes in place of images.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Digest of the network and of all below it.
+    n_computed : int
+        Images whose features this object computed.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        trunk: Any,
+        *,
+        dtype: str = "float16",
+        source: "FeatureStore | None" = None,
+    ) -> None:
+        self.trunk = trunk
+        self.dtype = np.dtype(dtype)
+        below = "" if source is None else source.fingerprint
+        self.fingerprint: str = fingerprint(trunk, dtype=self.dtype.str, below=below)
+        self.n_computed = 0
+        self._shapes = [tuple(output.shape[1:]) for output in trunk.outputs]
+        self._sizes = [math.prod(shape) for shape in self._shapes]
+        self._directory = Path(directory) / self.fingerprint
+
+    def fill(
+        self,
+        source: LazyImages | StoredFeatures,
+        *,
+        batch_size: int,
+        n_jobs: int,
+        verbose: int,
+    ) -> StoredFeatures:
+        """Compute the features of every image that has none yet.
+
+        A call that goes on where an earlier one was stopped repeats the batches that
+        the earlier one planned, and so computes the same features to the last bit.
+
+        Parameters
+        ----------
+        source : LazyImages or StoredFeatures
+            Preprocessed images, or the features that the trunk takes.
+        batch_size : int
+            Images in a pass through the trunk.
+        n_jobs : int
+            Threads that compute images ahead of the trunk.
+        verbose : int
+            0 for silence; otherwise a progress bar.
+
+        Returns
+        -------
+        StoredFeatures
+            The features of all the images, in their order.
+
+        Raises
+        ------
+        OSError
+            If the disk has no room; the message names the space needed. What was
+            written stays and will be found.
+        FloatingPointError
+            If a feature does not fit the dtype they are kept in.
+        """
+        keys, first_rows = np.unique(source.keys, return_index=True)
+        absent = np.array([not self._has(key) for key in keys], dtype=bool)
+        missing = np.sort(first_rows[absent])
+        if len(missing):
+            self._check_space(len(missing))
+            folder = self._directory / "unfinished"
+            plan = BatchPlan(folder, source.keys, missing, batch_size)
+            self._compute(source[plan.rows], plan.batch_size, n_jobs, verbose)
+            plan.finish()
+        return StoredFeatures(self, source.keys)
+
+    def _compute(
+        self,
+        images: LazyImages | StoredFeatures,
+        batch_size: int,
+        n_jobs: int,
+        verbose: int,
+    ) -> None:
+        progress = tqdm(
+            total=len(images),
+            desc="features",
+            unit="image",
+            leave=False,
+            disable=not verbose,
+        )
+
+        def keep(rows: slice, outputs: Sequence[NDArray]) -> None:
+            try:
+                self._write(images.keys[rows], outputs)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise self._no_space(len(images) - rows.start) from error
+            self.n_computed += rows.stop - rows.start
+            progress.update(rows.stop - rows.start)
+
+        passes = predict_batches(
+            derived_once(self.trunk, "folded", self.fingerprint, fold_batch_norm),
+            images.batches(batch_size, n_jobs=n_jobs),
+            batch_size=batch_size,
+        )
+        # A batch is written while the network computes the next.
+        with progress, ThreadPoolExecutor(1) as writer:
+            written: Future = writer.submit(lambda: None)
+            for rows, outputs in passes:
+                written.result()
+                written = writer.submit(keep, rows, outputs)
+            written.result()
+
+    def read(self, keys: NDArray[np.str_]) -> tuple[NDArray[Any], ...]:
+        """Read the features of images.
+
+        Parameters
+        ----------
+        keys : ndarray of shape (n_samples,) of str
+            The images' keys.
+
+        Returns
+        -------
+        tuple of ndarray of shape (n_samples, ...), float16 or float32
+            One array an output of the trunk, in the dtype they are kept in: networks
+            widen it faster than NumPy, and half as much is copied on the way.
+        """
+        parts = [np.empty((len(keys), size), self.dtype) for size in self._sizes]
+        for row, key in enumerate(keys):
+            _read_into([part[row] for part in parts], self._path(key))
+        return tuple(
+            part.reshape(len(keys), *shape)
+            for part, shape in zip(parts, self._shapes, strict=True)
+        )
+
+    def _path(self, key: str) -> Path:
+        # Keys may be any text; a digest of one is a file name everywhere.
+        name = image_key(key)
+        return self._directory / name[:2] / f"{name}.npy"
+
+    def _has(self, key: str) -> bool:
+        path = self._path(key)
+        expected = _NPY_HEADER + sum(self._sizes) * self.dtype.itemsize
+        try:
+            found = path.stat().st_size
+        except FileNotFoundError:
+            return False
+        if found != expected:
+            warnings.warn(
+                f"{path} is damaged: it has {found} bytes instead of {expected}; its "
+                "features are computed again.",
+                stacklevel=2,
+            )
+        return found == expected
+
+    def _write(self, keys: NDArray[np.str_], outputs: Sequence[NDArray]) -> None:
+        n_rows = len(keys)
+        rows = [np.asarray(part, np.float32).reshape(n_rows, -1) for part in outputs]
+        features = np.concatenate(rows, axis=1)
+        largest = max(features.max(), -features.min())
+        if not np.isfinite(largest):
+            raise FloatingPointError("The trunk gives NaN or infinite features.")
+        if largest > np.finfo(self.dtype).max:
+            raise FloatingPointError(
+                f"Features up to {largest:g} don't fit {self.dtype}; pass "
+                "features_dtype='float32'."
+            )
+        # NumPy takes up to ten times as long for values that are subnormal in float16.
+        kept = keras.ops.convert_to_numpy(keras.ops.cast(features, self.dtype.name))
+        for key, row in zip(keys, kept, strict=True):
+            self._write_file(self._path(key), row)
+
+    def _write_file(self, path: Path, values: NDArray) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            try:
+                np.save(file, values)
+                file.flush()
+            except BaseException:
+                Path(file.name).unlink()
+                raise
+        Path(file.name).replace(path)
+
+    def _check_space(self, n_images: int) -> None:
+        if feature_bytes(self.trunk, n_images, self.dtype.name) > self._free():
+            raise self._no_space(n_images)
+
+    def _free(self) -> int:
+        existing = next(
+            folder
+            for folder in (self._directory, *self._directory.absolute().parents)
+            if folder.is_dir()
+        )
+        return shutil.disk_usage(existing).free
+
+    def _no_space(self, n_images: int) -> OSError:
+        needed = feature_bytes(self.trunk, n_images, self.dtype.name)
+        return OSError(
+            errno.ENOSPC,
+            f"The features of {n_images} images need {needed / 1e6:,.1f} MB more and "
+            f"{self._directory} has {self._free() / 1e6:,.1f} MB free. Set memory to "
+            "a folder on a larger disk; features_dtype='float16' takes half of "
+            "'float32'.",
+        )
+
+
+def _read_into(parts: Sequence[NDArray], path: Path) -> None:
+    # NumPy's own reader looks at the header and copies: three times as long.
+    with path.open("rb", buffering=0) as file:
+        file.seek(_NPY_HEADER)
+        n_read = sum(file.readinto(part.data) or 0 for part in parts)
+    if n_read != sum(part.nbytes for part in parts):
+        raise OSError(f"{path} is damaged: it ends early. Fit again.")
+
+
+def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:
+    """Digest of all that a network's output depends on, beside its input.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network. Layer names are left out: Keras numbers them anew in every process.
+    dtype : str, default=""
+        Type that its output is kept in.
+    below : str, default=""
+        Fingerprint of the network that makes its input.
+
+    Returns
+    -------
+    str
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    positions = {id(layer): index for index, layer in enumerate(model.layers)}
+    # Another version of skcovid may augment or read differently.
+    parts: list[Any] = [
+        __version__,
+        below,
+        keras.backend.backend(),
+        keras.__version__,
+        dtype,
+    ]
+    for layer in model.layers:
+        config = {**layer.get_config(), "name": None, "trainable": None}
+        # The first node is the network's own; every split adds another.
+        sources = [
+            positions.get(id(tensor._keras_history.operation))
+            for tensor in layer._inbound_nodes[0].input_tensors
+        ]
+        parts.append([type(layer).__name__, config, sources])
+        for weights in layer.get_weights():
+            digest.update(np.ascontiguousarray(weights).data.cast("B"))
+    for output in model.outputs:
+        parts.append(positions[id(output._keras_history.operation)])
+    digest.update(json.dumps(parts, default=str, sort_keys=True).encode())
+    return digest.hexdigest()

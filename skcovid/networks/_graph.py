@@ -1,0 +1,284 @@
+"""Where a network splits: finding layers, and the tensors between them."""
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from skcovid._base._keras import keras
+from skcovid.networks.backbones import Backbone
+
+__all__ = [
+    "Tail",
+    "choose_layers",
+    "find_layer",
+    "frontier",
+    "inputs_of",
+    "split_tail",
+    "stage_ends",
+]
+
+
+def find_layer(
+    layers: Sequence[Any], layer: int | str, *, name: str = "fine_tune_from"
+) -> int:
+    """Return the index of a layer given by index or name.
+
+    Parameters
+    ----------
+    layers : sequence of keras.Layer
+        Where to look.
+    layer : int or str
+        Index or name.
+    name : str, default="fine_tune_from"
+        What messages call it.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    """
+    if isinstance(layer, str):
+        names = [candidate.name for candidate in layers]
+        if layer not in names:
+            raise ValueError(
+                f"{name}={layer!r} is no layer of the backbone; its last are "
+                f"{', '.join(names[-5:])}."
+            )
+        return names.index(layer)
+    if not 0 <= layer < len(layers):
+        raise ValueError(
+            f"{name}={layer} is out of range: the backbone has {len(layers)} "
+            "layers, the first being number 0."
+        )
+    return int(layer)
+
+
+def choose_layers(
+    base: Any, backbone: Backbone, layers: Any, *, name: str = "layers"
+) -> list[Any]:
+    """Return the layers of a backbone whose feature maps are to be pooled.
+
+    Parameters
+    ----------
+    base : keras.Model
+        The backbone.
+    backbone : Backbone
+        Its description.
+    layers : "auto" or sequence of str or int
+        Names or indices; "auto" for the backbone's own `feature_layers`, or the ends of
+        its stages where it has none.
+    name : str, default="layers"
+        What messages call it.
+
+    Returns
+    -------
+    list of keras.Layer
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, or its output is no stack of feature maps.
+    """
+    chosen: Sequence[str | int] = layers
+    if isinstance(layers, str):
+        chosen = backbone.feature_layers or stage_ends(base)
+    if not chosen:
+        raise ValueError(f"{name} must name at least one layer, got none.")
+    found = [base.layers[find_layer(base.layers, layer, name=name)] for layer in chosen]
+    for layer in found:
+        if len(layer.output.shape) != 4:
+            raise ValueError(
+                f"{name}: the output of {layer.name!r} has shape "
+                f"{layer.output.shape}, which is no stack of feature maps."
+            )
+    return found
+
+
+def frontier(above: Sequence[Any]) -> list[Any]:
+    """Find the tensors that enter some layers of a network from below.
+
+    Parameters
+    ----------
+    above : sequence of keras.Layer
+        All layers of the network from a cut on, in their order.
+
+    Returns
+    -------
+    list of keras.KerasTensor
+        ``keras.Model(inputs, frontier)`` is the trunk and ``keras.Model(frontier,
+        output)`` the tail; they share the layers.
+    """
+    known = {id(layer) for layer in above}
+    entering: dict[int, Any] = {}
+    for layer in above:
+        for tensor in inputs_of(layer):
+            if id(tensor._keras_history.operation) not in known:
+                entering.setdefault(id(tensor), tensor)
+    # A cut at the very first layer leaves the network's input itself.
+    return list(entering.values()) or [above[0].output]
+
+
+class Tail(NamedTuple):
+    """The part of a network that training changes.
+
+    Attributes
+    ----------
+    entering : list of keras.KerasTensor
+        Enter it from the trunk, which is ``keras.Model(model.input, entering)``.
+    head_input : keras.KerasTensor
+        What the head sees: ``keras.Model(entering, head_input)``.
+    output : keras.KerasTensor
+        The network's: ``keras.Model(entering, output)`` is the tail.
+    """
+
+    entering: list[Any]
+    head_input: Any
+    output: Any
+
+
+def split_tail(model: Any, head_input: Any, trained: Collection[Any]) -> Tail:
+    """Cut a network where what training changes begins.
+
+    A layer that comes late but builds on nothing that is trained belongs to the trunk.
+    Joined maps are pooled part by part, which gives the same: of those parts that
+    training does not change, only the pooled vectors enter the tail.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network, one flat graph.
+    head_input : keras.KerasTensor
+        What the head sees, above all global poolings.
+    trained : collection of keras.Layer
+        The layers whose weights training changes.
+
+    Returns
+    -------
+    Tail
+        Shares the network's layers.
+    """
+    known = {id(layer) for layer in trained}
+    changing: set[int] = set()
+    replaced: dict[int, Any] = {}
+    for layer in model.layers:
+        inputs, output = inputs_of(layer), _output_of(layer)
+        if id(layer) not in known and changing.isdisjoint(map(id, inputs)):
+            continue
+        changing.add(id(output))
+        if isinstance(layer, _GLOBAL_POOLINGS):
+            parts = _joined_maps(inputs[0], changing)
+            if len(parts) > 1:
+                replaced[id(output)] = _pool_apart(layer, parts, changing)
+        elif any(id(tensor) in replaced for tensor in inputs):
+            inputs = [replaced.get(id(tensor), tensor) for tensor in inputs]
+            replaced[id(output)] = layer(inputs if len(inputs) > 1 else inputs[0])
+            changing.add(id(replaced[id(output)]))
+    head_input, output = (
+        replaced.get(id(tensor), tensor) for tensor in (head_input, model.output)
+    )
+    return Tail(_entering(output, changing), head_input, output)
+
+
+_GLOBAL_POOLINGS = keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D
+
+
+def _joined_maps(maps: Any, changing: Collection[int]) -> list[Any]:
+    """Take joined maps apart, where training changes some of them."""
+    layer = maps._keras_history.operation
+    is_joined = isinstance(layer, keras.layers.Concatenate) and layer.axis in (-1, 3)
+    if not is_joined or id(maps) not in changing:
+        return [maps]
+    return [
+        part for tensor in inputs_of(layer) for part in _joined_maps(tensor, changing)
+    ]
+
+
+def _pool_apart(pooling: Any, parts: Sequence[Any], changing: set[int]) -> Any:
+    """Pool each part by a layer like `pooling`, and join the vectors."""
+    config = {**pooling.get_config(), "name": None}
+    vectors = [type(pooling).from_config(config)(part) for part in parts]
+    changing.update(
+        id(vector)
+        for vector, part in zip(vectors, parts, strict=True)
+        if id(part) in changing
+    )
+    joined = keras.layers.Concatenate(dtype="float32")(vectors)
+    changing.add(id(joined))
+    return joined
+
+
+def _entering(output: Any, changing: Collection[int]) -> list[Any]:
+    """Find what does not change among the tensors that `output` is computed from."""
+    entering: dict[int, Any] = {}
+    pending, seen = [output], set()
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        if id(tensor) in changing:
+            operation, node, _ = tensor._keras_history
+            inputs = operation._inbound_nodes[node].input_tensors
+            pending.extend(reversed(keras.tree.flatten(inputs)))
+        else:
+            entering[id(tensor)] = tensor
+    return list(entering.values())
+
+
+def stage_ends(base: Any) -> list[str]:
+    """Find the ends of a backbone's stages.
+
+    Parameters
+    ----------
+    base : keras.Model
+        The backbone.
+
+    Returns
+    -------
+    list of str
+        For each halving of the image's size, the last layer that all paths go through.
+    """
+    positions = {id(layer): index for index, layer in enumerate(base.layers)}
+    last_use = list(range(len(base.layers)))
+    for index, layer in enumerate(base.layers):
+        for source in _sources(layer):
+            last_use[positions[id(source)]] = index
+    ends: dict[int, str] = {}
+    bypassed_until = 0
+    for index, layer in enumerate(base.layers):
+        shape = layer.output.shape
+        is_padding = isinstance(layer, keras.layers.ZeroPadding2D)
+        if bypassed_until <= index and len(shape) == 4 and not is_padding:
+            halvings = round(math.log2(base.input_shape[1] / shape[1]))
+            ends[halvings] = layer.name
+        bypassed_until = max(bypassed_until, last_use[index])
+    return [name for halvings, name in ends.items() if halvings]
+
+
+def inputs_of(layer: Any) -> list[Any]:
+    """Return the tensors that enter a layer of a network.
+
+    Parameters
+    ----------
+    layer : keras.Layer
+        Of a functional network, or of several that share it.
+
+    Returns
+    -------
+    list of keras.KerasTensor
+    """
+    # The first node is the network's own; splitting a model adds others, and then
+    # `layer.input` would be ambiguous.
+    return keras.tree.flatten(layer._inbound_nodes[0].input_tensors)
+
+
+def _output_of(layer: Any) -> Any:
+    return layer._inbound_nodes[0].output_tensors[0]
+
+
+def _sources(layer: Any) -> list[Any]:
+    return [tensor._keras_history.operation for tensor in inputs_of(layer)]

@@ -1,0 +1,404 @@
+"""The network: a backbone, its weights, a new head, and what trains in it.
+
+Keras 3 alone, no backend's own functions, so that TensorFlow, JAX and PyTorch run it.
+"""
+
+import os
+import random
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skcovid._base._keras import keras
+from skcovid.networks._faults import explained_faults
+from skcovid.networks._memory import check_memory
+from skcovid.networks._tensorflow_memory import forget_gone
+from skcovid.networks.backbones import Backbone
+
+__all__ = [
+    "add_head",
+    "build_backbone",
+    "freeze",
+    "is_batch_norm",
+    "pooled",
+    "predict_batches",
+    "reset_moving_statistics",
+    "unfreeze",
+]
+
+BatchNorm = Literal["trainable", "frozen"]
+Pooling = Literal["avg", "max"]
+
+# JAX takes the variables' memory away from them while a prediction runs: another one,
+# of the same network in another thread, would find it gone.
+_PREDICTING: AbstractContextManager = (
+    threading.Lock() if keras.backend.backend() == "jax" else nullcontext()
+)
+
+
+def build_backbone(
+    backbone: Backbone,
+    weights: str | os.PathLike | None,
+    *,
+    image_size: tuple[int, int],
+    precision: str = "float32",
+    seed: int = 0,
+) -> Any:
+    """Build a backbone without its top and load its weights.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The network.
+    weights : "imagenet", path or None
+        "imagenet" has Keras download them; a path is a ``.weights.h5`` or ``.keras``
+        file of this architecture; None draws random weights.
+    image_size : tuple of int
+        (height, width) of the input, in pixels.
+    precision : str, default="float32"
+        Keras dtype policy of the layers.
+    seed : int, default=0
+        Seed of random weights.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    FileNotFoundError
+        If the weights file is missing.
+    OSError
+        If ImageNet's weights can't be downloaded.
+    ValueError
+        If `weights` is no weights file or one of another architecture.
+    """
+    path = _weights_path(weights)
+    with _BUILDING, _dtype_policy(precision), _seeded(seed):
+        if weights == "imagenet":
+            return _download(backbone, image_size)
+        base = _construct(backbone, None, image_size)
+        if path is not None:
+            _load_weights(base, path, backbone)
+    return base
+
+
+def add_head(
+    base: Any,
+    n_classes: int,
+    *,
+    feature_layers: Sequence[Any] = (),
+    pooling: Sequence[Pooling],
+    dense_units: int,
+    dropout: float,
+    seed: int,
+) -> Any:
+    """Put the paper's head (section 3.4) on a backbone.
+
+    Flatten (or global poolings), batch normalisation, Dense with ReLU, batch
+    normalisation, dropout, softmax.
+
+    Parameters
+    ----------
+    base : keras.Model
+        The backbone; its layers become the first of the result's.
+    n_classes : int
+        Units of the softmax.
+    feature_layers : sequence of keras.Layer, default=()
+        Layers of the backbone whose outputs the head sees beside the last one's.
+    pooling : sequence of {"avg", "max"}
+        Global poolings, joined, in place of Flatten.
+    dense_units : int
+        Units of the hidden layer.
+    dropout : float
+        Share of the hidden units dropped in training, in [0, 1).
+    seed : int
+        Seed of the weights and of the dropout.
+
+    Returns
+    -------
+    keras.Model
+        The whole network, one flat graph.
+    """
+    layers = keras.layers
+    # The head computes in float32 whatever the precision of the backbone.
+    maps = [*(layer.output for layer in feature_layers), base.output]
+    gathered = pooled(maps, pooling) or [
+        layers.Flatten(dtype="float32")(output) for output in maps
+    ]
+    outputs = gathered[0]
+    if len(gathered) > 1:
+        outputs = layers.Concatenate(dtype="float32")(gathered)
+    outputs = layers.BatchNormalization(dtype="float32")(outputs)
+    outputs = layers.Dense(
+        dense_units,
+        activation="relu",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+        dtype="float32",
+    )(outputs)
+    outputs = layers.BatchNormalization(dtype="float32")(outputs)
+    outputs = layers.Dropout(dropout, seed=seed, dtype="float32")(outputs)
+    outputs = layers.Dense(
+        n_classes,
+        activation="softmax",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 1),
+        dtype="float32",
+    )(outputs)
+    return keras.Model(base.input, outputs)
+
+
+def check_pooling(pooling: Any) -> tuple[Pooling, ...]:
+    """Validate global poolings.
+
+    Parameters
+    ----------
+    pooling : {"avg", "max"} or sequence of them
+        One pooling or several.
+
+    Returns
+    -------
+    tuple of {"avg", "max"}
+
+    Raises
+    ------
+    ValueError
+        If there is none or it is not known.
+
+    Examples
+    --------
+    >>> from skcovid.networks._network import check_pooling
+    >>> check_pooling("max")
+    ('max',)
+    """
+    chosen = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+    if not chosen or not set(chosen) <= {"avg", "max"}:
+        raise ValueError(
+            f"pooling must be 'avg', 'max' or a sequence of them, got {pooling!r}."
+        )
+    return chosen
+
+
+def pooled(maps: Iterable[Any], pooling: Sequence[Pooling]) -> list[Any]:
+    """Pool feature maps over the whole image, in float32.
+
+    Parameters
+    ----------
+    maps : iterable of keras.KerasTensor of shape (n, height, width, channels)
+        The feature maps.
+    pooling : sequence of {"avg", "max"}
+        The poolings.
+
+    Returns
+    -------
+    list of keras.KerasTensor of shape (n, channels)
+        For each of the maps, each of the poolings.
+    """
+    pools = {
+        "avg": keras.layers.GlobalAveragePooling2D,
+        "max": keras.layers.GlobalMaxPooling2D,
+    }
+    return [pools[kind](dtype="float32")(tensor) for tensor in maps for kind in pooling]
+
+
+def freeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
+    """Freeze a backbone, phase 1 of the training.
+
+    Parameters
+    ----------
+    layers : sequence of keras.Layer
+        The backbone's layers.
+    batch_norm : {"trainable", "frozen"}
+        Whether batch normalisation stays trainable, normalising by the batch
+        (section 3.4: "all batch normalization layers are by default unfrozen").
+        A frozen one normalises by its moving statistics.
+    """
+    for layer in layers:
+        layer.trainable = batch_norm == "trainable" and is_batch_norm(layer)
+
+
+def unfreeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
+    """Unfreeze the last layers of a backbone, phase 2 of the training.
+
+    Parameters
+    ----------
+    layers : sequence of keras.Layer
+        The layers to fine-tune.
+    batch_norm : {"trainable", "frozen"}
+        As for :func:`freeze`.
+    """
+    for layer in layers:
+        layer.trainable = batch_norm == "trainable" or not is_batch_norm(layer)
+
+
+def reset_moving_statistics(model: Any) -> None:
+    """Set the moving mean and variance of every batch normalisation to zeros.
+
+    Section 3.4: "initially their moving average and moving variance are initialized to
+    zeros".
+
+    Parameters
+    ----------
+    model : keras.Model
+        Changed in place.
+    """
+    for layer in filter(is_batch_norm, model.layers):
+        for variable in (layer.moving_mean, layer.moving_variance):
+            variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
+
+
+def predict_batches(
+    model: Any,
+    batches: Iterable[tuple[slice, Any]],
+    *,
+    batch_size: int | None = None,
+) -> Iterator[tuple[slice, list[NDArray]]]:
+    """Run a network on batches, in inference mode.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network.
+    batches : iterable of (slice, ndarray or tuple of ndarray)
+        Rows and inputs.
+    batch_size : int, default=None
+        Size that a smaller batch is padded to, so that the network is compiled for one
+        shape only; None for the first batch's.
+
+    Yields
+    ------
+    rows : slice
+        Rows of the batch.
+    outputs : list of ndarray of shape (n_rows, ...)
+        One array an output of the network.
+
+    Raises
+    ------
+    MemoryError
+        If a batch can't fit in memory, or memory runs out.
+    RuntimeError
+        If the GPU fails.
+    """
+    forget_gone(model)
+    for rows, batch in batches:
+        n_rows = rows.stop - rows.start
+        batch_size = batch_size or n_rows
+        if not rows.start:
+            check_memory(model, batch_size)
+        padded = keras.tree.map_structure(partial(_pad_rows, size=batch_size), batch)
+        with _PREDICTING, explained_faults(batch_size):
+            outputs = keras.tree.flatten(model.predict_on_batch(padded))
+        yield rows, [np.asarray(output)[:n_rows] for output in outputs]
+
+
+def _pad_rows(values: NDArray, size: int) -> NDArray:
+    missing = size - len(values)
+    if not missing:
+        return values
+    return np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)])
+
+
+def is_batch_norm(layer: Any) -> bool:
+    """Tell whether a layer is batch normalisation."""
+    return isinstance(layer, keras.layers.BatchNormalization)
+
+
+def _weights_path(weights: str | os.PathLike | None) -> Path | None:
+    if weights is None or weights == "imagenet":
+        return None
+    path = Path(weights)
+    if not path.name.endswith((".weights.h5", ".keras")):
+        raise ValueError(
+            f"weights={os.fspath(weights)!r} must be 'imagenet', None, or the path of "
+            "a .weights.h5 or .keras file."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"weights={os.fspath(weights)!r}: no such file")
+    return path
+
+
+def _construct(
+    backbone: Backbone, weights: str | None, image_size: tuple[int, int]
+) -> Any:
+    builder = backbone.builder
+    if isinstance(builder, str):
+        if not hasattr(keras.applications, builder):
+            raise ValueError(
+                f"Backbone {backbone.name!r} is built by {builder!r}, which "
+                "keras.applications does not have."
+            )
+        builder = getattr(keras.applications, builder)
+    base = builder(include_top=False, weights=weights, input_shape=(*image_size, 3))
+    # A Sequential model has no output of its own to put a head on.
+    return keras.Model(base.inputs[0], base.outputs[0])
+
+
+def _download(backbone: Backbone, image_size: tuple[int, int]) -> Any:
+    try:
+        return _construct(backbone, "imagenet", image_size)
+    except ValueError:
+        # What Keras says of an input size, not of a download.
+        raise
+    except Exception as error:
+        raise OSError(
+            f"weights='imagenet': the weights of {backbone.name!r} can't be downloaded "
+            f"({error}). Pass weights=PATH, a .weights.h5 or .keras file, or "
+            "weights=None for random weights."
+        ) from error
+
+
+def _load_weights(base: Any, path: Path, backbone: Backbone) -> None:
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that a file has no weights for, and leaves
+            # them at random.
+            warnings.filterwarnings("error", message="Skipping|A total of")
+            if path.name.endswith(".keras"):
+                loaded = keras.saving.load_model(path, compile=False)
+                base.set_weights(loaded.get_weights())
+            else:
+                base.load_weights(path)
+    except Exception as error:
+        raise ValueError(
+            f"weights={str(path)!r} does not fit backbone {backbone.name!r} without "
+            f"its top: {error}"
+        ) from error
+
+
+# One build at a time in a process, as the dtype policy and `random` are the process'.
+_BUILDING = threading.RLock()
+
+
+@contextmanager
+def _dtype_policy(precision: str) -> Iterator[None]:
+    # keras.applications take no dtype: the policy has to be set around them.
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    # keras.applications take no seed: their initialisers draw one by `random.randint`.
+    # Seeding `random` itself would change other threads' draws, and they our weights.
+    builder, drawn_elsewhere = threading.get_ident(), random.randint
+    drawn_here = random.Random(seed).randint
+
+    def randint(a: int, b: int) -> int:
+        ours = threading.get_ident() == builder
+        return drawn_here(a, b) if ours else drawn_elsewhere(a, b)
+
+    random.randint = randint
+    try:
+        yield
+    finally:
+        random.randint = drawn_elsewhere

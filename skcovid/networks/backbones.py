@@ -1,0 +1,224 @@
+"""The ImageNet networks skcovid knows: Tables 1 and 2 of the paper, as data."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Backbone", "get_backbone", "list_backbones", "register_backbone"]
+
+PreprocessingMode = Literal["caffe", "tf", "torch", "raw"]
+PREPROCESSING_MODES: tuple[PreprocessingMode, ...] = ("caffe", "tf", "torch", "raw")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What has to be known of a network to fine-tune it.
+
+    Parameters
+    ----------
+    name : str
+        The name it goes by, lower case.
+    builder : str or callable
+        Name of a function of ``keras.applications``, or any callable that takes
+        ``include_top``, ``weights`` and ``input_shape`` as those functions do and
+        returns a ``keras.Model``.
+    image_size : int
+        Side of the square input image, in pixels.
+    mode : {"caffe", "tf", "torch", "raw"}
+        How pixels in [0, 255] become the network's input. "caffe": RGB to BGR,
+        ImageNet's channel means subtracted. "tf": scaled to [-1, 1]. "torch": scaled
+        to [0, 1], then standardised with ImageNet's channel statistics. "raw": left
+        in [0, 255], for networks that begin with a rescaling layer of their own.
+    fine_tune_from : int or str
+        Index or name of the first layer, among the network's layers without its top,
+        that the second training phase unfreezes.
+    feature_layers : tuple of str, default=()
+        Names of the layers that :class:`skcovid.BackboneFeatures` pools; without any it
+        takes the ends of the network's stages.
+    """
+
+    name: str
+    builder: str | Callable[..., Any]
+    image_size: int
+    mode: PreprocessingMode
+    fine_tune_from: int | str
+    feature_layers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name must be a non-empty string, got {self.name!r}.")
+        if not isinstance(self.builder, str) and not callable(self.builder):
+            raise ValueError(
+                f"builder of backbone {self.name!r} must be the name of a function of "
+                f"keras.applications or a callable, got {self.builder!r}."
+            )
+        if not isinstance(self.image_size, int) or self.image_size < 1:
+            raise ValueError(
+                f"image_size of backbone {self.name!r} must be a positive integer, "
+                f"got {self.image_size!r}."
+            )
+        if self.mode not in PREPROCESSING_MODES:
+            raise ValueError(
+                f"mode of backbone {self.name!r} must be one of "
+                f"{', '.join(map(repr, PREPROCESSING_MODES))}, got {self.mode!r}."
+            )
+        if not isinstance(self.fine_tune_from, int | str):
+            raise ValueError(
+                f"fine_tune_from of backbone {self.name!r} must be a layer's index or "
+                f"name, got {self.fine_tune_from!r}."
+            )
+
+
+_REGISTRY: dict[str, Backbone] = {}
+
+
+def register_backbone(
+    name: str,
+    *,
+    builder: str | Callable[..., Any],
+    image_size: int,
+    mode: PreprocessingMode,
+    fine_tune_from: int | str,
+    feature_layers: Sequence[str] = (),
+    overwrite: bool = False,
+) -> Backbone:
+    """Make a network available by name to every estimator.
+
+    Parameters
+    ----------
+    name : str
+        The name it will go by; case does not matter.
+    builder : str or callable
+        Name of a function of ``keras.applications``, or a callable like those.
+    image_size : int
+        Side of the square input image, in pixels.
+    mode : {"caffe", "tf", "torch", "raw"}
+        Preprocessing of the pixels; see
+        :class:`skcovid.networks.backbones.Backbone`.
+    fine_tune_from : int or str
+        Index or name of the first layer that the second training phase unfreezes.
+    feature_layers : sequence of str, default=()
+        Names of the layers that :class:`BackboneFeatures` pools; without any it takes
+        the ends of the network's stages.
+    overwrite : bool, default=False
+        Whether a network already registered under `name` is replaced.
+
+    Returns
+    -------
+    Backbone
+        The registered description.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid, or `name` is taken and `overwrite` is False.
+
+    Examples
+    --------
+    >>> from skcovid import register_backbone
+    >>> register_backbone(
+    ...     "xception", builder="Xception", image_size=299, mode="tf",
+    ...     fine_tune_from="block14_sepconv1",
+    ... ).image_size
+    299
+    """
+    if isinstance(feature_layers, str):
+        raise ValueError(
+            "feature_layers must be a sequence of layer names, got one name, "
+            f"{feature_layers!r}."
+        )
+    backbone = Backbone(
+        name=name.lower() if isinstance(name, str) else name,
+        builder=builder,
+        image_size=image_size,
+        mode=mode,
+        fine_tune_from=fine_tune_from,
+        feature_layers=tuple(feature_layers),
+    )
+    known = _REGISTRY.get(backbone.name)
+    if known is not None and known != backbone and not overwrite:
+        raise ValueError(
+            f"name={name!r} is already registered as {known!r}; choose another name "
+            "or pass overwrite=True."
+        )
+    _REGISTRY[backbone.name] = backbone
+    return backbone
+
+
+def list_backbones() -> list[str]:
+    """Return the names of all registered backbones, sorted.
+
+    Examples
+    --------
+    >>> from skcovid.networks.backbones import list_backbones
+    >>> "inceptionv3" in list_backbones()
+    True
+    """
+    return sorted(_REGISTRY)
+
+
+def get_backbone(backbone: str | Backbone) -> Backbone:
+    """Look a backbone up by name; a :class:`Backbone` is returned as it is.
+
+    Parameters
+    ----------
+    backbone : str or Backbone
+        A registered name, in any case, or a description.
+
+    Returns
+    -------
+    Backbone
+
+    Raises
+    ------
+    ValueError
+        If no backbone of that name is registered.
+
+    Examples
+    --------
+    >>> from skcovid.networks.backbones import get_backbone
+    >>> get_backbone("InceptionV3").mode
+    'tf'
+    """
+    if isinstance(backbone, Backbone):
+        return backbone
+    if isinstance(backbone, str) and backbone.lower() in _REGISTRY:
+        return _REGISTRY[backbone.lower()]
+    message = f"backbone={backbone!r} is not registered."
+    nearest = difflib.get_close_matches(str(backbone).lower(), _REGISTRY, n=1)
+    if nearest:
+        message += f" Did you mean {nearest[0]!r}?"
+    raise ValueError(
+        f"{message} Registered: {', '.join(list_backbones())}. Add another with "
+        "skcovid.register_backbone."
+    )
+
+
+# Input size and mode: Table 1 of the paper; first fine-tuned layer: Table 2.
+_PAPER_BACKBONES = (
+    Backbone("resnet50", "ResNet50", 224, "caffe", 165),
+    Backbone("vgg19", "VGG19", 224, "caffe", 17),
+    Backbone("densenet121", "DenseNet121", 224, "torch", 423),
+    Backbone(
+        "inceptionv3",
+        "InceptionV3",
+        299,
+        "tf",
+        299,
+        # Not in the paper: the first half of the network transfers best to radiographs
+        # (docs/results.md, "Linear recipe: layers"); with the last blocks it is worse.
+        tuple(f"mixed{number}" for number in range(8)),
+    ),
+)
+# Not in the paper: size and mode are Keras' own defaults, and fine-tuning starts, as
+# Table 2 does, at the network's last convolution.
+_OTHER_BACKBONES = (
+    Backbone("mobilenetv2", "MobileNetV2", 224, "tf", "Conv_1"),
+    Backbone("efficientnetv2b0", "EfficientNetV2B0", 224, "raw", "top_conv"),
+)
+PAPER_BACKBONES: tuple[str, ...] = tuple(known.name for known in _PAPER_BACKBONES)
+
+_REGISTRY.update(
+    (known.name, known) for known in (*_PAPER_BACKBONES, *_OTHER_BACKBONES)
+)
