@@ -374,38 +374,7 @@ def split_off(
     validation_fraction: float,
     random_state: int | np.random.RandomState | None,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Split images in two, stratified by class, whole groups on one side.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,)
-        Class labels.
-    groups : array-like of shape (n_samples,) or None
-        Patients.
-    validation_fraction : float
-        Share that is set aside, in (0, 0.5].
-    random_state : int, RandomState instance or None
-        Seed of the split.
-
-    Returns
-    -------
-    train, held_out : ndarray of int
-        Indices of the images that stay and of those set aside.
-
-    Raises
-    ------
-    ValueError
-        If a class would be without an image on either side.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skcovid.pipeline import split_off
-    >>> y = np.repeat(["COVID-19", "NORMAL"], 10)
-    >>> train, held_out = split_off(y, None, 0.2, random_state=0)
-    >>> len(train), np.sort(y[held_out]).tolist()
-    (16, ['COVID-19', 'COVID-19', 'NORMAL', 'NORMAL'])
-    """
+    """Split images in two, stratified by class, whole groups on one side."""
     _check_fraction(
         y, np.arange(len(y)) if groups is None else groups, validation_fraction
     )

@@ -17,13 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
+import keras
 import numpy as np
 import sklearn
 import tiny_backbone
 from tqdm import tqdm
 
 from skcovid import make_transfer_pipeline
-from skcovid._base._keras import keras
 
 WARM_UP = 10
 LIMIT = 1.05

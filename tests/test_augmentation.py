@@ -26,9 +26,8 @@ from skcovid.augmentation import (
     Zoom,
     _plans,
     augment,
-    augment_batch,
 )
-from skcovid.augmentation._augment import check_transforms
+from skcovid.augmentation._augment import augment_batch, check_transforms
 
 GEOMETRIC = PAPER_TRANSFORMS[2:]
 

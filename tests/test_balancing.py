@@ -21,8 +21,8 @@ from skcovid.augmentation import (
     IntensityTransform,
     Rotation,
     Translation,
-    augment_batch,
 )
+from skcovid.augmentation._augment import augment_batch
 from skcovid.images import image_key
 
 SIDE = 16

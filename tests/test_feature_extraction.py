@@ -1,5 +1,6 @@
 import pickle
 
+import keras
 import numpy as np
 import pytest
 import tiny_backbone
@@ -10,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from skcovid import BackboneFeatures, BackbonePreprocessor, LazyImages
-from skcovid._base._keras import keras
 
 N_IMAGES = 9
 # The ends of the first and of the second block.

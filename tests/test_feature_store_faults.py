@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from skcovid import LazyImages
-from skcovid._base._keras import keras
 from skcovid.networks import FeatureStore, feature_bytes
 
 N_IMAGES = 64

@@ -365,7 +365,7 @@ class TestLazyAndEager:
 class TestModes:
     @pytest.mark.parametrize("name", KERAS_MODULES)
     def test_pixels_are_what_keras_itself_makes_of_them(self, name, rgb_images):
-        from skcovid._base._keras import keras
+        import keras
 
         module = getattr(keras.applications, KERAS_MODULES[name])
         expected = module.preprocess_input(rgb_images.astype(np.float32))

@@ -248,7 +248,7 @@ from pathlib import Path
 import numpy as np
 import tiny_backbone
 tiny_backbone.register()
-from skcovid._base._keras import keras
+import keras
 from skcovid.inspection import grad_cam
 assert keras.backend.backend() == {backend!r}
 classifier, X, labels = pickle.loads(Path({file!r}).read_bytes())

@@ -158,7 +158,7 @@ def describe_machine() -> dict[str, Any]:
 
 def describe_device() -> dict[str, str | None]:
     """Name Keras' backend, the device its tensors are on, and the GPU if it is one."""
-    from skcovid._base._keras import keras
+    import keras
 
     device = str(keras.ops.convert_to_tensor([0.0]).device)
     gpu = None

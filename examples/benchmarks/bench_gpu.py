@@ -118,7 +118,8 @@ def measure(
     folder: str,
 ) -> dict[str, Any]:
     """Measure the step of one phase of a recipe, fed in the three ways."""
-    from skcovid._base._keras import keras
+    import keras
+
     from skcovid.estimators._training import Batches
 
     model, load = trained_part(recipe, phase, images, options, folder)
@@ -150,8 +151,9 @@ def trained_part(
     recipe: str, phase: int, images: Any, options: argparse.Namespace, folder: str
 ) -> tuple[Any, Callable]:
     """Build what a phase trains, as the classifier does, and what feeds it."""
+    import keras
+
     from skcovid import make_transfer_pipeline
-    from skcovid._base._keras import keras
     from skcovid.estimators._training import KeptFeatures, WholeNetwork
     from skcovid.networks import _graph as graph
     from skcovid.networks import _network as network
@@ -215,7 +217,7 @@ def trained_part(
 
 def same_batch(batch: Any, steps: int) -> Any:
     """Make a data set that gives one batch, again and again."""
-    from skcovid._base._keras import keras
+    import keras
 
     class SameBatch(keras.utils.PyDataset):
         def __len__(self) -> int:
@@ -229,7 +231,7 @@ def same_batch(batch: Any, steps: int) -> Any:
 
 def seconds_of_fit(model: Any, dataset: Any) -> float:
     """Time an epoch, the second: the first has to set up what it is fed by."""
-    from skcovid._base._keras import keras
+    import keras
 
     class Clock(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -27,15 +27,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Record(NamedTuple):
-    """Arrays, and what JSON knows beside them.
-
-    Parameters
-    ----------
-    description : dict
-        What JSON knows.
-    arrays : mapping of str to ndarray
-        Arrays of numbers or text, not of objects.
-    """
+    """Arrays, and what JSON knows beside them."""
 
     description: dict[str, Any]
     arrays: Mapping[str, NDArray]
@@ -43,22 +35,7 @@ class Record(NamedTuple):
 
 @contextmanager
 def alone(path: Path, busy: str) -> Iterator[None]:
-    """Hold a lock, which ends with the process whatever ends that.
-
-    Parameters
-    ----------
-    path : Path
-        File of the lock, which stays. Its folder must exist.
-    busy : str
-        What is said where another holds it.
-
-    Raises
-    ------
-    BlockingIOError
-        If another holds it.
-    OSError
-        If it can't be written.
-    """
+    """Hold a lock, which ends with the process whatever ends that."""
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
@@ -72,23 +49,7 @@ def alone(path: Path, busy: str) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write a file under another name, then give it its own.
-
-    Parameters
-    ----------
-    path : Path
-        The file, which is replaced if it exists. Its folder must exist.
-
-    Yields
-    ------
-    binary file object
-        Open for writing, and for reading what was written.
-
-    Raises
-    ------
-    OSError
-        If it can't be written; the file of that name is then what it was before.
-    """
+    """Write a file under another name, then give it its own."""
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         with part.open("x+b") as file:
@@ -111,46 +72,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def discard_parts(folder: Path) -> None:
-    """Delete what writers that were killed have left.
-
-    Parameters
-    ----------
-    folder : Path
-        Nobody may be writing to it.
-    """
+    """Delete what writers that were killed have left."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record as one ``.npz`` file, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        The file, which is replaced if it exists.
-    record : Record
-        What is written.
-
-    Raises
-    ------
-    OSError
-        As for :func:`replacing`.
-    TypeError
-        If an array holds objects or the description what JSON does not know.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
-    >>> from skcovid._base._atomic_files import Record, read_record, write_record
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "record.npz"
-    ...     write_record(path, Record({"epoch": 3}, {"weights": np.zeros(2)}))
-    ...     read_record(path)
-    Record(description={'epoch': 3}, arrays={'weights': array([0., 0.])})
-    """
+    """Write a record as one ``.npz`` file, whole or not at all."""
     objects = [name for name, array in record.arrays.items() if array.dtype.hasobject]
     if objects:
         raise TypeError(f"{path}: {objects[0]!r} is an array of objects.")
@@ -163,24 +91,7 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def read_record(path: Path) -> Record | None:
-    """Read a record; nothing in it is executed.
-
-    Parameters
-    ----------
-    path : Path
-        A file of :func:`write_record`.
-
-    Returns
-    -------
-    Record or None
-        None if there is no such file or, with a warning, if it is damaged: every array
-        has a checksum.
-
-    Raises
-    ------
-    OSError
-        If the file can't be opened.
-    """
+    """Read a record; nothing in it is executed."""
     try:
         file = path.open("rb")
     except FileNotFoundError:

@@ -10,25 +10,7 @@ __all__ = ["draw_seed", "hashed_noise", "split_mix"]
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
-    """Return an integer as it is, or draw one.
-
-    Parameters
-    ----------
-    random_state : int, RandomState instance or None
-        An instance is advanced by the draw; None draws from fresh entropy, never from
-        NumPy's global state.
-
-    Returns
-    -------
-    int
-        At least 0.
-
-    Examples
-    --------
-    >>> from skcovid._base._random import draw_seed
-    >>> draw_seed(7)
-    7
-    """
+    """Return an integer as it is, or draw one."""
     if isinstance(random_state, int | np.integer):
         return int(random_state)
     if random_state is None:
@@ -42,24 +24,6 @@ def split_mix(seeds: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
     The generator is that of Steele, Lea and Flood, "Fast splittable pseudorandom number
     generators" (OOPSLA 2014). A `numpy.random.Generator` has one seed and needs a call
     for each.
-
-    Parameters
-    ----------
-    seeds : ndarray of shape (n,), uint64
-        One of each sequence.
-    size : int
-        Numbers of each.
-
-    Returns
-    -------
-    ndarray of shape (n, size), uint64
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skcovid._base._random import split_mix
-    >>> split_mix(np.array([1234567], dtype=np.uint64), 2)
-    array([[6457827717110365317, 3203168211198807973]], dtype=uint64)
     """
     steps = np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed = seeds[:, np.newaxis] + steps
@@ -78,26 +42,6 @@ def hashed_noise(seeds: NDArray[np.uint32], size: int) -> NDArray[np.uint8]:
     product is two numbers. To multiply by an odd number takes the words one to one onto
     themselves, so with every seed the noise is as random as the words are; between
     seeds it is as independent as a multiplicative hash is.
-
-    Parameters
-    ----------
-    seeds : ndarray of shape (n,), uint32
-        Random numbers themselves.
-    size : int
-        Pairs of numbers of each.
-
-    Returns
-    -------
-    ndarray of shape (n, size, 2), uint8
-        Uniform in [0, 255].
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skcovid._base._random import hashed_noise
-    >>> noise = hashed_noise(np.array([7, 8], dtype=np.uint32), 1000)
-    >>> noise.shape
-    (2, 1000, 2)
     """
     products = np.multiply.outer(seeds | np.uint32(1), _random_words(size))
     halves = products.view(np.uint16).reshape(len(seeds), size, 2)

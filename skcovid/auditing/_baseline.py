@@ -46,22 +46,7 @@ THRESHOLD = (
 
 @dataclass(frozen=True)
 class ClassSeparation:
-    """How well one class is told from the others.
-
-    Parameters
-    ----------
-    label : hashable
-        The class.
-    sensitivity : Estimate
-        Share of its images that are called it.
-    specificity : Estimate
-        Share of the others that are not.
-    balanced_accuracy : Estimate
-        Mean of both; 0.5 for guessing, however rare the class.
-    lower_bound : float
-        Bound that `balanced_accuracy` exceeds in all classes and checks at once, with
-        a probability of 1 - `ALPHA`.
-    """
+    """How well one class is told from the others."""
 
     label: Hashable
     sensitivity: Estimate
@@ -72,23 +57,7 @@ class ClassSeparation:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a classifier reached that sees too little to know the disease.
-
-    Parameters
-    ----------
-    name : str
-        What it sees.
-    rows : ndarray of shape (n_rows,)
-        The images that were predicted.
-    hits : ndarray of shape (n_rows,), bool
-        Whether they were given their class.
-    chance : float
-        Share of the largest class among them.
-    accuracy : Estimate
-        Multi-class accuracy.
-    separations : tuple of ClassSeparation
-        One entry a class.
-    """
+    """What a classifier reached that sees too little to know the disease."""
 
     name: str
     rows: NDArray[np.intp]
@@ -179,25 +148,7 @@ def measure(
     *,
     rows: NDArray[np.intp] | None = None,
 ) -> Baseline:
-    """Cross-validate a baseline on the model's folds.
-
-    Parameters
-    ----------
-    subject : Subject
-        What is audited.
-    name : str
-        What the baseline sees.
-    classifier : estimator
-        Clones of it are fitted.
-    X : array-like of shape (n_rows, ...)
-        What it sees of each of `rows`.
-    rows : ndarray of int, default=None
-        The images that take part, sorted; all by default.
-
-    Returns
-    -------
-    Baseline
-    """
+    """Cross-validate a baseline on the model's folds."""
     rows = np.arange(len(subject.y)) if rows is None else rows
     result = subject.evaluate(classifier, X, rows=rows)
     tested = rows[result.test_indices]
@@ -215,17 +166,7 @@ def measure(
 
 
 def balanced_accuracies(result: EvaluationResult) -> NDArray[np.float64]:
-    """Balanced accuracy of every class that was tested, against the rest.
-
-    Parameters
-    ----------
-    result : EvaluationResult
-        Out-of-fold predictions.
-
-    Returns
-    -------
-    ndarray of shape (n_tested_classes,)
-    """
+    """Balanced accuracy of every class that was tested, against the rest."""
     is_class, called = _calls(result)
     tested = is_class.any(axis=0)
     is_class, called = is_class[:, tested], called[:, tested]
@@ -245,19 +186,6 @@ def proportion(
     Images of one patient count for less: as Kish's effective number of images,
     n² / Σ m² for patients of m images each, which is right where all images of a
     patient fare alike and too careful where they don't (Kish, 1965, Survey Sampling).
-
-    Parameters
-    ----------
-    hits : ndarray of shape (n_images,), bool
-        Successes.
-    groups : ndarray of shape (n_images,), default=None
-        Patients.
-    confidence_level : float, default=0.95
-        Confidence level of the interval.
-
-    Returns
-    -------
-    Estimate
     """
     n_images, n_effective = len(hits), len(hits)
     if groups is not None and n_images:

@@ -87,25 +87,7 @@ def _centre(shape: tuple[int, ...], fraction: float) -> tuple[slice, slice]:
 def check_blanked_lungs(
     subject: Subject, refit: Refit, fractions: Sequence[float]
 ) -> tuple[AuditCheck, list[Baseline]]:
-    """Refit a classifier on images whose centre is blanked, more and more of it.
-
-    Parameters
-    ----------
-    subject : Subject
-        What is audited.
-    refit : Refit
-        What is refitted.
-    fractions : sequence of float
-        Height and width of what is blanked, as shares of the image's; at the largest,
-        the border alone is left, and decides.
-
-    Returns
-    -------
-    check : AuditCheck
-    baselines : list of Baseline
-        Of the whole images, and then of each fraction from the smallest; empty if the
-        check can't be made.
-    """
+    """Refit a classifier on images whose centre is blanked, more and more of it."""
     threshold = f"where the border alone is left, {THRESHOLD}."
     images = refit.images
     if images is None:

@@ -35,17 +35,6 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
     """Find copies: equal pixels, or nearly equal ones.
 
     Flipped, rotated or cropped copies are not found.
-
-    Parameters
-    ----------
-    subject : Subject
-        What is audited.
-    pixels : Pixels
-        The images.
-
-    Returns
-    -------
-    AuditCheck
     """
     near = list(_near_pairs(pixels))
     sets = _connect(pixels.digests, near)

@@ -119,21 +119,7 @@ def _read_dicom(path: str | os.PathLike, size: int) -> FileProperties:
 def check_headers(
     subject: Subject, n_permutations: int
 ) -> tuple[AuditCheck, list[Baseline]]:
-    """Classify files by their properties.
-
-    Parameters
-    ----------
-    subject : Subject
-        What is audited.
-    n_permutations : int
-        Number of random labellings.
-
-    Returns
-    -------
-    check : AuditCheck
-    baselines : list of Baseline
-        Empty if the check can't be made.
-    """
+    """Classify files by their properties."""
     if subject.paths is None:
         reason = (
             "X holds pixels, and what became of the files they were read from is not "

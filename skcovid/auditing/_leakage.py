@@ -27,17 +27,7 @@ class _Finding(NamedTuple):
 
 
 def check_leakage(subject: Subject) -> AuditCheck:
-    """Look for patients and copies in training and test, and say what was looked for.
-
-    Parameters
-    ----------
-    subject : Subject
-        What is audited.
-
-    Returns
-    -------
-    AuditCheck
-    """
+    """Look for patients and copies on both sides of a split."""
     findings = [
         _shared_patients(subject),
         _shared_origins(subject),

@@ -27,19 +27,7 @@ COPY_SIDE = 96
 
 @dataclass(frozen=True)
 class Pixels:
-    """What was taken of the images.
-
-    Parameters
-    ----------
-    thumbnails : ndarray of shape (n_samples, 16, 16), uint8
-        Grey levels.
-    digests : ndarray of shape (n_samples,), str
-        Of the decoded pixels: equal where the pixels are.
-    hashes : ndarray of shape (n_samples, 256), bool
-        Perceptual hashes.
-    small : ndarray of shape (n_samples, 96, 96), uint8
-        Grey levels.
-    """
+    """What was taken of the images."""
 
     thumbnails: NDArray[np.uint8]
     digests: NDArray[np.str_]
@@ -55,17 +43,7 @@ class _Summary(NamedTuple):
 
 
 def read_pixels(subject: Subject) -> Pixels:
-    """Read every image and keep what the checks compare.
-
-    Parameters
-    ----------
-    subject : Subject
-        What is audited.
-
-    Returns
-    -------
-    Pixels
-    """
+    """Read every image and keep what the checks compare."""
     source: Any = subject.paths
     if source is None:
         source = check_images(subject.X)
@@ -89,19 +67,7 @@ def read_pixels(subject: Subject) -> Pixels:
 
 
 def shrink(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Resize an image to a square, averaging where it shrinks.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width), uint8
-        Grey levels.
-    side : int
-        Height and width of the result, in pixels.
-
-    Returns
-    -------
-    ndarray of shape (side, side), uint8
-    """
+    """Resize an image to a square, averaging where it shrinks."""
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
 
 

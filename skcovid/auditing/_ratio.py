@@ -65,22 +65,7 @@ class _Compared(NamedTuple):
 def check_shortcut_ratio(
     subject: Subject, without_lungs: Sequence[Baseline], with_lungs: Sequence[Baseline]
 ) -> AuditCheck:
-    """Compare baselines with the model.
-
-    Parameters
-    ----------
-    subject : Subject
-        What is audited.
-    without_lungs : sequence of Baseline
-        Those that see no lungs, at least one; they decide.
-    with_lungs : sequence of Baseline
-        Those that do; they are reported.
-
-    Returns
-    -------
-    AuditCheck
-        Its first figure is the largest ratio without lungs.
-    """
+    """Compare baselines with the model."""
     found = [
         _compare(subject, baseline, shows_lungs=shows_lungs)
         for shows_lungs, baselines in ((False, without_lungs), (True, with_lungs))

@@ -29,22 +29,7 @@ _PIXELS_SIDE = 32
 
 @dataclass(frozen=True)
 class Refit:
-    """A classifier to refit, and the images it is refitted on.
-
-    Parameters
-    ----------
-    classifier : estimator
-        Clones of it are fitted.
-    description : str
-        What it is.
-    rows : ndarray of int
-        The images that take part, sorted.
-    X : array-like of shape (n_rows, ...)
-        They, as they were given.
-    images : LazyImages or None
-        They, as the classifier's reader makes them; None where it takes paths and has
-        no reader that could.
-    """
+    """A classifier to refit, and the images it is refitted on."""
 
     classifier: Any
     description: str
@@ -62,21 +47,7 @@ class Refit:
 def prepare_refit(
     subject: Subject, classifier: Any, max_images: int
 ) -> Iterator[Refit]:
-    """Choose what is refitted; features of a network are kept until the end.
-
-    Parameters
-    ----------
-    subject : Subject
-        What is audited.
-    classifier : estimator or "auto"
-        As in :func:`skcovid.audit`.
-    max_images : int
-        How many images take part at most, drawn so that classes keep their shares.
-
-    Yields
-    ------
-    Refit
-    """
+    """Choose what is refitted; features of a network are kept until the end."""
     if isinstance(classifier, str):
         classifier, description = _choose(subject.pipeline)
     else:

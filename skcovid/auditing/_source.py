@@ -42,23 +42,7 @@ def check_source(
     refit: Refit | None,
     full_view: Baseline | None,
 ) -> AuditCheck:
-    """Compare source and class, and score sources that were not trained on.
-
-    Parameters
-    ----------
-    subject : Subject
-        What is audited.
-    source : ndarray of shape (n_samples,) or None
-        Where each image comes from.
-    refit : Refit or None
-        What is trained without a source; None if nothing is to be.
-    full_view : Baseline or None
-        What it reached in cross-validation.
-
-    Returns
-    -------
-    AuditCheck
-    """
+    """Compare source and class, and score sources that were not trained on."""
     if source is None:
         reason = "No source was given; pass one for every image, such as its hospital."
         return AuditCheck("source", QUESTION, False, False, reason, _THRESHOLD)

@@ -21,27 +21,7 @@ Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is audited.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, ...)
-        Paths or images.
-    y : ndarray of shape (n_samples,)
-        Labels.
-    groups : ndarray of shape (n_samples,) or None
-        Patients.
-    result : EvaluationResult
-        What the model reached, and on which folds.
-    pipeline : estimator or None
-        The model, where it is known.
-    random_state : int
-        Seed of all that is drawn.
-    n_jobs : int
-        Threads.
-    verbose : int
-        0 for silence.
-    """
+    """What is audited."""
 
     X: Any
     y: NDArray
@@ -86,17 +66,7 @@ class Subject:
         return [os.path.relpath(paths[row], folder) for row in rows]
 
     def leaked(self, units: NDArray) -> NDArray[np.bool_]:
-        """Whether images are tested while their unit is among those trained on.
-
-        Parameters
-        ----------
-        units : ndarray of shape (n_samples,)
-            What must not be on two sides of a fold, such as patients.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
+        """Whether images are tested while their unit is among those trained on."""
         leaked = np.zeros(len(units), dtype=bool)
         for train, test in self.splits:
             leaked[test] = np.isin(units[test], units[train])
@@ -111,26 +81,7 @@ class Subject:
         rows: NDArray[np.intp] | None = None,
         splits: Sequence[Split] | None = None,
     ) -> EvaluationResult:
-        """Cross-validate a classifier on the model's folds.
-
-        Parameters
-        ----------
-        classifier : estimator
-            Clones of it are fitted.
-        X : array-like of shape (n_rows, ...)
-            What it takes, an entry for each of `rows`.
-        y : ndarray of shape (n_samples,), default=None
-            Other labels.
-        rows : ndarray of int, default=None
-            The images that take part, sorted; all by default.
-        splits : sequence of (train, test), default=None
-            Other folds, of `rows`.
-
-        Returns
-        -------
-        EvaluationResult
-            Its indices count `rows`.
-        """
+        """Cross-validate a classifier on the model's folds."""
         rows = np.arange(len(self.y)) if rows is None else rows
         labels = self.y if y is None else y
         if splits is None:

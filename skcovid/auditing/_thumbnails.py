@@ -22,19 +22,6 @@ def check_thumbnails(
 
     A thumbnail shows the lungs, if coarsely, and may show the disease: it decides
     nothing. Its ring shows none of them: it decides.
-
-    Parameters
-    ----------
-    subject : Subject
-        What is audited.
-    pixels : Pixels
-        The images.
-
-    Returns
-    -------
-    check : AuditCheck
-    baselines : list of Baseline
-        Of the whole thumbnail and of its ring.
     """
     classifier = forest(subject.random_state)
     whole = measure(

@@ -135,39 +135,6 @@ def augment_batch(
     It takes less time than `augment` for each: most of the work is done for all images
     at once. So the interpreter lock is held for little of the time, and threads with a
     batch each run side by side.
-
-    Parameters
-    ----------
-    images : sequence of ndarray (height, width) or (height, width, 3), uint8
-        At least one grey image, or images in RGB order, all of one shape.
-    seeds : sequence of int or None
-        As many, each at least 0 and below 2**64, the only source of randomness for its
-        image. None leaves the image as it is.
-    transforms : sequence of transforms, default=PAPER_TRANSFORMS
-        As returned by `check_transforms`.
-    fill : int, default=0
-        Grey level in [0, 255] of what a moved image no longer covers.
-
-    Returns
-    -------
-    ndarray of shape (n_images, height, width[, 3]), uint8
-        A new array. Each image is the same as in a batch of its own.
-
-    Raises
-    ------
-    ValueError
-        If an image has the wrong shape.
-    TypeError
-        If an image is not uint8.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skcovid.augmentation import augment_batch
-    >>> images = np.full((2, 32, 32), 100, dtype=np.uint8)
-    >>> copies = augment_batch(images, seeds=[7, 8])
-    >>> np.array_equal(copies[1:], augment_batch(images[1:], seeds=[8]))
-    True
     """
     first = _check_image(images[0])
     for image in images:
@@ -187,26 +154,7 @@ def augment_batch(
 
 
 def check_transforms(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
-    """Return the transforms as a tuple, or say what is wrong with them.
-
-    Parameters
-    ----------
-    transforms : sequence of transforms
-        At least one instance of a subclass of `IntensityTransform` or
-        `GeometricTransform`.
-
-    Returns
-    -------
-    tuple of transforms
-        The same transforms.
-
-    Raises
-    ------
-    TypeError
-        If it is not a sequence, or something in it is not a transform.
-    ValueError
-        If it is empty.
-    """
+    """Return the transforms as a tuple, or say what is wrong with them."""
     if not isinstance(transforms, Sequence):
         raise TypeError(
             "transforms must be a list or tuple of transforms such as [Brightness()]. "

@@ -29,19 +29,7 @@ _NUMBER_BITS = 53
 
 
 class AugmentationPlan(NamedTuple):
-    """What `draw_plan` drew for a batch of images.
-
-    Attributes
-    ----------
-    image_shape : tuple of int
-        Height and width in pixels of the images.
-    chosen : ndarray of shape (n_images, n_transforms), bool
-        Which transforms each image gets.
-    tables : list of (ndarray of shape (256,), uint8, or None)
-        The new level of every grey level; None for an image that keeps its levels.
-    geometry : list of AffineStep and FieldStep
-        What the geometric transforms drew, in the order of application.
-    """
+    """What `draw_plan` drew for a batch of images."""
 
     image_shape: tuple[int, int]
     chosen: NDArray[np.bool_]
@@ -59,23 +47,6 @@ def draw_plan(
 
     The paper's transforms make one random number of each image into what they do, all
     images at once; others draw from a generator, image by image.
-
-    Parameters
-    ----------
-    transforms : sequence of transforms
-        As returned by `check_transforms`.
-    image_shape : tuple of int
-        Shape of each image: height, width and possibly channels.
-    seeds : sequence of int or None
-        The only source of randomness of each image, at least 0 and below 2**64. None
-        leaves it as it is.
-    make_generator : callable, default=numpy.random.default_rng
-        Makes a generator for `draw` of the seed of an image.
-
-    Returns
-    -------
-    AugmentationPlan
-        The plan, for `apply_plan`.
     """
     height, width = image_shape[:2]
     numbers, chosen = _draw_numbers(seeds, len(transforms))
@@ -209,27 +180,7 @@ def _check_geometry(
 def apply_plan(
     plan: AugmentationPlan, images: Sequence[NDArray[np.uint8]], fill: int = 0
 ) -> NDArray[np.uint8]:
-    """Apply what was drawn to a batch of images.
-
-    Parameters
-    ----------
-    plan : AugmentationPlan
-        From `draw_plan`.
-    images : sequence of ndarray (height, width) or (height, width, 3), uint8
-        As many images as the plan is for, of one shape.
-    fill : int, default=0
-        Grey level in [0, 255] of what a moved image no longer covers.
-
-    Returns
-    -------
-    ndarray of shape (n_images, height, width[, 3]), uint8
-        A new array. Each image is the same as in a batch of its own.
-
-    Raises
-    ------
-    ValueError
-        If the images are of another size than the plan is for.
-    """
+    """Apply what was drawn to a batch of images."""
     shape = images[0].shape
     if shape[:2] != plan.image_shape:
         raise ValueError(

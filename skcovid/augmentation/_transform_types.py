@@ -138,20 +138,7 @@ class LevelCurve(IntensityTransform):
 
     @abstractmethod
     def bend(self, levels: Levels, numbers: Numbers) -> Levels:
-        """Apply a curve to the levels of each image.
-
-        Parameters
-        ----------
-        levels : ndarray of shape (n, 256), float64 in [0, 255]
-            What the transforms before this one make of the grey levels.
-        numbers : ndarray of shape (n, 1), float64 in [0, 1)
-            The random number of each image.
-
-        Returns
-        -------
-        ndarray of shape (n, 256), float64
-            The new levels.
-        """
+        """Apply a curve to the levels of each image."""
 
     def draw(self, rng: Generator, levels: Levels) -> Levels:
         """Draw the transform and apply it to the grey levels."""
@@ -166,20 +153,7 @@ class AffineTransform(GeometricTransform):
 
     @abstractmethod
     def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
-        """Make the affine map of each image.
-
-        Parameters
-        ----------
-        numbers : ndarray of shape (n,), float64 in [0, 1)
-            The random number of each image.
-        height, width : int
-            Size of the images in pixels.
-
-        Returns
-        -------
-        ndarray of shape (2, 3, n)
-            Affine maps, as `GeometricTransform.draw` describes them.
-        """
+        """Make the affine map of each image."""
 
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the affine map."""

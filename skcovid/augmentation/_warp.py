@@ -65,15 +65,6 @@ class BatchWarp:
     positions go through the transforms backwards: through rotation, translation and
     zoom, and the elastic field is looked up where these lead. The composition is exact
     at the nodes of a grid about as fine as the finest field, and linear between them.
-
-    Parameters
-    ----------
-    steps : sequence of AffineStep and FieldStep
-        What the geometric transforms drew, in the order of application.
-    height, width : int
-        Size of the images in pixels.
-    fill : int
-        Grey level of what an image does not cover.
     """
 
     def __init__(
@@ -119,15 +110,6 @@ class _Positions:
     the edges, and where two meet, lies one cell more than the image has. With a spacing
     that is a power of two all weights are exact, so that an image's positions do not
     depend on those it is interpolated with.
-
-    Parameters
-    ----------
-    nodes : ndarray of shape (n, 2 * rows, columns), float32
-        From `_node_positions`.
-    spacing : int
-        Pixels between nodes.
-    height, width : int
-        Size of the images in pixels.
     """
 
     def __init__(

@@ -18,31 +18,7 @@ __all__ = ["leave_out_bad_files"]
 def leave_out_bad_files(
     found: RadiographSet, *, n_jobs: int, verbose: int
 ) -> tuple[RadiographSet, dict[str, str]]:
-    """Read every file of a set, and leave out those that can't be.
-
-    Parameters
-    ----------
-    found : RadiographSet
-        The set.
-    n_jobs : int
-        Threads that read files.
-    verbose : int
-        0 hides the bar.
-
-    Returns
-    -------
-    set : RadiographSet
-        The set without them.
-    reasons : dict of str to str
-        Why not, by path.
-
-    Raises
-    ------
-    ImportError
-        If there are DICOM files, and pydicom is not installed.
-    ValueError
-        If a class has no files left.
-    """
+    """Read every file of a set, and leave out those that can't be."""
     progress = tqdm(
         inspect_files(found.paths, n_jobs=n_jobs),
         total=len(found.paths),

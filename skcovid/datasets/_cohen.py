@@ -70,24 +70,7 @@ def cohen_patients(
 
 
 def is_cohen_table(path: Path) -> bool:
-    """Whether a table is laid out as that of the Cohen collection.
-
-    Parameters
-    ----------
-    path : Path
-        A CSV table, on disk or in a zip archive.
-
-    Returns
-    -------
-    bool
-        Whether it has columns ``patientid``, ``finding`` and ``filename``, and no
-        folder in the last.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such table.
-    """
+    """Whether a table is laid out as that of the Cohen collection."""
     try:
         with _open_table(path) as stream:
             table = csv.DictReader(stream)
@@ -100,26 +83,7 @@ def is_cohen_table(path: Path) -> bool:
 
 
 def read_cohen_table(path: Path, files: Sequence[str]) -> Metadata:
-    """Read patients and views of the images of the Cohen collection.
-
-    Parameters
-    ----------
-    path : Path
-        The collection's table, on disk or in a zip archive.
-    files : sequence of str
-        Images relative to the root, with forward slashes.
-
-    Returns
-    -------
-    Metadata
-        With a row for each of `files`: the table's other rows, such as those of CT
-        slices, are of no concern.
-
-    Raises
-    ------
-    ValueError
-        As :func:`cohen_patients` does.
-    """
+    """Read patients and views of the images of the Cohen collection."""
     rows = {
         file: {"patient": patient, "view": view}
         for file, (patient, view) in zip(files, _look_up(path, files), strict=True)

@@ -65,17 +65,7 @@ class Layout:
 
 
 def class_folders(listing: Listing) -> Layout | None:
-    """Find one folder per class, with images or ``images/`` and ``masks/`` in it.
-
-    Parameters
-    ----------
-    listing : Listing
-        The set.
-
-    Returns
-    -------
-    Layout or None
-    """
+    """Find one folder per class, with images or ``images/`` and ``masks/`` in it."""
     names = listing.top_folders
     if not names or RESERVED_NAMES.intersection(name.casefold() for name in names):
         return None
@@ -90,15 +80,6 @@ def radiography_database(listing: Listing) -> Layout | None:
     Pneumonia``; later ones in ``COVID``, ``Lung_Opacity``, ``Normal`` and ``Viral
     Pneumonia``, the last ones in sub-folders ``images`` with ``masks`` beside them.
     The ``*.metadata.xlsx`` and the read-me beside the folders are left alone.
-
-    Parameters
-    ----------
-    listing : Listing
-        The set.
-
-    Returns
-    -------
-    Layout or None
     """
     names = {name.casefold() for name in listing.top_folders}
     if not (names <= _DATABASE_CLASSES and names & {"covid", "covid-19"}):
@@ -109,18 +90,7 @@ def radiography_database(listing: Listing) -> Layout | None:
 
 
 def split_folders(listing: Listing) -> Layout | None:
-    """Find class folders within folders for training, validation and test.
-
-    Parameters
-    ----------
-    listing : Listing
-        The set. It has at least two of the folders ``train``, ``val`` and ``test``
-        (or ``training``, ``valid``, ``validation``, ``testing``).
-
-    Returns
-    -------
-    Layout or None
-    """
+    """Find class folders within folders for training, validation and test."""
     names = _split_names(listing)
     parts = {name: class_folders(listing.enter(name)) for name in names}
     found = {name: part for name, part in parts.items() if part is not None}
@@ -141,15 +111,6 @@ def kermany(listing: Listing) -> Layout | None:
 
     Its folders are ``train``, ``test`` and, in Kaggle's copy, ``val``, each with
     ``NORMAL`` and ``PNEUMONIA`` in it; one of the three alone will do.
-
-    Parameters
-    ----------
-    listing : Listing
-        The set.
-
-    Returns
-    -------
-    Layout or None
     """
     parts = [listing.enter(name) for name in _split_names(listing)] or [listing]
     names = {name.casefold() for part in parts for name in part.top_folders}
@@ -169,23 +130,7 @@ LAYOUTS: tuple[Callable[[Listing], Layout | None], ...] = (
 
 
 def find_layout(listing: Listing) -> Layout:
-    """Find out how a set lies in its folders.
-
-    Parameters
-    ----------
-    listing : Listing
-        The set. A known set may lie in a folder of its own within; in an archive any
-        set may, if that folder has the archive's name.
-
-    Returns
-    -------
-    Layout
-
-    Raises
-    ------
-    ValueError
-        If it lies in no way that is known; says what was found and what would work.
-    """
+    """Find out how a set lies in its folders."""
     candidates = [listing]
     while len(candidates[-1].top_folders) == 1 and not candidates[-1].top_images:
         candidates.append(candidates[-1].enter(candidates[-1].top_folders[0]))
@@ -203,23 +148,7 @@ def find_layout(listing: Listing) -> Layout:
 
 
 def split_pneumonia(layout: Layout) -> Layout:
-    """Make two classes of the Kermany set's pneumonia, by file name.
-
-    Parameters
-    ----------
-    layout : Layout
-        As `kermany` finds it.
-
-    Returns
-    -------
-    Layout
-        With ``Bacterial Pneumonia`` and ``Viral Pneumonia`` for ``PNEUMONIA``.
-
-    Raises
-    ------
-    ValueError
-        If it is another set, or a name has neither ``bacteria`` nor ``virus`` in it.
-    """
+    """Make two classes of the Kermany set's pneumonia, by file name."""
     labels = {folder.label.casefold() for folder in layout.folders}
     if labels != _KERMANY_CLASSES:
         raise ValueError(

@@ -29,17 +29,7 @@ _SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "dicomdir"})
 
 @dataclass(frozen=True)
 class Listing:
-    """Files and folders at any depth, hidden ones left out.
-
-    Parameters
-    ----------
-    root : Path
-        A folder, a zip archive, or a folder in one.
-    files : tuple of PurePosixPath
-        Files, relative to the root.
-    folders : tuple of PurePosixPath
-        Folders, relative to the root; empty ones are among them.
-    """
+    """Files and folders at any depth, hidden ones left out."""
 
     root: Path
     files: tuple[PurePosixPath, ...]
@@ -58,42 +48,14 @@ class Listing:
         return sorted(images, key=natural_order)
 
     def enter(self, name: str) -> "Listing":
-        """List one of the folders in the root.
-
-        Parameters
-        ----------
-        name : str
-            The folder's name.
-
-        Returns
-        -------
-        Listing
-            Its files and folders, relative to it.
-        """
+        """List one of the folders in the root."""
         return Listing(
             self.root / name, _below(name, self.files), _below(name, self.folders)
         )
 
 
 def list_files(root: Path) -> Listing:
-    """List a folder on disk or in a zip archive, or all of an archive.
-
-    Parameters
-    ----------
-    root : Path
-        A folder, an archive, or ``archive.zip/folder``.
-
-    Returns
-    -------
-    Listing
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If the archive can't be read or is not safe to.
-    """
+    """List a folder on disk or in a zip archive, or all of an archive."""
     if root.is_dir():
         return _list_folder(root)
     for archive in (root, *root.parents):
@@ -108,18 +70,7 @@ def list_files(root: Path) -> Listing:
 
 
 def kind_of_image(path: Path) -> Literal["dicom", "other"] | None:
-    """Which kind of image a file is, by its suffix or else its first bytes.
-
-    Parameters
-    ----------
-    path : Path
-        A file on disk or in an archive.
-
-    Returns
-    -------
-    {"dicom", "other"} or None
-        None for what is no image.
-    """
+    """Which kind of image a file is, by its suffix or else its first bytes."""
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return "dicom" if suffix in DICOM_SUFFIXES else "other"
@@ -132,32 +83,12 @@ def kind_of_image(path: Path) -> Literal["dicom", "other"] | None:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is none of the user's.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether a file or folder is none of the user's."""
     return name.startswith(".") or name.casefold() in _SYSTEM_NAMES
 
 
 def natural_order(path: PurePosixPath) -> tuple[list[str | int], PurePosixPath]:
-    """Key that sorts by file name, with numbers in numeric order.
-
-    Parameters
-    ----------
-    path : PurePosixPath
-        The file.
-
-    Returns
-    -------
-    tuple
-    """
+    """Key that sorts by file name, with numbers in numeric order."""
     # Splitting by a group alternates text and numbers, so equal positions compare.
     parts = re.split(r"(\d+)", path.name.casefold())
     return [int(part) if part.isdecimal() else part for part in parts], path

@@ -35,40 +35,14 @@ _NAMED_IN_ERRORS = 5
 
 @dataclass(frozen=True)
 class Metadata:
-    """The rows of a table of images.
-
-    Parameters
-    ----------
-    path : Path
-        The table.
-    rows : dict of str to dict of str to str
-        From path, relative to the data set's root and with forward slashes, to what
-        the row says: those of label, patient, source, view and split whose column
-        exists.
-    columns : frozenset of str
-        Which of path, label, patient, source, view and split have a column.
-    """
+    """The rows of a table of images."""
 
     path: Path
     rows: dict[str, dict[str, str]]
     columns: frozenset[str]
 
     def check(self, files: Sequence[str], labels: Sequence[str]) -> None:
-        """Raise unless the table covers every file and agrees with its label.
-
-        Parameters
-        ----------
-        files : sequence of str
-            Files relative to the root, with forward slashes.
-        labels : sequence of str
-            Their labels.
-
-        Raises
-        ------
-        ValueError
-            If files have no row, or no patient where there is such a column, or
-            another label in the table.
-        """
+        """Raise unless the table covers every file and agrees with its label."""
         unlisted = [file for file in files if file not in self.rows]
         if unlisted:
             raise ValueError(
@@ -98,49 +72,14 @@ class Metadata:
                 )
 
     def column(self, name: str, files: Sequence[str]) -> list[str] | None:
-        """Entries of one column, or None if the table has no such column.
-
-        Parameters
-        ----------
-        name : {"label", "patient", "source", "view", "split"}
-            The column.
-        files : sequence of str
-            Files relative to the root, with forward slashes.
-
-        Returns
-        -------
-        list of str or None
-            One entry a file.
-        """
+        """Entries of one column, or None if the table has no such column."""
         if name not in self.columns:
             return None
         return [self.rows[file][name] for file in files]
 
 
 def read_metadata(path: Path, *, strict: bool = False) -> Metadata:
-    """Read a CSV table of images: a header, commas, UTF-8 with or without a mark.
-
-    Parameters
-    ----------
-    path : Path
-        The table, on disk or in a zip archive. It has a column ``path`` (or ``file``,
-        ``filename``, ``file_path``, ``image_path``), and any of ``label``, ``patient``
-        (or ``patient_id``), ``source`` (or ``source_name``), ``view`` (or
-        ``view_position``) and ``split``.
-    strict : bool, default=False
-        Whether any other column is an error. If not, one is that may name patients.
-
-    Returns
-    -------
-    Metadata
-
-    Raises
-    ------
-    ValueError
-        If the table can't be decoded, has no path column, two columns for one thing,
-        a column that is not understood, a row of the wrong length, or two rows for
-        one path.
-    """
+    """Read a CSV table of images: a header, commas, UTF-8 with or without a mark."""
     try:
         with io.TextIOWrapper(
             open_file(path), encoding="utf-8-sig", newline=""
@@ -222,17 +161,7 @@ def _explain_columns(header: Sequence[str], strict: bool) -> str:
 
 
 def enumerate_some(names: Sequence[str]) -> str:
-    """List the first five of some names, and say how many more there are.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The names.
-
-    Returns
-    -------
-    str
-    """
+    """List the first five of some names, and say how many more there are."""
     more = len(names) - _NAMED_IN_ERRORS
     first = ", ".join(map(shown, names[:_NAMED_IN_ERRORS]))
     return f"{first} and {more} more" if more > 0 else first

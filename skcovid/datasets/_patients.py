@@ -91,27 +91,7 @@ PARSERS: dict[str, Callable[[str], str | None]] = {
 
 
 def find_patients(stems: Iterable[str]) -> tuple[str, list[str]] | None:
-    """Patients of one folder, if one scheme explains every file name in it.
-
-    Parameters
-    ----------
-    stems : iterable of str
-        File names without suffix.
-
-    Returns
-    -------
-    name, patients : str and list of str
-        Name of the scheme, and one patient a file. None instead of both if no scheme
-        recognises every name.
-
-    Examples
-    --------
-    >>> from skcovid.datasets._patients import find_patients
-    >>> find_patients(["00000013_005", "00000014_000"])
-    ('NIH ChestX-ray14', ['00000013', '00000014'])
-    >>> find_patients(["00000013_005", "COVID-1"]) is None
-    True
-    """
+    """Patients of one folder, if one scheme explains every file name in it."""
     stems = list(stems)
     for name, parse in PARSERS.items():
         patients = [patient for stem in stems if (patient := parse(stem))]

@@ -54,24 +54,7 @@ _RIBS = 10
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What differs from patient to patient and stays from image to image.
-
-    Parameters
-    ----------
-    width : float
-        Width of the thorax relative to its height, about 1.
-    heart : float
-        Size of the heart relative to the average, about 1.
-    dome : float
-        How much higher the right half of the diaphragm stands than the left.
-    rib_distance, rib_slope, rib_contrast : float
-        Distance of neighbouring ribs, how far a rib descends sidewards, and its
-        attenuation.
-    soft_tissue : float
-        Attenuation of the chest wall.
-    findings_seed : int
-        Seed of the place and shape of vessels and opacities.
-    """
+    """What differs from patient to patient and stays from image to image."""
 
     width: float
     heart: float
@@ -85,23 +68,7 @@ class Anatomy:
 
 @dataclass(frozen=True)
 class Projection:
-    """What differs from image to image of one patient.
-
-    Parameters
-    ----------
-    rotation : float
-        Rotation of the patient in the image plane, in radians.
-    scale : float
-        Magnification, about 1.
-    shift : tuple of float
-        Displacement (x, y) of the patient, fractions of the image side.
-    contrast : float
-        Attenuation is multiplied by it, as by the tube voltage.
-    exposure : float
-        Mean grey level of the image, in [0, 1].
-    severity : float
-        Attenuation of the findings relative to the average, about 1.
-    """
+    """What differs from image to image of one patient."""
 
     rotation: float
     scale: float
@@ -112,17 +79,7 @@ class Projection:
 
 
 def draw_anatomy(rng: Generator) -> Anatomy:
-    """Draw a patient.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    Anatomy
-    """
+    """Draw a patient."""
     return Anatomy(
         width=rng.uniform(0.88, 1.08),
         heart=rng.uniform(0.85, 1.2),
@@ -136,17 +93,7 @@ def draw_anatomy(rng: Generator) -> Anatomy:
 
 
 def draw_projection(rng: Generator) -> Projection:
-    """Draw how a patient is positioned and exposed.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    Projection
-    """
+    """Draw how a patient is positioned and exposed."""
     return Projection(
         rotation=rng.normal(0.0, 0.03),
         scale=rng.uniform(0.98, 1.14),
@@ -162,24 +109,7 @@ def draw_projection(rng: Generator) -> Projection:
 def render(
     anatomy: Anatomy, projection: Projection, finding: str, image_size: int
 ) -> Floats:
-    """Draw a radiograph without noise.
-
-    Parameters
-    ----------
-    anatomy : Anatomy
-        The patient.
-    projection : Projection
-        Position and exposure.
-    finding : str
-        A key of `FINDINGS`.
-    image_size : int
-        Height and width in pixels.
-
-    Returns
-    -------
-    ndarray of shape (image_size, image_size), float32
-        Grey levels from 0 upwards, where 255 is white.
-    """
+    """Draw a radiograph without noise."""
     pen = _Pen(projection)
     rng = np.random.default_rng(anatomy.findings_seed)
     lungs = _lungs(pen, anatomy)

@@ -23,23 +23,7 @@ NOT_KNOWN = "not known"
 
 @dataclass(frozen=True)
 class Provenance:
-    """What is known of each radiograph beside its label.
-
-    Parameters
-    ----------
-    groups : list of str or None
-        Patients; an image whose patient is not known is a group of its own. None if no
-        patient is known.
-    patient_origins : dict of str to str
-        By label, how patients were found, or ``not known``.
-    views : list of str
-        View positions, empty where not known.
-    sources : list of str or None
-        Sources, empty where not known. None if there is no such column and no source
-        is known.
-    n_nameless : int
-        Number of DICOM files that name no patient, where they were asked.
-    """
+    """What is known of each radiograph beside its label."""
 
     groups: list[str] | None
     patient_origins: dict[str, str]
@@ -56,32 +40,7 @@ def find_provenance(
     *,
     verbose: int,
 ) -> Provenance:
-    """Find out about the patients, sources and views of radiographs.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        The files. Of those in the DICOM format the headers are read.
-    files : sequence of str
-        The files as the table names them, each different.
-    labels : sequence of str
-        Their labels.
-    table : Metadata or None
-        What a table says.
-    verbose : int
-        0 hides the bar over DICOM headers.
-
-    Returns
-    -------
-    Provenance
-
-    Raises
-    ------
-    ImportError
-        If there are DICOM files, and pydicom is not installed.
-    ValueError
-        If DICOM files are no radiographs; all are listed.
-    """
+    """Find out about the patients, sources and views of radiographs."""
     headers = _read_headers(paths, verbose)
     schemes = _find_schemes(paths, labels, headers)
     groups, origins, n_nameless = _find_patients(files, labels, table, headers, schemes)
@@ -106,17 +65,7 @@ def _read_headers(paths: Sequence[str], verbose: int) -> dict[int, DicomHeader]:
 
 
 def is_dicom_file(path: str) -> bool:
-    """Whether a file of a set is in the DICOM format.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether a file of a set is in the DICOM format."""
     return kind_of_image(Path(path)) == "dicom"
 
 

@@ -20,26 +20,7 @@ _SPLITS_IN_ORDER = ("", "train", "val", "test")
 
 @dataclass
 class RadiographSet:
-    """Images with their labels.
-
-    Parameters
-    ----------
-    name : str
-        What the set is called: its folder, archive or table.
-    layout : str
-        How it lies there.
-    paths, files, labels, splits : list of str
-        Of each image its path, the path as a table names it, its label, and its part of
-        the set, empty where there are no parts.
-    table : Metadata or None
-        What a table says of the images.
-    n_masks : Counter of str
-        Number of masks left alone, by label.
-    ignored : list of str
-        Files in class folders that are no images, and images outside any.
-    absent : list of str
-        Files that the table has rows for, and that don't exist.
-    """
+    """Images with their labels."""
 
     name: str
     layout: str
@@ -60,28 +41,7 @@ def from_folders(
     *,
     split_pneumonia: bool,
 ) -> RadiographSet:
-    """Find the radiographs in a folder or an archive.
-
-    Parameters
-    ----------
-    root : Path
-        The folder or archive.
-    class_names : sequence of str or None
-        Classes to load.
-    metadata : str, path-like or None
-        A table, "auto" for one beside the class folders.
-    split_pneumonia : bool
-        Whether the Kermany set's pneumonia becomes two classes.
-
-    Returns
-    -------
-    RadiographSet
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError, ValueError
-        As ``load_radiographs`` says.
-    """
+    """Find the radiographs in a folder or an archive."""
     if root.is_file() and not is_archive(root):
         raise NotADirectoryError(
             f"{root}: a file; give the folder of class folders, a zip archive of it, "
@@ -131,26 +91,7 @@ def from_folders(
 def from_table(
     path: Path, class_names: Sequence[str] | None, *, all_must_exist: bool
 ) -> RadiographSet:
-    """Find the radiographs that a table lists.
-
-    Parameters
-    ----------
-    path : Path
-        The table. Relative paths in it begin at its folder.
-    class_names : sequence of str or None
-        Classes to load.
-    all_must_exist : bool
-        Whether a file that does not exist is an error here.
-
-    Returns
-    -------
-    RadiographSet
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As ``load_radiographs`` says.
-    """
+    """Find the radiographs that a table lists."""
     table = read_metadata(path, strict=True)
     unlabelled = [file for file, row in table.rows.items() if not row["label"]]
     if unlabelled:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Literal, Self
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
@@ -12,7 +13,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skcovid._base._keras import keras
 from skcovid._base._random import draw_seed
 from skcovid.images._checks import check_network_input
 from skcovid.images._lazy_images import LazyImages

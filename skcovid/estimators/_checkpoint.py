@@ -6,10 +6,10 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+import keras
 from numpy.typing import NDArray
 
 from skcovid._base._atomic_files import Record, read_record, write_record
-from skcovid._base._keras import keras
 
 __all__ = ["TrainingState"]
 
@@ -27,18 +27,6 @@ class TrainingState:
     the epoch. Epochs after a stop are those of a run without one only if what the
     callbacks have seen, the best weights so far and the generator of the images' order
     are kept too.
-
-    Parameters
-    ----------
-    folder : path-like
-        Where the file is, or will be; created when needed.
-    key : str
-        What tells this training from others, a digest of all that it depends on.
-
-    Attributes
-    ----------
-    history : dict of str to list
-        History of the phases that have ended.
     """
 
     def __init__(self, folder: Any, key: str) -> None:
@@ -67,65 +55,24 @@ class TrainingState:
     def follow(
         self, phase: int, batches: Any, callbacks: Sequence[Any]
     ) -> "StateKeeper":
-        """Make the callback that restores and writes the state of a phase.
-
-        Parameters
-        ----------
-        phase : int
-            1 or 2.
-        batches : Batches
-            Training data, whose order is part of the state.
-        callbacks : sequence of keras.callbacks.Callback
-            Callbacks whose numbers are part of it.
-
-        Returns
-        -------
-        StateKeeper
-        """
+        """Make the callback that restores and writes the state of a phase."""
         saved = self._saved if phase == self._phase else None
         return StateKeeper(self, phase, batches, callbacks, saved)
 
     def write(
         self, phase: int, description: dict[str, Any], arrays: dict[str, NDArray]
     ) -> None:
-        """Write the state after an epoch.
-
-        Parameters
-        ----------
-        phase : int
-            1 or 2.
-        description : dict
-            Numbers and text.
-        arrays : dict of str to ndarray
-            Variables.
-
-        Raises
-        ------
-        OSError
-            If it can't be written; the state before is still there then.
-        """
+        """Write the state after an epoch."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         described = {**description, "phase": phase, "history": self.history}
         write_record(self._path, Record(described, arrays))
 
     def finish(self, model: Any) -> None:
-        """Write what the network has become, in place of how to go on.
-
-        Parameters
-        ----------
-        model : keras.Model
-            The part of the network that was trained.
-        """
+        """Write what the network has become, in place of how to go on."""
         self.write(_FINISHED, {}, _numbered("variable", _trained_variables(model)))
 
     def restore(self, model: Any) -> None:
-        """Give a network the weights that a finished training ended with.
-
-        Parameters
-        ----------
-        model : keras.Model
-            The part of the network that was trained.
-        """
+        """Give a network the weights that a finished training ended with."""
         assert self._saved is not None
         _assign(_trained_variables(model), self._saved.arrays, "variable")
 
@@ -134,24 +81,6 @@ class StateKeeper(keras.callbacks.Callback):
     """Restores a phase's state before its first epoch and writes it after each.
 
     It must be the last of the callbacks: what it restores, others reset before.
-
-    Parameters
-    ----------
-    state : TrainingState
-        Writes the file.
-    phase : int
-        1 or 2.
-    batches : Batches
-        Training data, whose order is part of the state.
-    callbacks : sequence of keras.callbacks.Callback
-        ReduceLROnPlateau and, last, EarlyStopping.
-    saved : Record or None
-        What to restore.
-
-    Attributes
-    ----------
-    logs : dict of str to list
-        History of all epochs of the phase, before the stop too.
     """
 
     def __init__(

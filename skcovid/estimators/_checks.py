@@ -21,35 +21,7 @@ __all__ = ["check_validation_data", "weigh_samples"]
 def check_validation_data(
     X_val: Any, y_val: ArrayLike | None, image_shape: tuple[int, ...], classes: NDArray
 ) -> tuple[LazyImages, NDArray] | None:
-    """Validate the images and labels that training is monitored on.
-
-    Parameters
-    ----------
-    X_val : LazyImages or array-like of shape (n_val, height, width, 3), or None
-        Preprocessed images.
-    y_val : array-like of shape (n_val,) or None
-        Their labels.
-    image_shape : tuple of int
-        (height, width, 3) of the training images.
-    classes : ndarray of shape (n_classes,)
-        The labels there may be.
-
-    Returns
-    -------
-    tuple of (LazyImages, ndarray) or None
-        Images and labels; None where none were given.
-
-    Raises
-    ------
-    ValueError
-        If one of the two is missing, they differ in length, the images are of another
-        shape, or a label is unknown.
-
-    Warns
-    -----
-    UserWarning
-        If a class has no image among them.
-    """
+    """Validate the images and labels that training is monitored on."""
     if (X_val is None) != (y_val is None):
         raise ValueError("X_val and y_val must be given together.")
     if X_val is None:
@@ -81,27 +53,7 @@ def check_validation_data(
 def weigh_samples(
     sample_weight: ArrayLike | None, class_weight: dict | str | None, y: NDArray
 ) -> NDArray[np.float32] | None:
-    """Multiply the weights of samples by those of their classes.
-
-    Parameters
-    ----------
-    sample_weight : array-like of shape (n_samples,) or None
-        Weights, not negative.
-    class_weight : dict, "balanced" or None
-        As in scikit-learn.
-    y : ndarray of shape (n_samples,)
-        Labels.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), float32, or None
-        None where nothing is weighted.
-
-    Raises
-    ------
-    ValueError
-        If weights are negative, all zero or not one a sample.
-    """
+    """Multiply the weights of samples by those of their classes."""
     if sample_weight is None and class_weight is None:
         return None
     weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)

@@ -3,12 +3,12 @@
 from typing import Any, NoReturn
 
 import numpy as np
+from scikeras.wrappers import KerasClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import ClassifierTags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skcovid._base._keras import KerasClassifier
 from skcovid.images._checks import check_network_input
 
 __all__ = ["ImageKerasClassifier"]

@@ -31,17 +31,7 @@ _PHASES = {1: "phase 1, head", 2: "phase 2, fine-tuning"}
 
 
 class LabelledImages(NamedTuple):
-    """Images to train or monitor on.
-
-    Parameters
-    ----------
-    images : LazyImages
-        Preprocessed images.
-    labels : ndarray of shape (n_samples,), int
-        Encoded classes.
-    weights : ndarray of shape (n_samples,) or None
-        Weights in the loss.
-    """
+    """Images to train or monitor on."""
 
     images: LazyImages
     labels: NDArray[np.intp]
@@ -65,25 +55,7 @@ def train_phases(
     validation: LabelledImages | None,
     generator: np.random.Generator,
 ) -> tuple[dict[str, list], int]:
-    """Train a head on the frozen network, then the network's last layers too.
-
-    Parameters
-    ----------
-    classifier : TransferLearningClassifier
-        Its parameters, and its network, which is built and is trained in place. Where
-        its `checkpoint` holds the state of this very training, that goes on.
-    training, validation : LabelledImages
-        The images; without validation data the training loss is monitored.
-    generator : numpy.random.Generator
-        Draws the order of the images.
-
-    Returns
-    -------
-    history : dict of str to list
-        History of both phases, and "phase".
-    n_trunk_passes : int
-        Images that went through the trunk to have their features kept.
-    """
+    """Train a head on the frozen network, then the network's last layers too."""
     state = None
     if classifier.checkpoint is not None:
         key = _training_key(classifier, training, validation, generator)
@@ -137,19 +109,7 @@ def _train_on(
 
 
 def keep_features(classifier: Any, folder: Any) -> KeptFeatures:
-    """Split a classifier's network into what is kept and what is trained.
-
-    Parameters
-    ----------
-    classifier : TransferLearningClassifier
-        Its network is built.
-    folder : path-like
-        Where features are kept.
-
-    Returns
-    -------
-    KeptFeatures
-    """
+    """Split a classifier's network into what is kept and what is trained."""
     return KeptFeatures(
         classifier.model_,
         n_backbone_layers=classifier.n_backbone_layers_,

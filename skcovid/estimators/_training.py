@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from skcovid._base._keras import keras
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks import _network as network
 from skcovid.networks._derived import derived_once
@@ -25,13 +25,7 @@ History = dict[str, list[float]]
 
 
 class WholeNetwork:
-    """Both phases run the whole network on the images.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The whole network.
-    """
+    """Both phases run the whole network on the images."""
 
     n_trunk_passes = 0
 
@@ -82,23 +76,7 @@ def _split(model: Any, n_backbone_layers: int, fine_tune_from: int) -> _Parts:
 
 
 class KeptFeatures:
-    """Each phase runs what it trains alone, on kept features of the layers below.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The whole network, the backbone's layers first.
-    n_backbone_layers : int
-        How many of them are the backbone's.
-    fine_tune_from : int
-        Index of the first layer that phase 2 trains.
-    directory : path-like
-        Where the features are kept.
-    dtype : {"float16", "float32"}
-        Type they are kept in.
-    batch_size, n_jobs, verbose : int
-        As for :meth:`FeatureStore.fill`.
-    """
+    """Each phase runs what it trains alone, on kept features of the layers below."""
 
     def __init__(
         self,
@@ -159,21 +137,6 @@ class Batches(keras.utils.PyDataset):
     """Batches of inputs, labels and weights, in an order drawn anew each epoch.
 
     Keras computes them in threads, ahead of the network.
-
-    Parameters
-    ----------
-    load : callable
-        ``load(rows) -> inputs`` for an ndarray of row indices.
-    labels : ndarray of shape (n_samples,), int
-        Encoded classes.
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights in the loss.
-    batch_size : int
-        Rows in a batch; the last may hold fewer.
-    generator : numpy.random.Generator or None
-        Draws the order; None keeps the rows in theirs.
-    n_jobs : int
-        Threads.
     """
 
     def __init__(
@@ -234,13 +197,7 @@ class SingleReplicaAdam(keras.optimizers.Adam):
 
 
 class EpochProgress(keras.callbacks.Callback):
-    """A progress bar over the epochs of one phase.
-
-    Parameters
-    ----------
-    description : str
-        What the bar is called.
-    """
+    """A progress bar over the epochs of one phase."""
 
     def __init__(self, description: str) -> None:
         super().__init__()
@@ -289,42 +246,7 @@ def train(
     callbacks: Sequence[Any] = (),
     follow: Callable[[Batches, Sequence[Any]], Any] | None = None,
 ) -> History:
-    """Train one phase: Adam, the rate reduced on a plateau, early stopping.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Trained in place; ends with the weights of its best epoch.
-    training, validation : Batches
-        Without validation data the training loss is monitored.
-    learning_rate : float
-        Adam's first rate.
-    epochs : int
-        Epochs at the most.
-    reduce_lr_factor, reduce_lr_patience
-        Of ``keras.callbacks.ReduceLROnPlateau``.
-    early_stopping_patience : int
-        Of ``keras.callbacks.EarlyStopping``.
-    callbacks : sequence of keras.callbacks.Callback, default=()
-        Further callbacks.
-    follow : callable, default=None
-        ``follow(training, callbacks) -> StateKeeper`` makes the callback that keeps the
-        state of the training, and may begin with one that was kept; None keeps none.
-
-    Returns
-    -------
-    dict of str to list of float
-        Keras' history.
-
-    Raises
-    ------
-    FloatingPointError
-        If the loss is no number any more.
-    MemoryError
-        If a batch can't fit in memory, or memory runs out.
-    RuntimeError
-        If the GPU fails.
-    """
+    """Train one phase: Adam, the rate reduced on a plateau, early stopping."""
     check_memory(model, training.batch_size, trained=True)
     monitor = "loss" if validation is None else "val_loss"
     optimizer: Any = SingleReplicaAdam(learning_rate)

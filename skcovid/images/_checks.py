@@ -15,38 +15,7 @@ __all__ = [
 
 
 def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyImages":
-    """Validate grey or RGB images and bring their pixels to uint8.
-
-    Parameters
-    ----------
-    images : LazyImages or array-like of shape (n_samples, height, width[, 3])
-        Pixels in [0, 255]. Unsigned 16-bit pixels are scaled by their full range
-        (65535 becomes 255); other integers and floats must lie in [0, 255] already
-        and floats are rounded.
-    name : str, default="X"
-        What messages call the images.
-
-    Returns
-    -------
-    LazyImages or ndarray of shape (n_samples, height, width[, 3]), uint8
-        `images` itself where nothing had to be changed.
-
-    Raises
-    ------
-    ValueError
-        If there is no image, images differ in shape, the rank or the number of channels
-        is wrong, or the pixels are NaN, infinite, outside [0, 255], boolean, complex,
-        or look already normalised.
-    TypeError
-        If `images` is a sparse array.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skcovid.images import check_images
-    >>> print(check_images(np.full((1, 8, 8), 65535, dtype=np.uint16)).max())
-    255
-    """
+    """Validate grey or RGB images and bring their pixels to uint8."""
     if not isinstance(images, LazyImages):
         images = _as_array(images, name)
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
@@ -122,34 +91,7 @@ def _to_uint8(images: NDArray, name: str) -> NDArray[np.uint8]:
 
 
 def check_network_input(X: Any, *, name: str = "X") -> LazyImages:
-    """Validate preprocessed images; an array comes back behind `LazyImages`.
-
-    Parameters
-    ----------
-    X : LazyImages or array-like of shape (n_samples, height, width, 3), float
-        What :class:`skcovid.BackbonePreprocessor` makes.
-    name : str, default="X"
-        What messages call the images.
-
-    Returns
-    -------
-    LazyImages of shape (n_samples, height, width, 3), float32
-        The images.
-
-    Raises
-    ------
-    ValueError
-        If the rank, the number of channels or the dtype is wrong, or there is NaN.
-    TypeError
-        If `X` is a sparse array.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skcovid.images import check_network_input
-    >>> check_network_input(np.zeros((2, 8, 8, 3)))
-    LazyImages(shape=(2, 8, 8, 3), dtype=float32)
-    """
+    """Validate preprocessed images; an array comes back behind `LazyImages`."""
     _check_dense(X, name)
     images = X if isinstance(X, LazyImages) else np.asarray(X)
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:

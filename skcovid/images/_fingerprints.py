@@ -34,19 +34,7 @@ _PACKAGES = (
 
 
 def describe_versions() -> dict[str, str]:
-    """Name the versions of skcovid and of what computes its results.
-
-    Returns
-    -------
-    dict of str to str
-        "not installed" where there is no such package.
-
-    Examples
-    --------
-    >>> from skcovid.images._fingerprints import describe_versions
-    >>> sorted(describe_versions())[:3]
-    ['imbalanced-learn', 'keras', 'numpy']
-    """
+    """Name the versions of skcovid and of what computes its results."""
     versions = {"skcovid": __version__}
     for name in _PACKAGES:
         try:
@@ -62,30 +50,6 @@ def describe_parameters(estimator: Any) -> dict[str, str]:
     Those that change no result are left out: `checkpoint`, `memory`, `n_jobs` and
     `verbose`. A file counts by its content. A function counts by its name, whatever is
     in it.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted or not.
-
-    Returns
-    -------
-    dict of str to str
-        Equal descriptions mean equal parameters.
-
-    Raises
-    ------
-    ValueError
-        If a parameter can't be told from another because it can't be pickled.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from skcovid.images._fingerprints import describe_parameters
-    >>> described = describe_parameters(make_pipeline(LogisticRegression(C=0.1)))
-    >>> described["logisticregression"], described["logisticregression__C"]
-    ('sklearn.linear_model._logistic.LogisticRegression', '0.1')
     """
     params = estimator.get_params(deep=True)
     described = {"": _class_name(estimator)}
@@ -135,26 +99,7 @@ def _class_name(value: Any) -> str:
 
 
 def digest_samples(X: Any) -> list[str]:
-    """Digest the content of every sample, of files too.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, ...)
-        Paths, images or whatever an estimator takes.
-
-    Returns
-    -------
-    list of str
-        One a sample; of tables and sparse matrices one for all.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skcovid.images._fingerprints import digest_samples
-    >>> first, second = digest_samples(np.zeros((2, 3)))
-    >>> first == second
-    True
-    """
+    """Digest the content of every sample, of files too."""
     if isinstance(X, LazyImages):
         return X.keys.tolist()
     if hasattr(X, "columns") or issparse(X):

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import cv2
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid._base._keras import keras
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks._graph import find_layer, frontier
 from skcovid.networks._network import predict_batches
@@ -16,24 +16,7 @@ __all__ = ["CutNetwork", "find_feature_maps", "scale_to_images"]
 
 
 def find_feature_maps(classifier: Any, layer: int | str | None) -> int:
-    """Return the index of the layer whose feature maps explain a prediction.
-
-    Parameters
-    ----------
-    classifier : TransferLearningClassifier
-        A fitted one.
-    layer : int, str or None
-        Index or name of a layer of its backbone. None: the last one that is no pooling.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ValueError
-        If there is no such layer or its output is no stack of feature maps.
-    """
+    """Return the index of the layer whose feature maps explain a prediction."""
     layers = classifier.model_.layers[: classifier.n_backbone_layers_]
     if layer is None:
         poolings = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
@@ -53,28 +36,7 @@ def find_feature_maps(classifier: Any, layer: int | str | None) -> int:
 
 
 class CutNetwork:
-    """A classifier's network as two: up to a layer's feature maps, and above them.
-
-    Parameters
-    ----------
-    classifier : TransferLearningClassifier
-        A fitted one.
-    layer : int, str or None
-        As for :func:`find_feature_maps`.
-
-    Attributes
-    ----------
-    trunk : keras.Model
-        From the image to every tensor that enters the tail.
-    tail : keras.Model
-        From these to the input of the last layer, a Dense with softmax.
-    position : int
-        Which of these tensors the feature maps are.
-    kernel : ndarray of shape (n_units, n_classes)
-        Weights of the last layer.
-    bias : ndarray of shape (n_classes,)
-        Its bias: ``tail(…) @ kernel + bias`` are the scores before the softmax.
-    """
+    """A classifier's network as two: up to a layer's feature maps, and above them."""
 
     def __init__(self, classifier: Any, layer: int | str | None) -> None:
         model = classifier.model_
@@ -96,20 +58,7 @@ class CutNetwork:
 
 
 def scale_to_images(maps: NDArray, image_size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Enlarge maps to the size of the images, negative values cut, maxima brought to 1.
-
-    Parameters
-    ----------
-    maps : ndarray of shape (n_samples, rows, columns)
-        Weighted sums of feature maps.
-    image_size : tuple of int
-        (height, width) in pixels.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, height, width), float32 in [0, 1]
-        A map without a positive value is zero throughout.
-    """
+    """Enlarge maps to the images' size, cut negative values, scale the maximum to 1."""
     height, width = image_size
     positive = np.maximum(maps, 0).astype(np.float32)
     enlarged = np.stack(

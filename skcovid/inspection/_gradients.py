@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
-
-from skcovid._base._keras import keras
 
 __all__ = ["gradient"]
 
@@ -14,28 +13,7 @@ __all__ = ["gradient"]
 def gradient(
     model: Any, inputs: Sequence[NDArray], position: int, weights: NDArray
 ) -> NDArray[np.float32]:
-    """Differentiate the weighted sum of a network's output by one of its inputs.
-
-    Parameters
-    ----------
-    model : keras.Model
-        A network with one output, run in inference mode.
-    inputs : sequence of ndarray of shape (n_samples, ...)
-        Its inputs.
-    position : int
-        Which of them to differentiate by.
-    weights : ndarray of shape (n_samples, n_units)
-        The sum is ``(model(inputs) * weights).sum()``.
-
-    Returns
-    -------
-    ndarray of the shape of ``inputs[position]``, float32
-
-    Raises
-    ------
-    NotImplementedError
-        If the Keras backend has no gradients.
-    """
+    """Differentiate the weighted sum of a network's output by one of its inputs."""
     backend = keras.backend.backend()
     if backend not in _GRADIENTS:
         raise NotImplementedError(

@@ -235,7 +235,7 @@ def _compute(
 
 
 def _trained_copy(model: Any) -> Any:
-    from skcovid._base._keras import keras
+    import keras
 
     copied = keras.models.clone_model(model)
     copied.set_weights(model.get_weights())
@@ -243,7 +243,7 @@ def _trained_copy(model: Any) -> Any:
 
 
 def _untrained_copy(model: Any, generator: np.random.Generator) -> Any:
-    from skcovid._base._keras import keras
+    import keras
 
     def initialise(layer: Any) -> Any:
         config = layer.get_config()

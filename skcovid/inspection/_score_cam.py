@@ -115,7 +115,8 @@ def score_cam(
     >>> score_cam(pipeline, X[:2], max_channels=4, verbose=0).shape
     (2, 32, 32)
     """
-    from skcovid._base._keras import keras
+    import keras
+
     from skcovid.inspection._feature_maps import find_feature_maps, scale_to_images
     from skcovid.networks._network import predict_batches
 

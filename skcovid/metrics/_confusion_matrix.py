@@ -45,24 +45,7 @@ def _check_counts(counts: NDArray, name: str) -> NDArray[np.int64]:
 
 
 def read_sample(confusion_matrix: ArrayLike) -> tuple[Sample, int]:
-    """Images of a confusion matrix, or of one a patient, and the number of classes.
-
-    Parameters
-    ----------
-    confusion_matrix : array-like of shape (n_classes, n_classes) or \
-            (n_patients, n_classes, n_classes)
-        Counts of images.
-
-    Returns
-    -------
-    sample, n_classes : Sample and int
-        Kinds of image are the cells, row by row.
-
-    Raises
-    ------
-    ValueError
-        If it has another shape or holds anything but counts.
-    """
+    """Images of a confusion matrix, or of one a patient, and the number of classes."""
     counts = np.asarray(confusion_matrix)
     if counts.ndim != 3:
         counts = check_confusion_matrix(counts)
@@ -98,21 +81,7 @@ def check_labels(labels: Sequence[Hashable], n_classes: int) -> tuple[Hashable, 
 def estimate_cell_shares(
     confusion_matrix: ArrayLike, confidence_level: float = 0.95
 ) -> list[list[Estimate]]:
-    """Share of the images of each true class that was given each label.
-
-    Parameters
-    ----------
-    confusion_matrix : array-like of shape (n_classes, n_classes) or \
-            (n_patients, n_classes, n_classes)
-        Counts of images.
-    confidence_level : float, default=0.95
-        Confidence level of the intervals.
-
-    Returns
-    -------
-    list of list of Estimate
-        Rows are true classes, columns predicted ones; NaN where a class has no image.
-    """
+    """Share of the images of each true class that was given each label."""
     sample, n_classes = read_sample(confusion_matrix)
     cells = np.eye(n_classes**2, dtype=bool)
     # A row a class: the cells that its images are in.

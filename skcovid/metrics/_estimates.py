@@ -37,20 +37,6 @@ def wilson_bounds(
     """Wilson's score interval where the size need not be a whole number.
 
     `scipy.stats.binomtest` has it for counts alone.
-
-    Parameters
-    ----------
-    proportion : array-like of shape (n,)
-        Proportions in [0, 1].
-    size : array-like of shape (n,)
-        Number of independent trials each rests on, above 0.
-    confidence_level : float
-        Confidence level of the intervals.
-
-    Returns
-    -------
-    ndarray of shape (2, n)
-        Lower and upper bounds; NaN where an argument is.
     """
     proportion, size = np.asarray(proportion, float), np.asarray(size, float)
     square = norm.ppf((1 + confidence_level) / 2) ** 2
@@ -246,17 +232,6 @@ def mean_estimate(
     The mean lies ``sqrt(d @ correlation @ d) / n`` from its bound, `d` being the
     distances of the `n` estimates from theirs (Zou and Donner, 2008, Statistics in
     Medicine 27, 1693-1702). NaN if any of them is.
-
-    Parameters
-    ----------
-    estimates : list of Estimate
-        Made by one method.
-    correlation : ndarray of shape (n_estimates, n_estimates)
-        Correlation between them.
-
-    Returns
-    -------
-    Estimate
     """
     value = np.array([estimate.value for estimate in estimates])
     below = value - [estimate.low for estimate in estimates]

@@ -23,18 +23,7 @@ __all__ = [
 
 
 class Sample(NamedTuple):
-    """Who the images belong to.
-
-    Parameters
-    ----------
-    units : ndarray or sparse array of shape (n_units, n_kinds)
-        Number of images of each kind, such as a cell of the confusion matrix, in each
-        unit: a patient, or a lone image.
-    repeats : ndarray of shape (n_units,)
-        How many such units there are.
-    grouped : bool
-        Whether units are patients.
-    """
+    """Who the images belong to."""
 
     units: "NDArray | sparray"
     repeats: NDArray
@@ -61,25 +50,7 @@ class Sample(NamedTuple):
 
 
 class Proportions(NamedTuple):
-    """Figures, and what their uncertainty follows from.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_figures,)
-        The figures, in [0, 1]; NaN where there is nothing to estimate.
-    influence : ndarray of shape (n_kinds, n_figures)
-        How far one more image of a kind moves a figure (its influence function, divided
-        by the number of images).
-    reach : ndarray of shape (n_kinds, n_figures)
-        How far one more image of a kind could move a figure at the most; 0 for those
-        that have nothing to do with it.
-    sizes : ndarray of shape (n_figures,)
-        Effective sample size at the worst, if images were independent.
-    sample : Sample
-        Who the images belong to.
-    method : str
-        What the estimates say about how their intervals were made.
-    """
+    """Figures, and what their uncertainty follows from."""
 
     values: NDArray[np.float64]
     influence: NDArray[np.float64]
@@ -161,19 +132,7 @@ def find_ratios(
     numerators: ArrayLike,
     denominators: ArrayLike,
 ) -> Proportions:
-    """Shares of images, each of some kinds among some kinds.
-
-    Parameters
-    ----------
-    sample : Sample
-        The images.
-    numerators, denominators : array-like of shape (n_figures, n_kinds), bool
-        For each figure, the kinds that are counted and those they are counted among.
-
-    Returns
-    -------
-    Proportions
-    """
+    """Shares of images, each of some kinds among some kinds."""
     counted, among = (
         np.asarray(kinds, dtype=float).T for kinds in (numerators, denominators)
     )
@@ -193,21 +152,7 @@ def find_ratios(
 
 
 def find_class_ratios(sample: Sample, n_classes: int) -> dict[str, Proportions]:
-    """Figures of every class from the cells of the confusion matrix.
-
-    Parameters
-    ----------
-    sample : Sample
-        The images; kinds are the cells, row by row.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    dict of str to Proportions
-        "recall", "precision", "specificity", "one_vs_rest_accuracy" and "jaccard", TP /
-        (TP + FP + FN), with a figure per class each, and "accuracy" with one.
-    """
+    """Figures of every class from the cells of the confusion matrix."""
     cells = np.arange(n_classes)
     classes = cells[:, np.newaxis, np.newaxis]
     # Of shape (n_classes, n_cells): is the class the true one, the predicted one?
@@ -230,21 +175,7 @@ def find_class_ratios(sample: Sample, n_classes: int) -> dict[str, Proportions]:
 def estimate_share(
     hits: NDArray[np.bool_], groups: ArrayLike, confidence_level: float = 0.95
 ) -> Estimate:
-    """Share of images that something holds for, images of a patient being alike.
-
-    Parameters
-    ----------
-    hits : ndarray of shape (n_samples,), bool
-        Whether it holds.
-    groups : array-like of shape (n_samples,)
-        Patients.
-    confidence_level : float, default=0.95
-        Confidence level of the interval.
-
-    Returns
-    -------
-    Estimate
-    """
+    """Share of images that something holds for, images of a patient being alike."""
     patients = np.unique(groups, return_inverse=True)[1]
     units = np.stack([np.bincount(patients, hits), np.bincount(patients, ~hits)], 1)
     share = find_ratios(Sample.of_patients(units), [[True, False]], [[True, True]])

@@ -116,22 +116,7 @@ def roc_auc_table(
 def find_areas(
     true: NDArray[np.bool_], scores: NDArray[np.floating], groups: ArrayLike | None
 ) -> Proportions:
-    """Areas under the ROC curves of the columns of `scores`.
-
-    Parameters
-    ----------
-    true : ndarray of shape (n_samples, n_classes), bool
-        Whether an image is of the class.
-    scores : ndarray of shape (n_samples, n_classes)
-        The class's score.
-    groups : array-like of shape (n_samples,) or None
-        Patients.
-
-    Returns
-    -------
-    Proportions
-        Every image is a kind of its own.
-    """
+    """Areas under the ROC curves of the columns of `scores`."""
     patients = np.arange(len(true))
     if groups is not None:
         patients = np.unique(groups, return_inverse=True)[1]

@@ -13,15 +13,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class ByClass(Mapping[Hashable, Row], Generic[Row]):
-    """A mapping from class to what is said about it.
-
-    Parameters
-    ----------
-    labels : tuple
-        The classes, in order.
-    rows : tuple
-        One entry per class.
-    """
+    """A mapping from class to what is said about it."""
 
     labels: tuple[Hashable, ...]
     rows: tuple[Row, ...]

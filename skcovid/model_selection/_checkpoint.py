@@ -38,15 +38,7 @@ _MAX_NAMED = 10
 
 
 class EvaluationCheckpoint(NamedTuple):
-    """Where the folds of one evaluation are kept.
-
-    Parameters
-    ----------
-    directory : Path
-        The folder.
-    evaluation : str
-        Digest of what is evaluated.
-    """
+    """Where the folds of one evaluation are kept."""
 
     directory: Path
     evaluation: str
@@ -59,20 +51,7 @@ class EvaluationCheckpoint(NamedTuple):
         return self.directory / f"fold-{number}.npz"
 
     def write(self, number: int, fold: Fold) -> None:
-        """Keep a fold that has ended; its trainings need no state any more.
-
-        Parameters
-        ----------
-        number : int
-            Which fold, from 1.
-        fold : Fold
-            What it gave.
-
-        Raises
-        ------
-        OSError
-            If it can't be written.
-        """
+        """Keep a fold that has ended; its trainings need no state any more."""
         values = vars(fold)
         arrays = {
             name: value
@@ -86,23 +65,7 @@ class EvaluationCheckpoint(NamedTuple):
         rmtree(self.training_folder(number), ignore_errors=True)
 
     def read(self, number: int) -> Fold | None:
-        """Read a fold.
-
-        Parameters
-        ----------
-        number : int
-            Which fold, from 1.
-
-        Returns
-        -------
-        Fold or None
-            None if it has not ended or, with a warning, if its file is damaged.
-
-        Raises
-        ------
-        ValueError
-            If the file is of another evaluation or fold.
-        """
+        """Read a fold."""
         record = read_record(self._path(number))
         if record is None:
             return None
@@ -119,22 +82,7 @@ class EvaluationCheckpoint(NamedTuple):
         return Fold(**values)
 
     def check_written(self, number: int) -> Fold:
-        """Read a fold that some process has just written.
-
-        Parameters
-        ----------
-        number : int
-            Which fold, from 1.
-
-        Returns
-        -------
-        Fold
-
-        Raises
-        ------
-        OSError
-            If it is not there.
-        """
+        """Read a fold that some process has just written."""
         fold = self.read(number)
         if fold is None:
             raise OSError(
@@ -159,30 +107,7 @@ def _to_plain(value: Any) -> Any:
 def open_checkpoint(
     directory: Path, description: Mapping[str, Any]
 ) -> Iterator[EvaluationCheckpoint]:
-    """Lock a directory and make sure that it is of this evaluation.
-
-    Parameters
-    ----------
-    directory : Path
-        Created if needed.
-    description : dict
-        What :func:`describe_evaluation` returned.
-
-    Yields
-    ------
-    EvaluationCheckpoint
-
-    Raises
-    ------
-    BlockingIOError
-        If another evaluation is at work on the directory.
-    FileExistsError
-        If it holds files of something else.
-    OSError
-        If it can't be written to.
-    ValueError
-        If it is of another evaluation; all that differs is named.
-    """
+    """Lock a directory and make sure that it is of this evaluation."""
     busy = (
         f"checkpoint={str(directory)!r}: another evaluation is at work on it and holds "
         f"{directory / _LOCK}. Wait until it ends, or pass another directory."
@@ -288,25 +213,7 @@ def describe_evaluation(
     splits: list,
     protocol: str,
 ) -> dict[str, Any]:
-    """Describe all that the results of an evaluation depend on.
-
-    Parameters
-    ----------
-    pipeline, X, y, groups, protocol
-        As for :func:`skcovid.evaluate`.
-    splits : list of Split
-        Its folds.
-
-    Returns
-    -------
-    dict
-        What JSON knows. Patients are counted and digested, not named.
-
-    Raises
-    ------
-    ValueError
-        If a parameter can't be described or leaves results to chance.
-    """
+    """Describe all that the results of an evaluation depend on."""
     _check_seeded(pipeline)
     counts = dict(zip(*np.unique(y, return_counts=True), strict=True))
     labels = ", ".join(f"{label} {count}" for label, count in counts.items())

@@ -41,22 +41,7 @@ def run_folds(
     verbose: int,
     checkpoint: EvaluationCheckpoint | None = None,
 ) -> list[Fold]:
-    """Evaluate a classifier on every fold that has not ended before.
-
-    Parameters
-    ----------
-    pipeline, X, y, groups, n_jobs, verbose
-        As for :func:`skcovid.evaluate`.
-    splits : list of Split
-        The folds.
-    checkpoint : EvaluationCheckpoint, default=None
-        Where folds are kept; None keeps none.
-
-    Returns
-    -------
-    list of Fold
-        In the order of `splits`.
-    """
+    """Evaluate a classifier on every fold that has not ended before."""
     numbers = range(1, len(splits) + 1)
     done: dict[int, Fold] = {}
     if checkpoint is not None:

@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import Any
 
+import keras
 import numpy as np
 
-from skcovid._base._keras import keras
 from skcovid.networks._graph import inputs_of
 from skcovid.networks._network import is_batch_norm
 
@@ -18,17 +18,6 @@ def fold_batch_norm(model: Any) -> Any:
     In inference mode it multiplies every channel and adds to it, which the kernel and
     the bias can do as well. Keras does it in passes of their own over the feature maps,
     a tenth of the time of a network.
-
-    Parameters
-    ----------
-    model : keras.Model
-        One flat graph. It is left as it is.
-
-    Returns
-    -------
-    keras.Model
-        The same network in inference mode, up to rounding. It has convolutions of its
-        own where one was folded into, and shares the other layers.
     """
     uses = Counter(id(tensor) for layer in model.layers for tensor in inputs_of(layer))
     uses.update(map(id, model.outputs))

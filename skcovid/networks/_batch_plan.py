@@ -19,24 +19,6 @@ class BatchPlan:
     InceptionV3's, a batch split over threads, a twelfth were others in another place.
     Whoever goes on after a stop must therefore not compose batches of what is still
     missing, but repeat those that were planned.
-
-    Parameters
-    ----------
-    folder : Path
-        Where plans are kept.
-    keys : ndarray of shape (n_samples,) of str
-        All the images asked for; the same list finds the same plan.
-    missing : ndarray of int
-        Rows that are not computed yet.
-    batch_size : int
-        Images in a batch.
-
-    Attributes
-    ----------
-    rows : ndarray of int
-        Rows of all batches that something is missing of, batch by batch.
-    batch_size : int
-        Images in the first batch of the plan, which a smaller last one is padded to.
     """
 
     def __init__(

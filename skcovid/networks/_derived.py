@@ -21,22 +21,6 @@ def derived_once(model: Any, name: str, settings: Any, make: Callable[[Any], T])
 
     Every model that is made of a network's layers leaves its nodes on them, and is
     compiled anew; one a prediction would fill the memory.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The network; what was made of it lives as long as it does.
-    name : str
-        What is made.
-    settings : object
-        What it depends on; others have it made anew.
-    make : callable
-        ``make(model)`` makes it.
-
-    Returns
-    -------
-    object
-        What `make` returned.
     """
     attribute = f"_skcovid_{name}"
     kept: _Derived | None = getattr(model, attribute, None)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from skcovid._base._keras import keras
+import keras
 
 __all__ = ["NonFiniteLoss", "explained_faults"]
 
@@ -37,20 +37,7 @@ class NonFiniteLoss(keras.callbacks.Callback):
 
 @contextmanager
 def explained_faults(batch_size: int) -> Iterator[None]:
-    """Say of a backend's error what it means and what to do.
-
-    Parameters
-    ----------
-    batch_size : int
-        Images in a batch.
-
-    Raises
-    ------
-    MemoryError
-        If memory ran out, the processor's or the GPU's.
-    RuntimeError
-        If the GPU failed.
-    """
+    """Say of a backend's error what it means and what to do."""
     try:
         yield
     except Exception as error:

@@ -13,12 +13,12 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from skcovid._base._digests import image_key
-from skcovid._base._keras import keras
 from skcovid._base._read_ahead import read_ahead
 from skcovid._base._version import __version__
 from skcovid.images._lazy_images import LazyImages
@@ -52,7 +52,7 @@ def feature_bytes(trunk: Any, n_images: int, dtype: str = "float16") -> int:
 
     Examples
     --------
-    >>> from skcovid._base._keras import keras
+    >>> import keras
     >>> from skcovid.networks import feature_bytes
     >>> inputs = keras.Input((8, 8, 3))
     >>> trunk = keras.Model(inputs, [keras.layers.MaxPooling2D(4)(inputs)])
@@ -359,21 +359,7 @@ def _read_into(parts: Sequence[NDArray], path: Path) -> None:
 
 
 def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:
-    """Digest of all that a network's output depends on, beside its input.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The network. Layer names are left out: Keras numbers them anew in every process.
-    dtype : str, default=""
-        Type that its output is kept in.
-    below : str, default=""
-        Fingerprint of the network that makes its input.
-
-    Returns
-    -------
-    str
-    """
+    """Digest of all that a network's output depends on, beside its input."""
     digest = hashlib.blake2b(digest_size=16)
     positions = {id(layer): index for index, layer in enumerate(model.layers)}
     # Another version of skcovid may augment or read differently.

@@ -4,7 +4,8 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from skcovid._base._keras import keras
+import keras
+
 from skcovid.networks.backbones import Backbone
 
 __all__ = [
@@ -21,26 +22,7 @@ __all__ = [
 def find_layer(
     layers: Sequence[Any], layer: int | str, *, name: str = "fine_tune_from"
 ) -> int:
-    """Return the index of a layer given by index or name.
-
-    Parameters
-    ----------
-    layers : sequence of keras.Layer
-        Where to look.
-    layer : int or str
-        Index or name.
-    name : str, default="fine_tune_from"
-        What messages call it.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ValueError
-        If there is no such layer.
-    """
+    """Return the index of a layer given by index or name."""
     if isinstance(layer, str):
         names = [candidate.name for candidate in layers]
         if layer not in names:
@@ -60,29 +42,7 @@ def find_layer(
 def choose_layers(
     base: Any, backbone: Backbone, layers: Any, *, name: str = "layers"
 ) -> list[Any]:
-    """Return the layers of a backbone whose feature maps are to be pooled.
-
-    Parameters
-    ----------
-    base : keras.Model
-        The backbone.
-    backbone : Backbone
-        Its description.
-    layers : "auto" or sequence of str or int
-        Names or indices; "auto" for the backbone's own `feature_layers`, or the ends of
-        its stages where it has none.
-    name : str, default="layers"
-        What messages call it.
-
-    Returns
-    -------
-    list of keras.Layer
-
-    Raises
-    ------
-    ValueError
-        If there is no such layer, or its output is no stack of feature maps.
-    """
+    """Return the layers of a backbone whose feature maps are to be pooled."""
     chosen: Sequence[str | int] = layers
     if isinstance(layers, str):
         chosen = backbone.feature_layers or stage_ends(base)
@@ -99,19 +59,7 @@ def choose_layers(
 
 
 def frontier(above: Sequence[Any]) -> list[Any]:
-    """Find the tensors that enter some layers of a network from below.
-
-    Parameters
-    ----------
-    above : sequence of keras.Layer
-        All layers of the network from a cut on, in their order.
-
-    Returns
-    -------
-    list of keras.KerasTensor
-        ``keras.Model(inputs, frontier)`` is the trunk and ``keras.Model(frontier,
-        output)`` the tail; they share the layers.
-    """
+    """Find the tensors that enter some layers of a network from below."""
     known = {id(layer) for layer in above}
     entering: dict[int, Any] = {}
     for layer in above:
@@ -123,17 +71,7 @@ def frontier(above: Sequence[Any]) -> list[Any]:
 
 
 class Tail(NamedTuple):
-    """The part of a network that training changes.
-
-    Attributes
-    ----------
-    entering : list of keras.KerasTensor
-        Enter it from the trunk, which is ``keras.Model(model.input, entering)``.
-    head_input : keras.KerasTensor
-        What the head sees: ``keras.Model(entering, head_input)``.
-    output : keras.KerasTensor
-        The network's: ``keras.Model(entering, output)`` is the tail.
-    """
+    """The part of a network that training changes."""
 
     entering: list[Any]
     head_input: Any
@@ -146,20 +84,6 @@ def split_tail(model: Any, head_input: Any, trained: Collection[Any]) -> Tail:
     A layer that comes late but builds on nothing that is trained belongs to the trunk.
     Joined maps are pooled part by part, which gives the same: of those parts that
     training does not change, only the pooled vectors enter the tail.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The network, one flat graph.
-    head_input : keras.KerasTensor
-        What the head sees, above all global poolings.
-    trained : collection of keras.Layer
-        The layers whose weights training changes.
-
-    Returns
-    -------
-    Tail
-        Shares the network's layers.
     """
     known = {id(layer) for layer in trained}
     changing: set[int] = set()
@@ -230,18 +154,7 @@ def _entering(output: Any, changing: Collection[int]) -> list[Any]:
 
 
 def stage_ends(base: Any) -> list[str]:
-    """Find the ends of a backbone's stages.
-
-    Parameters
-    ----------
-    base : keras.Model
-        The backbone.
-
-    Returns
-    -------
-    list of str
-        For each halving of the image's size, the last layer that all paths go through.
-    """
+    """Find the ends of a backbone's stages."""
     positions = {id(layer): index for index, layer in enumerate(base.layers)}
     last_use = list(range(len(base.layers)))
     for index, layer in enumerate(base.layers):
@@ -260,17 +173,7 @@ def stage_ends(base: Any) -> list[str]:
 
 
 def inputs_of(layer: Any) -> list[Any]:
-    """Return the tensors that enter a layer of a network.
-
-    Parameters
-    ----------
-    layer : keras.Layer
-        Of a functional network, or of several that share it.
-
-    Returns
-    -------
-    list of keras.KerasTensor
-    """
+    """Return the tensors that enter a layer of a network."""
     # The first node is the network's own; splitting a model adds others, and then
     # `layer.input` would be ambiguous.
     return keras.tree.flatten(layer._inbound_nodes[0].input_tensors)

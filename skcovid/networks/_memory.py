@@ -9,7 +9,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from skcovid._base._keras import keras
+import keras
+
 from skcovid.networks._graph import inputs_of
 
 __all__ = ["check_memory"]
@@ -20,20 +21,6 @@ def check_memory(model: Any, batch_size: int, *, trained: bool = False) -> None:
 
     What is counted is the least that it takes; a batch that passes may still be too
     large. On a GPU nothing is checked: its allocators raise errors.
-
-    Parameters
-    ----------
-    model : keras.Model
-        One flat graph.
-    batch_size : int
-        Images in a batch.
-    trained : bool, default=False
-        Whether it is trained: layers then keep their outputs for the way back.
-
-    Raises
-    ------
-    MemoryError
-        If it can't fit.
     """
     room = _available()
     device = str(keras.ops.convert_to_tensor([0.0]).device)

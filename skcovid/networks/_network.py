@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid._base._keras import keras
 from skcovid.networks._faults import explained_faults
 from skcovid.networks._memory import check_memory
 from skcovid.networks._tensorflow_memory import forget_gone
@@ -51,35 +51,7 @@ def build_backbone(
     precision: str = "float32",
     seed: int = 0,
 ) -> Any:
-    """Build a backbone without its top and load its weights.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        The network.
-    weights : "imagenet", path or None
-        "imagenet" has Keras download them; a path is a ``.weights.h5`` or ``.keras``
-        file of this architecture; None draws random weights.
-    image_size : tuple of int
-        (height, width) of the input, in pixels.
-    precision : str, default="float32"
-        Keras dtype policy of the layers.
-    seed : int, default=0
-        Seed of random weights.
-
-    Returns
-    -------
-    keras.Model
-
-    Raises
-    ------
-    FileNotFoundError
-        If the weights file is missing.
-    OSError
-        If ImageNet's weights can't be downloaded.
-    ValueError
-        If `weights` is no weights file or one of another architecture.
-    """
+    """Build a backbone without its top and load its weights."""
     path = _weights_path(weights)
     with _BUILDING, _dtype_policy(precision), _seeded(seed):
         if weights == "imagenet":
@@ -104,28 +76,6 @@ def add_head(
 
     Flatten (or global poolings), batch normalisation, Dense with ReLU, batch
     normalisation, dropout, softmax.
-
-    Parameters
-    ----------
-    base : keras.Model
-        The backbone; its layers become the first of the result's.
-    n_classes : int
-        Units of the softmax.
-    feature_layers : sequence of keras.Layer, default=()
-        Layers of the backbone whose outputs the head sees beside the last one's.
-    pooling : sequence of {"avg", "max"}
-        Global poolings, joined, in place of Flatten.
-    dense_units : int
-        Units of the hidden layer.
-    dropout : float
-        Share of the hidden units dropped in training, in [0, 1).
-    seed : int
-        Seed of the weights and of the dropout.
-
-    Returns
-    -------
-    keras.Model
-        The whole network, one flat graph.
     """
     layers = keras.layers
     # The head computes in float32 whatever the precision of the backbone.
@@ -155,28 +105,7 @@ def add_head(
 
 
 def check_pooling(pooling: Any) -> tuple[Pooling, ...]:
-    """Validate global poolings.
-
-    Parameters
-    ----------
-    pooling : {"avg", "max"} or sequence of them
-        One pooling or several.
-
-    Returns
-    -------
-    tuple of {"avg", "max"}
-
-    Raises
-    ------
-    ValueError
-        If there is none or it is not known.
-
-    Examples
-    --------
-    >>> from skcovid.networks._network import check_pooling
-    >>> check_pooling("max")
-    ('max',)
-    """
+    """Validate global poolings."""
     chosen = (pooling,) if isinstance(pooling, str) else tuple(pooling)
     if not chosen or not set(chosen) <= {"avg", "max"}:
         raise ValueError(
@@ -186,20 +115,7 @@ def check_pooling(pooling: Any) -> tuple[Pooling, ...]:
 
 
 def pooled(maps: Iterable[Any], pooling: Sequence[Pooling]) -> list[Any]:
-    """Pool feature maps over the whole image, in float32.
-
-    Parameters
-    ----------
-    maps : iterable of keras.KerasTensor of shape (n, height, width, channels)
-        The feature maps.
-    pooling : sequence of {"avg", "max"}
-        The poolings.
-
-    Returns
-    -------
-    list of keras.KerasTensor of shape (n, channels)
-        For each of the maps, each of the poolings.
-    """
+    """Pool feature maps over the whole image, in float32."""
     pools = {
         "avg": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
@@ -208,31 +124,13 @@ def pooled(maps: Iterable[Any], pooling: Sequence[Pooling]) -> list[Any]:
 
 
 def freeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
-    """Freeze a backbone, phase 1 of the training.
-
-    Parameters
-    ----------
-    layers : sequence of keras.Layer
-        The backbone's layers.
-    batch_norm : {"trainable", "frozen"}
-        Whether batch normalisation stays trainable, normalising by the batch
-        (section 3.4: "all batch normalization layers are by default unfrozen").
-        A frozen one normalises by its moving statistics.
-    """
+    """Freeze a backbone, phase 1 of the training."""
     for layer in layers:
         layer.trainable = batch_norm == "trainable" and is_batch_norm(layer)
 
 
 def unfreeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
-    """Unfreeze the last layers of a backbone, phase 2 of the training.
-
-    Parameters
-    ----------
-    layers : sequence of keras.Layer
-        The layers to fine-tune.
-    batch_norm : {"trainable", "frozen"}
-        As for :func:`freeze`.
-    """
+    """Unfreeze the last layers of a backbone, phase 2 of the training."""
     for layer in layers:
         layer.trainable = batch_norm == "trainable" or not is_batch_norm(layer)
 
@@ -242,11 +140,6 @@ def reset_moving_statistics(model: Any) -> None:
 
     Section 3.4: "initially their moving average and moving variance are initialized to
     zeros".
-
-    Parameters
-    ----------
-    model : keras.Model
-        Changed in place.
     """
     for layer in filter(is_batch_norm, model.layers):
         for variable in (layer.moving_mean, layer.moving_variance):
@@ -259,32 +152,7 @@ def predict_batches(
     *,
     batch_size: int | None = None,
 ) -> Iterator[tuple[slice, list[NDArray]]]:
-    """Run a network on batches, in inference mode.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The network.
-    batches : iterable of (slice, ndarray or tuple of ndarray)
-        Rows and inputs.
-    batch_size : int, default=None
-        Size that a smaller batch is padded to, so that the network is compiled for one
-        shape only; None for the first batch's.
-
-    Yields
-    ------
-    rows : slice
-        Rows of the batch.
-    outputs : list of ndarray of shape (n_rows, ...)
-        One array an output of the network.
-
-    Raises
-    ------
-    MemoryError
-        If a batch can't fit in memory, or memory runs out.
-    RuntimeError
-        If the GPU fails.
-    """
+    """Run a network on batches, in inference mode."""
     forget_gone(model)
     for rows, batch in batches:
         n_rows = rows.stop - rows.start

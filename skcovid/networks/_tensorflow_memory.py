@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from skcovid._base._keras import keras
+import keras
 
 __all__ = ["forget_gone", "forgotten_afterwards"]
 
@@ -39,13 +39,7 @@ def forgotten_afterwards() -> Iterator[None]:
 
 
 def forget_gone(model: Any) -> None:
-    """Have TensorFlow let go of what networks that are gone were compiled to.
-
-    Parameters
-    ----------
-    model : keras.Model
-        A network that will be forgotten by a later call, once it is gone.
-    """
+    """Have TensorFlow let go of what networks that are gone were compiled to."""
     if keras.backend.backend() != "tensorflow":
         return
     if _gone:

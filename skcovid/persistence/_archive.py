@@ -300,22 +300,7 @@ def _outcomes(
 
 
 def predict_chunk(pipeline: Any, paths: list[str]) -> Outcome:
-    """Predict files, the bad ones apart.
-
-    Parameters
-    ----------
-    pipeline : estimator
-        A fitted pipeline.
-    paths : list of str
-        The files.
-
-    Returns
-    -------
-    probabilities : ndarray of shape (n_paths, n_classes), float32
-        NaN for a file that could not be predicted.
-    errors : list of str or None
-        Why not.
-    """
+    """Predict files, the bad ones apart."""
     errors = _unreadable(pipeline, paths)
     probabilities = np.full((len(paths), len(pipeline.classes_)), np.nan, np.float32)
     rows = np.flatnonzero([error is None for error in errors])

@@ -27,15 +27,7 @@ class ModelFileError(ValueError):
 
 
 def write_members(file: BinaryIO, members: dict[str, bytes]) -> None:
-    """Write members to a zip file, without compression.
-
-    Parameters
-    ----------
-    file : binary file
-        Where to.
-    members : dict of str to bytes
-        Their content by name.
-    """
+    """Write members to a zip file, without compression."""
     with ZipFile(file, "w", ZIP_STORED) as archive:
         for name, content in members.items():
             # A fixed date: the same model makes the same file.
@@ -43,25 +35,7 @@ def write_members(file: BinaryIO, members: dict[str, bytes]) -> None:
 
 
 def read_members(file: BinaryIO, allowed: re.Pattern[str]) -> dict[str, bytes]:
-    """Read all members of a zip file, if all of them are as they should be.
-
-    Parameters
-    ----------
-    file : binary file
-        The zip file.
-    allowed : re.Pattern
-        What a member's whole name must match.
-
-    Returns
-    -------
-    dict of str to bytes
-
-    Raises
-    ------
-    ModelFileError
-        If it is no zip file, or has a member of another name, twice the same name, or
-        one that is compressed, encrypted, a link, damaged or larger than the file.
-    """
+    """Read all members of a zip file, if all of them are as they should be."""
     n_bytes = file.seek(0, io.SEEK_END)
     file.seek(0)
     if not n_bytes:
@@ -107,24 +81,7 @@ def _check_members(
 
 
 def parse_json(content: bytes, name: str) -> Any:
-    """Parse JSON that may be hostile.
-
-    Parameters
-    ----------
-    content : bytes
-        UTF-8 text.
-    name : str
-        What messages call it.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    ModelFileError
-        If it is no JSON, or too large or too deeply nested.
-    """
+    """Parse JSON that may be hostile."""
     if len(content) > _MAX_JSON_BYTES:
         raise ModelFileError(
             f"its {name} has {len(content):,} bytes, more than {_MAX_JSON_BYTES:,}"
@@ -154,20 +111,7 @@ def _check_depth(parsed: Any, name: str) -> None:
 
 
 def check_npy(content: bytes, name: str) -> None:
-    """Check that an array in NumPy's file format is what its header says, and plain.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    name : str
-        What messages call it.
-
-    Raises
-    ------
-    ModelFileError
-        If the array holds Python objects or is not of the size its header announces.
-    """
+    """Check that an array in NumPy's file format is what its header says, and plain."""
     stream = io.BytesIO(content)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,

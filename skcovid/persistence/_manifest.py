@@ -43,17 +43,7 @@ _BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def installed_versions(backend: str | None) -> dict[str, str]:
-    """Versions of Python, skcovid and what it predicts with.
-
-    Parameters
-    ----------
-    backend : str or None
-        Keras' backend; None for a pipeline without a network.
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """Versions of Python, skcovid and what it predicts with."""
     import cv2
 
     versions = {
@@ -78,21 +68,7 @@ def timestamp() -> str:
 
 
 def describe_data(X: Any, y: ArrayLike | None) -> dict[str, Any]:
-    """Fingerprint images and labels, whatever their order.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples,) of paths, LazyImages, or array-like of shape \
-            (n_samples, height, width[, 3])
-        Images. Of files it is the content that counts, not the name.
-    y : array-like of shape (n_samples,) or None
-        Labels.
-
-    Returns
-    -------
-    dict
-        Number of images ("n_samples"), number by class ("classes") and "fingerprint".
-    """
+    """Fingerprint images and labels, whatever their order."""
     if isinstance(X, LazyImages):
         keys = X.keys.tolist()
     elif np.ndim(X[0]) == 0:
@@ -110,17 +86,7 @@ def describe_data(X: Any, y: ArrayLike | None) -> dict[str, Any]:
 
 
 def describe_members(members: dict[str, bytes]) -> dict[str, dict[str, Any]]:
-    """Size and checksum of every member.
-
-    Parameters
-    ----------
-    members : dict of str to bytes
-        Their content by name.
-
-    Returns
-    -------
-    dict of str to dict
-    """
+    """Size and checksum of every member."""
     return {
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for name, content in members.items()
@@ -128,18 +94,7 @@ def describe_members(members: dict[str, bytes]) -> dict[str, dict[str, Any]]:
 
 
 def check_manifest(manifest: Any) -> None:
-    """Check that a manifest is one this version can follow.
-
-    Parameters
-    ----------
-    manifest : object
-        What was parsed.
-
-    Raises
-    ------
-    ModelFileError
-        If it is of something else, of a newer format or of another major version.
-    """
+    """Check that a manifest is one this version can follow."""
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ModelFileError("its manifest is not that of a skcovid model")
     found = manifest.get("format_version")
@@ -166,20 +121,7 @@ def check_manifest(manifest: Any) -> None:
 
 
 def check_members(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
-    """Check that the members are those of the manifest, to the last byte.
-
-    Parameters
-    ----------
-    manifest : dict
-        A checked manifest.
-    members : dict of str to bytes
-        The other members' content by name.
-
-    Raises
-    ------
-    ModelFileError
-        If one is missing, not listed or changed.
-    """
+    """Check that the members are those of the manifest, to the last byte."""
     described = manifest["members"]
     for name in sorted(described.keys() | members.keys()):
         if name not in members:

@@ -134,18 +134,7 @@ def model_card(
 
 
 def list_parameters(pipeline: Any) -> list[tuple[str, str]]:
-    """Name and value of each parameter that is no estimator of its own.
-
-    Parameters
-    ----------
-    pipeline : estimator
-        Fitted or not.
-
-    Returns
-    -------
-    list of (str, str)
-        Sorted by name; values as Python writes them.
-    """
+    """Name and value of each parameter that is no estimator of its own."""
     return [
         (name, repr(value))
         for name, value in sorted(pipeline.get_params().items())

@@ -121,7 +121,7 @@ def save(
 def _backend(networks: list[Any]) -> str | None:
     if not networks:
         return None
-    from skcovid._base._keras import keras
+    import keras
 
     return keras.backend.backend()
 

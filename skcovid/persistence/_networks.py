@@ -51,17 +51,7 @@ class BackboneReference:
 
 @dataclass(frozen=True)
 class NetworkReference:
-    """A network, by its number in the file, and what is not to be told from its arrays.
-
-    Parameters
-    ----------
-    index : int
-        Its number.
-    image_size : tuple of int
-        (height, width) of its input, in pixels.
-    trainable : tuple of bool
-        Whether each layer was trained in the end.
-    """
+    """A network by its number in the file, and what its arrays do not say."""
 
     index: int
     image_size: tuple[int, int]
@@ -106,17 +96,7 @@ def is_composite(value: Any) -> bool:
 
 
 def without_memory(pipeline: Any) -> Any:
-    """Copy a pipeline, its folders of kept features and fits left out.
-
-    Parameters
-    ----------
-    pipeline : estimator
-        The pipeline; arrays and networks are shared with it.
-
-    Returns
-    -------
-    estimator
-    """
+    """Copy a pipeline, its folders of kept features and fits left out."""
 
     def change(owner: Any, name: str, value: Any) -> Any:
         return None if name in ("checkpoint", "memory") else value
@@ -125,26 +105,7 @@ def without_memory(pipeline: Any) -> Any:
 
 
 def detach(pipeline: Any) -> tuple[Any, list[Any]]:
-    """Copy a pipeline with references in place of its networks and backbones.
-
-    Parameters
-    ----------
-    pipeline : estimator
-        The fitted pipeline; it stays as it is.
-
-    Returns
-    -------
-    pipeline : estimator
-        The copy.
-    networks : list of keras.Model
-        The networks that it refers to by number.
-
-    Raises
-    ------
-    TypeError
-        If there is a network that no skcovid estimator built, or a backbone that is not
-        registered.
-    """
+    """Copy a pipeline with references in place of its networks and backbones."""
     networks: list[Any] = []
 
     def change(owner: Any, name: str, value: Any) -> Any:
@@ -217,21 +178,8 @@ def composites(value: Any) -> Iterator[Any]:
 
 
 def pack_network(network: Any) -> tuple[bytes, list[str]]:
-    """Turn a network into plain arrays and the names of its layers' classes.
-
-    Parameters
-    ----------
-    network : keras.Model
-        The network.
-
-    Returns
-    -------
-    arrays : bytes
-        In the safetensors format.
-    layers : list of str
-        Class of every layer, in order.
-    """
-    from skcovid._base._keras import keras
+    """Turn a network into plain arrays and the names of its layers' classes."""
+    import keras
 
     arrays = {
         name: np.ascontiguousarray(keras.ops.convert_to_numpy(variable))

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import KernelPCA
@@ -15,7 +16,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from skcovid._base._keras import keras
 from skcovid._base._version import __version__
 from skcovid.estimators._backbone_features import BackboneFeatures
 from skcovid.estimators._classifier import TransferLearningClassifier

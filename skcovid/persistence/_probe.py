@@ -19,19 +19,7 @@ _N_SAMPLES = 2
 
 
 def ask(pipeline: Any) -> NDArray[np.float64] | None:
-    """Predict the test images.
-
-    Parameters
-    ----------
-    pipeline : estimator
-        A fitted pipeline.
-
-    Returns
-    -------
-    ndarray of shape (2, n_outputs), or None
-        Probabilities, or decision values, or features; None where it can't be told
-        what input the pipeline takes.
-    """
+    """Predict the test images."""
     samples = _samples(pipeline)
     if samples is None:
         return None
@@ -58,18 +46,7 @@ def _samples(pipeline: Any) -> NDArray | None:
 
 
 def stripes(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Make the test images, by arithmetic alone, so that they are the same for ever.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of one image, or number of columns.
-
-    Returns
-    -------
-    ndarray of shape (2, *shape), uint8
-        Stripes in [0, 255], in another place in either image.
-    """
+    """Make the test images, by arithmetic alone, so that they are the same for ever."""
     axes = np.ogrid[tuple(slice(side) for side in (_N_SAMPLES, *shape))]
     images = np.zeros((_N_SAMPLES, *shape), dtype=np.uint8)
     for slope, axis in zip((60, 7, 3, 40), axes, strict=False):

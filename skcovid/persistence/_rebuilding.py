@@ -32,25 +32,7 @@ _MAX_SIDE = 8192
 
 
 def attach(pipeline: Any, networks: list[tuple[bytes, list[str]]]) -> Any:
-    """Put networks and backbones in the place of the references to them.
-
-    Parameters
-    ----------
-    pipeline : estimator
-        What came out of a file.
-    networks : list of (bytes, list of str)
-        What `pack_network` made.
-
-    Returns
-    -------
-    estimator
-
-    Raises
-    ------
-    ModelFileError
-        If a backbone is not registered here, parameters or sizes are not valid, or the
-        arrays don't fit the network.
-    """
+    """Put networks and backbones in the place of the references to them."""
 
     def change(owner: Any, name: str, value: Any) -> Any:
         if isinstance(value, BackboneReference):

@@ -113,22 +113,7 @@ def _trusted() -> dict[str, set[str]]:
 
 
 def dump_pipeline(pipeline: Any) -> bytes:
-    """Write a pipeline without its networks with skops.
-
-    Parameters
-    ----------
-    pipeline : estimator
-        What :func:`skcovid.persistence._networks.detach` returned.
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    TypeError
-        If it holds something that could not be loaded again; it is named.
-    """
+    """Write a pipeline without its networks with skops."""
     try:
         content = skops.io.dumps(pipeline)
         _check(content)
@@ -142,22 +127,7 @@ def dump_pipeline(pipeline: Any) -> bytes:
 
 
 def load_pipeline(content: bytes) -> Any:
-    """Build what `dump_pipeline` wrote, if all of it is on the closed list.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-
-    Returns
-    -------
-    estimator
-
-    Raises
-    ------
-    ModelFileError
-        If it holds anything else.
-    """
+    """Build what `dump_pipeline` wrote, if all of it is on the closed list."""
     _check(content)
     names = [name for group in _trusted().values() for name in group]
     return skops.io.loads(content, trusted=names)

@@ -37,20 +37,7 @@ class _ImageTransformer(TransformerMixin, BaseEstimator):
     """What both transformers share: tags, and eager in, eager out."""
 
     def fit_transform(self, X: Any, y: Any = None) -> "NDArray | LazyImages":
-        """Fit to `X` and transform it.
-
-        Parameters
-        ----------
-        X : array-like
-            As for ``fit``.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        LazyImages or ndarray
-            As ``transform`` returns.
-        """
+        """Fit to `X` and transform it."""
         return self.fit(X, y).transform(X)
 
     def __sklearn_tags__(self) -> Any:

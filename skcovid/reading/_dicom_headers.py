@@ -57,21 +57,7 @@ _HEADER_ELEMENTS = [
 
 @dataclass(frozen=True)
 class DicomHeader:
-    """Whom and what a DICOM file shows; an empty string is what it does not say.
-
-    Parameters
-    ----------
-    patient : str
-        Patient ID, empty for a placeholder such as ``ANONYMOUS``.
-    issuer : str
-        Who issued the patient ID.
-    study : str
-        UID of the study.
-    institution : str
-        Name of the institution.
-    view_position : str
-        ``PA``, ``AP``, ``FRONTAL``, ``LATERAL``, or any other in capitals as given.
-    """
+    """Whom and what a DICOM file shows; an empty string is what it does not say."""
 
     patient: str
     issuer: str
@@ -81,61 +67,19 @@ class DicomHeader:
 
 
 def is_dicom(path: str | os.PathLike, start: bytes) -> bool:
-    """Whether a file is in the DICOM format, by its suffix or its beginning.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file's name.
-    start : bytes
-        At least its first 132 bytes.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether a file is in the DICOM format, by its suffix or its beginning."""
     is_named = PurePath(path).suffix.lower() in DICOM_SUFFIXES
     return is_named or start[128:132] == b"DICM"
 
 
 def view_term(view: str) -> str:
-    """Bring a view position to the term used here.
-
-    Parameters
-    ----------
-    view : str
-        As a DICOM file or a table gives it.
-
-    Returns
-    -------
-    str
-        ``PA``, ``AP``, ``FRONTAL``, ``LATERAL``, or any other as given, in capitals.
-    """
+    """Bring a view position to the term used here."""
     term = view.strip().upper()
     return _VIEW_TERMS.get(term, term)
 
 
 def read_header(path: str) -> DicomHeader:
-    """Read what a radiograph in the DICOM format says of patient and view.
-
-    Parameters
-    ----------
-    path : str
-        A file on disk or in a zip archive.
-
-    Returns
-    -------
-    DicomHeader
-
-    Raises
-    ------
-    ImportError
-        If pydicom is not installed.
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no DICOM file, or none of one projection radiograph.
-    """
+    """Read what a radiograph in the DICOM format says of patient and view."""
     with _open_within(path) as stream, naming(path):
         dataset = read_dataset(
             stream,
@@ -155,20 +99,7 @@ def read_header(path: str) -> DicomHeader:
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Turn whatever is raised within into an error that names the file.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-
-    Raises
-    ------
-    ImportError
-        If pydicom is not installed.
-    ValueError
-        For any other reason.
-    """
+    """Turn whatever is raised within into an error that names the file."""
     try:
         yield
     except RefusedError as reason:
@@ -188,24 +119,7 @@ def naming(path: str) -> Iterator[None]:
 
 
 def read_dataset(stream: IO[bytes], **options: Any) -> Any:
-    """Read the elements of a DICOM file.
-
-    Parameters
-    ----------
-    stream : binary file object
-        The file.
-    **options
-        Passed to ``pydicom.dcmread``.
-
-    Returns
-    -------
-    pydicom.Dataset
-
-    Raises
-    ------
-    RefusedError
-        If it is no DICOM file.
-    """
+    """Read the elements of a DICOM file."""
     import pydicom
 
     if stream.read(132)[128:] != b"DICM":
@@ -263,18 +177,7 @@ def _text(dataset: Any, element: str) -> str:
 
 
 def check_radiograph(dataset: Any) -> None:
-    """Let only single grey projection radiographs pass that are meant to be seen.
-
-    Parameters
-    ----------
-    dataset : pydicom.Dataset
-        A file's elements, with or without its pixels.
-
-    Raises
-    ------
-    RefusedError
-        If it is anything else.
-    """
+    """Let only single grey projection radiographs pass that are meant to be seen."""
     from pydicom import uid
 
     # De-identified files may have kept the class in the file's meta information alone.

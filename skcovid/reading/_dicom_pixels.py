@@ -30,26 +30,6 @@ def decode_dicom(stream: IO[bytes], path: str) -> NDArray[np.uint8]:
     LUT or window. Black and white are the ends of that LUT or window, or, where the
     file has neither, the lowest and the highest value of the image, pixel padding left
     aside. MONOCHROME1 is inverted.
-
-    Parameters
-    ----------
-    stream : binary file object
-        The file.
-    path : str
-        What messages call it.
-
-    Returns
-    -------
-    ndarray of shape (height, width), uint8 in [0, 255]
-        0 is black.
-
-    Raises
-    ------
-    ImportError
-        If pydicom is not installed.
-    ValueError
-        If it is no DICOM file or none of one grey projection radiograph of 8 to 16
-        bits, or it is truncated, or no decoder for its compression is installed.
     """
     with naming(path):
         dataset = read_dataset(stream)

@@ -37,37 +37,14 @@ _UNSAFE_NAME = re.compile(r"[A-Za-z]:|/|(.*/)?\.\.(/|$)|.*\\", re.DOTALL)
 
 
 class FileStatus(NamedTuple):
-    """Size and time of change; the archive's for a file in an archive.
-
-    Parameters
-    ----------
-    size : int
-        In bytes.
-    changed : int
-        In nanoseconds since the epoch.
-    """
+    """Size and time of change; the archive's for a file in an archive."""
 
     size: int
     changed: int
 
     @classmethod
     def of(cls, path: str) -> "FileStatus":
-        """Look up a file.
-
-        Parameters
-        ----------
-        path : str
-            A file on disk or in an archive; that the archive holds it is not checked.
-
-        Returns
-        -------
-        FileStatus
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        """
+        """Look up a file."""
         try:
             status = _stat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -78,57 +55,18 @@ class FileStatus(NamedTuple):
 
 
 def shown(path: str | os.PathLike) -> str:
-    r"""Path as messages show it, on one line and of characters that can be printed.
-
-    Parameters
-    ----------
-    path : str or path-like
-        Any path, of bytes that are no text, too.
-
-    Returns
-    -------
-    str
-        The path itself, or a Python literal of it.
-
-    Examples
-    --------
-    >>> from skcovid.reading._files import shown
-    >>> shown("a b.png")
-    'a b.png'
-    >>> print(shown("line\nbreak.png"))
-    'line\nbreak.png'
-    """
+    r"""Path as messages show it, on one line and of characters that can be printed."""
     text = os.fspath(path)
     return text if text.isprintable() else ascii(text)
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a path names a zip archive, by its suffix.
-
-    Parameters
-    ----------
-    path : Path
-        Any path.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether a path names a zip archive, by its suffix."""
     return path.suffix.lower() == _SUFFIX and path.is_file()
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file or folder, on disk, or a file in a zip archive.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether there is a file or folder, on disk, or a file in a zip archive."""
     if os.path.exists(path):  # noqa: PTH110 (a Path costs more than the call)
         return True
     place = _find_archive(path)
@@ -136,27 +74,7 @@ def exists(path: str) -> bool:
 
 
 def open_file(path: str | os.PathLike) -> IO[bytes]:
-    """Open a file on disk or in a zip archive for reading.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-
-    Returns
-    -------
-    binary file object
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is a folder, a device or a pipe, too large for an image, or lies in an
-        archive that can't be read.
-    OSError
-        If it may not be read, or links lead in a circle.
-    """
+    """Open a file on disk or in a zip archive for reading."""
     try:
         status = _stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -177,26 +95,7 @@ def open_file(path: str | os.PathLike) -> IO[bytes]:
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """Read all of a file on disk or in a zip archive.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        As `open_file`, or if it is damaged in the archive.
-    OSError
-        As `open_file`, or if the disk fails.
-    """
+    """Read all of a file on disk or in a zip archive."""
     with open_file(path) as stream:
         try:
             if not isinstance(stream, zipfile.ZipExtFile):
@@ -213,25 +112,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 
 def list_members(path: Path) -> tuple[list[str], list[str]]:
-    """Files and folders in a zip archive.
-
-    Parameters
-    ----------
-    path : Path
-        The archive.
-
-    Returns
-    -------
-    files, folders : list of str and list of str
-        Names with forward slashes; folders without the last one. A folder that the
-        archive has no entry for is listed all the same.
-
-    Raises
-    ------
-    ValueError
-        If it is no zip archive, names files outside itself, names one twice, or would
-        unpack to far more than its own size.
-    """
+    """Files and folders in a zip archive."""
     files, folders = [], set()
     for info in _open_archive(path).infolist():
         name = info.filename.rstrip("/")

@@ -49,29 +49,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a file says of the image in it.
-
-    Parameters
-    ----------
-    kind : str
-        The format: ``PNG``, ``JPEG``, ``TIFF``, ``BMP``, ``WebP`` or ``PNM``.
-    height, width : int
-        Size as stored, in pixels.
-    n_frames : int
-        Frames or pages; 0 stands for an animation of any number.
-    n_channels : int
-        Channels of a JPEG or PNM.
-    maximum : int
-        Level of white in a PNM.
-    start : int
-        Where the pixels of a PNM begin.
-    orientation : int
-        Where the first row and column are: 1, top and left, to 8, as EXIF has them.
-    white_is_zero : bool
-        Whether the lowest level of a TIFF is white.
-    as_seen : dict of int to bytes
-        What to write where in a TIFF, so that its levels and rows are as stored.
-    """
+    """What a file says of the image in it."""
 
     kind: str
     height: int
@@ -86,23 +64,7 @@ class ImageHeader:
 
 
 def read_image_header(data: bytes) -> ImageHeader:
-    """Read what an image file says of itself.
-
-    Parameters
-    ----------
-    data : bytes
-        All of the file.
-
-    Returns
-    -------
-    ImageHeader
-
-    Raises
-    ------
-    RefusedError
-        If it is of no format that is read, cut short, an animation or of several pages,
-        or of more than `MAX_PIXELS` pixels.
-    """
+    """Read what an image file says of itself."""
     for start, read in _READERS.items():
         if data.startswith(start):
             header = read(data)
@@ -123,18 +85,7 @@ def read_image_header(data: bytes) -> ImageHeader:
 
 
 def check_size(height: int, width: int) -> None:
-    """Let only sizes pass that radiographs have.
-
-    Parameters
-    ----------
-    height, width : int
-        Size, in pixels.
-
-    Raises
-    ------
-    RefusedError
-        If it is 0, or more than `MAX_PIXELS` pixels.
-    """
+    """Let only sizes pass that radiographs have."""
     if min(height, width) < 1:
         raise RefusedError(
             f"its header states {height} × {width} pixels: it is damaged"
@@ -148,22 +99,7 @@ def check_size(height: int, width: int) -> None:
 
 
 def read_jpeg_header(data: bytes) -> ImageHeader:
-    """Read what a JPEG or JPEG-LS stream says of itself.
-
-    Parameters
-    ----------
-    data : bytes
-        The stream.
-
-    Returns
-    -------
-    ImageHeader
-
-    Raises
-    ------
-    RefusedError
-        If it does not end, or is of more scans than make sense.
-    """
+    """Read what a JPEG or JPEG-LS stream says of itself."""
     frame, n_scans, orientation = b"", 0, 1
     for marker, segment in _jpeg_segments(data):
         if marker in _JPEG_FRAMES and not frame:
@@ -186,22 +122,7 @@ def read_jpeg_header(data: bytes) -> ImageHeader:
 
 
 def read_jpeg_2000_size(data: bytes) -> tuple[int, int, int]:
-    """Read which size a JPEG 2000 stream states.
-
-    Parameters
-    ----------
-    data : bytes
-        The codestream, or a file of it.
-
-    Returns
-    -------
-    height, width, n_channels : int
-
-    Raises
-    ------
-    RefusedError
-        If it is none.
-    """
+    """Read which size a JPEG 2000 stream states."""
     # DICOM has the codestream alone; some devices write a file's boxes before it.
     start = data.find(b"\xff\x4f\xff\x51", 0, 256)
     if start < 0:

@@ -18,26 +18,7 @@ _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
 
 def decode_image(data: bytes, channels: Channels) -> NDArray[np.uint8]:
-    """Decode an image file.
-
-    Parameters
-    ----------
-    data : bytes
-        All of the file.
-    channels : {"grey", "rgb"}
-        Whether the pixels are one grey level or three RGB channels.
-
-    Returns
-    -------
-    ndarray of shape (height, width) or (height, width, 3), uint8 in [0, 255], RGB
-
-    Raises
-    ------
-    RefusedError
-        If it is no image that is read, too large, damaged or truncated.
-    MemoryError
-        If there is not enough memory.
-    """
+    """Decode an image file."""
     header = read_image_header(data)
     if header.kind == "JPEG":
         pixels = _decode_jpeg(data, header, channels)
@@ -57,18 +38,7 @@ def decode_image(data: bytes, channels: Channels) -> NDArray[np.uint8]:
 
 
 def check_jpeg(data: bytes) -> None:
-    """Decode a JPEG stream of 8 bits, taking nothing for granted.
-
-    Parameters
-    ----------
-    data : bytes
-        The stream.
-
-    Raises
-    ------
-    RefusedError
-        If any part of it is missing or damaged.
-    """
+    """Decode a JPEG stream of 8 bits, taking nothing for granted."""
     _decode_strictly(data, "GRAY")
 
 

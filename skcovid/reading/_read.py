@@ -34,15 +34,7 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True)
 class FileContent:
-    """What a readable image file holds.
-
-    Parameters
-    ----------
-    digest : str
-        Digest of the file's bytes.
-    height, width : int
-        Size of the decoded image, in pixels.
-    """
+    """What a readable image file holds."""
 
     digest: str
     height: int
@@ -102,20 +94,6 @@ def inspect_files(
 
     What was found is remembered for as long as a file's size and time of change stay
     the same.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        The files.
-    channels : {"grey", "rgb"}, default="grey"
-        As for :func:`read_radiograph`.
-    n_jobs : int, default=2
-        Threads.
-
-    Yields
-    ------
-    FileContent, FileNotFoundError or ValueError
-        One a file, in order. The error names the file.
     """
 
     def inspect(rows: slice) -> FileContent | FileNotFoundError | ValueError:
@@ -128,49 +106,14 @@ def inspect_files(
 def check_files(
     paths: Sequence[str], *, channels: Channels = "grey", n_jobs: int = 2
 ) -> list[FileContent]:
-    """Decode every file once, so that no bad one is met in the middle of training.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        The files.
-    channels : {"grey", "rgb"}, default="grey"
-        As for :func:`read_radiograph`.
-    n_jobs : int, default=2
-        Threads.
-
-    Returns
-    -------
-    list of FileContent
-        One entry a file, in order.
-
-    Raises
-    ------
-    FileNotFoundError
-        If files are missing; every one is listed.
-    ValueError
-        If files can't be read; every one is listed with its reason.
-    """
+    """Decode every file once, so that no bad one is met in the middle of training."""
     found = list(inspect_files(paths, channels=channels, n_jobs=n_jobs))
     raise_problems(found)
     return [entry for entry in found if isinstance(entry, FileContent)]
 
 
 def raise_problems(found: Sequence[object]) -> None:
-    """Raise one error for all files that could not be read, if there are any.
-
-    Parameters
-    ----------
-    found : sequence
-        What was found in each file; an exception that names it stands for a bad one.
-
-    Raises
-    ------
-    FileNotFoundError
-        If files are missing and all others are good.
-    ValueError
-        If files can't be read.
-    """
+    """Raise one error for all files that could not be read, if there are any."""
     problems = [entry for entry in found if isinstance(entry, Exception)]
     if problems:
         missing = all(isinstance(entry, FileNotFoundError) for entry in problems)
@@ -184,20 +127,7 @@ def raise_problems(found: Sequence[object]) -> None:
 def attempt(
     read: Callable[[str], Content], path: str
 ) -> Content | FileNotFoundError | ValueError:
-    """Read a file, or find out why it can't be.
-
-    Parameters
-    ----------
-    read : callable
-        ``read(path)`` raises an error that names the file, or one of the system's.
-    path : str
-        The file.
-
-    Returns
-    -------
-    what `read` returns, FileNotFoundError or ValueError
-        The error names the file.
-    """
+    """Read a file, or find out why it can't be."""
     try:
         return read(path)
     except (FileNotFoundError, ValueError) as error:
@@ -234,22 +164,7 @@ def _with_channels(grey: NDArray[np.uint8], channels: Channels) -> NDArray[np.ui
 
 
 def holds_paths(X: Any) -> bool:
-    """Whether something holds paths rather than pixels.
-
-    Parameters
-    ----------
-    X : sequence
-        A list, array, pandas or polars column, or `LazyImages`.
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    ValueError
-        If it is a single path, a table, or empty.
-    """
+    """Whether something holds paths rather than pixels."""
     if isinstance(X, str | os.PathLike):
         raise ValueError(f"X must be a list of paths, got one path: {X!r}.")
     if (columns := getattr(X, "columns", None)) is not None:
@@ -269,22 +184,7 @@ def holds_paths(X: Any) -> bool:
 
 
 def as_paths(values: Iterable) -> list[str]:
-    """Bring paths of any kind (str, Path) to a list of str.
-
-    Parameters
-    ----------
-    values : iterable of str or path-like
-        The paths.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    ValueError
-        If an entry is neither str nor path-like; it is named with its position.
-    """
+    """Bring paths of any kind (str, Path) to a list of str."""
     paths = []
     for position, value in enumerate(values):
         if not isinstance(value, str | os.PathLike):

@@ -24,25 +24,7 @@ _MAX_PAGES = 1000
 
 @dataclass(frozen=True)
 class TiffDirectory:
-    """What a TIFF file says of its first image.
-
-    Parameters
-    ----------
-    height, width : int
-        Size as stored, in pixels.
-    n_pages : int
-        Images in the file, smaller copies of another left aside.
-    white_is_zero : bool
-        Whether the lowest level is white.
-    orientation : int
-        Where the first row and column are, 1 to 8, as for EXIF.
-    as_seen : dict of int to bytes
-        What to write where in the file, so that its levels and rows are as stored.
-    tile : tuple of int
-        Height and width of the tiles, in pixels; (1, 1) if there are none.
-    pixel_size : int
-        Bytes of a pixel once it is decoded.
-    """
+    """What a TIFF file says of its first image."""
 
     height: int
     width: int
@@ -55,22 +37,7 @@ class TiffDirectory:
 
 
 def read_tiff_directory(data: bytes) -> TiffDirectory:
-    """Read what a TIFF file says of its images.
-
-    Parameters
-    ----------
-    data : bytes
-        All of the file.
-
-    Returns
-    -------
-    TiffDirectory
-
-    Raises
-    ------
-    ValueError
-        If it is damaged, or an image of a kind that is not read.
-    """
+    """Read what a TIFF file says of its images."""
     try:
         pages = list(_read_pages(data))
     except struct.error:
@@ -96,23 +63,7 @@ def read_tiff_directory(data: bytes) -> TiffDirectory:
 
 
 def read_orientation(exif: bytes) -> int:
-    """Read which side of an image is up.
-
-    Parameters
-    ----------
-    exif : bytes
-        EXIF data, which are a TIFF directory.
-
-    Returns
-    -------
-    int
-        Where the first row and column are: 1, top and left, to 8.
-
-    Raises
-    ------
-    ValueError
-        If they are damaged.
-    """
+    """Read which side of an image is up."""
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:
         raise ValueError("its EXIF data are damaged")

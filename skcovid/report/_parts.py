@@ -95,19 +95,7 @@ class Section:
 
 
 def draw(figure: Any, alt: str) -> Image:
-    """Turn a figure into an image, and close it.
-
-    Parameters
-    ----------
-    figure : matplotlib Figure
-        What to draw.
-    alt : str
-        What it shows, for who does not see it.
-
-    Returns
-    -------
-    Image
-    """
+    """Turn a figure into an image, and close it."""
     import matplotlib.pyplot as plt
 
     file = BytesIO()
