@@ -18,12 +18,12 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils._param_validation import Interval
+from sklearn.utils import indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, has_fit_parameter
 
+from skcovid._base._compatibility import Interval, safe_indexing
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.networks.backbones import Backbone, get_backbone
 from skcovid.preprocessing._preprocessing import BackbonePreprocessor, RadiographReader
@@ -165,9 +165,9 @@ class HoldoutPipeline(Pipeline):
             train, self.validation_indices_ = split_off(
                 labels, groups, self.validation_fraction, self.random_state
             )
-            X_val = _safe_indexing(X, self.validation_indices_)
+            X_val = safe_indexing(X, self.validation_indices_)
             y_val = labels[self.validation_indices_]
-            X, labels = _safe_indexing(X, train), labels[train]
+            X, labels = safe_indexing(X, train), labels[train]
         with config_context(enable_metadata_routing=True):
             return super().fit(X, labels, X_val=X_val, y_val=y_val, **params)
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid._base._random import draw_seed
 from skcovid.auditing._blanked import MIN_BORDER_FRACTION, check_blanked_lungs
 from skcovid.auditing._duplicates import check_duplicates

@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils import _safe_indexing
 
+from skcovid._base._compatibility import safe_indexing
 from skcovid.auditing._subject import Subject
 from skcovid.images._checks import check_images
 from skcovid.images._lazy_images import LazyImages
@@ -55,7 +55,7 @@ def prepare_refit(
     rows = _draw_rows(subject, max_images)
     with TemporaryDirectory(prefix="skcovid-") as folder:
         classifier = _with_memory(clone(classifier), folder)
-        X = _safe_indexing(subject.X, rows)
+        X = safe_indexing(subject.X, rows)
         yield Refit(classifier, description, rows, X, _open(classifier, X))
 
 

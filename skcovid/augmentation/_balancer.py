@@ -11,10 +11,10 @@ import numpy as np
 from imblearn.base import BaseSampler
 from imblearn.utils import check_sampling_strategy
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._base._compatibility import Interval, StrOptions
 from skcovid._base._digests import image_key
 from skcovid._base._random import draw_seed
 from skcovid.augmentation._augment import augment_batch, check_transforms

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, InvalidParameterError
+
+from skcovid._base._compatibility import Interval, InvalidParameterError
 
 __all__ = [
     "POSITIVE",

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
+from skcovid._base._compatibility import Interval
 from skcovid._base._random import hashed_noise
 from skcovid.augmentation._transform_types import (
     POSITIVE,

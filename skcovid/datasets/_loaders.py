@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid.datasets._bad_files import leave_out_bad_files
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.datasets._provenance import NOT_KNOWN, Provenance, find_provenance
@@ -33,8 +33,7 @@ __all__ = ["load_radiographs"]
         "on_error": [StrOptions({"raise", "report"})],
         "n_jobs": [Interval(Integral, 1, None, closed="left")],
         "verbose": ["verbose"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def load_radiographs(
     root: str | os.PathLike,

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
-from sklearn.utils._param_validation import validate_params
 
+from skcovid._base._compatibility import validate_params
 from skcovid.datasets._layouts import RESERVED_NAMES
 from skcovid.datasets._listing import is_hidden
 
@@ -23,8 +23,7 @@ __all__ = ["save_radiographs"]
         "target": ["array-like"],
         "root": [str, os.PathLike],
         "groups": ["array-like", None],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def save_radiographs(
     images: ArrayLike,

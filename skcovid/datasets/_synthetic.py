@@ -7,8 +7,8 @@ import numpy as np
 from numpy.random import RandomState, SeedSequence
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, validate_params
 
+from skcovid._base._compatibility import Interval, validate_params
 from skcovid.datasets._phantom import (
     FINDINGS,
     Anatomy,
@@ -34,8 +34,7 @@ _PATIENT, _IMAGE = 0, 1
         "noise": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "return_X_y": ["boolean"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def make_radiographs(
     n_samples: int = 300,

@@ -8,11 +8,11 @@ from typing import Any, Literal, Self
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from skcovid._base._compatibility import Interval, StrOptions, fit_context
 from skcovid._base._random import draw_seed
 from skcovid.images._checks import check_network_input
 from skcovid.images._lazy_images import LazyImages
@@ -135,7 +135,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context()
     def fit(self, X: Any, y: Any = None) -> Self:
         """Build the network; the images tell it their size only.
 

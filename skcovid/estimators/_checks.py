@@ -6,12 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_consistent_length,
-    column_or_1d,
-)
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._base._compatibility import check_sample_weight
 from skcovid.images._checks import check_network_input
 from skcovid.images._lazy_images import LazyImages
 
@@ -56,7 +53,7 @@ def weigh_samples(
     """Multiply the weights of samples by those of their classes."""
     if sample_weight is None and class_weight is None:
         return None
-    weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+    weights = check_sample_weight(sample_weight, y, ensure_non_negative=True)
     if class_weight is not None:
         weights = weights * compute_sample_weight(class_weight, y)
     if not weights.any():

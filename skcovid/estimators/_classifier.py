@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skcovid._base._compatibility import Interval, StrOptions
 from skcovid._base._random import draw_seed
 from skcovid.estimators._checks import check_validation_data, weigh_samples
 from skcovid.estimators._keras_classifier import ImageKerasClassifier

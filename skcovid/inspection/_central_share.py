@@ -5,14 +5,14 @@ from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval, validate_params
+
+from skcovid._base._compatibility import Interval, validate_params
 
 __all__ = ["central_share"]
 
 
 @validate_params(
-    {"saliency": ["array-like"], "fraction": [Interval(Real, 0, 1, closed="neither")]},
-    prefer_skip_nested_validation=True,
+    {"saliency": ["array-like"], "fraction": [Interval(Real, 0, 1, closed="neither")]}
 )
 def central_share(saliency: ArrayLike, fraction: float = 0.5) -> NDArray[np.float64]:
     """Share of each image's saliency that lies in the central part of the image.

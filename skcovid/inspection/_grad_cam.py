@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import HasMethods, validate_params
 from tqdm.auto import tqdm
 
+from skcovid._base._compatibility import HasMethods, validate_params
 from skcovid.inspection._explained import Target, check_target, network_and_input
 
 __all__ = ["grad_cam"]
@@ -20,8 +20,7 @@ __all__ = ["grad_cam"]
         "target": "no_validation",
         "layer": [Integral, str, None],
         "verbose": ["verbose"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def grad_cam(
     estimator: Any,

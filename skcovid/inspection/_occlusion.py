@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import (
+from tqdm.auto import tqdm
+
+from skcovid._base._compatibility import (
     HasMethods,
     Interval,
     StrOptions,
     validate_params,
 )
-from tqdm.auto import tqdm
-
 from skcovid.images._lazy_images import LazyImages
 from skcovid.inspection._explained import (
     Target,
@@ -44,8 +44,7 @@ _COUNT = Interval(Integral, 1, None, closed="left")
         "fill": [StrOptions({"mean"}), Real],
         "batch_size": [_COUNT],
         "verbose": ["verbose"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def occlusion_sensitivity(
     estimator: Any,

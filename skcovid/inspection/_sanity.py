@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.pipeline import Pipeline
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from tqdm.auto import tqdm
 
+from skcovid._base._compatibility import HasMethods, Interval, validate_params
 from skcovid._base._random import draw_seed
 from skcovid.inspection._explained import (
     Target,
@@ -87,8 +87,7 @@ class RandomizationCheck:
         "threshold": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def randomization_check(
     saliency: SaliencyFunction,

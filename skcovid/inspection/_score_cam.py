@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from tqdm.auto import tqdm
 
+from skcovid._base._compatibility import HasMethods, Interval, validate_params
 from skcovid.inspection._explained import Target, check_target, network_and_input
 
 __all__ = ["score_cam"]
@@ -24,8 +24,7 @@ __all__ = ["score_cam"]
         "layer": [Integral, str, None],
         "max_channels": [Interval(Integral, 1, None, closed="left"), None],
         "verbose": ["verbose"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def score_cam(
     estimator: Any,

@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import DegenerateDataWarning, bootstrap
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
+from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid._base._random import draw_seed
 from skcovid.metrics._confusion_matrix import read_sample
 from skcovid.metrics._estimates import CONFIDENCE_LEVEL, Estimate
@@ -84,8 +84,7 @@ class BootstrapIntervals:
         "n_resamples": [Interval(Integral, 99, None, closed="left")],
         "confidence_level": CONFIDENCE_LEVEL,
         "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def bootstrap_intervals(
     y_true: ArrayLike,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
-from sklearn.utils._param_validation import Interval, validate_params
+
+from skcovid._base._compatibility import Interval, validate_params
 
 __all__ = [
     "CONFIDENCE_LEVEL",
@@ -53,8 +54,7 @@ def wilson_bounds(
 
 
 @validate_params(
-    {"successes": _COUNT, "total": _COUNT, "confidence_level": CONFIDENCE_LEVEL},
-    prefer_skip_nested_validation=True,
+    {"successes": _COUNT, "total": _COUNT, "confidence_level": CONFIDENCE_LEVEL}
 )
 def wilson_interval(
     successes: int, total: int, confidence_level: float = 0.95

@@ -7,10 +7,10 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import validate_params
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._base._compatibility import validate_params
 from skcovid.metrics._confusion_matrix import (
     check_confusion_matrix,
     check_labels,
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 
-@validate_params({"matrices": ["array-like"]}, prefer_skip_nested_validation=True)
+@validate_params({"matrices": ["array-like"]})
 def pooled_confusion_matrix(matrices: Sequence[ArrayLike]) -> NDArray[np.int64]:
     """Add the confusion matrices of all folds up, as section 4 of the paper does.
 
@@ -99,8 +99,7 @@ def pooled_confusion_matrix(matrices: Sequence[ArrayLike]) -> NDArray[np.int64]:
         "y_pred": ["array-like"],
         "groups": ["array-like"],
         "labels": ["array-like", None],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def patient_confusion_matrices(
     y_true: ArrayLike,
@@ -160,8 +159,7 @@ def patient_confusion_matrices(
 
 
 @validate_params(
-    {"confusion_matrix": ["array-like"], "confidence_level": CONFIDENCE_LEVEL},
-    prefer_skip_nested_validation=True,
+    {"confusion_matrix": ["array-like"], "confidence_level": CONFIDENCE_LEVEL}
 )
 def multiclass_accuracy(
     confusion_matrix: ArrayLike, *, confidence_level: float = 0.95
@@ -204,8 +202,7 @@ def multiclass_accuracy(
         "confusion_matrix": ["array-like"],
         "labels": ["array-like"],
         "confidence_level": CONFIDENCE_LEVEL,
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def per_class_table(
     confusion_matrix: ArrayLike,
@@ -325,10 +322,7 @@ def per_class_table(
     )
 
 
-@validate_params(
-    {"confusion_matrix": ["array-like"], "labels": ["array-like"]},
-    prefer_skip_nested_validation=True,
-)
+@validate_params({"confusion_matrix": ["array-like"], "labels": ["array-like"]})
 def confusion_matrix_to_markdown(
     confusion_matrix: ArrayLike, labels: Sequence[Hashable]
 ) -> str:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from sklearn.utils._param_validation import Interval, validate_params
-
+from skcovid._base._compatibility import Interval, validate_params
 from skcovid.metrics._estimates import MOVER, Estimate
 
 __all__ = ["PredictiveValues", "predictive_values"]
@@ -55,8 +54,7 @@ class PredictiveValues:
         "sensitivity": [Estimate],
         "specificity": [Estimate],
         "prevalence": [Interval(Real, 0, 1, closed="neither")],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def predictive_values(
     sensitivity: Estimate, specificity: Estimate, prevalence: float

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.stats import rankdata
-from sklearn.utils._param_validation import validate_params
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
+from skcovid._base._compatibility import validate_params
 from skcovid.metrics._confusion_matrix import check_labels
 from skcovid.metrics._estimates import CONFIDENCE_LEVEL, EFFECTIVE_WILSON, mean_estimate
 from skcovid.metrics._proportions import Proportions, Sample
@@ -24,8 +24,7 @@ __all__ = ["find_areas", "roc_auc_table"]
         "labels": ["array-like"],
         "groups": ["array-like", None],
         "confidence_level": CONFIDENCE_LEVEL,
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def roc_auc_table(
     y_true: ArrayLike,

@@ -13,8 +13,8 @@ from sklearn.metrics import (
     f1_score,
     roc_auc_score,
 )
-from sklearn.utils._param_validation import StrOptions, validate_params
 
+from skcovid._base._compatibility import StrOptions, validate_params
 from skcovid.metrics._estimates import CONFIDENCE_LEVEL, Estimate
 from skcovid.model_selection._result import EvaluationResult
 
@@ -110,8 +110,7 @@ class Comparison:
         "result_b": [EvaluationResult],
         "scoring": [StrOptions(set(_SCORES))],
         "confidence_level": CONFIDENCE_LEVEL,
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def compare(
     result_a: EvaluationResult,

@@ -22,11 +22,10 @@ from sklearn.model_selection import (
     check_cv,
 )
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._base._compatibility import StrOptions, safe_indexing, validate_params
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._proportions import estimate_share
 from skcovid.model_selection._checkpoint import describe_evaluation, open_checkpoint
@@ -237,7 +236,7 @@ def split(
         # "The test split is further divided into 50%": not stratified, as the 19
         # COVID-19 images of the paper's testing halves show.
         halver = ShuffleSplit if groups is None else GroupShuffleSplit
-        patients = None if groups is None else _safe_indexing(groups, test)
+        patients = None if groups is None else safe_indexing(groups, test)
         if patients is not None and len(np.unique(patients)) < 2:
             raise ValueError(
                 "protocol='paper' halves every test fold, but one holds a single "
@@ -301,7 +300,7 @@ def _check_class_sizes(n_folds: int, y: NDArray, groups: ArrayLike | None) -> No
         n_units = len(members)
         unit = "images"
         if groups is not None:
-            n_units, unit = len(set(_safe_indexing(groups, members))), "patients"
+            n_units, unit = len(set(safe_indexing(groups, members))), "patients"
         if n_units < n_folds:
             raise ValueError(
                 f"Class {label!r} has {n_units} {unit}, fewer than cv={n_folds} folds. "

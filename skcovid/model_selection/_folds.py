@@ -11,11 +11,11 @@ from sklearn.base import clone
 from sklearn.ensemble import StackingClassifier
 from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
+from skcovid._base._compatibility import safe_indexing
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint
 from skcovid.model_selection._result import Fold
 
@@ -112,17 +112,17 @@ def _evaluate_fold(
 ) -> Fold:
     params: dict[str, Any] = {}
     if len(rows.validation) and has_fit_parameter(estimator, "X_val"):
-        params["X_val"] = _safe_indexing(X, rows.validation)
+        params["X_val"] = safe_indexing(X, rows.validation)
         params["y_val"] = y[rows.validation]
     routed = groups is not None and _routes_groups(estimator)
     if routed or (groups is not None and has_fit_parameter(estimator, "groups")):
-        params["groups"] = _safe_indexing(groups, rows.train)
+        params["groups"] = safe_indexing(groups, rows.train)
     started = time.perf_counter()
-    X_train, y_train = _safe_indexing(X, rows.train), y[rows.train]
+    X_train, y_train = safe_indexing(X, rows.train), y[rows.train]
     with config_context(enable_metadata_routing=True) if routed else nullcontext():
         fitted = estimator.fit(X_train, y_train, **params)
     fit_ended = time.perf_counter()
-    X_test = _safe_indexing(X, rows.test)
+    X_test = safe_indexing(X, rows.test)
     labels = np.unique(y)
     if hasattr(fitted, "predict_proba"):
         probabilities = _probabilities(fitted, X_test, labels)

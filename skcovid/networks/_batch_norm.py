@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from skcovid._base._compatibility import tensor_source
 from skcovid.networks._graph import inputs_of
 from skcovid.networks._network import is_batch_norm
 
@@ -24,7 +25,7 @@ def fold_batch_norm(model: Any) -> Any:
     convolutions, folded = {}, set()
     for layer in filter(is_batch_norm, model.layers):
         (maps,) = inputs_of(layer)
-        before = maps._keras_history.operation
+        before = tensor_source(maps).layer
         if _folds(before) and uses[id(maps)] == 1 and layer.axis in (-1, 3):
             convolutions[id(before)] = _folded(before, layer)
             folded.add(id(layer))

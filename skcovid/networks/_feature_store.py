@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from skcovid._base._compatibility import input_tensors, tensor_source
 from skcovid._base._digests import image_key
 from skcovid._base._read_ahead import read_ahead
 from skcovid._base._version import __version__
@@ -372,15 +373,14 @@ def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:
     ]
     for layer in model.layers:
         config = {**layer.get_config(), "name": None, "trainable": None}
-        # The first node is the network's own; every split adds another.
         sources = [
-            positions.get(id(tensor._keras_history.operation))
-            for tensor in layer._inbound_nodes[0].input_tensors
+            positions.get(id(tensor_source(tensor).layer))
+            for tensor in input_tensors(layer)
         ]
         parts.append([type(layer).__name__, config, sources])
         for weights in layer.get_weights():
             digest.update(np.ascontiguousarray(weights).data.cast("B"))
     for output in model.outputs:
-        parts.append(positions[id(output._keras_history.operation)])
+        parts.append(positions[id(tensor_source(output).layer)])
     digest.update(json.dumps(parts, default=str, sort_keys=True).encode())
     return digest.hexdigest()

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from skcovid._base._compatibility import input_tensors, layer_output, tensor_source
 from skcovid.networks.backbones import Backbone
 
 __all__ = [
@@ -64,7 +65,7 @@ def frontier(above: Sequence[Any]) -> list[Any]:
     entering: dict[int, Any] = {}
     for layer in above:
         for tensor in inputs_of(layer):
-            if id(tensor._keras_history.operation) not in known:
+            if id(tensor_source(tensor).layer) not in known:
                 entering.setdefault(id(tensor), tensor)
     # A cut at the very first layer leaves the network's input itself.
     return list(entering.values()) or [above[0].output]
@@ -89,7 +90,7 @@ def split_tail(model: Any, head_input: Any, trained: Collection[Any]) -> Tail:
     changing: set[int] = set()
     replaced: dict[int, Any] = {}
     for layer in model.layers:
-        inputs, output = inputs_of(layer), _output_of(layer)
+        inputs, output = inputs_of(layer), layer_output(layer)
         if id(layer) not in known and changing.isdisjoint(map(id, inputs)):
             continue
         changing.add(id(output))
@@ -112,7 +113,7 @@ _GLOBAL_POOLINGS = keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPo
 
 def _joined_maps(maps: Any, changing: Collection[int]) -> list[Any]:
     """Take joined maps apart, where training changes some of them."""
-    layer = maps._keras_history.operation
+    layer = tensor_source(maps).layer
     is_joined = isinstance(layer, keras.layers.Concatenate) and layer.axis in (-1, 3)
     if not is_joined or id(maps) not in changing:
         return [maps]
@@ -145,8 +146,7 @@ def _entering(output: Any, changing: Collection[int]) -> list[Any]:
             continue
         seen.add(id(tensor))
         if id(tensor) in changing:
-            operation, node, _ = tensor._keras_history
-            inputs = operation._inbound_nodes[node].input_tensors
+            inputs = input_tensors(*tensor_source(tensor))
             pending.extend(reversed(keras.tree.flatten(inputs)))
         else:
             entering[id(tensor)] = tensor
@@ -174,14 +174,8 @@ def stage_ends(base: Any) -> list[str]:
 
 def inputs_of(layer: Any) -> list[Any]:
     """Return the tensors that enter a layer of a network."""
-    # The first node is the network's own; splitting a model adds others, and then
-    # `layer.input` would be ambiguous.
-    return keras.tree.flatten(layer._inbound_nodes[0].input_tensors)
-
-
-def _output_of(layer: Any) -> Any:
-    return layer._inbound_nodes[0].output_tensors[0]
+    return keras.tree.flatten(input_tensors(layer))
 
 
 def _sources(layer: Any) -> list[Any]:
-    return [tensor._keras_history.operation for tensor in inputs_of(layer)]
+    return [tensor_source(tensor).layer for tensor in inputs_of(layer)]

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skcovid._base._atomic_files import alone, discard_parts, replacing
+from skcovid._base._compatibility import HasMethods, Interval, validate_params
 from skcovid._base._digests import image_key
 from skcovid.persistence._fingerprint import fingerprint_model
 from skcovid.preprocessing._preprocessing import RadiographReader
@@ -63,8 +63,7 @@ class ArchivePredictions:
         "chunk_size": [Interval(Integral, 1, None, closed="left")],
         "resume": ["boolean"],
         "verbose": ["verbose"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def predict_archive(
     pipeline: Any,

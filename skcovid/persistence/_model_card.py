@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from sklearn.utils._param_validation import HasMethods, validate_params
 from sklearn.utils.validation import check_is_fitted
 from skops.card import Card
 
+from skcovid._base._compatibility import HasMethods, validate_params
 from skcovid.persistence._manifest import installed_versions
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class _Report(Protocol):
         "pipeline": [HasMethods(["predict", "get_params"])],
         "result": [HasMethods("to_markdown"), None],
         "audit": [HasMethods("to_markdown"), None],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def model_card(
     pipeline: Any,

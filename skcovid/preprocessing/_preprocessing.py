@@ -7,10 +7,10 @@ from typing import Any, Literal, Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skcovid._base._compatibility import Interval, StrOptions, fit_context
 from skcovid._base._digests import image_key
 from skcovid.images._checks import check_images
 from skcovid.images._lazy_images import LazyImages
@@ -102,7 +102,7 @@ class RadiographReader(_ImageTransformer):
         self.lazy = lazy
         self.n_jobs = n_jobs
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context()
     def fit(self, X: Any, y: Any = None) -> Self:
         """Determine the size of the images.
 
@@ -251,7 +251,7 @@ class BackbonePreprocessor(_ImageTransformer):
         self.backbone = backbone
         self.image_size = image_size
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context()
     def fit(self, X: Any, y: Any = None) -> Self:
         """Look up the backbone and validate the images.
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
 
+from skcovid._base._compatibility import safe_indexing
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.inspection._augmentation import AugmentationDisplay
 from skcovid.model_selection._result import EvaluationResult
@@ -56,7 +56,7 @@ def _augment_first(pipeline: Any, X: Any, y: Any) -> AugmentationDisplay | None:
     if not balancers:
         return None
     labels, first = np.unique(y, return_index=True)
-    images = _safe_indexing(X, first)
+    images = safe_indexing(X, first)
     for step in steps[: steps.index(balancers[0])]:
         if step not in (None, "passthrough"):
             images = clone(step).fit(images, labels).transform(images)

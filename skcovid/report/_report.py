@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import HasMethods, validate_params
-from sklearn.utils.validation import _num_samples
 
 from skcovid._base._atomic_files import replacing
+from skcovid._base._compatibility import HasMethods, num_samples, validate_params
 from skcovid.auditing._report import AuditReport
 from skcovid.inspection._saliency import SaliencyDisplay
 from skcovid.model_selection._result import EvaluationResult
@@ -46,8 +45,7 @@ _REQUIRED = {
         "saliency": [SaliencyDisplay, list, tuple, None],
         "title": [str],
         "description": [str],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def write_report(
     path: str | os.PathLike,
@@ -212,8 +210,8 @@ def _check_same_data(
             "X is shown as the pipeline augments it, but pipeline is None: pass the "
             "pipeline too, or leave X out."
         )
-    if _num_samples(X) != len(result.y_true):
+    if num_samples(X) != len(result.y_true):
         raise ValueError(
-            f"X holds {_num_samples(X)} samples, but the result is of "
+            f"X holds {num_samples(X)} samples, but the result is of "
             f"{len(result.y_true)}: pass the X that was evaluated, in the same order."
         )

@@ -1,0 +1,82 @@
+"""Private names of scikit-learn and Keras; no other module uses one.
+
+Checked on scikit-learn 1.7 to 1.9 and Keras 3.10 to 3.15.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from sklearn.base import _fit_context
+from sklearn.utils import _param_validation, _safe_indexing
+from sklearn.utils.validation import _check_sample_weight, _num_samples
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "InvalidParameterError",
+    "KerasTensorSource",
+    "StrOptions",
+    "check_sample_weight",
+    "fit_context",
+    "input_tensors",
+    "layer_output",
+    "num_samples",
+    "safe_indexing",
+    "tensor_source",
+    "validate_params",
+]
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+HasMethods = _param_validation.HasMethods
+Interval = _param_validation.Interval
+InvalidParameterError = _param_validation.InvalidParameterError
+StrOptions = _param_validation.StrOptions
+
+check_sample_weight = _check_sample_weight
+num_samples = _num_samples
+safe_indexing = _safe_indexing
+
+
+def validate_params(
+    constraints: Mapping[str, Any], *, prefer_skip_nested_validation: bool = True
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Check a function's arguments at each call, and keep its signature for types."""
+    return _param_validation.validate_params(
+        dict(constraints), prefer_skip_nested_validation=prefer_skip_nested_validation
+    )
+
+
+def fit_context() -> Callable[
+    [Callable[Parameters, Result]], Callable[Parameters, Result]
+]:
+    """Check an estimator's parameters when its ``fit`` is called."""
+    return _fit_context(prefer_skip_nested_validation=True)
+
+
+class KerasTensorSource(NamedTuple):
+    """The layer that a symbolic Keras tensor comes from, and by which call of it."""
+
+    layer: Any
+    node: int
+
+
+def tensor_source(tensor: Any) -> KerasTensorSource:
+    """Return where a symbolic Keras tensor comes from."""
+    layer, node, _ = tensor._keras_history
+    return KerasTensorSource(layer, node)
+
+
+def input_tensors(layer: Any, node: int = 0) -> Any:
+    """Return the tensors that entered a layer in one of its calls.
+
+    The first call is that of the network that the layer was built in; splitting the
+    network adds others, and ``layer.input`` is then ambiguous.
+    """
+    return layer._inbound_nodes[node].input_tensors
+
+
+def layer_output(layer: Any) -> Any:
+    """Return the tensor that a layer gave in the network that it was built in."""
+    return layer._inbound_nodes[0].output_tensors[0]

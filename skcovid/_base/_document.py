@@ -1,0 +1,138 @@
+"""A small document model: what reports are made of, and its Markdown.
+
+HTML is made from the same parts by `skcovid.report`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "Details",
+    "Heading",
+    "Image",
+    "List",
+    "Markdown",
+    "Paragraph",
+    "Part",
+    "Section",
+    "Table",
+    "render_markdown",
+    "render_table",
+]
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Plain text, set apart where it is emphasised."""
+
+    text: str
+    emphasised: bool = False
+
+
+@dataclass(frozen=True)
+class Markdown:
+    """Text that is Markdown already."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section, with the outcome of a check."""
+
+    text: str
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class List:
+    """Items, one below the other."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; the first of each row names it."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture as a data URI, with its widths in CSS pixels."""
+
+    uri: str
+    alt: str
+    width: int
+    least_width: int
+
+
+@dataclass(frozen=True)
+class Details:
+    """Parts that a reader opens."""
+
+    summary: str
+    parts: "Sequence[Part]"
+
+
+Part = Paragraph | Markdown | Heading | List | Table | Image | Details
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of a document, and the anchor that links lead to."""
+
+    anchor: str
+    title: str
+    parts: Sequence[Part]
+
+
+def render_markdown(sections: Iterable[Section], *, level: int = 2) -> str:
+    """Write sections in Markdown, without their images."""
+    blocks = []
+    for section in sections:
+        blocks.append(f"{'#' * level} {section.title}")
+        blocks += [_render(part, level + 1) for part in section.parts]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _render(part: Part, level: int) -> str:
+    """Write one part."""
+    match part:
+        case Paragraph():
+            return f"**{part.text}**" if part.emphasised else part.text
+        case Markdown():
+            return part.text
+        case Heading():
+            return f"{'#' * level} {part.text}{part.status and f': {part.status}'}"
+        case List():
+            return "\n".join(f"- {item}" for item in part.items)
+        case Table():
+            caption = part.caption and f"{part.caption}:"
+            table = render_table(part.header, part.rows)
+            return "\n\n".join(filter(None, [caption, table, part.note]))
+        case Details():
+            parts = [_render(inner, level) for inner in part.parts]
+            return "\n\n".join([f"{part.summary}:", *parts])
+        case Image():
+            return ""
+
+
+def render_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table in Markdown, its first column flush left, the others right."""
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in (header, *rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    rule = [":" + "-" * (widths[0] - 1)] + ["-" * (w - 1) + ":" for w in widths[1:]]
+    return "\n".join(
+        "| "
+        + " | ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        + " |"
+        for line in (cells[0], rule, *cells[1:])
+    )
