@@ -4,7 +4,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tiny_backbone
+
+from _helpers import tiny_backbone
 
 
 def smooth_images(n_images, height, width, seed=0):

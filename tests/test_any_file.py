@@ -12,17 +12,17 @@ import pytest
 pytest.importorskip("pydicom")
 Image = pytest.importorskip("PIL.Image")
 
-from dicom_files import make_dataset  # noqa: E402 (needs pydicom)
-from fuzzed_files import Reader, fuzz  # noqa: E402 (needs pydicom)
-from image_seeds import (  # noqa: E402 (needs pydicom)
+from pydicom import uid  # noqa: E402 (needs pydicom)
+
+from _helpers.dicom_files import make_dataset  # noqa: E402 (needs pydicom)
+from _helpers.fuzzed_files import Reader, fuzz  # noqa: E402 (needs pydicom)
+from _helpers.image_seeds import (  # noqa: E402 (needs pydicom)
     HEIGHT,
     WIDTH,
     make_levels,
     make_seeds,
     write_tiff,
 )
-from pydicom import uid  # noqa: E402 (needs pydicom)
-
 from skcovid.reading import read_radiograph  # noqa: E402 (needs pydicom)
 from skcovid.reading._dicom_headers import read_header  # noqa: E402 (needs pydicom)
 

@@ -5,17 +5,16 @@ import sys
 import time
 from pathlib import Path
 
-import archive_run
 import numpy as np
 import pytest
-import tiny_backbone
-from archive_run import CHUNK_SIZE, make_pipeline, write_archive
 from imblearn.pipeline import Pipeline
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 
 import skcovid
+from _helpers import tiny_backbone
+from _helpers.archive_run import CHUNK_SIZE, make_pipeline, write_archive
 from skcovid import RadiographReader, make_transfer_pipeline, predict_archive
 from skcovid.persistence import fingerprint_model
 
@@ -48,7 +47,9 @@ def run_until_killed(folder, output):
     """Predict the archive in a process of its own, killed after some chunks."""
     environment = {**os.environ, "PYTHONPATH": Path(skcovid.__file__).parents[1]}
     process = subprocess.Popen(
-        [sys.executable, archive_run.__file__, folder, output], env=environment
+        [sys.executable, "-m", "_helpers.archive_run", folder, output],
+        env=environment,
+        cwd=Path(__file__).parent,
     )
     while len(list(output.glob("*.parquet"))) < 5 and process.poll() is None:
         time.sleep(0.002)

@@ -9,9 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tiny_backbone
 from imblearn.pipeline import Pipeline as ImblearnPipeline
-from recording import RecordingClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
@@ -19,6 +17,8 @@ from sklearn.model_selection import PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from _helpers import tiny_backbone
+from _helpers.recording import RecordingClassifier
 from skcovid import (
     AugmentationBalancer,
     LazyImages,

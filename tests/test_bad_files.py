@@ -128,7 +128,7 @@ class TestReport:
 
     def test_dicom_files(self, folder):
         pytest.importorskip("pydicom")
-        from dicom_files import write_dicom
+        from _helpers.dicom_files import write_dicom
 
         whole = write_dicom(folder / "NORMAL" / "1.dcm", PatientID="7")
         slice_ = write_dicom(folder / "NORMAL" / "2.dcm", Modality="CT")

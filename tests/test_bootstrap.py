@@ -3,10 +3,10 @@ import math
 
 import numpy as np
 import pytest
-from simulated_patients import CLASSES, estimates_of, simulate
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.utils import resample
 
+from _helpers.simulated_patients import CLASSES, estimates_of, simulate
 from skcovid.metrics import bootstrap_intervals
 
 METHODS = ["BCa", "percentile"]

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import tiny_backbone
 from scipy.stats import betabinom
 from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 
+from _helpers import tiny_backbone
 from skcovid import make_transfer_pipeline
 from skcovid.inspection import OneVsRestCalibrationDisplay
 

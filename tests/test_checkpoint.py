@@ -7,12 +7,10 @@ import time
 import warnings
 from pathlib import Path
 
-import checkpoint_run
 import cv2
 import joblib
 import numpy as np
 import pytest
-from recording import RecordingClassifier, numbered_images
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -22,6 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import skcovid
+from _helpers import checkpoint_run
+from _helpers.recording import RecordingClassifier, numbered_images
 from skcovid import evaluate
 
 N_IMAGES = 30

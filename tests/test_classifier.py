@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_backbone
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
@@ -20,6 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils import get_tags
 from tensorflow.python.eager import context
 
+from _helpers import tiny_backbone
 from skcovid import (
     LazyImages,
     TransferLearningClassifier,
@@ -714,7 +714,7 @@ MANY_FITS = """
 import gc
 from pathlib import Path
 import psutil
-import tiny_backbone
+from _helpers import tiny_backbone
 from skcovid import TransferLearningClassifier
 
 tiny_backbone.register()

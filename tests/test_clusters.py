@@ -9,14 +9,14 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-import tiny_backbone
 
+from _helpers import tiny_backbone
 from skcovid import evaluate, make_transfer_pipeline
 
 distributed = pytest.importorskip("distributed")
 
 # Run by every worker as it starts, also by one that takes the place of another.
-PRELOAD = "import tiny_backbone\ntiny_backbone.register()\n"
+PRELOAD = "from _helpers import tiny_backbone\ntiny_backbone.register()\n"
 PIPELINES = {
     "linear": {},
     "fast": {"epochs": 1, "batch_size": 16},

@@ -15,12 +15,12 @@ from inspect import isclass
 import imblearn.utils.estimator_checks
 import pytest
 import sklearn.utils.estimator_checks
-import tables
 import tensorflow as tf
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 
 import skcovid
+from _helpers import tables
 
 tables.register()
 # TensorFlow's, where its functions run eagerly.

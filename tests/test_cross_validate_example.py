@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_backbone
 from _command_line import first_of_each_class
 
 import skcovid
+from _helpers import tiny_backbone
 from skcovid.datasets import make_radiographs, save_radiographs
 
 pytestmark = pytest.mark.usefixtures("eager")

@@ -8,11 +8,11 @@ import pytest
 
 pydicom = pytest.importorskip("pydicom")
 
-from dicom_files import make_dataset, shipped_file, write_dicom  # noqa: E402 (needs pydicom)
 from pydicom import uid  # noqa: E402 (needs pydicom)
 from pydicom.encaps import encapsulate, generate_frames  # noqa: E402 (needs pydicom)
 from pydicom.pixels import get_decoder  # noqa: E402 (needs pydicom)
 
+from _helpers.dicom_files import make_dataset, shipped_file, write_dicom  # noqa: E402 (needs pydicom)
 from skcovid import RadiographReader  # noqa: E402 (needs pydicom)
 from skcovid.reading import read_radiograph  # noqa: E402 (needs pydicom)
 from skcovid.reading._dicom_headers import read_header  # noqa: E402 (needs pydicom)

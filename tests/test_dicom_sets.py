@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_backbone
+
+from _helpers import tiny_backbone
 
 pytest.importorskip("pydicom")
 
-from dicom_files import shipped_file, write_dicom
 from pydicom import uid
 
+from _helpers.dicom_files import shipped_file, write_dicom
 from skcovid import evaluate, make_transfer_pipeline
 from skcovid.datasets import load_radiographs, make_radiographs
 

@@ -6,10 +6,10 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
-from recording import RecordingClassifier, numbered_images
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 
+from _helpers.recording import RecordingClassifier, numbered_images
 from skcovid import evaluate
 from skcovid.inspection import PooledConfusionMatrixDisplay, TrainingHistoryDisplay
 from skcovid.metrics import (

@@ -4,9 +4,9 @@ import runpy
 from pathlib import Path
 
 import pytest
-import tiny_backbone
 
 import skcovid
+from _helpers import tiny_backbone
 from skcovid import datasets
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

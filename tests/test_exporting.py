@@ -5,13 +5,13 @@ import os
 import keras
 import numpy as np
 import pytest
-import tiny_backbone
 from imblearn.pipeline import Pipeline
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import LinearSVC
 
 import skcovid
+from _helpers import tiny_backbone
 from skcovid import (
     BackboneFeatures,
     BackbonePreprocessor,

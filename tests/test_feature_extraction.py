@@ -3,13 +3,13 @@ import pickle
 import keras
 import numpy as np
 import pytest
-import tiny_backbone
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from _helpers import tiny_backbone
 from skcovid import BackboneFeatures, BackbonePreprocessor, LazyImages
 
 N_IMAGES = 9

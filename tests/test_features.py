@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-import tiny_backbone
 from numpy.testing import assert_allclose, assert_array_equal
 
+from _helpers import tiny_backbone
 from skcovid import LazyImages
 from skcovid.networks import FeatureStore, StoredFeatures, feature_bytes
 from skcovid.networks import _graph as graph

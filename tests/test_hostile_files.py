@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import skops.io
-import tiny_backbone
-from hostile_files import read_members, repacked, write_model, write_zip
 from sklearn.preprocessing import StandardScaler
 
 import skcovid
+from _helpers import tiny_backbone
+from _helpers.hostile_files import read_members, repacked, write_model, write_zip
 from skcovid import make_transfer_pipeline
 from skcovid.persistence import ModelFileError, _networks, describe
 

@@ -4,10 +4,10 @@ from inspect import signature
 
 import pytest
 import tensorflow as tf
-import tiny_backbone
-from image_estimator_checks import Case, image_estimator_checks
 from joblib.externals.loky import get_reusable_executor
 
+from _helpers import tiny_backbone
+from _helpers.image_estimator_checks import Case, image_estimator_checks
 from skcovid import (
     AugmentationBalancer,
     BackboneFeatures,

@@ -8,8 +8,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from simulated_patients import CLASSES, estimates_of, simulate, true_figures
 
+from _helpers.simulated_patients import CLASSES, estimates_of, simulate, true_figures
 from skcovid import compare
 from skcovid.metrics import Estimate, bootstrap_intervals, predictive_values
 from skcovid.model_selection import EvaluationResult, Fold

@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 from imblearn.pipeline import Pipeline
-from recording import RecordingClassifier, numbered_images, numbers_of
 
+from _helpers.recording import RecordingClassifier, numbered_images, numbers_of
 from skcovid import AugmentationBalancer, HoldoutPipeline, RadiographReader, evaluate
 from skcovid.augmentation import Elastic, Rotation, Translation, Zoom
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soak_run
-import tiny_backbone
+
+from _helpers import soak_run, tiny_backbone
 
 
 def test_global_state_threads_and_files_stay_as_they_were():
@@ -49,8 +49,11 @@ def test_predictions_on_kept_features_leave_nothing_behind(tmp_path):
     reason="takes half an hour; SKCOVID_SLOW_TESTS=1 runs it",
 )
 def test_two_hundred_fits_hold_their_memory():
-    script = Path(__file__).with_name("soak_run.py")
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "_helpers.soak_run"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -3,9 +3,9 @@ import re
 import numpy as np
 import pytest
 from imblearn.pipeline import Pipeline
-from recording import RecordingClassifier, numbered_images
 from sklearn.exceptions import NotFittedError
 
+from _helpers.recording import RecordingClassifier, numbered_images
 from skcovid import RadiographReader, evaluate, model_card
 
 X = numbered_images(30)

@@ -5,9 +5,7 @@ from collections import Counter
 import joblib
 import numpy as np
 import pytest
-import tiny_backbone
 from imblearn.pipeline import Pipeline
-from recording import RecordingClassifier, numbered_images
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -29,6 +27,8 @@ from sklearn.model_selection import (
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
+from _helpers import tiny_backbone
+from _helpers.recording import RecordingClassifier, numbered_images
 from skcovid import HoldoutPipeline, evaluate, make_transfer_pipeline
 from skcovid.model_selection import split
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
-import tiny_backbone
 from numpy.testing import assert_allclose, assert_array_equal
 
+from _helpers import tiny_backbone
 from skcovid.networks import _graph as graph
 from skcovid.networks import _network as network
 from skcovid.networks._batch_norm import fold_batch_norm

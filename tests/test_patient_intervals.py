@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from simulated_patients import CLASSES, Predictions, estimates_of, simulate
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_score
 
+from _helpers.simulated_patients import CLASSES, Predictions, estimates_of, simulate
 from skcovid.metrics import (
     multiclass_accuracy,
     patient_confusion_matrices,

@@ -6,8 +6,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tiny_backbone
-from hostile_files import read_members, repacked, write_model
 from imblearn.pipeline import Pipeline
 from numpy.testing import assert_array_equal
 from sklearn.calibration import CalibratedClassifierCV
@@ -19,6 +17,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skcovid
+from _helpers import tiny_backbone
+from _helpers.hostile_files import read_members, repacked, write_model
 from skcovid import make_transfer_pipeline
 from skcovid.augmentation import Rotation, Zoom
 from skcovid.networks.backbones import Backbone
@@ -77,7 +77,8 @@ class TestRoundTrip:
             import sys
             sys.path.insert(0, {str(Path(__file__).parent)!r})
             import os
-            import numpy as np, skcovid, tiny_backbone
+            import numpy as np, skcovid
+            from _helpers import tiny_backbone
             os.chdir({str(tmp_path)!r})
             tiny_backbone.register()
             images = np.load("images.npy")

@@ -5,9 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import sklearn
-import tiny_backbone
 from imblearn.pipeline import Pipeline
-from recording import RecordingClassifier, numbered_images, numbers_of
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
@@ -20,6 +18,8 @@ from sklearn.model_selection import (
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
+from _helpers import tiny_backbone
+from _helpers.recording import RecordingClassifier, numbered_images, numbers_of
 from skcovid import (
     AugmentationBalancer,
     HoldoutPipeline,

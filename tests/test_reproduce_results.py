@@ -8,10 +8,10 @@ import _results_rows
 import numpy as np
 import pytest
 import reproduce_results
-import tiny_backbone
 from _results_rows import ABLATIONS, HEADLINE, Model, Row, all_rows
 from benchmarks._common import Measurement
 
+from _helpers import tiny_backbone
 from skcovid.datasets import make_radiographs, save_radiographs
 from skcovid.metrics import Estimate
 

@@ -10,7 +10,6 @@ import cv2
 import keras
 import numpy as np
 import pytest
-import tiny_backbone
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -20,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from _helpers import tiny_backbone
 from skcovid import LazyImages, make_transfer_pipeline
 from skcovid.inspection import (
     central_share,
@@ -246,7 +246,7 @@ OTHER_BACKEND = """
 import pickle, sys
 from pathlib import Path
 import numpy as np
-import tiny_backbone
+from _helpers import tiny_backbone
 tiny_backbone.register()
 import keras
 from skcovid.inspection import grad_cam

@@ -2,12 +2,12 @@ import sys
 
 import numpy as np
 import pytest
-import tiny_backbone
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from _helpers import tiny_backbone
 from skcovid import AugmentationBalancer, LazyImages, TransferLearningClassifier
 from skcovid.augmentation import Brightness
 from skcovid.inspection import (

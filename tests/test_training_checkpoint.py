@@ -3,13 +3,12 @@
 import json
 from contextlib import nullcontext
 
-import checkpoint_run
 import numpy as np
 import pytest
-import tiny_backbone
 from sklearn.ensemble import VotingClassifier
 
 import skcovid
+from _helpers import checkpoint_run, tiny_backbone
 from skcovid.estimators import _checkpoint as _training_state
 
 tiny_backbone.register()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_backbone
 from sklearn.model_selection import PredefinedSplit
 
+from _helpers import tiny_backbone
 from skcovid import TransferLearningClassifier, evaluate, make_transfer_pipeline
 from skcovid.images import LazyImages
 

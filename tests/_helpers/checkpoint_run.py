@@ -1,6 +1,6 @@
 """Five folds, killed at random moments; gone on with, they are those of one run.
 
-    python tests/checkpoint_run.py --kills 30
+    cd tests && python -m _helpers.checkpoint_run --kills 30
 
 kills as many evaluations of each kind of pipeline in turn: every other at a random
 operation on its files, the others after a random part of their CPU time.
@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import tiny_backbone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skcovid
+from _helpers import tiny_backbone
 
 N_IMAGES = 60
 TRAINING = {
@@ -96,14 +96,15 @@ def count_operations(folder, kill_at=None):
 
 def start(kind, folder, *, cv=5, kill_at=0, eager=False):
     """Evaluate in another process, which says when it begins and what it took."""
-    command = [sys.executable, __file__, "--child", kind, str(folder)]
+    command = [sys.executable, "-m", "_helpers.checkpoint_run"]
+    command += ["--child", kind, str(folder)]
     if eager:
         command.append("--eager")
     return subprocess.Popen(
         [*command, "--cv", str(cv), "--kill-at", str(kill_at)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1],
     )
 
 

@@ -5,10 +5,11 @@ import struct
 
 import cv2
 import numpy as np
-from dicom_files import make_dataset
 from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
+
+from _helpers.dicom_files import make_dataset
 
 __all__ = ["HEIGHT", "WIDTH", "make_levels", "make_seeds", "write_tiff"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from imblearn.pipeline import Pipeline
-from recording import RecordingClassifier, numbered_images
 
+from _helpers.recording import RecordingClassifier, numbered_images
 from skcovid import RadiographReader, predict_archive
 
 SIDE, CHUNK_SIZE = 16, 50

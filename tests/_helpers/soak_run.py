@@ -1,6 +1,6 @@
 """Many fits, pickles and predictions in one process: does it hold on to anything?
 
-    python tests/soak_run.py --fits 200 --pickles 50 --predictions 20000
+    cd tests && python -m _helpers.soak_run --fits 200 --pickles 50 --predictions 20000
 
 Fits the recipes in turn, with tiny networks. After the first ten fits, memory may grow
 by 5 %, and threads, open files and global settings must stay as they were.
@@ -20,9 +20,9 @@ import cv2
 import keras
 import numpy as np
 import sklearn
-import tiny_backbone
 from tqdm import tqdm
 
+from _helpers import tiny_backbone
 from skcovid import make_transfer_pipeline
 
 WARM_UP = 10

@@ -1,8 +1,10 @@
 """Damages image files and looks at what reading makes of them.
 
-``python tests/fuzzed_files.py --n 10000 --seed 0`` reads that many files and prints a
-summary; it fails if any of them crashes or hangs the process, takes too much memory, is
-read to what its header does not say, or raises what is not documented.
+    cd tests && python -m _helpers.fuzzed_files --n 10000 --seed 0
+
+reads that many files and prints a summary; it fails if any of them crashes or hangs the
+process, takes too much memory, is read to another size than its header states, or raises
+an error that is not documented.
 """
 
 import argparse
@@ -307,7 +309,8 @@ class Reader:
 
     def _start(self):
         self._worker = subprocess.Popen(
-            [sys.executable, __file__, "--serve"],
+            [sys.executable, "-m", "_helpers.fuzzed_files", "--serve"],
+            cwd=Path(__file__).parents[1],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -475,7 +478,7 @@ def _stated_size(content):
 
 
 def _main():
-    from image_seeds import make_seeds
+    from _helpers.image_seeds import make_seeds
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=10_000, help="number of files")

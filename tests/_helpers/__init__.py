@@ -1,0 +1,1 @@
+"""What the tests share: tiny networks, images and files, and scripts run by hand."""
