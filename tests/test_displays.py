@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skcovid import evaluate
 from skcovid.inspection import (
     ClassDistributionDisplay,
+    OneVsRestCalibrationDisplay,
     PerClassTableDisplay,
     PooledConfusionMatrixDisplay,
     TrainingHistoryDisplay,
@@ -375,3 +377,41 @@ def test_history_of_an_estimator_without_one():
     fitted = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     with pytest.raises(ValueError, match=r"`history_`.*LogisticRegression does not"):
         TrainingHistoryDisplay.from_estimator(fitted)
+
+
+class Recorder(DummyClassifier):
+    """Guesses, and keeps a training history."""
+
+    def fit(self, X, y):
+        self.history_ = HISTORY
+        return super().fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore:All 6 test images")
+def test_displays_of_an_evaluation(plt):
+    X, y = np.zeros((30, 1)), np.repeat(["a", "b", "c"], [5, 10, 15])
+    result = evaluate(Recorder(), X, y, verbose=0)
+    _, axes = plt.subplots(ncols=4)
+    display = PooledConfusionMatrixDisplay.from_result(result, ax=axes[0])
+    np.testing.assert_array_equal(display.confusion_matrix, result.confusion_matrix)
+    assert tick_labels(axes[0].yaxis) == ["a", "b", "c"]
+    display = PerClassTableDisplay.from_result(result, ax=axes[1])
+    assert display.ax_ is axes[1]
+    assert display.table["c"].recall.value == 1
+    display = ClassDistributionDisplay.from_result(result, ax=axes[2])
+    assert display.ax_ is axes[2]
+    assert display.counts.tolist() == [5, 10, 15]
+    display = OneVsRestCalibrationDisplay.from_result(result, ax=axes[3])
+    assert display.ax_ is axes[3]
+    assert [sum(counts) for counts in display.n_images] == [30, 30, 30]
+    display = TrainingHistoryDisplay.from_result(result)
+    assert display.history == [HISTORY] * 5
+
+
+def test_an_evaluation_without_history_or_probabilities():
+    X, y = np.zeros((30, 1)), np.repeat(["a", "b"], 15)
+    result = evaluate(make_pipeline(Perceptron()), X, y, verbose=0)
+    with pytest.raises(ValueError, match="no training history"):
+        TrainingHistoryDisplay.from_result(result)
+    with pytest.raises(ValueError, match="no probabilities"):
+        OneVsRestCalibrationDisplay.from_result(result)

@@ -14,6 +14,7 @@ from skcovid.inspection._plotting import (
     wrap_labels,
 )
 from skcovid.metrics._estimates import wilson_interval
+from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,6 +146,37 @@ class OneVsRestCalibrationDisplay:
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
+
+    @classmethod
+    def from_result(
+        cls, result: EvaluationResult, *, ax: "Axes | None" = None
+    ) -> "OneVsRestCalibrationDisplay":
+        """Bin the out-of-fold probabilities of an evaluation, and draw the curves.
+
+        Parameters
+        ----------
+        result : EvaluationResult
+            What :func:`skcovid.evaluate` returned.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        OneVsRestCalibrationDisplay
+
+        Raises
+        ------
+        ValueError
+            If the evaluated classifier gives no probabilities.
+        """
+        if result.probabilities is None:
+            raise ValueError("The evaluated classifier gives no probabilities.")
+        return cls.from_predictions(
+            result.y_true[result.test_indices],
+            result.probabilities,
+            labels=result.classes.tolist(),
+            ax=ax,
+        )
 
     @classmethod
     def from_predictions(

@@ -11,6 +11,7 @@ from skcovid.inspection._plotting import (
     check_matplotlib_support,
     wrap_labels,
 )
+from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,6 +125,25 @@ class ClassDistributionDisplay:
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
+
+    @classmethod
+    def from_result(
+        cls, result: EvaluationResult, *, ax: "Axes | None" = None
+    ) -> "ClassDistributionDisplay":
+        """Count the images of an evaluation, and draw the bars, classes sorted.
+
+        Parameters
+        ----------
+        result : EvaluationResult
+            What :func:`skcovid.evaluate` returned.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        ClassDistributionDisplay
+        """
+        return cls.from_labels(result.y_true, ax=ax)
 
     @classmethod
     def from_labels(

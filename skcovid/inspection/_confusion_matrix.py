@@ -9,6 +9,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from skcovid.inspection._plotting import check_matplotlib_support, wrap_labels
 from skcovid.metrics._confusion_matrix import check_confusion_matrix
+from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,6 +142,25 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay):
                 # A row without images has no share and stays white.
                 dark_on_light = share >= 50 or np.isnan(share)
                 text.set_color(self.im_.cmap(0.0 if dark_on_light else 1.0))
+
+    @classmethod
+    def from_result(
+        cls, result: EvaluationResult, *, ax: "Axes | None" = None
+    ) -> "PooledConfusionMatrixDisplay":
+        """Draw the confusion matrix of all folds together.
+
+        Parameters
+        ----------
+        result : EvaluationResult
+            What :func:`skcovid.evaluate` returned.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        PooledConfusionMatrixDisplay
+        """
+        return cls(result.confusion_matrix, display_labels=result.classes).plot(ax=ax)
 
     @classmethod
     def from_predictions(

@@ -15,6 +15,7 @@ from skcovid.inspection._plotting import (
 )
 from skcovid.metrics._per_class import per_class_table
 from skcovid.metrics._tables import PerClassTable
+from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,6 +149,25 @@ class PerClassTableDisplay:
             title="Recall, precision, F1 and one-vs-rest accuracy of each class",
         )
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+
+    @classmethod
+    def from_result(
+        cls, result: EvaluationResult, *, ax: "Axes | None" = None
+    ) -> "PerClassTableDisplay":
+        """Draw the per-class table of an evaluation.
+
+        Parameters
+        ----------
+        result : EvaluationResult
+            What :func:`skcovid.evaluate` returned.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        PerClassTableDisplay
+        """
+        return cls(result.per_class).plot(ax=ax)
 
     @classmethod
     def from_predictions(

@@ -8,6 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skcovid.inspection._plotting import COLOURS, check_matplotlib_support
+from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,6 +172,32 @@ class TrainingHistoryDisplay:
             ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         ax.spines[["top", "right"]].set_visible(False)
         ax.set(xlabel="Epoch", ylabel=label, title=f"{label} over the epochs")
+
+    @classmethod
+    def from_result(
+        cls, result: EvaluationResult, *, ax: "Axes | Sequence[Axes] | None" = None
+    ) -> "TrainingHistoryDisplay":
+        """Draw the training histories of all folds.
+
+        Parameters
+        ----------
+        result : EvaluationResult
+            What :func:`skcovid.evaluate` returned.
+        ax : matplotlib Axes or sequence of them, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        TrainingHistoryDisplay
+
+        Raises
+        ------
+        ValueError
+            If the evaluated classifier keeps no training history.
+        """
+        if not result.histories:
+            raise ValueError("The evaluated classifier keeps no training history.")
+        return cls(result.histories).plot(ax=ax)
 
     @classmethod
     def from_estimator(
