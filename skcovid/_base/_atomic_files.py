@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whoever is killed and whatever fills up."""
+"""Atomic file writes that survive crashes and full disks."""
 
 import errno
 import json
@@ -14,33 +14,24 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-__all__ = [
-    "Record",
-    "alone",
-    "discard_parts",
-    "read_record",
-    "replacing",
-    "write_record",
-]
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Record(NamedTuple):
-    """Arrays, and what JSON knows beside them."""
+    """Arrays with a JSON description."""
 
     description: dict[str, Any]
-    arrays: Mapping[str, NDArray]
+    arrays: Mapping[str, NDArray[Any]]
 
 
 @contextmanager
-def alone(path: Path, busy: str) -> Iterator[None]:
-    """Hold a lock, which ends with the process whatever ends that."""
+def exclusive_lock(path: Path, message: str) -> Iterator[None]:
+    """Hold a lock file; raise `message` at once if another process holds it."""
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise BlockingIOError(busy) from None
+        raise BlockingIOError(message) from None
     try:
         yield
     finally:
@@ -48,8 +39,8 @@ def alone(path: Path, busy: str) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write a file under another name, then give it its own."""
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Write a temporary file, and rename it to `path` once it is complete."""
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         with part.open("x+b") as file:
@@ -58,40 +49,38 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        if error.errno not in _NO_ROOM:
+        if error.errno not in _DISK_IS_FULL:
             raise
         raise OSError(
             error.errno,
-            f"{path}: the disk has no room for it ({error.strerror}). What was written "
-            "before is whole; make room and run the same again",
+            f"{path}: the disk has no room for it ({error.strerror}). Files written "
+            "before are intact; make room and run the same again",
         ) from error
-    except BaseException:
+    finally:
         part.unlink(missing_ok=True)
-        raise
 
 
-def discard_parts(folder: Path) -> None:
-    """Delete what writers that were killed have left."""
+def remove_partial_files(folder: Path) -> None:
+    """Remove the temporary files of killed writers."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record as one ``.npz`` file, whole or not at all."""
+    """Write a record atomically to one ``.npz`` file."""
     objects = [name for name, array in record.arrays.items() if array.dtype.hasobject]
     if objects:
-        raise TypeError(f"{path}: {objects[0]!r} is an array of objects.")
-    # A damaged table of contents may have fewer entries.
+        raise TypeError(f"{path}: {objects[0]!r} is an array of Python objects.")
+    # The names are listed because a damaged zip directory may have lost some.
     parts = {"description": record.description, "arrays": sorted(record.arrays)}
     text = np.frombuffer(json.dumps(parts).encode(), np.uint8)
     arrays: dict[str, Any] = {**record.arrays, "description": text}
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         np.savez(file, **arrays)
 
 
 def read_record(path: Path) -> Record | None:
-    """Read a record; nothing in it is executed."""
+    """Read a record without unpickling; None if it is missing or damaged."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -104,9 +93,9 @@ def read_record(path: Path) -> Record | None:
             if sorted(arrays) != parts["arrays"]:
                 raise ValueError("arrays are missing")
         except Exception as error:
-            # A damaged archive raises whatever its damage leads to.
+            # A damaged archive raises many kinds of errors.
             warnings.warn(
-                f"{path} is damaged ({error}) and is made again.", stacklevel=2
+                f"{path} is damaged ({error}) and is computed again.", stacklevel=2
             )
             return None
     return Record(parts["description"], arrays)

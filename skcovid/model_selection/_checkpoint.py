@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from skcovid._base._atomic_files import (
     Record,
-    alone,
-    discard_parts,
+    atomic_write,
+    exclusive_lock,
     read_record,
-    replacing,
+    remove_partial_files,
     write_record,
 )
 from skcovid._base._digests import image_key
@@ -119,12 +119,12 @@ def open_checkpoint(
     _check_ours(directory)
     with ExitStack() as stack:
         try:
-            stack.enter_context(alone(directory / _LOCK, busy))
+            stack.enter_context(exclusive_lock(directory / _LOCK, busy))
         except BlockingIOError:
             raise
         except OSError as error:
             raise _not_writable(directory, error) from error
-        discard_parts(directory)
+        remove_partial_files(directory)
         _compare(directory, description)
         evaluation = image_key(json.dumps(description, sort_keys=True))
         yield EvaluationCheckpoint(directory, evaluation)
@@ -154,7 +154,7 @@ def _compare(directory: Path, description: Mapping[str, Any]) -> None:
     """Write down what is evaluated, or compare it with what was."""
     path = directory / _MANIFEST
     if not path.exists():
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(json.dumps(description, indent=1).encode())
         return
     try:

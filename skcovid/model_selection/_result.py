@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid._base._atomic_files import replacing
+from skcovid._base._atomic_files import atomic_write
 from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics._confusion_matrix import estimate_cell_shares
 from skcovid.metrics._estimates import Estimate
@@ -291,7 +291,7 @@ class EvaluationResult:
         """
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
         if path is not None:
-            with replacing(Path(path)) as file:
+            with atomic_write(Path(path)) as file:
                 file.write(text.encode())
         return text
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid._base._atomic_files import replacing
+from skcovid._base._atomic_files import atomic_write
 from skcovid._base._digests import image_key
 
 __all__ = ["BatchPlan"]
@@ -46,7 +46,7 @@ class BatchPlan:
 
     def _write(self, rows: NDArray[np.intp]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self._path) as file:
+        with atomic_write(self._path) as file:
             file.write(json.dumps(rows.tolist()).encode())
 
     def finish(self) -> None:

@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skcovid._base._atomic_files import alone, discard_parts, replacing
+from skcovid._base._atomic_files import (
+    atomic_write,
+    exclusive_lock,
+    remove_partial_files,
+)
 from skcovid._base._compatibility import HasMethods, Interval, validate_params
 from skcovid._base._digests import image_key
 from skcovid.persistence._fingerprint import fingerprint_model
@@ -155,9 +159,9 @@ def predict_archive(
         f"output={str(folder)!r}: another run is at work on it and holds "
         f"{folder / _LOCK}. Wait until it ends, or pass another folder."
     )
-    with alone(folder / _LOCK, busy):
+    with exclusive_lock(folder / _LOCK, busy):
         _start(folder, pipeline, chunk_size, resume)
-        discard_parts(folder)
+        remove_partial_files(folder)
         return _predict_missing(pipeline, paths, folder, client, chunk_size, verbose)
 
 
@@ -222,7 +226,7 @@ def _start(folder: Path, pipeline: Any, chunk_size: int, resume: bool) -> None:
     }
     path = folder / _MANIFEST
     if not path.exists():
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(json.dumps(manifest).encode())
         return
     if not resume:
@@ -368,7 +372,7 @@ def _write(path: Path, chunk: list[str], outcome: Outcome, classes: NDArray) -> 
     )
     content = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(table, content)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(content.getvalue())
     return n_errors
 

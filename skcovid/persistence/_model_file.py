@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
-from skcovid._base._atomic_files import replacing
+from skcovid._base._atomic_files import atomic_write
 from skcovid.persistence import _manifest, _probe
 from skcovid.persistence._container import (
     ModelFileError,
@@ -130,7 +130,7 @@ def _write(
     path: Path, members: dict[str, bytes], answers: NDArray[np.float64] | None
 ) -> None:
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             write_members(file, members)
             if answers is not None:
                 _check_answers(_probe.ask(_read(file)), answers)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skcovid._base._atomic_files import replacing
+from skcovid._base._atomic_files import atomic_write
 from skcovid._base._compatibility import HasMethods, num_samples, validate_params
 from skcovid.auditing._report import AuditReport
 from skcovid.inspection._saliency import SaliencyDisplay
@@ -126,7 +126,7 @@ def write_report(
     sections = list(_collect(result, pipeline, audit, X, displays))
     path = Path(path)
     page = _render(title, description, sections)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(page.encode())
     return path
 
