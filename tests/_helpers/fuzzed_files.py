@@ -3,8 +3,8 @@
     cd tests && python -m _helpers.fuzzed_files --n 10000 --seed 0
 
 reads that many files and prints a summary; it fails if any of them crashes or hangs the
-process, takes too much memory, is read to another size than its header states, or raises
-an error that is not documented.
+process, takes too much memory, is read to another size than its header states, or
+raises an error that is not documented.
 """
 
 import argparse
