@@ -1,34 +1,22 @@
 """Transfer learning on chest radiographs as scikit-learn estimators."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 from skcovid._base._malloc import keep_freed_blocks
 from skcovid._base._version import __version__
 
-keep_freed_blocks()
-
-_MODULES = {
-    "AugmentationBalancer": "augmentation",
-    "BackboneFeatures": "estimators",
-    "BackbonePreprocessor": "preprocessing",
-    "HoldoutPipeline": "pipeline",
-    "LazyImages": "images",
-    "RadiographReader": "preprocessing",
-    "TransferLearningClassifier": "estimators",
-    "audit": "auditing",
-    "augment": "augmentation",
-    "compare": "model_selection",
-    "evaluate": "model_selection",
-    "export": "persistence",
-    "load": "persistence",
-    "make_transfer_pipeline": "pipeline",
-    "model_card": "persistence",
-    "predict_archive": "persistence",
-    "register_backbone": "networks.backbones",
-    "save": "persistence",
-    "write_report": "report",
-}
+if TYPE_CHECKING:
+    from skcovid.auditing import audit
+    from skcovid.augmentation import AugmentationBalancer, augment
+    from skcovid.estimators import BackboneFeatures, TransferLearningClassifier
+    from skcovid.images import LazyImages
+    from skcovid.model_selection import compare, evaluate
+    from skcovid.networks import register_backbone
+    from skcovid.persistence import export, load, model_card, predict_archive, save
+    from skcovid.pipeline import HoldoutPipeline, make_transfer_pipeline
+    from skcovid.preprocessing import BackbonePreprocessor, RadiographReader
+    from skcovid.report import write_report
 
 __all__ = [
     "AugmentationBalancer",
@@ -53,13 +41,31 @@ __all__ = [
     "__version__",
 ]
 
+_NAMES = {
+    "auditing": ["audit"],
+    "augmentation": ["AugmentationBalancer", "augment"],
+    "estimators": ["BackboneFeatures", "TransferLearningClassifier"],
+    "images": ["LazyImages"],
+    "model_selection": ["compare", "evaluate"],
+    "networks": ["register_backbone"],
+    "persistence": ["export", "load", "model_card", "predict_archive", "save"],
+    "pipeline": ["HoldoutPipeline", "make_transfer_pipeline"],
+    "preprocessing": ["BackbonePreprocessor", "RadiographReader"],
+    "report": ["write_report"],
+}
+_ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
 
-def __getattr__(name: str) -> Any:
-    # Imported on first use: Keras takes seconds to load, and not every user needs it.
-    if name not in _MODULES:
-        raise AttributeError(f"module 'skcovid' has no attribute {name!r}")
-    return getattr(import_module(f"skcovid.{_MODULES[name]}"), name)
+keep_freed_blocks()
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if not TYPE_CHECKING:  # A type checker then reports names that do not exist.
+
+    def __getattr__(name):
+        # Imported on first use: Keras takes seconds to load, and not every user needs it.
+        if name not in _ROOM_OF:
+            raise AttributeError(f"module 'skcovid' has no attribute {name!r}")
+        return getattr(import_module(f"skcovid.{_ROOM_OF[name]}"), name)
