@@ -207,6 +207,7 @@ API_REFERENCE = (
             "AuditCheck",
             "AuditFigure",
             "AuditTable",
+            "VisiblePoint",
             "FileProperties",
             "read_properties",
             "blank_centre",
@@ -214,7 +215,7 @@ API_REFERENCE = (
             "shortcut_ratio",
         ),
         {
-            "MAX_RATIO": "Shortcut ratio from which on the audit's check fires; a "
+            "MAX_RATIO": "Shortcut ratio above which the audit's check is flagged; a "
             "convention of skcovid's."
         },
     ),

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from skcovid import audit, make_transfer_pipeline, write_report
 from skcovid.auditing import AuditReport
 from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
+from skcovid.inspection import AuditDisplay
 from skcovid.networks.backbones import list_backbones
 from skcovid.pipeline import RECIPES
 
@@ -222,7 +223,7 @@ def write(
         f"## The evaluation\n\n{report.result.to_markdown()}\n"
     )
     figures = {
-        "Audit": report.plot().figure_,
+        "Audit": AuditDisplay.from_report(report).figure_,
         "Confusion matrix": report.result.plot_confusion_matrix().figure_,
     }
     for name, figure in figures.items():

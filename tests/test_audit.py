@@ -28,6 +28,7 @@ from skcovid import (
     make_transfer_pipeline,
 )
 from skcovid.auditing import (
+    MAX_RATIO,
     blank_centre,
     read_properties,
     shortcut_ratio,
@@ -99,13 +100,15 @@ class TestReport:
         with pytest.raises(KeyError, match=r"'heads' is no check; .*'headers'"):
             report["heads"]
 
-    def test_it_says_what_fired(self, report):
-        assert report.fired == ("thumbnails", "blanked lungs", "shortcut ratio")
-        assert "thumbnails: fired" in repr(report)
-        assert "headers: not made" in repr(report)
-        assert "source: silent" in repr(report)
+    def test_it_says_what_is_flagged(self, report):
+        assert report.flagged == ("thumbnails", "blanked lungs", "shortcut ratio")
+        assert "thumbnails: flagged" in repr(report)
+        assert "headers: not run" in repr(report)
+        assert "source: passed" in repr(report)
         assert report.accuracy == report.result.accuracy
-        assert report.chance == pytest.approx(1 / 3)
+        assert report.chance == report.visible_chance == pytest.approx(1 / 3)
+        skill = report.accuracy.value - report.chance
+        assert report.threshold == pytest.approx(report.chance + MAX_RATIO * skill)
         assert 0.25 < report.shortcut_ratio.low < report.shortcut_ratio.value < 1
 
     def test_json_comes_back_as_it_was(self, report, tmp_path):
@@ -124,13 +127,13 @@ class TestReport:
         for check in report.values():
             assert check.verdict in text
             assert check.threshold in text
-            if check.fired:
+            if check.flagged:
                 assert check.advice in text
         assert "COVID-19 can be told apart without lungs" in text
         assert f"shortcut ratio {report.shortcut_ratio.format_percent(1)}" in text
 
-    def test_a_check_that_was_not_made_says_why(self, report):
-        assert not report["headers"].made
+    def test_a_check_that_was_not_run_says_why(self, report):
+        assert report["headers"].status == "not run"
         assert "Pass paths in place of arrays" in report["headers"].verdict
 
     def test_same_seed_same_report(self, data):
@@ -157,8 +160,8 @@ class TestReport:
             make_model(), data.images, data.target, cv=2, protocol="paper", verbose=0
         )
         report = audit(result, data.images, data.target, **QUICK)
-        assert report["thumbnails"].made
-        assert report["shortcut ratio"].made
+        assert report["thumbnails"].status != "not run"
+        assert report["shortcut ratio"].status != "not run"
 
 
 class TestErrors:
@@ -239,7 +242,7 @@ class TestHeaders:
         with pytest.raises(ValueError, match=r"1\.png: Pillow knows no such format"):
             read_properties(path)
 
-    def test_files_that_are_alike_are_silent(self, tmp_path):
+    def test_files_that_are_alike_pass(self, tmp_path):
         paths = []
         for number, level in enumerate(np.linspace(10, 200, 24)):
             path = tmp_path / f"{number}.bmp"
@@ -247,10 +250,10 @@ class TestHeaders:
             paths.append(str(path))
         y = np.array(["a", "b"] * 12)
         report = audit(make_model(), paths, y, **QUICK)
-        assert report["headers"].status == "silent"
+        assert report["headers"].status == "passed"
         assert "All files are alike: BMP, 16 × 16 pixels" in report["headers"].verdict
 
-    def test_size_of_the_image_fires(self, tmp_path):
+    def test_size_of_the_image_is_flagged(self, tmp_path):
         images, y = numbered(60)
         paths = []
         for number, (image, label) in enumerate(zip(images, y, strict=True)):
@@ -258,7 +261,7 @@ class TestHeaders:
             cv2.imwrite(str(path), image if label == "a" else image[:, 1:])
             paths.append(str(path))
         check = audit(make_model(), paths, y, **QUICK)["headers"]
-        assert check.fired
+        assert check.flagged
         assert check.details["p_value"] == pytest.approx(1 / 20)
         assert check.figures[0].estimate.value == 1.0
         table = check.tables[0]
@@ -283,14 +286,17 @@ class TestBlankedLungs:
     def test_the_curve_goes_from_all_to_the_border(self, data):
         options = {**QUICK, "fractions": [0.9, 0.5]}
         report = audit(make_model(), data.images, data.target, **options)
-        curve = report["blanked lungs"].details["curve"]
-        assert [point["blanked_fraction"] for point in curve] == [0.0, 0.5, 0.9]
-        shares = [point["visible_share"] for point in curve]
-        assert shares[0] == 1.0
-        assert shares == sorted(shares, reverse=True)
-        accuracies = [point["accuracy"]["value"] for point in curve]
+        shares = [point.visible_share for point in report.visible_curve]
+        assert shares == [
+            1.0,
+            visible_share((32, 32), 0.5),
+            visible_share((32, 32), 0.9),
+        ]
+        accuracies = [point.accuracy.value for point in report.visible_curve]
         assert accuracies[0] == report.accuracy.value
         assert accuracies[-1] < 0.6
+        table = report["blanked lungs"].tables[0]
+        assert [row[0] for row in table.rows] == ["0 %", "50 %", "90 %"]
 
     def test_a_sample_keeps_the_shares_of_the_classes(self, data):
         options = {**QUICK, "max_images": 30}
@@ -298,7 +304,7 @@ class TestBlankedLungs:
         check = report["blanked lungs"]
         assert check.details["n_images"] == 30
         assert "on 30 of the images, drawn by class" in check.verdict
-        assert check.details["curve"][0]["chance"] == pytest.approx(1 / 3)
+        assert report.visible_chance == pytest.approx(1 / 3)
 
     # It is trained for an epoch.
     @pytest.mark.filterwarnings("ignore:.* test images of fold .* are predicted as")
@@ -334,7 +340,7 @@ class TestBlankedLungs:
 
         model = make_pipeline(FunctionTransformer(read), LogisticRegression())
         check = audit(model, paths, y, **QUICK)["blanked lungs"]
-        assert check.status == "not made"
+        assert check.status == "not run"
         assert "begins with RadiographReader" in check.verdict
 
 
@@ -360,7 +366,7 @@ class TestShortcutRatio:
             DummyClassifier(), data.images, data.target, refit=make_model(), **QUICK
         )
         assert np.isnan(report.shortcut_ratio.value)
-        assert not report["shortcut ratio"].fired
+        assert not report["shortcut ratio"].flagged
         assert "not surely better than chance" in report["shortcut ratio"].verdict
         assert report.to_dict()["shortcut_ratio"]["value"] is None
         assert "shortcut ratio n/a" in report.headline
@@ -374,16 +380,16 @@ class TestDuplicates:
 
     quick = {name: value for name, value in QUICK.items() if name != "cv"}
 
-    def test_different_images_are_silent(self):
+    def test_different_images_pass(self):
         check = self.check(*numbered(40), folds_of(0, 0, 1, 1))
-        assert check.status == "silent"
+        assert check.status == "passed"
         assert check.details["copies"] == []
 
-    def test_a_copy_in_training_and_test_fires(self):
+    def test_a_copy_in_training_and_test_is_flagged(self):
         images, y = numbered(40)
         images[2] = images[0]  # of one class, in different folds
         check = self.check(images, y, folds_of(0, 0, 1, 1))
-        assert check.fired
+        assert check.flagged
         (copies,) = check.details["copies"]
         assert copies["rows"] == [0, 2]
         assert copies["exact"]
@@ -404,19 +410,19 @@ class TestDuplicates:
         assert copies["names"] == [str(Path("a", name)) for name in ("0.png", "2.png")]
         assert str(tmp_path) not in check.to_markdown()
 
-    def test_a_copy_in_the_same_test_fold_is_reported_and_silent(self):
+    def test_a_copy_in_the_same_test_fold_is_reported_and_passes(self):
         images, y = numbered(40)
         images[4] = images[0]
         check = self.check(images, y, folds_of(0, 0, 1, 1))
-        assert not check.fired
+        assert not check.flagged
         assert check.details["copies"][0]["rows"] == [0, 4]
         assert "Sets of copies: 1," in check.verdict
 
-    def test_a_copy_of_another_class_fires(self):
+    def test_a_copy_of_another_class_is_flagged(self):
         images, y = numbered(40)
         images[1] = images[0]
         check = self.check(images, y, folds_of(0, 0, 1, 1))
-        assert check.fired
+        assert check.flagged
         assert check.details["copies"][0]["classes"] == ["a", "b"]
         assert check.figures[1].estimate.value == 2 / 40
 
@@ -448,7 +454,7 @@ class BalancedMlp(ClassifierMixin, BaseEstimator):
 
 
 class TestLeakage:
-    def test_shared_patients_fire(self, data):
+    def test_shared_patients_are_flagged(self, data):
         model = make_model()
         plain = evaluate(model, data.images, data.target, cv=2, verbose=0)
         whole = evaluate(
@@ -458,7 +464,7 @@ class TestLeakage:
             audit(result, data.images, data.target, data.groups, **QUICK)["leakage"]
             for result in (plain, whole)
         ]
-        assert [check.fired for check in checks] == [True, False]
+        assert [check.flagged for check in checks] == [True, False]
         shared = sum(
             np.isin(
                 data.groups[fold.test_indices], data.groups[fold.train_indices]
@@ -474,33 +480,33 @@ class TestLeakage:
         assert "Patients are not known" in check.to_markdown()
         assert check.details["test images whose patient is trained on"] is None
 
-    def test_copies_made_before_the_split_fire(self, data):
+    def test_copies_made_before_the_split_are_flagged(self, data):
         images = LazyImages.from_array(data.images)
         copies, y = AugmentationBalancer(factor=1, random_state=0).fit_resample(
             images, np.where(data.target == "COVID-19", "COVID-19", "other")
         )
         check = audit(make_model(), copies, y, **QUICK)["leakage"]
-        assert check.fired
+        assert check.flagged
         assert "made from an image that is trained on" in check.verdict
         untouched = audit(make_model(), images, data.target, **QUICK)["leakage"]
-        assert not untouched.fired
+        assert not untouched.flagged
 
-    def test_a_path_given_twice_fires(self, grey_paths):
+    def test_a_path_given_twice_is_flagged(self, grey_paths):
         paths = grey_paths * 4
         y = ["a", "a", "a", "b", "b", "b"] * 4
         check = audit(make_model(), paths, y, **QUICK)["leakage"]
-        assert check.fired
+        assert check.flagged
         assert "by the paths" in check.verdict
 
     @pytest.mark.parametrize(
-        ("parameters", "fires"),
+        ("parameters", "flagged"),
         [
             ({}, False),
             ({"validation_split": 0.2}, True),
             ({"early_stopping": True}, True),
         ],
     )
-    def test_validation_data_taken_from_copies_fire(self, data, parameters, fires):
+    def test_validation_data_from_copies_are_flagged(self, data, parameters, flagged):
         pipeline = ImblearnPipeline(
             [
                 ("balance", AugmentationBalancer(factor=0.2)),
@@ -510,7 +516,7 @@ class TestLeakage:
         check = audit(pipeline, data.images, data.target, refit=make_model(), **QUICK)[
             "leakage"
         ]
-        assert check.fired is fires
+        assert check.flagged is flagged
         assert "AugmentationBalancer" in check.to_markdown()
 
 
@@ -527,29 +533,29 @@ class TestSource:
     def test_no_score_is_external_where_source_and_class_coincide(self, data):
         source = np.where(data.target == "COVID-19", "adults", "children")
         check = self.check(data, source)
-        assert check.fired
+        assert check.flagged
         assert check.figures[0].estimate.value == pytest.approx(1)
         assert "may be called external" in check.verdict
         assert "COVID-19 comes from adults alone" in check.verdict
         assert "children | 60 | not scored: is the only one" in check.to_markdown()
 
-    def test_sources_that_go_with_the_class_fire(self, data):
+    def test_sources_that_go_with_the_class_are_flagged(self, data):
         rng = np.random.default_rng(0)
         source = np.where(rng.random(N_IMAGES) < 0.9, data.target == "NORMAL", True)
         check = self.check(data, source.astype(str))
-        assert check.fired
+        assert check.flagged
         assert 0.3 < check.figures[0].estimate.value < 1
         assert "Source and class go together" in check.verdict
 
-    def test_sources_that_do_not_are_scored_and_silent(self, data):
+    def test_sources_that_do_not_are_scored_and_passes(self, data):
         source = np.array(["A", "A", "A", "B", "B", "B"] * 15)
         check = self.check(data, source)
-        assert not check.fired
+        assert not check.flagged
         names = [figure.name for figure in check.figures]
         assert "accuracy on sources that were not trained on" in names
         assert [row[:2] for row in check.tables[1].rows] == [["A", "45"], ["B", "45"]]
 
-    def test_a_score_that_drops_outside_fires(self, data):
+    def test_a_score_that_drops_outside_is_flagged(self, data):
         # In one source the mark stands for another class.
         source = np.array(["A", "A", "A", "B", "B", "B"] * 15)
         labels = np.where(data.target == "COVID-19", "COVID-19", "other")
@@ -558,20 +564,20 @@ class TestSource:
         data.images[source == "A", 50:] = 250
         data["target"] = labels
         check = self.check(data, source)
-        assert check.fired
+        assert check.flagged
         outside, inside = (figure.estimate for figure in check.figures[1:])
         assert outside.high < inside.low
 
     @pytest.mark.parametrize(
         ("source", "status", "message"),
         [
-            (None, "not made", "No source was given"),
+            (None, "not run", "No source was given"),
             (
                 list(map(str, range(N_IMAGES))),
-                "not made",
+                "not run",
                 "names of images or patients",
             ),
-            (["A"] * N_IMAGES, "silent", "All images come from A"),
+            (["A"] * N_IMAGES, "passed", "All images come from A"),
         ],
     )
     def test_sources_that_tell_nothing(self, data, source, status, message):

@@ -42,7 +42,7 @@ def test_bars_are_the_accuracies_and_suspects_have_another_colour():
     assert model == other != suspect
     assert [text.get_text() for text in ax.texts] == ["95.0 %", "80.0 %", "50.0 %"]
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["Chance", "Its check fired"]
+    assert legend == ["Chance", "Its check is flagged"]
     assert display.figure_ is ax.figure
 
 

@@ -74,14 +74,14 @@ def audit(result):
     copies = AuditTable("Copies", ["images"], [[f"{HOSTILE}{n}"] for n in range(25)])
     return AuditReport(
         checks=(
-            AuditCheck("blanked lungs", "Lungs?", False, False, "Not here.", "any."),
+            AuditCheck("blanked lungs", "Lungs?", "not run", "Not here.", "any."),
             AuditCheck(
-                *("shortcut ratio", "How much?", True, True, "Much.", "25 %."),
+                *("shortcut ratio", "How much?", "flagged", "Much.", "25 %."),
                 advice="Report it.",
                 figures=(ratio,),
             ),
             AuditCheck(
-                *("source", "Where from?", True, False, "Anywhere.", "0.3."),
+                *("source", "Where from?", "passed", "Anywhere.", "0.3."),
                 figures=(source,),
                 tables=(copies,),
             ),
@@ -227,7 +227,7 @@ def test_the_shortcut_ratio_stands_beside_the_accuracy(full, result):
 def test_checks_say_what_to_do(full, audit):
     text = full.sections["audit"]
     assert audit.headline in full.sections["headline"]
-    for words in ("Threshold: 25 %.", "What to do: Report it.", "not made", "fired"):
+    for words in ("Threshold: 25 %.", "What to do: Report it.", "not run", "flagged"):
         assert words in text
     assert "0.70 [0.60, 0.80]" in text
 

@@ -2,8 +2,8 @@
 
 Synthetic radiographs, several of a patient, get one shortcut at a time, or none, and
 are audited; every seed draws other radiographs, folds and shortcuts. A planted shortcut
-is missed if the check that is made for it stays silent. On clean data every check that
-fires is wrong. With --records an interrupted run goes on where it was.
+is missed if the check that is made for it passes. On clean data every flagged check is
+a false alarm. With --records an interrupted run goes on where it was.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def nothing(data: Any, folder: Path, rng: np.random.Generator) -> Case:
-    """No shortcut; files, so that every check is made."""
+    """No shortcut; files, so that every check is run."""
     suffixes = [".png"] * len(data.target)
     return Case(save(data.images, suffixes, folder), data.target, data.groups)
 
@@ -117,7 +117,7 @@ def shared_patient(data: Any, folder: Path, rng: np.random.Generator) -> Case:
 def duplicated_image(data: Any, folder: Path, rng: np.random.Generator) -> Case:
     """An image takes the place of one in another fold, compressed and brightened."""
     rows = rng.permutation(np.flatnonzero(data.target == MARKED))
-    # Two images of one test fold can't flatter the score, and the check stays silent.
+    # Two images of one test fold can't flatter the score, and the check passes.
     original, copy = rows[0], rows[data.fold[rows] != data.fold[rows[0]]][0]
     _, encoded = cv2.imencode(".jpg", data.images[original], [1, 80])
     image = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
@@ -247,36 +247,42 @@ def append_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def missed_table(results: list[dict[str, Any]]) -> str:
-    """How often a planted shortcut was missed, and what else fired."""
+    """How often a planted shortcut was missed, and what else was flagged."""
     rows = []
     for name, (_, matching) in PLANTED.items():
         found = [one["checks"] for one in results if one["planted"] == name]
         if matching is None or not found:
             continue
-        missed = sum(checks[matching] != "fired" for checks in found)
+        missed = sum(checks[matching] != "flagged" for checks in found)
         others = {
-            check: sum(checks[check] == "fired" for checks in found)
+            check: sum(checks[check] == "flagged" for checks in found)
             for check in found[0]
             if check != matching
         }
         also = ", ".join(f"{check} {count}" for check, count in others.items() if count)
         rate = Estimate.from_counts(missed, len(found))
         rows.append([name, matching, f"{missed} of {len(found)}", str(rate), also])
-    header = ["planted", "its check", "missed", "rate, 95 % interval", "fired as well"]
+    header = [
+        "planted",
+        "its check",
+        "missed",
+        "rate, 95 % interval",
+        "also flagged",
+    ]
     return _common.markdown_table(header, rows)
 
 
 def false_alarm_table(results: list[dict[str, Any]]) -> str:
-    """How often each check fired on clean data, and any of them."""
+    """How often each check was flagged on clean data, and any of them."""
     found = [one["checks"] for one in results if one["planted"] == CLEAN]
     if not found:
-        return "Not made."
+        return "Not run."
     counts = {
-        check: sum(checks[check] == "fired" for checks in found) for check in found[0]
+        check: sum(checks[check] == "flagged" for checks in found) for check in found[0]
     }
-    counts["any of them"] = sum("fired" in checks.values() for checks in found)
+    counts["any of them"] = sum("flagged" in checks.values() for checks in found)
     return _common.markdown_table(
-        ["check", "fired on clean data", "rate, 95 % interval"],
+        ["check", "flagged on clean data", "rate, 95 % interval"],
         [
             [
                 check,
@@ -305,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options,
         {
             "Planted shortcuts that were missed": missed_table(results),
-            "Clean data on which a check fired": false_alarm_table(results),
+            "Clean data on which a check was flagged": false_alarm_table(results),
         },
         results,
     )

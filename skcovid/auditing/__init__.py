@@ -5,7 +5,7 @@ The function is `skcovid.audit`; a package of that name would hide it.
 
 from skcovid.auditing._audit import audit
 from skcovid.auditing._blanked import blank_centre, visible_share
-from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable
+from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable, VisiblePoint
 from skcovid.auditing._headers import FileProperties, read_properties
 from skcovid.auditing._ratio import MAX_RATIO, shortcut_ratio
 from skcovid.auditing._report import AuditReport
@@ -17,6 +17,7 @@ __all__ = [
     "AuditReport",
     "AuditTable",
     "FileProperties",
+    "VisiblePoint",
     "audit",
     "blank_centre",
     "read_properties",

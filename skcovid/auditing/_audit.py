@@ -129,7 +129,7 @@ def audit(
 
     Notes
     -----
-    Where the data hold no shortcut, checks are to be silent in 19 of 20 data sets.
+    Where the data hold no shortcut, each check should pass in 19 of 20 data sets.
     Headers, thumbnails and blanked lungs each compare every class with the rest, and
     share that error between them. Everything that is drawn is drawn from
     `random_state`.
@@ -163,7 +163,7 @@ def audit(
     ...     LogisticRegression(C=0.01),
     ... )
     >>> report = audit(pipeline, X, y, cv=3, fractions=[0.9], verbose=0)
-    >>> report["blanked lungs"].fired
+    >>> report["blanked lungs"].flagged
     True
     >>> report["duplicates"].verdict
     'No image is there twice.'
@@ -202,7 +202,7 @@ def audit(
     headers, of_headers = check_headers(subject, n_permutations)
     thumbnails, (whole, ring) = check_thumbnails(subject, pixels)
     with prepare_refit(subject, refit, max_images) as refitted:
-        blanked, views = check_blanked_lungs(subject, refitted, fractions)
+        blanked, curve, views = check_blanked_lungs(subject, refitted, fractions)
         sources = check_source(
             subject,
             None if source is None else column_or_1d(source),
@@ -233,6 +233,8 @@ def audit(
             "n_permutations": int(n_permutations),
             "random_state": seed,
         },
+        visible_curve=tuple(curve),
+        visible_chance=views[0].chance if views else None,
     )
 
 

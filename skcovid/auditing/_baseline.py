@@ -25,12 +25,12 @@ __all__ = [
     "proportion",
 ]
 
-# Probability with which data without a shortcut may fire, as in any test.
+# Probability with which data without a shortcut may be flagged, as in any test.
 ALPHA = 0.05
 # A class is told apart if its balanced accuracy, 50 % for guessing, is surely above
 # this. Cross-validated predictions vary more than the interval knows, for their
 # training sets overlap, and with thousands of images a trace of a difference is
-# significant: the distance of ten points keeps both from firing. Half of what a
+# significant: the distance of ten points keeps both from being flagged. Half of what a
 # balanced accuracy of 70 % has beyond chance, by convention the least that is called
 # acceptable (Hosmer and Lemeshow, 2000, Applied Logistic Regression, section 5.2.4, of
 # the area under the curve, which it approaches from below).

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from skcovid.auditing._baseline import THRESHOLD, Baseline, measure
-from skcovid.auditing._check import AuditCheck, AuditTable
+from skcovid.auditing._check import AuditCheck, AuditTable, VisiblePoint
 from skcovid.auditing._refit import Refit
 from skcovid.auditing._subject import Subject
 from skcovid.images._lazy_images import LazyImages
@@ -86,7 +86,7 @@ def _centre(shape: tuple[int, ...], fraction: float) -> tuple[slice, slice]:
 
 def check_blanked_lungs(
     subject: Subject, refit: Refit, fractions: Sequence[float]
-) -> tuple[AuditCheck, list[Baseline]]:
+) -> tuple[AuditCheck, list[VisiblePoint], list[Baseline]]:
     """Refit a classifier on images whose centre is blanked, more and more of it."""
     threshold = f"where the border alone is left, {THRESHOLD}."
     images = refit.images
@@ -94,11 +94,13 @@ def check_blanked_lungs(
         reason = (
             "What is to be refitted takes paths and reads them itself, so that nothing "
             "can be blanked. Pass a pipeline that begins with RadiographReader as "
-            "refit to have it made."
+            "refit to have this check run."
         )
-        return AuditCheck(
-            "blanked lungs", QUESTION, False, False, reason, threshold
-        ), []
+        return (
+            AuditCheck("blanked lungs", QUESTION, "not run", reason, threshold),
+            [],
+            [],
+        )
     levels = [0.0, *sorted(fractions)]
     shares = [1.0, *(visible_share(images.shape[1:], level) for level in levels[1:])]
     baselines = [
@@ -116,11 +118,14 @@ def check_blanked_lungs(
         )
     ]
     border = baselines[-1]
+    curve = [
+        VisiblePoint(share, one.accuracy)
+        for share, one in zip(shares, baselines, strict=True)
+    ]
     check = AuditCheck(
         name="blanked lungs",
         question=QUESTION,
-        made=True,
-        fired=border.separates,
+        status="flagged" if border.separates else "passed",
         verdict=_verdict(subject, refit, border, shares[-1]),
         threshold=threshold,
         advice=(
@@ -136,10 +141,9 @@ def check_blanked_lungs(
         details={
             "refitted": refit.description,
             "n_images": len(refit.rows),
-            "curve": _curve(levels, shares, baselines),
         },
     )
-    return check, baselines
+    return check, curve, baselines
 
 
 def _show(refit: Refit, images: LazyImages, level: float) -> Any:
@@ -163,20 +167,6 @@ def _verdict(subject: Subject, refit: Refit, border: Baseline, share: float) -> 
         return f"{seen} It tells no class apart from the others beyond doubt."
     found = border.describe_told_apart(" can be told apart without lungs")
     return f"{seen} {found}."
-
-
-def _curve(
-    levels: list[float], shares: list[float], baselines: list[Baseline]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "blanked_fraction": level,
-            "visible_share": share,
-            "accuracy": baseline.accuracy.to_dict(),
-            "chance": baseline.chance,
-        }
-        for level, share, baseline in zip(levels, shares, baselines, strict=True)
-    ]
 
 
 def _curve_table(

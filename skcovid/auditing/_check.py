@@ -2,11 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from skcovid.metrics._estimates import Estimate
 
-__all__ = ["AuditCheck", "AuditFigure", "AuditTable"]
+__all__ = ["AuditCheck", "AuditFigure", "AuditTable", "Status", "VisiblePoint"]
+
+Status = Literal["flagged", "passed", "not run"]
+
+
+@dataclass(frozen=True)
+class VisiblePoint:
+    """Accuracy where only a part of each image is visible.
+
+    Parameters
+    ----------
+    visible_share : float
+        Share of the image's area that is visible, in [0, 1].
+    accuracy : Estimate
+        Multi-class accuracy of a classifier that was refitted to it.
+    """
+
+    visible_share: float
+    accuracy: Estimate
 
 
 @dataclass(frozen=True)
@@ -116,18 +134,17 @@ class AuditCheck:
         The check, such as "headers".
     question : str
         What it asks.
-    made : bool
-        Whether it could be made; `verdict` says why where it could not.
-    fired : bool
-        Whether it found a reason not to trust the score.
+    status : {"flagged", "passed", "not run"}
+        "flagged": it found a reason not to trust the score. "not run": something that
+        it needs was not given.
     verdict : str
-        What was found, in plain words.
+        What was found, or why the check was not run.
     threshold : str
-        When it fires.
+        When the check is flagged.
     advice : str
         What to do about it.
     figures : tuple of AuditFigure
-        What was measured, the first being what `fired` rests on.
+        What was measured, the first being the one that decides.
     accuracies : mapping of str to Estimate
         Accuracy of each baseline, by what it sees; the first decides.
     tables : tuple of AuditTable
@@ -138,8 +155,7 @@ class AuditCheck:
 
     name: str
     question: str
-    made: bool
-    fired: bool
+    status: Status
     verdict: str
     threshold: str
     advice: str = ""
@@ -149,11 +165,9 @@ class AuditCheck:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def status(self) -> str:
-        """Whether it "fired", was "silent" or was "not made"."""
-        if not self.made:
-            return "not made"
-        return "fired" if self.fired else "silent"
+    def flagged(self) -> bool:
+        """Whether the check found a reason not to trust the score."""
+        return self.status == "flagged"
 
     def to_markdown(self) -> str:
         """Write the check as a section of a report.

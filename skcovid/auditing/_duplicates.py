@@ -45,12 +45,11 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
     in_crossing = np.isin(
         np.arange(len(sets)), [r for o in crossing for r in o["rows"]]
     )
-    fired = bool(leaked.any() or crossing)
+    flagged = bool(leaked.any() or crossing)
     return AuditCheck(
         name="duplicates",
         question=QUESTION,
-        made=True,
-        fired=fired,
+        status="flagged" if flagged else "passed",
         verdict=_verdict(copies, int(leaked.sum()), len(crossing)),
         threshold=(
             "any copy that is in training and test of a fold, or in two classes. "
@@ -62,7 +61,7 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
             "Look at the images listed. Keep one of each set, or give a set one entry "
             "in groups so that it stays on one side; where its labels contradict each "
             "other, drop it or have it read again."
-            if fired
+            if flagged
             else ""
         ),
         figures=(

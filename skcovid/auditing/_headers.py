@@ -123,15 +123,15 @@ def check_headers(
     if subject.paths is None:
         reason = (
             "X holds pixels, and what became of the files they were read from is not "
-            "known. Pass paths in place of arrays to have it made."
+            "known. Pass paths in place of arrays to have this check run."
         )
-        check = AuditCheck("headers", QUESTION, False, False, reason, _THRESHOLD)
+        check = AuditCheck("headers", QUESTION, "not run", reason, _THRESHOLD)
         return check, []
     files = [read_properties(path) for path in subject.paths]
     columns = _encode(files)
     if columns.shape[1] == 0:
         reason = f"All files are alike: {_describe(files[0])}."
-        return AuditCheck("headers", QUESTION, True, False, reason, _THRESHOLD), []
+        return AuditCheck("headers", QUESTION, "passed", reason, _THRESHOLD), []
     classifier = forest(subject.random_state)
     found = measure(subject, "file properties", classifier, columns)
 
@@ -140,15 +140,14 @@ def check_headers(
         return float(balanced_accuracies(result).max())
 
     p_value = _permutation_p_value(separation, subject, n_permutations)
-    fired = found.separates and p_value <= ALPHA
+    flagged = found.separates and p_value <= ALPHA
     check = AuditCheck(
         name="headers",
         question=QUESTION,
-        made=True,
-        fired=fired,
-        verdict=_verdict(found, p_value, fired),
+        status="flagged" if flagged else "passed",
+        verdict=_verdict(found, p_value, flagged),
         threshold=_THRESHOLD,
-        advice=_advice(files) if fired else "",
+        advice=_advice(files) if flagged else "",
         figures=found.figures(),
         accuracies={found.name: found.accuracy},
         tables=(_properties_table(files, subject.y), found.table()),
@@ -157,13 +156,13 @@ def check_headers(
     return check, [found]
 
 
-def _verdict(found: Baseline, p_value: float, fired: bool) -> str:
+def _verdict(found: Baseline, p_value: float, flagged: bool) -> str:
     accuracy = found.accuracy.format_percent(1)
     seen = (
         "A random forest that sees no pixel, only properties of the files, gives "
         f"{accuracy} of the images their class (permutation p = {p_value:.3f})."
     )
-    if not fired:
+    if not flagged:
         return f"{seen} It tells no class apart from the others beyond doubt."
     return f"{seen} It tells apart {found.describe_told_apart()}."
 

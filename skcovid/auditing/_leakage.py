@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from skcovid.auditing._baseline import proportion
-from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable
+from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable, Status
 from skcovid.auditing._subject import Subject
 from skcovid.images._lazy_images import LazyImages
 from skcovid.metrics._estimates import Estimate
@@ -34,12 +34,13 @@ def check_leakage(subject: Subject) -> AuditCheck:
         _validation_data(subject.pipeline),
     ]
     leaks = [one for one in findings if one.found]
-    checked = [one for one in findings if one.found is not None]
+    status: Status = "flagged" if leaks else "passed"
+    if all(one.found is None for one in findings):
+        status = "not run"
     return AuditCheck(
         name="leakage",
         question=QUESTION,
-        made=bool(checked),
-        fired=bool(leaks),
+        status=status,
         verdict=" ".join(one.explanation for one in leaks or findings),
         threshold="any image, as none can be there by chance.",
         advice=(

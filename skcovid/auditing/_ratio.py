@@ -88,20 +88,19 @@ def check_shortcut_ratio(
     decisive = [one for one in found if not one.shows_lungs]
     known = [one for one in decisive if not math.isnan(one.ratio.value)]
     largest = max(known or decisive, key=lambda one: one.ratio.value)
-    fired = largest.ratio.low > MAX_RATIO
+    flagged = largest.ratio.low > MAX_RATIO
     return AuditCheck(
         name="shortcut ratio",
         question=QUESTION,
-        made=True,
-        fired=fired,
+        status="flagged" if flagged else "passed",
         verdict=_verdict(subject, largest),
         threshold=(
             f"without lungs, a ratio whose interval lies above {100 * MAX_RATIO:.0f} %."
         ),
         advice=(
             "Report the ratio beside the accuracy, wherever the accuracy is reported, "
-            "and act on the checks that fired."
-            if fired
+            "and act on the flagged checks."
+            if flagged
             else ""
         ),
         figures=(

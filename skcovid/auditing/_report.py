@@ -1,18 +1,16 @@
-"""`AuditReport`: all checks, as Markdown, JSON and a plot."""
+"""`AuditReport`: all checks, as Markdown and JSON."""
 
 import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from skcovid.auditing._check import AuditCheck, AuditTable
+from skcovid.auditing._check import AuditCheck, AuditTable, VisiblePoint
+from skcovid.auditing._ratio import MAX_RATIO
 from skcovid.metrics._estimates import Estimate
 from skcovid.model_selection._result import EvaluationResult
-
-if TYPE_CHECKING:
-    from skcovid.inspection._audit import AuditDisplay
 
 __all__ = ["AuditReport"]
 
@@ -32,12 +30,19 @@ class AuditReport(Mapping[str, AuditCheck]):
         Share of the largest class among the images that were predicted.
     settings : mapping
         How the audit was made.
+    visible_curve : tuple of VisiblePoint, default=()
+        Accuracy against the visible share of the images: from the whole image to the
+        border alone. Empty if the blanked lungs check was not run.
+    visible_chance : float, default=None
+        Share of the largest class among the images of `visible_curve`.
     """
 
     checks: tuple[AuditCheck, ...]
     result: EvaluationResult
     chance: float
     settings: Mapping[str, Any]
+    visible_curve: tuple[VisiblePoint, ...] = ()
+    visible_chance: float | None = None
 
     def __getitem__(self, name: str) -> AuditCheck:
         for check in self.checks:
@@ -54,14 +59,22 @@ class AuditReport(Mapping[str, AuditCheck]):
         return len(self.checks)
 
     @property
-    def fired(self) -> tuple[str, ...]:
-        """Names of the checks that fired."""
-        return tuple(check.name for check in self.checks if check.fired)
+    def flagged(self) -> tuple[str, ...]:
+        """Names of the flagged checks."""
+        return tuple(check.name for check in self.checks if check.flagged)
 
     @property
     def accuracy(self) -> Estimate:
         """Multi-class accuracy of the model."""
         return self.result.accuracy
+
+    @property
+    def threshold(self) -> float:
+        """Accuracy that a baseline without lungs should not exceed, in [0, 1].
+
+        It is where the shortcut ratio becomes :data:`MAX_RATIO`.
+        """
+        return self.chance + MAX_RATIO * (self.accuracy.value - self.chance)
 
     @property
     def shortcut_ratio(self) -> Estimate:
@@ -70,16 +83,16 @@ class AuditReport(Mapping[str, AuditCheck]):
 
     @property
     def headline(self) -> str:
-        """The model's accuracy beside chance and the shortcut ratio, and what fired."""
-        fired = ", ".join(self.fired)
+        """Accuracy, chance, shortcut ratio and the flagged checks in two sentences."""
+        flagged = ", ".join(self.flagged)
         return (
             f"Accuracy {self.accuracy.format_percent(1)}, chance "
             f"{100 * self.chance:.1f} %, shortcut ratio "
             f"{self.shortcut_ratio.format_percent(1)}. "
             + (
-                f"{len(self.fired)} of {len(self)} checks fired: {fired}."
-                if fired
-                else f"None of {len(self)} checks fired."
+                f"{len(self.flagged)} of {len(self)} checks flagged: {flagged}."
+                if flagged
+                else f"None of {len(self)} checks flagged."
             )
         )
 
@@ -97,7 +110,7 @@ class AuditReport(Mapping[str, AuditCheck]):
             [_summary_row(check) for check in self.checks],
         )
         silence = (
-            "A silent check is no proof: a shortcut within the lungs, or one that all "
+            "A passed check is no proof: a shortcut within the lungs, or one that all "
             "checks miss, goes unseen. Intervals are 95 %."
         )
         return "\n\n".join(
@@ -121,8 +134,16 @@ class AuditReport(Mapping[str, AuditCheck]):
             "accuracy": self.accuracy.to_dict(),
             "chance": self.chance,
             "shortcut_ratio": self.shortcut_ratio.to_dict(),
-            "fired": list(self.fired),
+            "flagged": list(self.flagged),
             "settings": dict(self.settings),
+            "visible_curve": [
+                {
+                    "visible_share": point.visible_share,
+                    "accuracy": point.accuracy.to_dict(),
+                }
+                for point in self.visible_curve
+            ],
+            "visible_chance": self.visible_chance,
             "checks": {name: check.to_dict() for name, check in self.items()},
         }
 
@@ -143,22 +164,6 @@ class AuditReport(Mapping[str, AuditCheck]):
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
-
-    def plot(self, ax: Any = None) -> "AuditDisplay":
-        """Draw the baselines beside the model, and accuracy against visible area.
-
-        Parameters
-        ----------
-        ax : sequence of matplotlib Axes, default=None
-            Where to draw; a new figure if None.
-
-        Returns
-        -------
-        AuditDisplay
-        """
-        from skcovid.inspection._audit import AuditDisplay
-
-        return AuditDisplay.from_report(self, ax=ax)
 
     def __repr__(self) -> str:
         outcomes = ", ".join(f"{check.name}: {check.status}" for check in self.checks)

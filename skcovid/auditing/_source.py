@@ -45,14 +45,14 @@ def check_source(
     """Compare source and class, and score sources that were not trained on."""
     if source is None:
         reason = "No source was given; pass one for every image, such as its hospital."
-        return AuditCheck("source", QUESTION, False, False, reason, _THRESHOLD)
+        return AuditCheck("source", QUESTION, "not run", reason, _THRESHOLD)
     names = np.unique(source).tolist()
     if len(names) > len(source) / 2:
         reason = (
             f"source names {len(names)} sources for {len(source)} images: those are "
             "names of images or patients, not of where they come from."
         )
-        return AuditCheck("source", QUESTION, False, False, reason, _THRESHOLD)
+        return AuditCheck("source", QUESTION, "not run", reason, _THRESHOLD)
     crosstable = _crosstab_table(source, subject.y)
     if len(names) == 1:
         verdict = (
@@ -60,26 +60,25 @@ def check_source(
             "on them is not external."
         )
         return AuditCheck(
-            "source", QUESTION, True, False, verdict, _THRESHOLD, tables=(crosstable,)
+            "source", QUESTION, "passed", verdict, _THRESHOLD, tables=(crosstable,)
         )
     v = _cramers_v(source, subject)
     p_value = float(chi2_contingency(crosstab(source, subject.y).count).pvalue)
     left_out = [] if refit is None else list(_leave_out(subject, source, refit))
     transfer = _compare(subject, left_out, full_view)
     associated = v.low > MAX_CRAMERS_V and p_value <= ALPHA
-    fired = associated or transfer.drops
+    flagged = associated or transfer.drops
     return AuditCheck(
         name="source",
         question=QUESTION,
-        made=True,
-        fired=fired,
+        status="flagged" if flagged else "passed",
         verdict=f"{_verdict(source, subject.y, v, associated)} {transfer.verdict}",
         threshold=_THRESHOLD,
         advice=(
             "Collect every class from every source, or at least test on a source that "
             "holds all classes and none of whose images were trained on. Until then "
             "state with the score which class came from where."
-            if fired
+            if flagged
             else ""
         ),
         figures=(

@@ -50,8 +50,7 @@ def check_thumbnails(
     check = AuditCheck(
         name="thumbnails",
         question=QUESTION,
-        made=True,
-        fired=ring.separates,
+        status="flagged" if ring.separates else "passed",
         verdict=verdict,
         threshold=f"on the ring, {THRESHOLD}.",
         advice=(

@@ -34,7 +34,7 @@ class AuditDisplay:
         Accuracy that a baseline without lungs should not exceed, in [0, 1]; not drawn
         by default.
     suspects : sequence of str, default=()
-        Which of `accuracies` are of checks that fired; they are drawn in another
+        Which of `accuracies` are of flagged checks; they are drawn in another
         colour.
     visible_shares : sequence of float, default=()
         Share of the image's area that was left, in (0, 1], for each of
@@ -202,7 +202,7 @@ class AuditDisplay:
         )
         handles = ax.get_legend_handles_labels()[0]
         if self.suspects:
-            handles.append(Patch(color=COLOURS[1], label="Its check fired"))
+            handles.append(Patch(color=COLOURS[1], label="Its check is flagged"))
         # Below the axis label, where no bar is.
         ax.legend(
             handles=handles,
@@ -262,24 +262,19 @@ class AuditDisplay:
             If matplotlib is not installed.
         """
         check_matplotlib_support(f"{cls.__name__}.from_report")
-        from skcovid.auditing._ratio import MAX_RATIO
-
         accuracies, suspects = {"model": report.accuracy}, []
         for check in report.values():
             accuracies |= check.accuracies
-            if check.fired:
+            if check.flagged:
                 suspects += list(check.accuracies)[:1]
-        curve: list[dict[str, Any]] = report["blanked lungs"].details.get("curve", [])
         return cls(
             accuracies,
             report.chance,
-            threshold=(
-                report.chance + MAX_RATIO * (report.accuracy.value - report.chance)
-            ),
+            threshold=report.threshold,
             suspects=suspects,
-            visible_shares=[point["visible_share"] for point in curve],
-            visible_accuracies=[Estimate(**point["accuracy"]) for point in curve],
-            visible_chance=curve[0]["chance"] if curve else None,
+            visible_shares=[point.visible_share for point in report.visible_curve],
+            visible_accuracies=[point.accuracy for point in report.visible_curve],
+            visible_chance=report.visible_chance,
         ).plot(ax=ax)
 
     @classmethod

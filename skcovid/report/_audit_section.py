@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from skcovid.inspection._audit import AuditDisplay
 from skcovid.report._parts import (
     Details,
     Paragraph,
@@ -26,13 +27,13 @@ _FIGURES = ["figure", "value [95 % interval]", "chance"]
 def audit_checks(audit: "AuditReport") -> Section:
     """Show every check: figure, threshold, verdict and what to do."""
     silence = (
-        "A silent check is no proof: a shortcut within the lungs, or one that all "
+        "A passed check is no proof: a shortcut within the lungs, or one that all "
         "checks miss, goes unseen."
     )
     parts: list[Part] = [
         Paragraph(silence),
         draw(
-            audit.plot().figure_,
+            AuditDisplay.from_report(audit).figure_,
             "Accuracy of the model and of baselines that see less, with intervals; the "
             "tables below have the values.",
         ),

@@ -34,6 +34,7 @@ from skcovid.auditing import (
     visible_share,
 )
 from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
+from skcovid.inspection import AuditDisplay
 
 folder = os.environ.get("SKCOVID_DATA")
 source = None
@@ -80,9 +81,10 @@ for name, check in report.items():
 
 # %%
 # The model beside what does without lungs, and accuracy against the share of the image
-# that is left in view, an :class:`~skcovid.inspection.AuditDisplay`:
+# that is left in view (its :class:`~skcovid.auditing.VisiblePoint` values), in an
+# :class:`~skcovid.inspection.AuditDisplay`:
 
-report.plot()
+AuditDisplay.from_report(report)
 
 # %%
 # :func:`~skcovid.write_report` puts it all into one HTML file, beside the evaluation
@@ -125,7 +127,8 @@ for name, value in read_properties(data.paths[0])._asdict().items():
 
 # %%
 # A model that is right in 90 of 100 images, where chance is 50, has a skill of 40; a
-# baseline right in 80 has three quarters of it. From ``MAX_RATIO`` on the check fires.
+# baseline right in 80 has three quarters of it. Above ``MAX_RATIO`` the check is
+# flagged.
 
 print(f"{shortcut_ratio(0.8, 0.9, 0.5):.2f}", MAX_RATIO)
 plt.show()
