@@ -26,7 +26,8 @@ from sklearn.utils.validation import column_or_1d, has_fit_parameter
 from skcovid._base._compatibility import Interval, safe_indexing
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.networks.backbones import Backbone, get_backbone
-from skcovid.preprocessing._preprocessing import BackbonePreprocessor, RadiographReader
+from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
+from skcovid.preprocessing._reader import RadiographReader
 
 __all__ = ["RECIPES", "HoldoutPipeline", "make_transfer_pipeline"]
 

@@ -89,7 +89,7 @@ class TestReport:
         assert len(data.paths) == 12
         assert data.bad_files == {}
         with pytest.raises(ValueError, match="3 of 12 files") as error:
-            RadiographReader(8).fit(data.paths)
+            RadiographReader(8).fit_transform(data.paths)
         assert all(path in str(error.value) for path in reasons)
 
     def test_a_set_without_bad_files_is_the_same(self, folder):
@@ -102,7 +102,7 @@ class TestReport:
     def test_files_are_not_decoded_again_by_the_reader(self, folder, monkeypatch):
         data, _ = report(folder)
         monkeypatch.setattr("skcovid.reading._decode", None)
-        assert RadiographReader(8).fit(data.paths).image_size_ == (8, 8)
+        assert RadiographReader(8).fit_transform(data.paths).shape == (9, 8, 8)
 
     def test_a_class_without_a_file_left_is_an_error(self, folder):
         for path in (folder / "NORMAL").glob("*.png"):
@@ -162,7 +162,7 @@ class TestGone:
         data = load_radiographs(folder)
         Path(data.paths[3]).unlink()
         with pytest.raises(FileNotFoundError, match="1 of 12 files") as error:
-            RadiographReader(8).fit(data.paths)
+            RadiographReader(8).fit_transform(data.paths)
         assert f"{data.paths[3]}: no such file" in str(error.value)
 
     def test_between_checking_and_reading(self, folder):
@@ -310,7 +310,7 @@ class TestNames:
         for path in data.paths:
             Path(path).write_bytes(b"")
         with pytest.raises(ValueError, match="36 of 36 files") as error:
-            RadiographReader(8).fit(data.paths)
+            RadiographReader(8).fit_transform(data.paths)
         lines = str(error.value).encode().decode().split("\n")
         assert len(lines) == 37
         assert all(line.endswith(": the file is empty") for line in lines[1:])

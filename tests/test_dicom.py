@@ -455,7 +455,7 @@ class TestBroken:
         }
         paths = [str(path) for path in [write(), *bad]]
         with pytest.raises(ValueError, match="4 of 5 files can't be read") as error:
-            RadiographReader(8).fit(paths)
+            RadiographReader(8).fit_transform(paths)
         lines = str(error.value).splitlines()[1:]
         for line, (path, reason) in zip(lines, bad.items(), strict=True):
             assert str(path) in line

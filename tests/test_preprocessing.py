@@ -1,5 +1,6 @@
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import cv2
@@ -149,10 +150,13 @@ class TestReaderInputs:
         with pytest.raises(ValueError, match=r"list of paths, got one path.*a\.png"):
             step.fit(wrong)
 
-    def test_missing_files_are_all_listed_by_fit(self, grey_paths, tmp_path):
+    @pytest.mark.parametrize("image_size", [8, None])
+    def test_missing_files_are_all_listed(self, image_size, grey_paths, tmp_path):
         missing = [str(tmp_path / "no.png"), str(tmp_path / "neither.png")]
         with pytest.raises(FileNotFoundError) as error:
-            RadiographReader(8).fit([missing[0], *grey_paths, missing[1]])
+            RadiographReader(image_size).fit_transform(
+                [missing[0], *grey_paths, missing[1]]
+            )
         assert all(path in str(error.value) for path in missing)
 
     def test_a_file_that_breaks_after_fit_is_found_by_transform(self, grey_paths):
@@ -196,6 +200,73 @@ class TestReaderInputs:
         images[:] = [np.zeros((4, 4), np.uint8), np.zeros((4, 5), np.uint8)]
         with pytest.raises(ValueError, match="images of one shape"):
             RadiographReader(4).fit(images)
+
+
+class Opened:
+    """Names of the files in a folder that Python opens, in order."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        self.names = []
+
+    def __call__(self, event, args):
+        if event == "open" and isinstance(args[0], str | os.PathLike):
+            path = Path(args[0])
+            if str(path.parent) == self.folder:
+                self.names.append(path.name)
+
+
+@pytest.fixture
+def opened(tmp_path, grey_paths):
+    """The files of the test that are opened from now on."""
+    record = Opened(tmp_path)
+    sys.addaudithook(record)  # stays, but records this folder alone
+    return record.names
+
+
+class TestFilesOpened:
+    NAMES = tuple(f"{number}.png" for number in range(6))
+
+    def test_fit_with_a_size_opens_none(self, grey_paths, opened, tmp_path):
+        Path(grey_paths[1]).write_bytes(b"no image")
+        del opened[:]
+        paths = [*grey_paths, str(tmp_path / "missing.png")]
+        reader = RadiographReader(8).fit(paths)
+        assert reader.image_size_ == (8, 8)
+        assert opened == []
+        with pytest.raises(ValueError, match=r"2 of 7 files") as error:
+            reader.transform(paths)
+        for named in ("1.png", "missing.png"):
+            assert named in str(error.value)
+
+    @pytest.mark.parametrize("image_size", [8, None])
+    def test_fit_transform_opens_each_once(self, image_size, grey_paths, opened):
+        images = RadiographReader(image_size).fit_transform(grey_paths)
+        assert sorted(opened) == list(self.NAMES)
+        images[2]
+        assert opened[6:] == ["2.png"]
+
+    def test_fit_without_a_size_lists_bad_files(self, grey_paths):
+        Path(grey_paths[1]).write_bytes(b"no image")
+        Path(grey_paths[4]).write_bytes(b"")
+        with pytest.raises(ValueError, match=r"2 of 6 files") as error:
+            RadiographReader().fit(grey_paths)
+        for named in ("1.png", "4.png"):
+            assert named in str(error.value)
+
+    def test_no_fold_checks_a_file_again(self, grey_paths, opened):
+        for _ in range(3):
+            for reader in (RadiographReader(8), RadiographReader(9)):
+                reader.fit(grey_paths[:4]).transform(grey_paths)
+        assert sorted(opened) == list(self.NAMES)
+
+    def test_a_rewritten_file_is_checked_again(self, grey_paths, opened, write_image):
+        reader = RadiographReader(8).fit(grey_paths)
+        reader.transform(grey_paths)
+        write_image("3.png", np.zeros((20, 30), np.uint8))
+        del opened[:]
+        reader.transform(grey_paths)
+        assert opened == ["3.png"]
 
 
 class TestReaderSizes:

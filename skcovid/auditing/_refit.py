@@ -19,7 +19,7 @@ from skcovid.auditing._subject import Subject
 from skcovid.images._checks import check_images
 from skcovid.images._lazy_images import LazyImages
 from skcovid.pipeline import make_transfer_pipeline
-from skcovid.preprocessing._preprocessing import RadiographReader
+from skcovid.preprocessing._reader import RadiographReader
 from skcovid.reading._read import holds_paths
 
 __all__ = ["Refit", "prepare_refit"]

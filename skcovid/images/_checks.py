@@ -8,10 +8,12 @@ from scipy.sparse import issparse
 
 from skcovid.images._lazy_images import LazyImages
 
-__all__ = [
-    "check_images",
-    "check_network_input",
-]
+__all__ = ["as_lazy", "check_images", "check_network_input"]
+
+
+def as_lazy(images: NDArray[Any] | LazyImages) -> LazyImages:
+    """Wrap an array in `LazyImages`, unless it is one."""
+    return images if isinstance(images, LazyImages) else LazyImages.from_array(images)
 
 
 def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyImages":

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skcovid.images._lazy_images import LazyImages
-from skcovid.preprocessing._preprocessing import RadiographReader
+from skcovid.preprocessing._reader import RadiographReader
 
 __all__ = [
     "check_target",

@@ -31,7 +31,7 @@ from skcovid.metrics._proportions import estimate_share
 from skcovid.model_selection._checkpoint import describe_evaluation, open_checkpoint
 from skcovid.model_selection._folds import Split, run_folds
 from skcovid.model_selection._result import EvaluationResult, Fold
-from skcovid.preprocessing._preprocessing import RadiographReader
+from skcovid.preprocessing._reader import RadiographReader
 
 __all__ = ["evaluate", "split"]
 
@@ -312,7 +312,7 @@ def _check_readable(pipeline: Any, X: Any) -> None:
     """Meet unreadable files now rather than in the last fold."""
     first = pipeline.steps[0][1] if isinstance(pipeline, Pipeline) else pipeline
     if isinstance(first, RadiographReader):
-        clone(first).fit(X)
+        clone(first).set_params(lazy=True).fit_transform(X)
 
 
 def _check_folds_seeded(

@@ -23,7 +23,7 @@ from skcovid._base._atomic_files import (
 from skcovid._base._compatibility import HasMethods, Interval, validate_params
 from skcovid._base._digests import image_key
 from skcovid.persistence._fingerprint import fingerprint_model
-from skcovid.preprocessing._preprocessing import RadiographReader
+from skcovid.preprocessing._reader import RadiographReader
 from skcovid.reading._files import shown
 from skcovid.reading._read import as_paths, inspect_files
 

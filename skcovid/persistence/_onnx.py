@@ -21,7 +21,8 @@ from skcovid.estimators._backbone_features import BackboneFeatures
 from skcovid.estimators._classifier import TransferLearningClassifier
 from skcovid.persistence._networks import without_memory
 from skcovid.persistence._probe import stripes
-from skcovid.preprocessing._preprocessing import BackbonePreprocessor, RadiographReader
+from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
+from skcovid.preprocessing._reader import RadiographReader
 
 __all__ = ["export"]
 

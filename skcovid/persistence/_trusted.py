@@ -80,8 +80,8 @@ _OTHER_OBJECTS = {
     "skcovid.persistence._networks.BackboneReference",
     "skcovid.persistence._networks.NetworkReference",
     "skcovid.pipeline.HoldoutPipeline",
-    "skcovid.preprocessing._preprocessing.BackbonePreprocessor",
-    "skcovid.preprocessing._preprocessing.RadiographReader",
+    "skcovid.preprocessing._backbone_preprocessor.BackbonePreprocessor",
+    "skcovid.preprocessing._reader.RadiographReader",
 }
 _PRIMITIVES = {f"builtins.{name}" for name in ("bool", "float", "int", "str")}
 

@@ -1,11 +1,6 @@
-"""Transformers from files to what a network takes as input."""
+"""Transformers from files to what a backbone takes as input."""
 
-from skcovid.preprocessing._preprocessing import (
-    BackbonePreprocessor,
-    RadiographReader,
-)
+from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
+from skcovid.preprocessing._reader import RadiographReader
 
-__all__ = [
-    "BackbonePreprocessor",
-    "RadiographReader",
-]
+__all__ = ["BackbonePreprocessor", "RadiographReader"]

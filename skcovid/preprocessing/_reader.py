@@ -1,0 +1,191 @@
+"""`RadiographReader`: from files to pixels of one size."""
+
+from functools import partial
+from numbers import Integral
+from typing import Any, Literal, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from skcovid._base._compatibility import Interval, StrOptions, fit_context
+from skcovid._base._digests import image_key
+from skcovid.images._checks import as_lazy, check_images
+from skcovid.images._lazy_images import LazyImages
+from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
+from skcovid.reading._read import as_paths, check_files, holds_paths, read_radiograph
+
+__all__ = ["RadiographReader"]
+
+
+class RadiographReader(ImageTransformer):
+    """Read radiographs from files, or take arrays, at one common size.
+
+    Parameters
+    ----------
+    image_size : int or tuple of int, default=None
+        Side, or (height, width), in pixels that every image is resized to. None keeps
+        the images' own size, which must then be the same for all.
+    channels : {"grey", "rgb"}, default="grey"
+        Whether files are read as one grey level or as three RGB channels. Arrays keep
+        the channels they have under "grey" and become RGB under "rgb".
+    lazy : bool or "auto", default="auto"
+        Whether images are computed on access (:class:`LazyImages`) rather than at once.
+        "auto": lazily from paths, at once from arrays.
+    n_jobs : int, default=2
+        Threads that check files.
+
+    Attributes
+    ----------
+    image_size_ : tuple of int
+        (height, width) of the output, in pixels.
+
+    See Also
+    --------
+    BackbonePreprocessor : Prepares the images for a network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcovid import RadiographReader
+    >>> X = np.zeros((2, 10, 12), dtype=np.uint8)
+    >>> RadiographReader(image_size=8).fit_transform(X).shape
+    (2, 8, 8)
+    """
+
+    _parameter_constraints = {
+        "image_size": [Interval(Integral, 1, None, closed="left"), tuple, None],
+        "channels": [StrOptions({"grey", "rgb"})],
+        "lazy": ["boolean", StrOptions({"auto"})],
+        "n_jobs": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        image_size: int | tuple[int, int] | None = None,
+        *,
+        channels: Literal["grey", "rgb"] = "grey",
+        lazy: bool | Literal["auto"] = "auto",
+        n_jobs: int = 2,
+    ) -> None:
+        self.image_size = image_size
+        self.channels = channels
+        self.lazy = lazy
+        self.n_jobs = n_jobs
+
+    @fit_context()
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Determine the size of the images.
+
+        Files are opened only if `image_size` is None, to find out their size.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) of paths, LazyImages, or array-like of \
+                shape (n_samples, height, width[, 3])
+            Files as str or path-like, in a list, array, pandas or polars column (not
+            a table); or grey or RGB pixels in [0, 255].
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        RadiographReader
+            The fitted transformer.
+
+        Raises
+        ------
+        FileNotFoundError
+            If `image_size` is None and files are missing (all are listed).
+        ValueError
+            If `X` holds neither paths nor images or pixels are outside [0, 255]; if
+            `image_size` is None and files are unreadable (all are listed) or images
+            differ in size.
+        """
+        source = as_paths(X) if holds_paths(X) else check_images(X)
+        self.image_size_ = as_size(self.image_size) or self._own_size(source)
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.uint8] | LazyImages:
+        """Read or take the images and resize them.
+
+        Every file is decoded once here, so that all unreadable files are found before
+        a long computation begins. A file that has not changed since it was last decoded
+        in this process is not decoded again.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples,) or (n_samples, height, \
+                width[, 3])
+            Paths or pixels, as `fit` takes them.
+
+        Returns
+        -------
+        LazyImages or ndarray of shape (n_samples, height, width[, 3]), \
+                uint8 in [0, 255], RGB
+            The images.
+
+        Raises
+        ------
+        FileNotFoundError
+            If files are missing (all are listed).
+        ValueError
+            If files are unreadable (all are listed) or pixels are outside [0, 255].
+        """
+        check_is_fitted(self)
+        source = as_paths(X) if holds_paths(X) else check_images(X)
+        images = self._read(source) if isinstance(source, list) else self._take(source)
+        eager = isinstance(source, np.ndarray) if self.lazy == "auto" else not self.lazy
+        return np.asarray(images) if eager else images
+
+    def _own_size(
+        self, source: list[str] | NDArray[np.uint8] | LazyImages
+    ) -> tuple[int, int]:
+        if not isinstance(source, list):
+            return source.shape[1], source.shape[2]
+        files = check_files(source, channels=self.channels, n_jobs=self.n_jobs)
+        height, width = files[0].height, files[0].width
+        odd = [
+            path
+            for path, file in zip(source, files, strict=True)
+            if (file.height, file.width) != (height, width)
+        ]
+        if odd:
+            raise ValueError(
+                f"image_size=None needs files of one size: {source[0]} is {height}×"
+                f"{width}, and {len(odd)} files are not, for example {odd[0]}. Pass "
+                "image_size to resize them."
+            )
+        return height, width
+
+    def _read(self, paths: list[str]) -> LazyImages:
+        size, channels = self.image_size_, self.channels
+        files = check_files(paths, channels=channels, n_jobs=self.n_jobs)
+        operation = f"read({channels}, {size})"
+        return LazyImages(
+            partial(_read_resized, size=size, channels=channels),
+            paths,
+            image_shape=size if channels == "grey" else (*size, 3),
+            keys=[image_key(file.digest, operation) for file in files],
+        )
+
+    def _take(self, source: NDArray[np.uint8] | LazyImages) -> LazyImages:
+        images, size = as_lazy(source), self.image_size_
+        if self.channels == "rgb" and images.ndim == 3:
+            images = images.map(_to_rgb, "rgb", image_shape=(*images.shape[1:], 3))
+        if images.shape[1:3] == size:
+            return images
+        shape = (*size, *images.shape[3:])
+        operation = partial(resize, size=size)
+        return images.map(operation, f"resize({size})", image_shape=shape)
+
+
+def _to_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def _read_resized(
+    path: str, size: tuple[int, int], channels: Literal["grey", "rgb"]
+) -> NDArray[np.uint8]:
+    return resize(read_radiograph(path, channels=channels), size)

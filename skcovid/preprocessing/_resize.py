@@ -1,0 +1,47 @@
+"""What both transformers share: tags, the `image_size` parameter and resizing."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+
+__all__ = ["ImageTransformer", "as_size", "resize"]
+
+
+class ImageTransformer(TransformerMixin, BaseEstimator):
+    """Base class of transformers that take images in place of a table."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def as_size(image_size: int | tuple[int, ...] | None) -> tuple[int, int] | None:
+    """Return an `image_size` parameter as (height, width)."""
+    if image_size is None:
+        return None
+    size = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    if len(size) != 2 or not all(
+        isinstance(side, int | np.integer) and side > 0 for side in size
+    ):
+        raise ValueError(
+            f"image_size must be a side or (height, width) in pixels, got {image_size}."
+        )
+    return int(size[0]), int(size[1])
+
+
+def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize an image to (height, width)."""
+    height, width = size
+    if image.shape[:2] == size:
+        return image
+    shrinks = image.shape[0] > height or image.shape[1] > width
+    # Averaging over areas keeps fine structure from aliasing when an image shrinks.
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(
+        cv2.resize(image, (width, height), interpolation=method), np.uint8
+    )
