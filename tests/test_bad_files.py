@@ -101,8 +101,8 @@ class TestReport:
 
     def test_files_are_not_decoded_again_by_the_reader(self, folder, monkeypatch):
         data, _ = report(folder)
-        monkeypatch.setattr("skcovid.reading._decode", None)
-        assert RadiographReader(8).fit_transform(data.paths).shape == (9, 8, 8)
+        monkeypatch.setattr("skcovid.reading._read._decode", None)
+        assert RadiographReader(8).fit_transform(data.paths).shape == (12, 8, 8)
 
     def test_a_class_without_a_file_left_is_an_error(self, folder):
         for path in (folder / "NORMAL").glob("*.png"):
