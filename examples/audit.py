@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from skcovid import audit, make_transfer_pipeline, write_report
 from skcovid.auditing import AuditReport
 from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
-from skcovid.inspection import AuditDisplay
+from skcovid.inspection import AuditDisplay, PooledConfusionMatrixDisplay
 from skcovid.networks.backbones import list_backbones
 from skcovid.pipeline import RECIPES
 
@@ -224,7 +224,9 @@ def write(
     )
     figures = {
         "Audit": AuditDisplay.from_report(report).figure_,
-        "Confusion matrix": report.result.plot_confusion_matrix().figure_,
+        "Confusion matrix": PooledConfusionMatrixDisplay.from_result(
+            report.result
+        ).figure_,
     }
     for name, figure in figures.items():
         file_name = f"{name.lower().replace(' ', '_')}.png"

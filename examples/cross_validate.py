@@ -15,9 +15,13 @@ import numpy as np
 from imblearn.pipeline import Pipeline
 from numpy.typing import NDArray
 
-from skcovid import evaluate, make_transfer_pipeline
+from skcovid import evaluate, make_transfer_pipeline, write_report
 from skcovid.datasets import load_radiographs, make_radiographs
-from skcovid.inspection import PerClassTableDisplay
+from skcovid.inspection import (
+    PerClassTableDisplay,
+    PooledConfusionMatrixDisplay,
+    TrainingHistoryDisplay,
+)
 from skcovid.model_selection import EvaluationResult
 from skcovid.networks.backbones import PAPER_BACKBONES, get_backbone, list_backbones
 from skcovid.pipeline import RECIPES
@@ -141,11 +145,13 @@ def run(options: argparse.Namespace) -> None:
             folder = options.output / backbone if several else options.output
             write(
                 result,
-                f"# {title}\n\n{radiographs.description}\n\n{result.to_markdown()}\n",
+                f"# {title}\n\n{radiographs.description}\n\n"
+                f"## The evaluation\n\n{result.to_markdown()}\n",
                 folder,
             )
-            result.to_html(
+            write_report(
                 folder / "report.html",
+                result,
                 pipeline=pipeline,
                 X=radiographs.X,
                 title=title,
@@ -230,11 +236,12 @@ def write(result: EvaluationResult, report: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     result.to_json(folder / "results.json")
     figures = {
-        "Confusion matrix": result.plot_confusion_matrix().figure_,
-        "Per class": PerClassTableDisplay(result.per_class).plot().figure_,
+        "Confusion matrix": PooledConfusionMatrixDisplay.from_result(result).figure_,
+        "Per class": PerClassTableDisplay.from_result(result).figure_,
     }
     if result.histories:
-        figures["Training history"] = result.plot_history().figure_
+        display = TrainingHistoryDisplay.from_result(result)
+        figures["Training history"] = display.figure_
     for name, figure in figures.items():
         file_name = f"{name.lower().replace(' ', '_')}.png"
         figure.savefig(folder / file_name, dpi=150, bbox_inches="tight")

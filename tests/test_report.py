@@ -248,8 +248,12 @@ def test_sections_are_those_that_inputs_are_given_for(full, plain, tmp_path):
         *(*ALWAYS, "calibration", "training", "audit"),
         *("augmentation", "saliency", "model-card"),
     }
-    path = plain.to_html(
-        tmp_path / "plain.html", pipeline=PLAIN, X=X, description=f"Of {HOSTILE}."
+    path = write_report(
+        tmp_path / "plain.html",
+        plain,
+        pipeline=PLAIN,
+        X=X,
+        description=f"Of {HOSTILE}.",
     )
     page = Page(path)
     assert list(page.sections) == [*ALWAYS[:-1], "augmentation", "making", "model-card"]

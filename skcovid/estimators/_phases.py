@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._base._digests import image_key
+from skcovid._base._version import installed_versions
 from skcovid.estimators._checkpoint import TrainingState
 from skcovid.estimators._training import (
     Batches,
@@ -20,7 +21,7 @@ from skcovid.estimators._training import (
     WholeNetwork,
     train,
 )
-from skcovid.images._fingerprints import describe_parameters, describe_versions
+from skcovid.images._fingerprints import describe_parameters
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks import _network as network
 from skcovid.networks._feature_store import fingerprint
@@ -159,7 +160,7 @@ def _training_key(
     parameters = describe_parameters(classifier)
     # It may be an instance that has been drawn from; the generator says what it drew.
     del parameters["random_state"]
-    settings = [describe_versions(), parameters, generator.bit_generator.state]
+    settings = [installed_versions(), parameters, generator.bit_generator.state]
     parts = [training] if validation is None else [training, validation]
     data = [
         (part.images.keys.tolist(), part.labels.tolist(), joblib.hash(part.weights))

@@ -3,7 +3,6 @@
 import os
 import pickle
 import re
-from importlib import metadata
 from typing import Any
 
 import joblib
@@ -11,37 +10,16 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skcovid._base._digests import image_key
-from skcovid._base._version import __version__
 from skcovid.images._lazy_images import LazyImages
 from skcovid.reading._files import exists, read_bytes
 from skcovid.reading._read import as_paths, holds_paths
 
-__all__ = ["describe_parameters", "describe_versions", "digest_samples"]
+__all__ = ["describe_parameters", "digest_samples"]
 
 # They say how something is computed or where it is kept, not what.
 _NO_EFFECT = {"checkpoint", "memory", "n_jobs", "verbose"}
 # Of objects and functions that have no repr of their own.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_PACKAGES = (
-    "imbalanced-learn",
-    "keras",
-    "numpy",
-    "opencv-python",
-    "scikit-learn",
-    "scipy",
-    "tensorflow",
-)
-
-
-def describe_versions() -> dict[str, str]:
-    """Name the versions of skcovid and of what computes its results."""
-    versions = {"skcovid": __version__}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
 
 
 def describe_parameters(estimator: Any) -> dict[str, str]:

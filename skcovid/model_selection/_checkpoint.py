@@ -21,11 +21,8 @@ from skcovid._base._atomic_files import (
     write_record,
 )
 from skcovid._base._digests import image_key
-from skcovid.images._fingerprints import (
-    describe_parameters,
-    describe_versions,
-    digest_samples,
-)
+from skcovid._base._version import installed_versions
+from skcovid.images._fingerprints import describe_parameters, digest_samples
 from skcovid.model_selection._result import Fold
 
 __all__ = ["EvaluationCheckpoint", "describe_evaluation", "open_checkpoint"]
@@ -224,7 +221,7 @@ def describe_evaluation(
     rows = [[part.tolist() for part in fold] for fold in splits]
     return {
         "format_version": _FORMAT_VERSION,
-        "versions": describe_versions(),
+        "versions": installed_versions(),
         "parameters": describe_parameters(pipeline),
         "evaluation": {
             "protocol": protocol,

@@ -1,21 +1,22 @@
-"""`EvaluationResult`: what an evaluation found, as tables, text, HTML and plots."""
+"""`EvaluationResult`: what an evaluation found, as tables, JSON and Markdown."""
 
 import json
 import os
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._base._atomic_files import atomic_write
+from skcovid._base._document import Section, render_markdown
 from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics._confusion_matrix import estimate_cell_shares
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._per_class import (
-    multiclass_accuracy,
     patient_confusion_matrices,
     per_class_table,
     pooled_confusion_matrix,
@@ -23,23 +24,20 @@ from skcovid.metrics._per_class import (
 from skcovid.metrics._predictive_values import PredictiveValues, predictive_values
 from skcovid.metrics._roc_auc import roc_auc_table
 from skcovid.metrics._tables import PerClassTable, RocAucTable
-from skcovid.model_selection._result_text import to_dict, to_markdown
+from skcovid.model_selection import _document
 
-if TYPE_CHECKING:
-    from skcovid.inspection._confusion_matrix import PooledConfusionMatrixDisplay
-    from skcovid.inspection._training_history import TrainingHistoryDisplay
-
-__all__ = ["EvaluationResult", "Fold"]
+__all__ = ["EvaluationResult", "Fold", "describe_result"]
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What one fold gave.
+    """What :func:`skcovid.evaluate` keeps of one fold.
 
     Parameters
     ----------
     train_indices, validation_indices, test_indices : ndarray of int
-        Rows that were trained on, monitored (protocol "paper" only) and predicted.
+        Rows that were trained on, used as validation data (protocol "paper" only) and
+        predicted.
     predictions : ndarray of shape (n_test,)
         Predicted labels.
     probabilities : ndarray of shape (n_test, n_classes) or None
@@ -47,18 +45,18 @@ class Fold:
     confusion_matrix : ndarray of shape (n_classes, n_classes), int
         Rows are true classes, columns predicted ones.
     history : dict of str to list
-        Training history; empty where the classifier keeps none.
+        Training history; empty if the classifier keeps none.
     fit_seconds, predict_seconds : float
-        Wall time; of the last run, where a fit was stopped and went on.
+        Wall time; only that of the last run if a fit was stopped and resumed.
     """
 
     train_indices: NDArray[np.intp]
     validation_indices: NDArray[np.intp]
     test_indices: NDArray[np.intp]
-    predictions: NDArray
+    predictions: NDArray[Any]
     probabilities: NDArray[np.floating] | None
     confusion_matrix: NDArray[np.int64]
-    history: dict[str, list]
+    history: dict[str, list[Any]]
     fit_seconds: float
     predict_seconds: float
 
@@ -72,32 +70,36 @@ class EvaluationResult:
     y_true : ndarray of shape (n_samples,)
         True labels of all images.
     folds : list of Fold
-        What each fold gave.
+        Rows, predictions and times of each fold.
     protocol : {"cross_val_predict", "paper"}
         How the folds were used.
     cv, pipeline : str
-        The cross-validator and the pipeline, as they describe themselves.
+        ``repr`` of the cross-validator and of the pipeline.
     groups : ndarray of shape (n_samples,) or None, default=None
-        Patient of each image, kept on one side of every split. Intervals then allow for
-        images of one patient being alike.
+        Patient of each image. No patient is on two sides of a split, and intervals
+        allow for images of one patient being alike.
     patient_overlap : Estimate or None, default=None
         Share of test images that would have shared their patient with training images
         under as many plain ``StratifiedKFold`` of the same seed. None without patients,
-        or where a class has fewer images than there are folds.
+        or if a class has fewer images than there are folds.
 
     Notes
     -----
     All intervals have a confidence level of 95 %; an estimate's `method` says how its
-    interval was made.
+    interval was made. Each table is computed once, when it is first asked for.
     """
 
-    y_true: NDArray
+    y_true: NDArray[Any]
     folds: list[Fold]
     protocol: str
     cv: str
     pipeline: str
-    groups: NDArray | None = None
+    groups: NDArray[Any] | None = None
     patient_overlap: Estimate | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tables are not pickled: they are computed again when asked for.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def grouped(self) -> bool:
@@ -111,11 +113,11 @@ class EvaluationResult:
         return None if patients is None else len(np.unique(patients))
 
     @property
-    def _test_groups(self) -> NDArray | None:
+    def _test_groups(self) -> NDArray[Any] | None:
         return None if self.groups is None else self.groups[self.test_indices]
 
     @property
-    def classes(self) -> NDArray:
+    def classes(self) -> NDArray[Any]:
         """Class labels, sorted: ndarray of shape (n_classes,)."""
         return np.unique(self.y_true)
 
@@ -125,46 +127,33 @@ class EvaluationResult:
         return np.sort(np.concatenate([fold.test_indices for fold in self.folds]))
 
     @property
-    def predictions(self) -> NDArray:
+    def predictions(self) -> NDArray[Any]:
         """Out-of-fold label of each row of `test_indices`."""
         return self._in_order([fold.predictions for fold in self.folds])
 
     @property
     def probabilities(self) -> NDArray[np.floating] | None:
         """Out-of-fold probabilities of each row of `test_indices`, in [0, 1]."""
-        parts = [fold.probabilities for fold in self.folds]
-        return None if any(part is None for part in parts) else self._in_order(parts)
+        parts = [
+            fold.probabilities for fold in self.folds if fold.probabilities is not None
+        ]
+        return None if len(parts) < len(self.folds) else self._in_order(parts)
 
-    def _in_order(self, parts: list) -> NDArray:
+    def _in_order(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
         rows = np.concatenate([fold.test_indices for fold in self.folds])
         return np.concatenate(parts)[np.argsort(rows)]
 
     @property
     def fold_confusion_matrices(self) -> list[NDArray[np.int64]]:
-        """One confusion matrix a fold."""
+        """Confusion matrix of each fold."""
         return [fold.confusion_matrix for fold in self.folds]
 
     @property
     def confusion_matrix(self) -> NDArray[np.int64]:
-        """The folds' confusion matrices added up (the paper's Table 3)."""
+        """Sum of the folds' confusion matrices (the paper's Table 3)."""
         return pooled_confusion_matrix(self.fold_confusion_matrices)
 
-    @property
-    def confusion_shares(self) -> list[list[Estimate]]:
-        """Share of each true class (rows) given each label (columns)."""
-        return estimate_cell_shares(self._counts)
-
-    @property
-    def per_class(self) -> PerClassTable:
-        """Recall, precision, F1 and one-vs-rest accuracy (the paper's Table 4)."""
-        return per_class_table(self._counts, self.classes.tolist())
-
-    @property
-    def accuracy(self) -> Estimate:
-        """Multi-class accuracy of the pooled confusion matrix."""
-        return multiclass_accuracy(self._counts)
-
-    @property
+    @cached_property
     def _counts(self) -> NDArray[np.int64]:
         """Confusion matrix of each patient, or of all images."""
         if self._test_groups is None:
@@ -176,20 +165,34 @@ class EvaluationResult:
             labels=self.classes,
         )
 
+    @cached_property
+    def confusion_shares(self) -> list[list[Estimate]]:
+        """Share of each true class (rows) predicted as each label (columns)."""
+        return estimate_cell_shares(self._counts)
+
+    @cached_property
+    def per_class(self) -> PerClassTable:
+        """Recall, precision, F1 and one-vs-rest accuracy (the paper's Table 4)."""
+        return per_class_table(self._counts, self.classes)
+
+    @property
+    def accuracy(self) -> Estimate:
+        """Multi-class accuracy of the pooled confusion matrix."""
+        return self.per_class.accuracy
+
     @property
     def balanced_accuracy(self) -> Estimate:
         """Mean of the classes' recalls."""
         return self.per_class.means.recall
 
-    @property
+    @cached_property
     def roc_auc(self) -> RocAucTable | None:
         """Area under the ROC curve of each class, if there are probabilities."""
-        probabilities = self.probabilities
-        if probabilities is None:
+        if self.probabilities is None:
             return None
         return roc_auc_table(
             self.y_true[self.test_indices],
-            probabilities,
+            self.probabilities,
             self.classes,
             groups=self._test_groups,
         )
@@ -253,7 +256,7 @@ class EvaluationResult:
         )
 
     @property
-    def histories(self) -> list[dict[str, list]]:
+    def histories(self) -> list[dict[str, list[Any]]]:
         """Training history of each fold that has one."""
         return [fold.history for fold in self.folds if fold.history]
 
@@ -266,7 +269,7 @@ class EvaluationResult:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as what JSON knows.
+        """Return all figures and predictions as a dict, ready for JSON.
 
         Returns
         -------
@@ -274,10 +277,42 @@ class EvaluationResult:
             Estimates are dicts of value, low, high and method. Patients are counted,
             not named.
         """
-        return to_dict(self)
+        areas, overlap = self.roc_auc, self.patient_overlap
+        probabilities = self.probabilities
+        return {
+            "protocol": self.protocol,
+            "cv": self.cv,
+            "grouped": self.grouped,
+            "n_patients": self.n_patients,
+            "patient_overlap": None if overlap is None else overlap.to_dict(),
+            "pipeline": self.pipeline,
+            "versions": _document.list_versions(),
+            "classes": self.classes.tolist(),
+            "accuracy": self.accuracy.to_dict(),
+            "balanced_accuracy": self.balanced_accuracy.to_dict(),
+            "per_class": self.per_class.to_dict(),
+            "roc_auc": None if areas is None else areas.to_dict(),
+            "confusion_matrix": self.confusion_matrix.tolist(),
+            "test_indices": self.test_indices.tolist(),
+            "y_true": self.y_true[self.test_indices].tolist(),
+            "predictions": self.predictions.tolist(),
+            "probabilities": None if probabilities is None else probabilities.tolist(),
+            "folds": [
+                {
+                    "n_train": len(fold.train_indices),
+                    "n_validation": len(fold.validation_indices),
+                    "test_indices": fold.test_indices.tolist(),
+                    "confusion_matrix": fold.confusion_matrix.tolist(),
+                    "history": fold.history,
+                    "fit_seconds": fold.fit_seconds,
+                    "predict_seconds": fold.predict_seconds,
+                }
+                for fold in self.folds
+            ],
+        }
 
-    def to_json(self, path: str | os.PathLike | None = None) -> str:
-        """Write everything as JSON.
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return what `to_dict` does as JSON.
 
         Parameters
         ----------
@@ -296,79 +331,43 @@ class EvaluationResult:
         return text
 
     def to_markdown(self) -> str:
-        """Return the report: scores, Tables 3 and 4, timings, and how it was made.
+        """Return the report as Markdown: scores, Tables 3 and 4, data, and settings.
+
+        :func:`skcovid.write_report` writes the same with figures, as HTML.
 
         Returns
         -------
         str
-            Markdown.
+            Markdown, its headings of level 3.
         """
-        return to_markdown(self)
+        return render_markdown(describe_result(self), level=3)
 
-    def to_html(self, path: str | os.PathLike, **parameters: Any) -> Path:
-        """Write the report as one self-contained HTML file.
 
-        Parameters
-        ----------
-        path : path-like
-            The file, which is replaced if it exists.
-        **parameters
-            `pipeline`, `audit`, `X`, `saliency`, `title` and `description` of
-            :func:`skcovid.write_report`.
-
-        Returns
-        -------
-        Path
-            The file.
-
-        Raises
-        ------
-        ImportError
-            If a package of the ``report`` extra is not installed.
-        ValueError
-            As :func:`skcovid.write_report` does.
-        """
-        from skcovid.report._report import write_report
-
-        return write_report(path, self, **parameters)
-
-    def plot_confusion_matrix(self, ax: Any = None) -> "PooledConfusionMatrixDisplay":
-        """Draw the pooled confusion matrix.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure if None.
-
-        Returns
-        -------
-        PooledConfusionMatrixDisplay
-        """
-        from skcovid.inspection._confusion_matrix import PooledConfusionMatrixDisplay
-
-        return PooledConfusionMatrixDisplay(
-            self.confusion_matrix, display_labels=self.classes
-        ).plot(ax=ax)
-
-    def plot_history(self, ax: Any = None) -> "TrainingHistoryDisplay":
-        """Draw loss and accuracy over the epochs of every fold.
-
-        Parameters
-        ----------
-        ax : sequence of matplotlib Axes, default=None
-            Where to draw; a new figure if None.
-
-        Returns
-        -------
-        TrainingHistoryDisplay
-
-        Raises
-        ------
-        ValueError
-            If the classifier keeps no history.
-        """
-        from skcovid.inspection._training_history import TrainingHistoryDisplay
-
-        if not self.histories:
-            raise ValueError("The evaluated classifier keeps no training history.")
-        return TrainingHistoryDisplay(self.histories).plot(ax=ax)
+def describe_result(result: EvaluationResult) -> list[Section]:
+    """Return the sections of the report on a result, without pictures."""
+    table, areas = result.per_class, result.roc_auc
+    labels = result.classes.tolist()
+    sections = [
+        _document.describe_headline(table, areas),
+        _document.describe_data(
+            labels,
+            protocol=result.protocol,
+            n_images=len(result.y_true),
+            n_predicted=len(result.test_indices),
+            n_folds=len(result.folds),
+            n_patients=result.n_patients,
+            patient_overlap=result.patient_overlap,
+        ),
+        _document.describe_confusion_matrix(
+            labels, result.confusion_matrix, result.confusion_shares
+        ),
+        _document.describe_per_class(table, areas),
+    ]
+    if result.histories:
+        sections.append(_document.describe_training(result.histories))
+    seconds = sum(map(sum, result.timings.values()))
+    return [
+        *sections,
+        _document.describe_classes(result.y_true),
+        _document.describe_making(result.cv, result.pipeline, seconds),
+    ]

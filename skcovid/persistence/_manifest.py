@@ -1,17 +1,15 @@
 """What a model file says of itself: format, versions, data, classes, checksums."""
 
 import hashlib
-import platform
 from collections import Counter
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skcovid._base._digests import image_key
-from skcovid._base._version import __version__
+from skcovid._base._version import __version__, installed_versions
 from skcovid.images._checks import check_images
 from skcovid.images._lazy_images import LazyImages
 from skcovid.persistence._container import ModelFileError
@@ -23,7 +21,7 @@ __all__ = [
     "check_members",
     "describe_data",
     "describe_members",
-    "installed_versions",
+    "list_versions",
     "timestamp",
 ]
 
@@ -31,6 +29,8 @@ FORMAT = "skcovid-model"
 FORMAT_VERSION = 1
 
 _PACKAGES = (
+    "python",
+    "skcovid",
     "keras",
     "scikit-learn",
     "imbalanced-learn",
@@ -42,23 +42,13 @@ _PACKAGES = (
 _BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def installed_versions(backend: str | None) -> dict[str, str]:
-    """Versions of Python, skcovid and what it predicts with."""
+def list_versions(backend: str | None) -> dict[str, str]:
+    """Return the versions of Python, skcovid and what it predicts with."""
     import cv2
 
-    versions = {
-        "python": platform.python_version(),
-        "skcovid": __version__,
-        "opencv": cv2.__version__,
-        **{name: version(name) for name in _PACKAGES},
-    }
+    versions = installed_versions(_PACKAGES) | {"opencv": cv2.__version__}
     if backend is not None:
-        versions["backend"] = backend
-        try:
-            versions[backend] = version(backend)
-        except PackageNotFoundError:
-            # Builds for one platform go by another name.
-            versions[backend] = "unknown"
+        versions |= {"backend": backend, **installed_versions([backend])}
     return versions
 
 

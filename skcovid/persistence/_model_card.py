@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skops.card import Card
 
 from skcovid._base._compatibility import HasMethods, validate_params
-from skcovid.persistence._manifest import installed_versions
+from skcovid.persistence._manifest import list_versions
 
 if TYPE_CHECKING:
     from skcovid.model_selection._result import EvaluationResult
@@ -105,7 +105,7 @@ def model_card(
     check_is_fitted(pipeline)
     classes = ", ".join(str(label) for label in np.asarray(pipeline.classes_).tolist())
     versions = ", ".join(
-        f"{name} {found}" for name, found in installed_versions(None).items()
+        f"{name} {found}" for name, found in list_versions(None).items()
     )
     # Without a template: that of skops has sections that nobody would fill.
     card = Card(pipeline, template=None)

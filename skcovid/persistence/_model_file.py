@@ -107,7 +107,7 @@ def save(
         "format_version": _manifest.FORMAT_VERSION,
         "fingerprint": fingerprint_model(pipeline),
         "created": _manifest.timestamp(),
-        "versions": _manifest.installed_versions(_backend(networks)),
+        "versions": _manifest.list_versions(_backend(networks)),
         "data": None if X is None else _manifest.describe_data(X, y),
         "classes": np.asarray(getattr(pipeline, "classes_", [])).tolist(),
         "networks": [layers for _, layers in packed],
@@ -264,7 +264,7 @@ def _read(file: BinaryIO) -> Any:
             warnings.simplefilter("ignore", InconsistentVersionWarning)
         pipeline = attach(load_pipeline(members[_PIPELINE]), networks)
     backend = _backend(networks)
-    installed = _manifest.installed_versions(backend)
+    installed = _manifest.list_versions(backend)
     others = {
         name: saved
         for name, saved in manifest["versions"].items()

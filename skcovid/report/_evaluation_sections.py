@@ -10,12 +10,12 @@ from skcovid.inspection._confusion_matrix import PooledConfusionMatrixDisplay
 from skcovid.inspection._per_class import PerClassTableDisplay
 from skcovid.inspection._training_history import TrainingHistoryDisplay
 from skcovid.metrics._tables import ClassMetrics
-from skcovid.model_selection._result import EvaluationResult
-from skcovid.model_selection._result_text import (
+from skcovid.model_selection._document import (
     PROTOCOLS,
-    describe_intervals,
-    package_versions,
+    describe_headline,
+    list_versions,
 )
+from skcovid.model_selection._result import EvaluationResult
 from skcovid.report._parts import Details, Paragraph, Part, Section, Table, draw
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def headline(result: EvaluationResult, audit: "AuditReport | None") -> Section:
         rows.append(["ROC AUC, mean over the classes", areas.mean.format_fraction()])
     parts: list[Part] = [
         Table("", ["figure", "value [95 % interval]"], rows),
-        Paragraph(f"Intervals are 95 %: {describe_intervals(result)}."),
+        Paragraph(describe_headline(result.per_class, areas).parts[1].text),
     ]
     if audit is None:
         not_audited = (
@@ -218,9 +218,7 @@ def training_history(result: EvaluationResult) -> Section | None:
 def how_it_was_made(result: EvaluationResult) -> Section:
     """Name folds, versions, time and the pipeline as it describes itself."""
     seconds = sum(result.timings["fit"]) + sum(result.timings["predict"])
-    versions = ", ".join(
-        f"{name} {found}" for name, found in package_versions().items()
-    )
+    versions = ", ".join(f"{name} {found}" for name, found in list_versions().items())
     rows = [
         ["Cross-validator", result.cv],
         ["Versions", versions],

@@ -21,7 +21,11 @@ import matplotlib.pyplot as plt
 
 from skcovid import evaluate, make_transfer_pipeline
 from skcovid.datasets import load_radiographs, make_radiographs
-from skcovid.inspection import ClassDistributionDisplay, PerClassTableDisplay
+from skcovid.inspection import (
+    ClassDistributionDisplay,
+    PerClassTableDisplay,
+    PooledConfusionMatrixDisplay,
+)
 
 folder = os.environ.get("SKCOVID_DATA")
 if folder:
@@ -71,11 +75,11 @@ for label, row in result.per_class.items():
 # %%
 # The pooled confusion matrix, the paper's Table 3:
 
-result.plot_confusion_matrix()
+PooledConfusionMatrixDisplay.from_result(result)
 
 # %%
 # Recall, precision, F1 and one-vs-rest accuracy of every class, the paper's Table 4:
 
 # sphinx_gallery_thumbnail_number = 3
-PerClassTableDisplay(result.per_class).plot()
+PerClassTableDisplay.from_result(result)
 plt.show()

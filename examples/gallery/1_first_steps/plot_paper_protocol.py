@@ -22,6 +22,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from skcovid import evaluate, make_transfer_pipeline
 from skcovid.datasets import load_radiographs, make_radiographs
+from skcovid.inspection import TrainingHistoryDisplay
 from skcovid.metrics import (
     confusion_matrix_to_markdown,
     per_class_table,
@@ -82,7 +83,7 @@ for fold in result.folds:
 # %%
 # Loss and accuracy of the epochs; the dotted line is where the second phase begins.
 
-result.plot_history()
+TrainingHistoryDisplay.from_result(result)
 
 # %%
 # Tables 3 and 4

@@ -1,0 +1,198 @@
+"""The sections of a report on an evaluation: its facts as text and tables.
+
+They take tables, not the result, so that the result can write itself in Markdown.
+:func:`skcovid.model_selection._result.describe_result` puts them together.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skcovid._base._document import Details, Paragraph, Section, Table
+from skcovid._base._version import installed_versions
+from skcovid.metrics._estimates import MOVER, Estimate
+from skcovid.metrics._tables import ClassMetrics, PerClassTable, RocAucTable
+
+__all__ = [
+    "describe_classes",
+    "describe_confusion_matrix",
+    "describe_data",
+    "describe_headline",
+    "describe_making",
+    "describe_per_class",
+    "describe_training",
+    "list_versions",
+]
+
+PROTOCOLS = {
+    "cross_val_predict": "every image predicted once, by a model that never saw it",
+    "paper": (
+        "the paper's half-folds: one half of each test fold is the validation data, "
+        "the other half is predicted"
+    ),
+}
+_PACKAGES = (
+    "python",
+    "skcovid",
+    "scikit-learn",
+    "imbalanced-learn",
+    "keras",
+    "scikeras",
+)
+
+
+def list_versions() -> dict[str, str]:
+    """Return the versions of Python, skcovid and what it evaluates with."""
+    return installed_versions(_PACKAGES)
+
+
+def describe_headline(table: PerClassTable, areas: RocAucTable | None) -> Section:
+    """Give the scores over all classes, and how the intervals were made."""
+    means = table.means
+    rows = [
+        ["Multi-class accuracy", str(table.accuracy)],
+        ["Balanced accuracy (mean recall)", str(means.recall)],
+        ["F1, mean over the classes", str(means.f1)],
+        [
+            "One-vs-rest accuracy, mean (the paper's ACC)",
+            str(means.one_vs_rest_accuracy),
+        ],
+    ]
+    methods = f"{table.accuracy.method} for shares of images and F1"
+    if areas is not None:
+        rows.append(["ROC AUC, mean over the classes", areas.mean.format_fraction()])
+        method = areas.rows[0].method
+        if method == table.accuracy.method:
+            methods += " and for ROC AUC"
+        else:
+            methods += f", {method} for ROC AUC"
+    return Section(
+        "headline",
+        "Headline figures",
+        [
+            Table(["figure", "value [95 % interval]"], rows),
+            Paragraph(f"Intervals are 95 %: {methods}; {MOVER} from these for means."),
+        ],
+    )
+
+
+def describe_data(
+    labels: Sequence[Hashable],
+    *,
+    protocol: str,
+    n_images: int,
+    n_predicted: int,
+    n_folds: int,
+    n_patients: int | None,
+    patient_overlap: Estimate | None,
+) -> Section:
+    """Give the numbers of images, patients and folds."""
+    patients = "not known; images were taken as independent"
+    if n_patients is not None:
+        patients = f"{n_patients}, each on one side of every split"
+    rows = [
+        ["Images", str(n_images)],
+        ["Images predicted", str(n_predicted)],
+        ["Classes", ", ".join(map(str, labels))],
+        ["Patients", patients],
+        ["Folds", f"{n_folds}: {PROTOCOLS[protocol]}"],
+    ]
+    if patient_overlap is not None:
+        rows.append(
+            [
+                "Test images that would have shared their patient with training "
+                "images under plain stratified folds",
+                str(patient_overlap),
+            ]
+        )
+    return Section("data", "Data", [Table(["", ""], rows)])
+
+
+def describe_confusion_matrix(
+    labels: Sequence[Hashable],
+    counts: NDArray[np.int64],
+    shares: Sequence[Sequence[Estimate]],
+) -> Section:
+    """Give the counts of all folds, and their shares of the true class."""
+    rows = [
+        [
+            f"{label} ({sum(row)} images)",
+            *(
+                f"{count}: {share.format_percent(1)}"
+                for count, share in zip(row, row_shares, strict=True)
+            ),
+        ]
+        for label, row, row_shares in zip(labels, counts.tolist(), shares, strict=True)
+    ]
+    table = Table(
+        ["true class", *(f"predicted {label}" for label in labels)],
+        rows,
+        caption="Images, and their share of the true class [95 % interval]",
+    )
+    text = "All folds together (the paper's Table 3)."
+    return Section("confusion-matrix", "Confusion matrix", [Paragraph(text), table])
+
+
+def describe_per_class(table: PerClassTable, areas: RocAucTable | None) -> Section:
+    """Give recall, precision and the other figures of every class."""
+    header = ["class", "recall", "precision", "F1", "specificity"]
+    header += ["one-vs-rest accuracy", "images"]
+    rows = [[str(label), *_list_figures(row)] for label, row in table.items()]
+    rows.append(["mean", *_list_figures(table.means)])
+    if areas is not None:
+        header.insert(-1, "ROC AUC")
+        for row, area in zip(rows, (*areas.values(), areas.mean), strict=True):
+            row.insert(-1, area.format_fraction())
+    text = "Each class against the rest (the paper's Table 4)."
+    values = Table(header, rows, caption="Values [95 % interval]")
+    return Section("per-class", "Per class", [Paragraph(text), values])
+
+
+def _list_figures(row: ClassMetrics) -> list[str]:
+    figures = (
+        row.recall,
+        row.precision,
+        row.f1,
+        row.specificity,
+        row.one_vs_rest_accuracy,
+    )
+    return [*(figure.format_percent() for figure in figures), str(row.support)]
+
+
+def describe_training(histories: Sequence[dict[str, list[Any]]]) -> Section:
+    """Give the number of epochs of every fold."""
+    epochs = ", ".join(
+        str(max(map(len, history.values()), default=0)) for history in histories
+    )
+    text = f"Epochs in each fold: {epochs}."
+    return Section("training", "Training history", [Paragraph(text)])
+
+
+def describe_classes(y_true: NDArray[Any]) -> Section:
+    """Give the number of images of each class."""
+    labels, counts = np.unique(y_true, return_counts=True)
+    rows = [
+        [str(label), str(count)]
+        for label, count in zip(labels.tolist(), counts.tolist(), strict=True)
+    ]
+    return Section("classes", "Class distribution", [Table(["class", "images"], rows)])
+
+
+def describe_making(cv: str, pipeline: str, seconds: float) -> Section:
+    """Give the cross-validator, versions, wall time and the pipeline."""
+    versions = ", ".join(f"{name} {found}" for name, found in list_versions().items())
+    rows = [
+        ["Cross-validator", cv],
+        ["Versions", versions],
+        ["Wall time", f"{seconds / 60:.1f} minutes"],
+    ]
+    return Section(
+        "making",
+        "How it was made",
+        [
+            Table(["", ""], rows),
+            Details("The evaluated pipeline", [Paragraph(pipeline)]),
+        ],
+    )
