@@ -57,6 +57,15 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay):
     >>> plt.close(display.figure_)
     """
 
+    def __init__(
+        self,
+        confusion_matrix: ArrayLike,
+        *,
+        display_labels: Sequence[Hashable] | None = None,
+    ) -> None:
+        # The base class has no types.
+        super().__init__(confusion_matrix, display_labels=display_labels)
+
     def plot(
         self,
         *,
