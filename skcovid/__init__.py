@@ -65,7 +65,7 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:  # A type checker then reports names that do not exist.
 
     def __getattr__(name):
-        # Imported on first use: Keras takes seconds to load, and not every user needs it.
+        # Imported on first use: Keras takes seconds to load, and few names need it.
         if name not in _ROOM_OF:
             raise AttributeError(f"module 'skcovid' has no attribute {name!r}")
         return getattr(import_module(f"skcovid.{_ROOM_OF[name]}"), name)

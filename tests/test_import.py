@@ -3,6 +3,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,19 +12,33 @@ from sklearn.base import clone
 import skcovid
 
 HEAVY = ("keras", "tensorflow", "torch", "jax", "scikeras", "matplotlib", "pydicom")
+# What a single name needs, and `import skcovid` does not.
+DEPENDENCIES = ("cv2", "imblearn", "numpy", "safetensors", "scipy", "skops", "sklearn")
+
+# What takes long to import and is imported with skcovid's names.
+LIBRARIES = "import cv2, imblearn, keras, sklearn, tensorflow"
+EVERYTHING = """
+import pkgutil
+import skcovid
+from skcovid import *
+for module in pkgutil.iter_modules(skcovid.__path__):
+    if not module.name.startswith("_"):
+        exec(f"from skcovid.{module.name} import *")
+"""
 
 
-def loaded_after(code):
-    """Which of the heavy packages a fresh interpreter has loaded after some code."""
+def loaded_after(code, watched=HEAVY):
+    """Which of the watched packages a fresh interpreter has loaded after some code."""
     report = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", report], capture_output=True, text=True, check=True
     )
-    return set(json.loads(done.stdout)) & set(HEAVY)
+    return set(json.loads(done.stdout)) & set(watched)
 
 
-def test_import_loads_neither_keras_nor_matplotlib():
-    assert loaded_after("import skcovid; dir(skcovid)") == set()
+def test_import_loads_nothing_that_takes_long():
+    code = "import skcovid; dir(skcovid)"
+    assert loaded_after(code, [*HEAVY, *DEPENDENCIES]) == set()
 
 
 def test_steps_without_a_network_load_neither_keras_nor_matplotlib():
@@ -81,6 +96,59 @@ def test_composing_a_pipeline_reads_no_weights(tmp_path):
 def test_augment_is_reachable_from_the_top():
     image = np.full((8, 8), 100, dtype=np.uint8)
     assert skcovid.augment(image, random_state=0).shape == (8, 8)
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory):
+    """Two processes: one has imported the libraries, the other all of skcovid."""
+    folder = tmp_path_factory.mktemp("states")
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))
+    }
+    found = []
+    for imports in (LIBRARIES, EVERYTHING):
+        path = folder / f"{len(found)}.json"
+        done = subprocess.run(
+            [sys.executable, "-m", "_helpers.process_state", imports, path],
+            cwd=Path(__file__).parent,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(path.read_text()))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(
+    "part",
+    [
+        "environment variables",
+        "open files",
+        "warning filters",
+        "loggers",
+        "Keras' classes",
+        "Keras' settings",
+        "scikit-learn's settings",
+        "OpenCV's threads",
+        "random numbers",
+        "NumPy's errors",
+        "signal handlers",
+        "hooks",
+        "threads",
+        "working directory",
+        "freed memory is kept",
+        "TensorFlow's devices",
+    ],
+)
+def test_importing_everything_leaves_the_process_as_it_was(part, states):
+    libraries, everything = states
+    assert everything[part] == libraries[part]
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
