@@ -185,7 +185,7 @@ def test_a_patient_of_several_classes_stays_whole():
         ({"labels": ["b"]}, "labels lack 'a'"),
         (
             {"groups": [0] * 50 + list(range(1, 151))},
-            "one patient represents class 'a'",
+            "'a' has one patient only",
         ),
     ],
 )

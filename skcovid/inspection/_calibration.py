@@ -13,7 +13,7 @@ from skcovid.inspection._plotting import (
     check_matplotlib_support,
     wrap_labels,
 )
-from skcovid.metrics._estimates import wilson_interval
+from skcovid.metrics._wilson import wilson_interval
 from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:

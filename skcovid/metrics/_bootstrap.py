@@ -1,4 +1,4 @@
-"""Intervals by resampling patients, or images where no patients are known."""
+"""Bootstrap intervals: patients are resampled, or images if patients are unknown."""
 
 import warnings
 from collections.abc import Callable, Hashable, Sequence
@@ -15,18 +15,19 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid._base._random import draw_seed
-from skcovid.metrics._confusion_matrix import read_sample
-from skcovid.metrics._estimates import CONFIDENCE_LEVEL, Estimate
-from skcovid.metrics._per_class import patient_confusion_matrices, per_class_table
+from skcovid.metrics._confusion_matrix import patient_confusion_matrices, read_sample
+from skcovid.metrics._estimates import Estimate, as_json
+from skcovid.metrics._per_class import per_class_table
 from skcovid.metrics._proportions import find_class_ratios
 from skcovid.metrics._roc_auc import find_areas, roc_auc_table
+from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 
 __all__ = ["BootstrapIntervals", "bootstrap_intervals"]
 
-# With fewer patients behind a figure's variance, bootstrap intervals cover too seldom.
+# With fewer patients behind a figure's variance, bootstrap intervals are too narrow.
 # Found by simulation, see docs/evaluation.md.
-_FEWEST_CARRIERS = 30
-_RESAMPLES_AT_ONCE = 200
+_MIN_EFFECTIVE_PATIENTS = 30
+_RESAMPLES_PER_BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,7 @@ class BootstrapIntervals:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all as nested dicts, ready for JSON: NaN becomes None."""
-
-        def plain(entry: Any) -> Any:
-            if isinstance(entry, Estimate):
-                return entry.to_dict()
-            if isinstance(entry, dict):
-                return {str(label): plain(value) for label, value in entry.items()}
-            return entry
-
-        return {name: plain(entry) for name, entry in vars(self).items()}
+        return {name: as_json(entry) for name, entry in vars(self).items()}
 
 
 @validate_params(
@@ -91,7 +84,7 @@ def bootstrap_intervals(
     y_pred: ArrayLike,
     probabilities: ArrayLike | None = None,
     *,
-    labels: Sequence[Hashable] | None = None,
+    labels: Sequence[Hashable] | NDArray[Any] | None = None,
     groups: ArrayLike | None = None,
     method: Literal["BCa", "percentile"] = "BCa",
     n_resamples: int = 1999,
@@ -100,13 +93,13 @@ def bootstrap_intervals(
 ) -> BootstrapIntervals:
     """Intervals of accuracy, F1 and ROC AUC by resampling whole patients.
 
-    Patients are drawn anew within strata, each stratum those whose rarest class is the
-    same, so that every resample has every class.
+    Patients are resampled within strata, one for each patient's rarest class, so that
+    every resample has every class.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_samples,)
-        True labels, and those predicted for the same images.
+        True and predicted labels of the images.
     probabilities : array-like of shape (n_samples, n_classes), default=None
         Predicted probabilities; without them there is no ROC AUC.
     labels : sequence of length n_classes, default=None
@@ -115,7 +108,7 @@ def bootstrap_intervals(
     groups : array-like of shape (n_samples,), default=None
         Patient of each image. By default images are resampled.
     method : {"BCa", "percentile"}, default="BCa"
-        As for :func:`scipy.stats.bootstrap`, which does the work.
+        Method of :func:`scipy.stats.bootstrap`.
     n_resamples : int, default=1999
         Number of resamples, 99 or more.
     confidence_level : float, default=0.95
@@ -127,16 +120,16 @@ def bootstrap_intervals(
     -------
     BootstrapIntervals
         An estimate's `method` says "bootstrap", unless fewer than 30 patients are
-        behind the figure's variance (roughly those with mistakes). Bootstrap
-        intervals would then be too narrow, and a point without mistakes; the
-        estimate has the interval of :func:`skcovid.metrics.per_class_table` or
-        :func:`skcovid.metrics.roc_auc_table` and the name of its method instead.
+        behind the figure's variance (roughly those with mistakes). A bootstrap interval
+        would then be too narrow, or a point; the estimate has the interval and method
+        of :func:`skcovid.metrics.per_class_table` or
+        :func:`skcovid.metrics.roc_auc_table` instead.
 
     Raises
     ------
     ValueError
-        If lengths differ, `labels` lack one that occurs, or a single patient represents
-        a class.
+        If lengths differ, `labels` lack one that occurs, or a class has one patient
+        only.
 
     Examples
     --------
@@ -161,15 +154,15 @@ def bootstrap_intervals(
         "confidence_level": confidence_level,
         "random_state": draw_seed(random_state),
     }
-    # Without patients images are independent, and so the plain intervals take them.
+    # Without patients, images are independent in the intervals without resampling.
     counts = matrices.sum(axis=0) if groups is None else matrices
     table = per_class_table(counts, classes, confidence_level=confidence_level)
     ratios = find_class_ratios(*read_sample(matrices))
     accuracy, *f1, f1_macro = _resample(
         [table.accuracy, *(row.f1 for row in table.values()), table.means.f1],
         np.append(
-            ratios["accuracy"].carrying_patients(),
-            _and_least(ratios["jaccard"].carrying_patients()),
+            ratios["accuracy"].effective_n_patients(),
+            _append_min(ratios["jaccard"].effective_n_patients()),
         ),
         partial(_accuracy_and_f1, matrices),
         strata,
@@ -184,7 +177,7 @@ def bootstrap_intervals(
         true = column_or_1d(y_true)[:, np.newaxis] == classes
         areas = _resample(
             [*plain.values(), plain.mean],
-            _and_least(find_areas(true, scores, patients).carrying_patients()),
+            _append_min(find_areas(true, scores, patients).effective_n_patients()),
             partial(_areas, true, scores, patients),
             strata,
             **options,
@@ -200,14 +193,14 @@ def bootstrap_intervals(
     )
 
 
-def _and_least(of_classes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Append the least of the classes', which their mean has to do with."""
+def _append_min(of_classes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Append the classes' minimum, which is what counts for their mean."""
     return np.append(of_classes, of_classes.min())
 
 
 def _resample(
     plain: Sequence[Estimate],
-    carriers: NDArray[np.float64],
+    effective_n_patients: NDArray[np.float64],
     statistic: Callable[[NDArray[np.intp]], NDArray[np.float64]],
     strata: tuple[NDArray[np.intp], ...],
     *,
@@ -215,19 +208,19 @@ def _resample(
     random_state: int,
     **options: Any,
 ) -> list[Estimate]:
-    """Give estimates bootstrap intervals, where enough patients carry the variance."""
-    enough = carriers >= _FEWEST_CARRIERS
+    """Give estimates bootstrap intervals where enough patients are behind them."""
+    enough = effective_n_patients >= _MIN_EFFECTIVE_PATIENTS
     if not enough.any():
         return list(plain)
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        # Where a figure never varies; it keeps its plain interval.
+        # A figure that never varies keeps its plain interval.
         warnings.simplefilter("ignore", DegenerateDataWarning)
         resampled = bootstrap(
             strata,
             partial(_evaluate, statistic, sum(map(len, strata))),
             vectorized=True,
             axis=-1,
-            batch=_RESAMPLES_AT_ONCE,
+            batch=_RESAMPLES_PER_BATCH,
             method=method,
             random_state=np.random.default_rng(random_state),
             **options,
@@ -245,25 +238,25 @@ def _resample(
 
 
 def _stratify(
-    supports: NDArray[np.int64], classes: NDArray
+    supports: NDArray[np.int64], classes: NDArray[Any]
 ) -> tuple[NDArray[np.intp], ...]:
-    """Rows of patients by rarest class, from their images of each class."""
+    """Return rows of patients by rarest class, given their images of each class."""
     has = supports > 0
     n_patients = has.sum(axis=0)
     unassigned = np.ones(len(has), dtype=bool)
     strata = []
     for index in np.argsort(n_patients, kind="stable"):
         rows = np.flatnonzero(has[:, index] & unassigned)
-        # One alone cannot be resampled: it goes with the next class it has.
+        # A single patient cannot be resampled: it joins another of its classes.
         if len(rows) > 1:
             strata.append(rows)
             unassigned[rows] = False
     if unassigned.any():
         alone = classes[has[unassigned].any(axis=0)].tolist()
         raise ValueError(
-            f"Only one patient represents class {', '.join(map(repr, alone))}; "
-            "resampling patients needs two. Leave the class out, or take "
-            "per_class_table, which does not resample."
+            f"Class {', '.join(map(repr, alone))} has one patient only; resampling "
+            "patients needs two. Leave the class out, or use per_class_table, which "
+            "does not resample."
         )
     return tuple(strata)
 
@@ -274,7 +267,7 @@ def _evaluate(
     *strata: NDArray[np.intp],
     axis: int,
 ) -> NDArray[np.float64]:
-    """Figures of resamples, each stratum's patients along the last axis."""
+    """Return figures of resamples; rows of patients are along the last axes."""
     leading = np.broadcast_shapes(*(rows.shape[:-1] for rows in strata))
     n_resamples = int(np.prod(leading))
     first = np.arange(n_resamples)[:, np.newaxis] * n_patients
@@ -292,7 +285,7 @@ def _evaluate(
 def _accuracy_and_f1(
     matrices: NDArray[np.int64], weights: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Accuracy, F1 of every class and their mean, each of shape (n_resamples,)."""
+    """Return accuracy, F1 of every class and their mean, each (n_resamples,)."""
     cells = matrices.reshape(len(matrices), -1).astype(float)
     pooled = (weights @ cells).reshape(-1, *matrices.shape[1:])
     hits = np.diagonal(pooled, axis1=1, axis2=2)
@@ -308,7 +301,7 @@ def _areas(
     patients: NDArray[np.intp],
     weights: NDArray[np.intp],
 ) -> NDArray[np.float64]:
-    """Areas of every class and their mean, each of shape (n_resamples,)."""
+    """Return areas of every class and their mean, each (n_resamples,)."""
     areas = []
     for is_class, score in zip(true.T, scores.T, strict=True):
         order = np.argsort(score, kind="stable")

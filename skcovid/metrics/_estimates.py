@@ -1,118 +1,44 @@
-"""`Estimate`, a figure with its confidence interval, and the simplest of intervals."""
+"""`Estimate`: a figure with its confidence interval, and the mean of several."""
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from numbers import Integral, Real
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from numpy.typing import NDArray
 
-from skcovid._base._compatibility import Interval, validate_params
+from skcovid.metrics._wilson import wilson_interval
 
 __all__ = [
-    "CONFIDENCE_LEVEL",
     "EFFECTIVE_WILSON",
     "MOVER",
     "WILSON",
     "Estimate",
+    "as_json",
     "mean_estimate",
-    "wilson_bounds",
-    "wilson_interval",
 ]
 
-CONFIDENCE_LEVEL = [Interval(Real, 0, 1, closed="neither")]
-_COUNT = [Interval(Integral, 0, None, closed="left")]
-
-# What `Estimate.method` says.
+# Values of `Estimate.method`.
 WILSON = "Wilson"
 EFFECTIVE_WILSON = "Wilson with effective sample size"
 MOVER = "MOVER"
 
 
-def wilson_bounds(
-    proportion: ArrayLike, size: ArrayLike, confidence_level: float
-) -> NDArray[np.float64]:
-    """Wilson's score interval where the size need not be a whole number.
-
-    `scipy.stats.binomtest` has it for counts alone.
-    """
-    proportion, size = np.asarray(proportion, float), np.asarray(size, float)
-    square = norm.ppf((1 + confidence_level) / 2) ** 2
-    centre = proportion + square / (2 * size)
-    spread = proportion * (1 - proportion) * square / size + (square / (2 * size)) ** 2
-    half_width = np.sqrt(spread)
-    low, high = np.array([centre - half_width, centre + half_width]) / (
-        1 + square / size
-    )
-    # Rounding must not part a bound from 0 or 1.
-    return np.array(
-        [np.where(proportion == 0, 0.0, low), np.where(proportion == 1, 1.0, high)]
-    )
-
-
-@validate_params(
-    {"successes": _COUNT, "total": _COUNT, "confidence_level": CONFIDENCE_LEVEL}
-)
-def wilson_interval(
-    successes: int, total: int, confidence_level: float = 0.95
-) -> tuple[float, float]:
-    """Wilson's score interval of a proportion.
-
-    Parameters
-    ----------
-    successes : int
-        Number of successes, at most `total`.
-    total : int
-        Number of trials. With none there is nothing to estimate and both bounds are
-        NaN.
-    confidence_level : float, default=0.95
-        Probability with which such intervals hold the true proportion.
-
-    Returns
-    -------
-    low, high : float
-        Bounds in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If `successes` exceeds `total`, or a parameter is out of its range.
-
-    Examples
-    --------
-    >>> from skcovid.metrics import wilson_interval
-    >>> low, high = wilson_interval(95, 95)
-    >>> round(low, 3), high
-    (0.961, 1.0)
-    """
-    if successes > total:
-        raise ValueError(
-            f"successes={successes} exceeds total={total}; of {total} trials at most "
-            f"{total} can succeed."
-        )
-    if total == 0:
-        return math.nan, math.nan
-    low, high = wilson_bounds(successes / total, total, confidence_level)
-    return float(low), float(high)
-
-
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and the confidence interval around it.
+    """A figure with its confidence interval.
 
     Parameters
     ----------
     value : float
-        The figure: in [0, 1], or in [-1, 1] if it is a difference. NaN where the data
-        cannot say, as the precision of a class that was never predicted; both bounds
-        are then NaN too.
+        The figure: in [0, 1], or in [-1, 1] if it is a difference. NaN, with both
+        bounds, where the data give none, such as the precision of a class that was
+        never predicted.
     low, high : float
         Bounds of the interval, in the same range.
     method : str, default=""
-        How the interval was made, "Wilson" for instance.
+        How the interval was made, such as "Wilson".
 
     Examples
     --------
@@ -135,14 +61,14 @@ class Estimate:
     def from_counts(
         cls, successes: int, total: int, confidence_level: float = 0.95
     ) -> "Estimate":
-        """Proportion of successes among independent trials, with its Wilson interval.
+        """Proportion of successes in independent trials, with its Wilson interval.
 
         Parameters
         ----------
         successes, total : int
             Numbers of successes and of trials. With no trials the figure is NaN.
         confidence_level : float, default=0.95
-            Confidence level of the interval.
+            Confidence level of the interval, in (0, 1).
 
         Returns
         -------
@@ -158,7 +84,7 @@ class Estimate:
         return cls(value, low, high, WILSON)
 
     def transform(self, function: Callable[[float], float]) -> "Estimate":
-        """Put figure and bounds through a monotonic function.
+        """Apply a monotonic function to the figure and its bounds.
 
         Parameters
         ----------
@@ -188,7 +114,7 @@ class Estimate:
         return self._format(decimals, scale=100, unit=" %")
 
     def format_fraction(self, decimals: int = 3) -> str:
-        """Write the figure and its interval as they are, ``"n/a"`` if it is NaN.
+        """Write the figure and its interval as fractions, ``"n/a"`` if it is NaN.
 
         Parameters
         ----------
@@ -212,10 +138,7 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return value, low, high and method, ready for JSON: NaN becomes None."""
-        return {
-            name: None if isinstance(entry, float) and math.isnan(entry) else entry
-            for name, entry in asdict(self).items()
-        }
+        return {name: as_json(entry) for name, entry in vars(self).items()}
 
     def __float__(self) -> float:
         return self.value
@@ -224,14 +147,23 @@ class Estimate:
         return self.format_percent()
 
 
+def as_json(entry: Any) -> Any:
+    """Turn estimates, and mappings with them, into nested dicts; NaN becomes None."""
+    if isinstance(entry, Mapping):
+        return {str(name): as_json(value) for name, value in entry.items()}
+    if hasattr(entry, "to_dict"):
+        return entry.to_dict()
+    return None if isinstance(entry, float) and math.isnan(entry) else entry
+
+
 def mean_estimate(
-    estimates: list[Estimate], correlation: NDArray[np.float64]
+    estimates: Sequence[Estimate], correlation: NDArray[np.float64]
 ) -> Estimate:
-    """Mean of estimates, its interval recovered from theirs (MOVER).
+    """Mean of estimates with an interval from theirs (MOVER); NaN if one is NaN.
 
     The mean lies ``sqrt(d @ correlation @ d) / n`` from its bound, `d` being the
     distances of the `n` estimates from theirs (Zou and Donner, 2008, Statistics in
-    Medicine 27, 1693-1702). NaN if any of them is.
+    Medicine 27, 1693-1702).
     """
     value = np.array([estimate.value for estimate in estimates])
     below = value - [estimate.low for estimate in estimates]

@@ -1,4 +1,4 @@
-"""Predictive values at a prevalence other than that of the images at hand."""
+"""Positive and negative predictive values at a given prevalence."""
 
 import math
 from dataclasses import dataclass
@@ -6,27 +6,27 @@ from numbers import Real
 from typing import Any
 
 from skcovid._base._compatibility import Interval, validate_params
-from skcovid.metrics._estimates import MOVER, Estimate
+from skcovid.metrics._estimates import MOVER, Estimate, as_json
 
 __all__ = ["PredictiveValues", "predictive_values"]
 
 
 @dataclass(frozen=True)
 class PredictiveValues:
-    """What a prediction means where the class is as frequent as `prevalence` says.
+    """What :func:`predictive_values` returns.
 
     Parameters
     ----------
     prevalence : float
         Share of images that are of the class, in (0, 1).
     sensitivity, specificity : Estimate
-        What they were computed from.
+        As given.
     ppv : Estimate
-        Positive predictive value: of the images taken for the class, the share that
+        Positive predictive value: of the images predicted as the class, the share that
         are of it.
     npv : Estimate
-        Negative predictive value: of the images taken for another class, the share that
-        are of another.
+        Negative predictive value: of the images predicted as another class, the share
+        that are not of it.
     """
 
     prevalence: float
@@ -37,10 +37,7 @@ class PredictiveValues:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all as nested dicts, ready for JSON: NaN becomes None."""
-        return {
-            name: entry.to_dict() if isinstance(entry, Estimate) else entry
-            for name, entry in vars(self).items()
-        }
+        return {name: as_json(entry) for name, entry in vars(self).items()}
 
     def __str__(self) -> str:
         return (
@@ -59,27 +56,26 @@ class PredictiveValues:
 def predictive_values(
     sensitivity: Estimate, specificity: Estimate, prevalence: float
 ) -> PredictiveValues:
-    """Predictive values of a test at a prevalence that you name.
+    """Predictive values of a test at a given prevalence, by Bayes' rule.
 
-    The share of a class in a collection of radiographs is an artefact of collecting,
-    and so is its precision. Sensitivity and specificity do not depend on that share;
-    with a prevalence they give the predictive values, by Bayes' rule.
+    The share of a class in a collection of radiographs depends on how it was collected,
+    and so does the precision. Sensitivity and specificity do not.
 
     Parameters
     ----------
     sensitivity : Estimate
         TP / (TP + FN), ``table[label].recall``.
     specificity : Estimate
-        TN / (TN + FP), ``table[label].specificity``. Among several classes it holds for
-        the mix of other classes that it was measured on.
+        TN / (TN + FP), ``table[label].specificity``. With several classes it holds for
+        the mix of other classes in the data.
     prevalence : float
-        Share of images that are of the class where predictions will be made, in (0, 1).
+        Share of images of the class where predictions will be made, in (0, 1).
 
     Returns
     -------
     PredictiveValues
         Intervals have the confidence level of those given. A predictive value is NaN if
-        sensitivity or specificity is, or no image at all would be predicted so.
+        sensitivity or specificity is, or if no image would be predicted so.
 
     Raises
     ------
@@ -89,11 +85,11 @@ def predictive_values(
     Notes
     -----
     The odds of the positive predictive value are those of the prevalence times the
-    likelihood ratio sensitivity / (1 - specificity), those against the negative one
-    times (1 - sensitivity) / specificity. The interval of a ratio of independent
-    proportions is recovered from theirs (MOVER-R, [1]_), which works with any
-    intervals, also such as allow for patients, and where a proportion is 0 or 1.
-    Mercaldo's logit interval [2]_ needs counts, and an adjustment where one is zero.
+    likelihood ratio sensitivity / (1 - specificity); the odds against the negative one
+    are those of the prevalence times (1 - sensitivity) / specificity. The interval of a
+    ratio of independent proportions comes from their intervals (MOVER-R, [1]_). This
+    works with intervals that allow for patients, and for a proportion of 0 or 1.
+    Mercaldo's logit interval [2]_ needs counts, and an adjustment if one is zero.
 
     References
     ----------
@@ -106,21 +102,22 @@ def predictive_values(
 
     Examples
     --------
-    Found nine times out of ten, and once in twenty where it isn't: at one in a hundred,
-    five of six alarms are false.
+    With a sensitivity of 90 % and a specificity of 95 %, about five of six positive
+    predictions are false at a prevalence of 1 %.
 
     >>> from skcovid.metrics import Estimate, predictive_values
-    >>> found, spared = Estimate.from_counts(90, 100), Estimate.from_counts(950, 1000)
-    >>> print(predictive_values(found, spared, prevalence=0.01).ppv)
+    >>> sensitivity = Estimate.from_counts(90, 100)
+    >>> specificity = Estimate.from_counts(950, 1000)
+    >>> print(predictive_values(sensitivity, specificity, prevalence=0.01).ppv)
     15.38 % [12.06, 19.31]
     """
     odds = prevalence / (1 - prevalence)
-    missed, alarmed = (
+    false_negatives, false_positives = (
         figure.transform(lambda share: 1 - share)
         for figure in (sensitivity, specificity)
     )
-    against_ppv = _ratio(alarmed, sensitivity)
-    against_npv = _ratio(missed, specificity)
+    against_ppv = _ratio(false_positives, sensitivity)
+    against_npv = _ratio(false_negatives, specificity)
     return PredictiveValues(
         prevalence=float(prevalence),
         sensitivity=sensitivity,
@@ -131,7 +128,7 @@ def predictive_values(
 
 
 def _ratio(top: Estimate, bottom: Estimate) -> Estimate:
-    """Ratio of independent figures from 0 up, which may be infinite (MOVER-R)."""
+    """Return the ratio of independent proportions, which may be infinite (MOVER-R)."""
     method = f"{MOVER}-R: {top.method}"
     if math.isnan(top.value + bottom.value) or top.value == bottom.value == 0:
         return Estimate(math.nan, math.nan, math.nan, method)

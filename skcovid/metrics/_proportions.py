@@ -1,17 +1,18 @@
-"""Intervals of proportions, where patients are independent but their images are not.
+"""Intervals of proportions where images of one patient are alike.
 
-A figure is a proportion, or as good as one: a share of images, or of pairs of images as
-the area under the ROC curve. It has Wilson's interval with an *effective* sample size,
-the number of independent images that would leave the figure as uncertain.
+A figure is a share of images, or of pairs of images as the area under the ROC curve.
+It has Wilson's interval with an *effective* sample size: the number of independent
+images that would leave the figure as uncertain.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import sparray
 
-from skcovid.metrics._estimates import EFFECTIVE_WILSON, WILSON, Estimate, wilson_bounds
+from skcovid.metrics._estimates import EFFECTIVE_WILSON, WILSON, Estimate
+from skcovid.metrics._wilson import wilson_bounds
 
 __all__ = [
     "Proportions",
@@ -23,47 +24,54 @@ __all__ = [
 
 
 class Sample(NamedTuple):
-    """Who the images belong to."""
+    """Number of images of each kind in each unit, a patient or an image."""
 
-    units: "NDArray | sparray"
-    repeats: NDArray
+    # Of shape (n_units, n_kinds); each row stands for `repeats` such units.
+    units: NDArray[Any] | sparray
+    repeats: NDArray[Any]
     grouped: bool
 
     @classmethod
-    def of_independent_images(cls, counts: NDArray) -> "Sample":
-        """Every image its own unit: `counts` of shape (n_kinds,)."""
+    def of_independent_images(cls, counts: NDArray[Any]) -> "Sample":
+        """Make each image a unit, given the counts of shape (n_kinds,)."""
         return cls(np.eye(len(counts)), counts, grouped=False)
 
     @classmethod
-    def of_patients(cls, units: "NDArray | sparray") -> "Sample":
-        """One unit a patient: `units` of shape (n_patients, n_kinds)."""
+    def of_patients(cls, units: NDArray[Any] | sparray) -> "Sample":
+        """Make each patient a unit, given counts of shape (n_patients, n_kinds)."""
         return cls(units, np.ones(units.shape[0]), grouped=True)
 
     def count_images(self) -> NDArray[np.float64]:
-        """Images of each kind, shape (n_kinds,)."""
-        return self.repeats @ self.units
+        """Count the images of each kind, shape (n_kinds,)."""
+        counts: NDArray[np.float64] = self.repeats @ self.units
+        return counts
 
-    def multiply(self, by_kind: NDArray) -> NDArray[np.float64]:
-        """Sum over units of the outer product of their sums with themselves."""
+    def sum_outer_products(self, by_kind: NDArray[Any]) -> NDArray[np.float64]:
+        """Sum, over units, the outer product of their sums with themselves."""
         sums = self.units @ by_kind
-        return (sums.T * self.repeats) @ sums
+        total: NDArray[np.float64] = (sums.T * self.repeats) @ sums
+        return total
 
 
 class Proportions(NamedTuple):
     """Figures, and what their uncertainty follows from."""
 
     values: NDArray[np.float64]
+    # Of shape (n_kinds, n_figures): of one image of a kind on a figure, and the largest
+    # that it could have, up to a factor for each figure.
     influence: NDArray[np.float64]
-    reach: NDArray[np.float64]
+    max_influence: NDArray[np.float64]
+    # Number of images behind each figure.
     sizes: NDArray[np.float64]
     sample: Sample
     method: str
 
     def estimate(self, confidence_level: float) -> list[Estimate]:
-        """Figures with Wilson's interval, of the effective sample size."""
+        """Return the figures with Wilson's interval of the effective sample size."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            sizes = self._effective_sizes()
-            bounds = wilson_bounds(self.values, sizes, confidence_level)
+            bounds = wilson_bounds(
+                self.values, self._find_effective_sizes(), confidence_level
+            )
         return [
             Estimate(value, low, high, self.method)
             for value, low, high in zip(
@@ -71,68 +79,75 @@ class Proportions(NamedTuple):
             )
         ]
 
-    def _effective_sizes(self) -> NDArray[np.float64]:
+    def _find_effective_sizes(self) -> NDArray[np.float64]:
         """Find the number of independent images that leaves a figure as uncertain.
 
         It follows from the variance between patients (Rao and Scott, 1992, Biometrics
         48, 577-585; for the area under the curve Obuchowski, 1997, Biometrics 53,
-        567-578), which says little where few images carry it: without a mistake it is
-        zero. So it is averaged with its worst case, all images of a patient being
-        right or wrong together; the weight of the worst case is the number of images
-        of one patient, that of what was seen the number of images that carry it.
+        567-578). That variance is poorly known where few images contribute to it, and
+        zero without a mistake. So it is averaged with its worst case, in which the
+        images of a patient are all right or all wrong. The worst case has the weight of
+        the images of one patient, the observed variance that of the images that
+        contribute to it.
         """
         counts = self.sample.count_images()
         between_images = counts @ self.influence**2
-        # Never narrower than for independent images, whatever chance has it.
+        # Never narrower than for independent images.
         between_patients = np.maximum(
-            np.diag(self.sample.multiply(self.influence)), between_images
+            np.diag(self.sample.sum_outer_products(self.influence)), between_images
         )
-        carriers = between_images**2 / (counts @ self.influence**4)
-        images_a_patient = np.diag(self.sample.multiply(self.reach)) / (
-            counts @ self.reach**2
-        )
-        seen = between_patients / (self.values * (1 - self.values))
-        nothing_seen = between_images == 0
-        carriers[nothing_seen], seen[nothing_seen] = 0, 0
-        worst = images_a_patient / self.sizes
-        return (carriers + images_a_patient) / (
-            carriers * seen + images_a_patient * worst
+        n_effective = between_images**2 / (counts @ self.influence**4)
+        images_per_patient = np.diag(
+            self.sample.sum_outer_products(self.max_influence)
+        ) / (counts @ self.max_influence**2)
+        observed = between_patients / (self.values * (1 - self.values))
+        unobserved = between_images == 0
+        n_effective[unobserved], observed[unobserved] = 0, 0
+        worst = images_per_patient / self.sizes
+        return (n_effective + images_per_patient) / (
+            n_effective * observed + images_per_patient * worst
         )
 
-    def carrying_patients(self) -> NDArray[np.float64]:
-        """Effective number of patients that a figure's variance comes from.
+    def effective_n_patients(self) -> NDArray[np.float64]:
+        """Return the effective number of patients behind the variance of a figure.
 
-        About the number of patients with a mistake where those are few, and NaN where
-        there is none.
+        About the number of patients with a mistake where those are few; NaN if there
+        are none.
         """
         sums = self.sample.units @ self.influence
+        repeats = self.sample.repeats
         with np.errstate(divide="ignore", invalid="ignore"):
-            return (self.sample.repeats @ sums**2) ** 2 / (
-                self.sample.repeats @ sums**4
+            effective: NDArray[np.float64] = (repeats @ sums**2) ** 2 / (
+                repeats @ sums**4
             )
+        return effective
 
     def correlate(self) -> NDArray[np.float64]:
-        """Correlation between the figures, shape (n_figures, n_figures).
+        """Return the correlation of the figures, shape (n_figures, n_figures).
 
-        Unknown where a figure has no variance, for no mistake was seen; then 1, which
-        makes the interval of their mean widest, unless they have no patient in common.
+        It is unknown where a figure has no variance because no mistake was seen; then
+        1, which makes the interval of their mean widest, or 0 without common patients.
         """
-        covariance = self.sample.multiply(self.influence)
+        covariance = self.sample.sum_outer_products(self.influence)
         deviation = np.sqrt(np.diag(covariance))
         with np.errstate(divide="ignore", invalid="ignore"):
-            correlation = covariance / np.outer(deviation, deviation)
-        in_common = (self.reach.T @ self.reach + self.sample.multiply(self.reach)) > 0
+            correlation: NDArray[np.float64] = covariance / np.outer(
+                deviation, deviation
+            )
+        shared = self.max_influence.T @ self.max_influence
+        shared = shared + self.sample.sum_outer_products(self.max_influence)
         unknown = ~np.isfinite(correlation)
-        correlation[unknown] = in_common[unknown]
+        correlation[unknown] = shared[unknown] > 0
         return correlation
 
 
 def find_ratios(
-    sample: Sample,
-    numerators: ArrayLike,
-    denominators: ArrayLike,
+    sample: Sample, numerators: ArrayLike, denominators: ArrayLike
 ) -> Proportions:
-    """Shares of images, each of some kinds among some kinds."""
+    """Return shares of images: those of some kinds among those of some kinds.
+
+    Both arguments are masks of shape (n_figures, n_kinds).
+    """
     counted, among = (
         np.asarray(kinds, dtype=float).T for kinds in (numerators, denominators)
     )
@@ -144,7 +159,7 @@ def find_ratios(
     return Proportions(
         values=values,
         influence=influence,
-        reach=among,
+        max_influence=among,
         sizes=sizes,
         sample=sample,
         method=EFFECTIVE_WILSON if sample.grouped else WILSON,
@@ -152,7 +167,7 @@ def find_ratios(
 
 
 def find_class_ratios(sample: Sample, n_classes: int) -> dict[str, Proportions]:
-    """Figures of every class from the cells of the confusion matrix."""
+    """Return the figures of every class; the kinds are cells of a confusion matrix."""
     cells = np.arange(n_classes)
     classes = cells[:, np.newaxis, np.newaxis]
     # Of shape (n_classes, n_cells): is the class the true one, the predicted one?
@@ -173,9 +188,15 @@ def find_class_ratios(sample: Sample, n_classes: int) -> dict[str, Proportions]:
 
 
 def estimate_share(
-    hits: NDArray[np.bool_], groups: ArrayLike, confidence_level: float = 0.95
+    hits: NDArray[np.bool_],
+    groups: ArrayLike | None = None,
+    confidence_level: float = 0.95,
 ) -> Estimate:
-    """Share of images that something holds for, images of a patient being alike."""
+    """Return the share of images that are hits, which may be alike in a patient."""
+    if groups is None:
+        return Estimate.from_counts(
+            int(np.count_nonzero(hits)), len(hits), confidence_level
+        )
     patients = np.unique(groups, return_inverse=True)[1]
     units = np.stack([np.bincount(patients, hits), np.bincount(patients, ~hits)], 1)
     share = find_ratios(Sample.of_patients(units), [[True, False]], [[True, True]])

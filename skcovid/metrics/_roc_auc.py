@@ -1,6 +1,7 @@
 """Area under the ROC curve of every class against the rest, with intervals."""
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,9 +11,10 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 
 from skcovid._base._compatibility import validate_params
 from skcovid.metrics._confusion_matrix import check_labels
-from skcovid.metrics._estimates import CONFIDENCE_LEVEL, EFFECTIVE_WILSON, mean_estimate
+from skcovid.metrics._estimates import EFFECTIVE_WILSON, mean_estimate
 from skcovid.metrics._proportions import Proportions, Sample
 from skcovid.metrics._tables import RocAucTable
+from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 
 __all__ = ["find_areas", "roc_auc_table"]
 
@@ -29,16 +31,16 @@ __all__ = ["find_areas", "roc_auc_table"]
 def roc_auc_table(
     y_true: ArrayLike,
     probabilities: ArrayLike,
-    labels: Sequence[Hashable],
+    labels: Sequence[Hashable] | NDArray[Any],
     *,
     groups: ArrayLike | None = None,
     confidence_level: float = 0.95,
 ) -> RocAucTable:
     """Area under the ROC curve of every class against the rest, with intervals.
 
-    The areas are those of :func:`sklearn.metrics.roc_auc_score`. Of out-of-fold
-    probabilities all folds' are ranked together, so folds whose models are differently
-    calibrated lower the area.
+    The areas are those of :func:`sklearn.metrics.roc_auc_score`. Out-of-fold
+    probabilities of all folds are ranked together, so differences in calibration
+    between the folds' models lower the area.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def roc_auc_table(
         The classes, in the order of the columns of `probabilities`.
     groups : array-like of shape (n_samples,), default=None
         Patient of each image, for intervals that allow for images of one patient being
-        alike. By default images are taken as independent.
+        alike. By default images count as independent.
     confidence_level : float, default=0.95
         Confidence level of every interval.
 
@@ -67,14 +69,14 @@ def roc_auc_table(
 
     Notes
     -----
-    The area is a proportion, of pairs of an image of the class and one of the rest. It
-    has Wilson's interval [1]_ with the number of independent trials that its variance
-    is worth. The variance is DeLong's [2]_, between patients where they are given
-    [3]_. Where few images carry it, as where the classes are all but separated, it is
-    hardly known, and is averaged with the largest one possible: that of as many
-    trials as the smaller side has images, or patients. So no interval shrinks to a
-    point. The mean's interval is recovered from those of the classes, as that of the
-    means in :func:`skcovid.metrics.per_class_table`.
+    The area is a proportion of pairs of an image of the class and one of the rest. It
+    has Wilson's interval [1]_, with the number of independent trials that would have
+    its variance. The variance is DeLong's [2]_, between patients where they are given
+    [3]_. It is poorly known where few images contribute to it, as with classes that
+    are almost separated, and is then averaged with the largest one possible: that of
+    as many trials as the smaller side has images, or patients. So no interval shrinks
+    to a point. The mean's interval comes from those of the classes, as in
+    :func:`skcovid.metrics.per_class_table`.
 
     References
     ----------
@@ -115,19 +117,19 @@ def roc_auc_table(
 def find_areas(
     true: NDArray[np.bool_], scores: NDArray[np.floating], groups: ArrayLike | None
 ) -> Proportions:
-    """Areas under the ROC curves of the columns of `scores`."""
+    """Return the areas under the ROC curves of the columns of `scores`."""
     patients = np.arange(len(true))
     if groups is not None:
         patients = np.unique(groups, return_inverse=True)[1]
     columns = [_influences(*pair) for pair in zip(true.T, scores.T, strict=True)]
-    values, influence, reach = (np.array(part) for part in zip(*columns, strict=True))
+    values, influence, max_influence = map(np.array, zip(*columns, strict=True))
     n_positive = true.sum(axis=0)
     images = np.arange(len(true))
     units = csr_array((np.ones(len(true)), (patients, images)))
     return Proportions(
         values=values,
         influence=influence.T,
-        reach=reach.T,
+        max_influence=max_influence.T,
         sizes=np.minimum(n_positive, len(true) - n_positive).astype(float),
         sample=Sample(units, np.ones(units.shape[0]), grouped=groups is not None),
         method=EFFECTIVE_WILSON,
@@ -137,17 +139,17 @@ def find_areas(
 def _influences(
     true: NDArray[np.bool_], score: NDArray[np.floating]
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """Area, influence of each image on it, and the most that could be."""
+    """Return the area, the influence of each image on it, and the largest possible."""
     n_positive, n_negative = np.count_nonzero(true), np.count_nonzero(~true)
     if not n_positive or not n_negative:
         unknown = np.full(len(true), np.nan)
         return np.nan, unknown, unknown
-    # Of the other side, the share that an image is on the right side of.
+    # Share of the other side's images that an image is on the right side of.
     overall = rankdata(score)
     placement = np.empty(len(true))
     placement[true] = (overall[true] - rankdata(score[true])) / n_negative
     below = (overall[~true] - rankdata(score[~true])) / n_positive
     placement[~true] = 1 - below
     area = placement[true].mean()
-    reach = np.where(true, 1 / n_positive, 1 / n_negative)
-    return float(area), (placement - area) * reach, reach
+    max_influence = np.where(true, 1 / n_positive, 1 / n_negative)
+    return float(area), (placement - area) * max_influence, max_influence

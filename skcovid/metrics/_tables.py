@@ -1,19 +1,20 @@
-"""The per-class tables: rows of estimates, as dicts and in Markdown."""
+"""The tables of figures per class: mappings from class to row."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from skcovid.metrics._estimates import MOVER, Estimate
+from skcovid._base._document import render_table
+from skcovid.metrics._estimates import MOVER, Estimate, as_json
 
-__all__ = ["ByClass", "ClassMetrics", "PerClassTable", "RocAucTable", "markdown_table"]
+__all__ = ["ClassMetrics", "PerClassTable", "RocAucTable"]
 
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class ByClass(Mapping[Hashable, Row], Generic[Row]):
-    """A mapping from class to what is said about it."""
+class _ByClass(Mapping[Hashable, Row], Generic[Row]):
+    """A mapping from class to row."""
 
     labels: tuple[Hashable, ...]
     rows: tuple[Row, ...]
@@ -47,13 +48,13 @@ class ClassMetrics:
     f1 : Estimate
         Harmonic mean of recall and precision.
     one_vs_rest_accuracy : Estimate
-        (TP + TN) / all, which Table 4 of the paper calls accuracy. Images that have
-        nothing to do with the class count as right, so it is close to one for a rare
-        class whatever happens to that class.
+        (TP + TN) / all, which Table 4 of the paper calls accuracy. It is close to one
+        for a rare class even if that class is never predicted, as the other classes'
+        images count as right.
     specificity : Estimate
-        TN / (TN + FP): the share of the other classes' images not taken for this one.
+        TN / (TN + FP): the share of other classes' images not predicted as this class.
     support : int
-        Number of images whose true class this is; of all images for the means.
+        Number of images of this true class; of all images for the means.
     """
 
     recall: Estimate
@@ -65,17 +66,14 @@ class ClassMetrics:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as a dict, ready for JSON: NaN becomes None."""
-        return {
-            name: figure.to_dict() if isinstance(figure, Estimate) else figure
-            for name, figure in vars(self).items()
-        }
+        return {name: as_json(entry) for name, entry in vars(self).items()}
 
 
 @dataclass(frozen=True)
-class PerClassTable(ByClass[ClassMetrics]):
+class PerClassTable(_ByClass[ClassMetrics]):
     """Recall, precision, F1 and one-vs-rest accuracy of every class, with intervals.
 
-    It is Table 4 of the paper for one model, and a mapping from label to row:
+    Table 4 of the paper for one model, as a mapping from label to row:
     ``table["COVID-19"].recall``. :func:`per_class_table` makes it.
 
     Parameters
@@ -87,7 +85,7 @@ class PerClassTable(ByClass[ClassMetrics]):
     means : ClassMetrics
         Unweighted means over the classes, the paper's row MEAN.
     accuracy : Estimate
-        Multi-class accuracy: the share of images given their own class.
+        Multi-class accuracy: the share of images predicted as their own class.
     confidence_level : float
         Confidence level of every interval in the table.
     """
@@ -106,7 +104,7 @@ class PerClassTable(ByClass[ClassMetrics]):
             ``accuracy`` and ``confidence_level``. NaN becomes None.
         """
         return {
-            "classes": {str(label): row.to_dict() for label, row in self.items()},
+            "classes": as_json(dict(self)),
             "means": self.means.to_dict(),
             "accuracy": self.accuracy.to_dict(),
             "confidence_level": self.confidence_level,
@@ -138,7 +136,7 @@ class PerClassTable(ByClass[ClassMetrics]):
             for label, row in (*self.items(), ("MEAN", self.means))
         ]
         return (
-            f"{markdown_table(header, lines)}\n\n"
+            f"{render_table(header, lines)}\n\n"
             f"Multi-class accuracy: {self.accuracy.format_percent(decimals)}. "
             f"In brackets: {100 * self.confidence_level:g} % confidence intervals "
             f"({self.accuracy.method}; of means, {MOVER})."
@@ -149,7 +147,7 @@ class PerClassTable(ByClass[ClassMetrics]):
 
 
 @dataclass(frozen=True)
-class RocAucTable(ByClass[Estimate]):
+class RocAucTable(_ByClass[Estimate]):
     """Area under the ROC curve of every class against the rest, with intervals.
 
     A mapping from label to estimate: ``table["COVID-19"]``.
@@ -180,23 +178,7 @@ class RocAucTable(ByClass[Estimate]):
             ``confidence_level``. NaN becomes None.
         """
         return {
-            "classes": {str(label): area.to_dict() for label, area in self.items()},
+            "classes": as_json(dict(self)),
             "mean": self.mean.to_dict(),
             "confidence_level": self.confidence_level,
         }
-
-
-def markdown_table(header: list[str], lines: list[list[str]]) -> str:
-    """Lay cells out in Markdown, columns aligned: the first left, the others right."""
-    cells = [[cell.replace("|", r"\|") for cell in line] for line in (header, *lines)]
-    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
-    rule = [":" + "-" * (widths[0] - 1)] + ["-" * (w - 1) + ":" for w in widths[1:]]
-    return "\n".join(
-        "| "
-        + " | ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        + " |"
-        for line in (cells[0], rule, *cells[1:])
-    )

@@ -15,7 +15,8 @@ from sklearn.metrics import (
 )
 
 from skcovid._base._compatibility import StrOptions, validate_params
-from skcovid.metrics._estimates import CONFIDENCE_LEVEL, Estimate
+from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 from skcovid.model_selection._result import EvaluationResult
 
 __all__ = ["Comparison", "compare"]

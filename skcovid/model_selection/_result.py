@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from skcovid._base._atomic_files import atomic_write
 from skcovid._base._document import Section, render_markdown
 from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
-from skcovid.metrics._confusion_matrix import estimate_cell_shares
-from skcovid.metrics._estimates import Estimate
-from skcovid.metrics._per_class import (
+from skcovid.metrics._confusion_matrix import (
+    estimate_cell_shares,
     patient_confusion_matrices,
-    per_class_table,
     pooled_confusion_matrix,
 )
+from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._per_class import per_class_table
 from skcovid.metrics._predictive_values import PredictiveValues, predictive_values
 from skcovid.metrics._roc_auc import roc_auc_table
 from skcovid.metrics._tables import PerClassTable, RocAucTable
