@@ -12,6 +12,7 @@ from sklearn.svm import LinearSVC
 
 import skcovid
 from _helpers import tiny_backbone
+from _helpers.edge_features import EdgeFeatures
 from skcovid import (
     BackboneFeatures,
     BackbonePreprocessor,
@@ -113,6 +114,23 @@ class TestLinear:
             run(tmp_path / "model.onnx", NEW), search.predict_proba(NEW), atol=1e-4
         )
 
+    def test_features_averaged_over_the_mirror_image(self, tmp_path):
+        pipeline = make_transfer_pipeline(
+            "tiny", recipe="linear", features__mirror=True, **QUICK
+        ).fit(X, Y)
+        skcovid.export(pipeline, tmp_path / "model.onnx")
+        np.testing.assert_allclose(
+            run(tmp_path / "model.onnx", NEW), pipeline.predict_proba(NEW), atol=1e-4
+        )
+
+    def test_another_estimator_with_a_network(self, linear, tmp_path):
+        pipeline = make_transfer_pipeline("tiny", recipe="linear", **QUICK)
+        pipeline.set_params(features=EdgeFeatures()).fit(X, Y)
+        skcovid.export(pipeline, tmp_path / "model.onnx")
+        np.testing.assert_allclose(
+            run(tmp_path / "model.onnx", NEW), pipeline.predict_proba(NEW), atol=1e-4
+        )
+
     @pytest.mark.parametrize("mode", ["caffe", "tf", "torch", "raw"])
     @pytest.mark.parametrize("channels", ["grey", "rgb"])
     def test_every_pixel_mode_and_colours(self, mode, channels, tmp_path):
@@ -199,7 +217,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         ("value", "message"),
-        [(1 / 3, "differ from the pipeline's"), (np.nan, "not finite")],
+        [(1 / 3, "differ from the pipeline's"), (np.nan, "NaN")],
     )
     def test_other_predictions(self, value, message, fast, tmp_path, monkeypatch):
         other = np.full((2, 3), value)

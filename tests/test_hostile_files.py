@@ -133,7 +133,7 @@ def honest(fitted, tmp_path_factory):
 
 @pytest.fixture
 def attempt(honest, fitted, tmp_path):
-    return Attempt(tmp_path, honest, _networks.detach(fitted)[0])
+    return Attempt(tmp_path, honest, _networks.extract_networks(fitted)[0])
 
 
 # ---- files that are something else
@@ -479,7 +479,7 @@ def an_array_with_code_in_its_header(attempt):
 
 
 def no_array(attempt):
-    attempt.with_first_array(b"no array")
+    attempt.with_first_array(b"not an array")
 
 
 def a_parameter_of_another_type(attempt):
@@ -494,6 +494,19 @@ def a_transform_of_another_type(attempt):
 
 def data_in_place_of_a_method(attempt):
     attempt.with_attribute("classify", "predict_proba", [1, 2])
+
+
+def no_constraints_on_parameters(attempt):
+    attempt.with_attribute("classify", "_parameter_constraints", {})
+
+
+def another_network_attribute(attempt):
+    attempt.with_attribute("classify", "_network_attribute", "history_")
+
+
+def a_network_in_place_of_another_attribute(attempt):
+    reference = _networks.NetworkReference(0, (32, 32), ())
+    attempt.with_attribute("classify", "history_", reference)
 
 
 def a_size_that_is_no_number(attempt):
@@ -545,7 +558,7 @@ def no_classes(attempt):
 
 
 def an_unknown_backbone(attempt):
-    reference = _networks.BackboneReference("unheard of", "tf", ())
+    reference = _networks.BackboneReference("unheard of", "tf")
     attempt.with_attribute("classify", "backbone_", reference)
 
 
@@ -589,11 +602,11 @@ def weights_that_claim_to_be_huge(attempt):
 
 CASES = {
     empty: "is empty",
-    text: "no zip file",
-    a_pickle: "no zip file",
-    a_joblib_file: "no zip file",
+    text: "not a zip file",
+    a_pickle: "not a zip file",
+    a_joblib_file: "not a zip file",
     a_foreign_zip: "holds 'word/document.xml'",
-    an_empty_zip: "no zip file",
+    an_empty_zip: "not a zip file",
     a_skops_file: "holds 'schema.json'",
     a_keras_file_with_a_lambda: "holds 'metadata.json'",
     another_manifest: "not that of a skcovid model",
@@ -602,7 +615,7 @@ CASES = {
     cut_at_half: "truncated",
     cut_in_the_directory: "truncated",
     cut_by_a_byte: "truncated",
-    without_its_beginning: "no zip file",
+    without_its_beginning: "not a zip file",
     a_flipped_byte_in_the_weights: "damaged",
     a_flipped_byte_in_the_manifest: "damaged",
     changed_weights_under_the_old_checksum: "was changed after it was saved",
@@ -622,7 +635,7 @@ CASES = {
     without_the_network: "'network-0.safetensors' is missing",
     without_the_network_and_any_mention: "network of its TransferLearning.* missing",
     without_the_pipeline_and_any_mention: "'pipeline.skops' is missing",
-    a_pickle_in_place_of_the_pipeline: "no zip file",
+    a_pickle_in_place_of_the_pipeline: "not a zip file",
     a_pickle_in_place_of_the_weights: "Safetensor",
     a_keras_configuration_with_a_lambda: "holds 'config.json'",
     a_newer_format: "format version 2.*newer skcovid",
@@ -633,7 +646,7 @@ CASES = {
     a_rather_deep_manifest: "manifest.json is too deeply nested",
     a_manifest_of_a_list: "not that of a skcovid model",
     a_manifest_of_other_types: "no valid 'networks'",
-    a_lambda_layer_in_the_manifest: "not those that its parameters describe",
+    a_lambda_layer_in_the_manifest: "layers does not match the parameters",
     a_call_of_the_system: "posix.system",
     eval_as_a_parameter: "builtins.eval",
     a_partial_call: "functools.partial|posix.system",
@@ -651,27 +664,30 @@ CASES = {
     an_array_of_pickles: "a pickle",
     an_array_that_claims_to_be_huge: "announces an array",
     an_array_of_negative_size: "announces an array",
-    an_array_with_code_in_its_header: "no array",
-    no_array: "no array",
+    an_array_with_code_in_its_header: "not an array",
+    no_array: "not an array",
     a_parameter_of_another_type: "'dropout' parameter",
     a_transform_of_another_type: "Zoom is not valid",
-    data_in_place_of_a_method: "in place of the method 'predict_proba'",
-    a_size_that_is_no_number: r"image_size_ .* is \(nan, 32\)",
-    a_negative_size: r"image_size_ .* is \(-32, 32\)",
+    data_in_place_of_a_method: "in place of .* 'predict_proba'",
+    no_constraints_on_parameters: "in place of .* '_parameter_constraints'",
+    another_network_attribute: "in place of .* '_network_attribute'",
+    a_network_in_place_of_another_attribute: "network as 'history_'",
+    a_size_that_is_no_number: r"image_size_ .*\(nan, 32\)",
+    a_negative_size: r"image_size_ .*\(-32, 32\)",
     a_huge_size: "image_size_",
-    a_head_of_huge_size: "a head of .* 10000000000 weights",
+    a_head_of_huge_size: "dense_units=10000000000 .* head",
     a_network_of_huge_images: "image size of its TransferLearningClassifier",
-    a_network_of_other_images: "images of other sizes",
+    a_network_of_other_images: "X_shape_ is",
     a_network_that_is_not_there: "network of its TransferLearningClassifier",
     a_network_behind_another_estimator: "RadiographReader",
-    another_number_of_classes: "another number of classes",
-    another_first_layer: "fine_tune_from_ of its classifier is -1",
-    no_classes: "no list of classes",
+    another_number_of_classes: "n_classes_ is 1000000000",
+    another_first_layer: "fine_tune_from_ is -1",
+    no_classes: "classes_ must be an array",
     an_unknown_backbone: "'unheard of' is not registered",
     weights_of_another_shape: "have shape",
     weights_of_another_type: "float64",
-    weights_missing: "not those that its parameters describe",
-    weights_too_many: "not those that its parameters describe",
+    weights_missing: "weights do not match",
+    weights_too_many: "weights do not match",
     weights_with_a_huge_header: "Safetensor",
     weights_that_claim_to_be_huge: "Safetensor",
 }

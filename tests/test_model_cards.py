@@ -56,8 +56,8 @@ def test_describes_the_model(pipeline):
     model = section(model_card(pipeline.fit(X, Y)), "Model")
     assert "Classes: COVID-19, NORMAL, Viral Pneumonia." in model
     assert "skcovid" in model
-    assert re.search(r"classify__temperature \| 7\.5 ", model)
-    assert re.search(r"read__image_size \| 16 ", model)
+    assert re.search(r"classify__temperature +\| +7\.5 ", model)
+    assert re.search(r"read__image_size +\| +16 ", model)
     assert "RecordingClassifier(" not in model
 
 

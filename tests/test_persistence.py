@@ -18,11 +18,12 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skcovid
 from _helpers import tiny_backbone
+from _helpers.edge_features import EdgeFeatures, UntrustedFeatures
 from _helpers.hostile_files import read_members, repacked, write_model
-from skcovid import make_transfer_pipeline
+from skcovid import BackbonePreprocessor, RadiographReader, make_transfer_pipeline
 from skcovid.augmentation import Rotation, Zoom
 from skcovid.networks.backbones import Backbone
-from skcovid.persistence import ModelFileError, _model_file, describe
+from skcovid.persistence import ModelFileError, _model_file, describe, fingerprint_model
 
 tiny_backbone.register()
 pytestmark = [
@@ -199,6 +200,44 @@ class TestRoundTrip:
         assert "backend" not in describe(tmp_path / "model.skcovid")["versions"]
 
 
+class TestAnotherNetworkEstimator:
+    """An estimator that persistence does not know, behind skcovid's transformers."""
+
+    def make(self, features):
+        return Pipeline(
+            [
+                ("read", RadiographReader(32)),
+                ("preprocess", BackbonePreprocessor("tiny")),
+                ("features", features),
+                ("classify", LogisticRegression()),
+            ]
+        ).fit(X, Y)
+
+    def test_is_saved_and_loaded(self, tmp_path):
+        pipeline = self.make(EdgeFeatures(n_filters=5))
+        loaded = saved_and_loaded(pipeline, tmp_path / "model.skcovid")
+        assert_array_equal(loaded.predict_proba(NEW), pipeline.predict_proba(NEW))
+        assert fingerprint_model(loaded) == fingerprint_model(pipeline)
+        features = loaded.named_steps["features"]
+        assert type(features) is EdgeFeatures
+        assert not hasattr(features, "shape_in_fit_")
+
+    def test_alone(self, tmp_path):
+        images = np.asarray(tiny_backbone.prepare(NEW))
+        features = EdgeFeatures().fit(images)
+        loaded = saved_and_loaded(features, tmp_path / "model.skcovid")
+        assert_array_equal(loaded.transform(images), features.transform(images))
+
+    def test_parameters_changed_since_are_an_error(self, tmp_path):
+        pipeline = self.make(EdgeFeatures()).set_params(features__n_filters=101)
+        with pytest.raises(ValueError, match=r"n_filters=101.*Fit it again"):
+            skcovid.save(pipeline, tmp_path / "model.skcovid")
+
+    def test_a_subclass_is_not_trusted(self, tmp_path):
+        with pytest.raises(TypeError, match=r"can't be saved.*UntrustedFeatures"):
+            skcovid.save(self.make(UntrustedFeatures()), tmp_path / "model.skcovid")
+
+
 class TestSave:
     def test_says_what_the_model_was_made_from(self, fitted, tmp_path):
         path = tmp_path / "model.skcovid"
@@ -331,7 +370,7 @@ class TestVersions:
         )
         with pytest.raises(
             ModelFileError,
-            match=r"model\.skcovid.*predicts otherwise.*keras 3\.1\.0 \(here",
+            match=r"model\.skcovid.*predictions differ.*keras 3\.1\.0 \(here",
         ):
             skcovid.load(path)
 
@@ -352,7 +391,7 @@ class TestVersions:
         others = {k: v for k, v in backbones._REGISTRY.items() if k != "tiny"}
         monkeypatch.setattr(backbones, "_REGISTRY", others)
         with pytest.raises(
-            ModelFileError, match=r"model\.skcovid.*registered before.*'tiny'"
+            ModelFileError, match=r"model\.skcovid.*must be registered.*'tiny'"
         ):
             skcovid.load(path)
 

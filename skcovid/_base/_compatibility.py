@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from sklearn.base import _fit_context
+from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import _param_validation, _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
@@ -22,6 +23,7 @@ __all__ = [
     "layer_output",
     "num_samples",
     "safe_indexing",
+    "scorer_functions",
     "tensor_source",
     "validate_params",
 ]
@@ -53,6 +55,11 @@ def fit_context() -> Callable[
 ]:
     """Check an estimator's parameters when its ``fit`` is called."""
     return _fit_context(prefer_skip_nested_validation=True)
+
+
+def scorer_functions() -> set[Callable[..., float]]:
+    """Return the functions behind scikit-learn's named scorers."""
+    return {get_scorer(name)._score_func for name in get_scorer_names()}
 
 
 class KerasTensorSource(NamedTuple):

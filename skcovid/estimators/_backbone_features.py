@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import Interval, StrOptions, fit_context
+from skcovid._base._network_estimator import allow_in_model_files
 from skcovid._base._random import draw_seed
 from skcovid.images._checks import check_network_input
 from skcovid.images._lazy_images import LazyImages
@@ -25,6 +26,7 @@ from skcovid.networks.backbones import Backbone, get_backbone
 __all__ = ["BackboneFeatures"]
 
 
+@allow_in_model_files
 class BackboneFeatures(TransformerMixin, BaseEstimator):
     """Pooled activations of a frozen ImageNet network, at several depths.
 
@@ -90,6 +92,10 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
     >>> BackboneFeatures("inceptionv3", layers=["mixed4"], pooling="avg")
     BackboneFeatures(layers=['mixed4'], pooling='avg')
     """
+
+    # For model files; see NetworkEstimator.
+    _network_attribute = "trunk_"
+    _fit_attributes: frozenset[str] = frozenset()
 
     _parameter_constraints = {
         "backbone": [str, Backbone],
@@ -288,6 +294,32 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         )
         self.n_trunk_passes_ += store.n_computed
         return np.concatenate(kept.load(slice(None)), axis=1, dtype=np.float32)
+
+    def _rebuild_network(self, image_size: tuple[int, int], n_weights: int) -> Any:
+        layers = self.layers
+        if layers == "auto" and get_backbone(self.backbone).feature_layers:
+            # Another version of skcovid may choose others.
+            layers = self.layer_names_
+        changes = {"weights": None, "layers": layers, "random_state": 0}
+        rebuilt = type(self)(**{**self.get_params(), **changes})
+        shape = (*image_size, 3)
+        rebuilt.fit(LazyImages(np.zeros, [0], image_shape=shape, dtype=np.float32))
+        if rebuilt.n_features_out_ != self.n_features_out_:
+            raise ValueError(
+                f"n_features_out_ is {self.n_features_out_}, but the parameters give "
+                f"{rebuilt.n_features_out_}"
+            )
+        return rebuilt.trunk_
+
+    def _apply_network(self, images: Any) -> Any:
+        def pool(views: Any) -> Any:
+            outputs = keras.tree.flatten(self.trunk_(views, training=False))
+            return keras.ops.concatenate(outputs, axis=-1)
+
+        features = pool(images)
+        if self.mirror:
+            features = (features + pool(keras.ops.flip(images, axis=2))) / 2
+        return features
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

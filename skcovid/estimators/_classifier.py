@@ -1,5 +1,6 @@
 """`TransferLearningClassifier`: the two training phases behind scikeras."""
 
+import math
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from skcovid._base._compatibility import Interval, StrOptions
+from skcovid._base._network_estimator import allow_in_model_files
 from skcovid._base._random import draw_seed
 from skcovid.estimators._checks import check_validation_data, weigh_samples
 from skcovid.estimators._keras_classifier import ImageKerasClassifier
@@ -23,6 +25,7 @@ from skcovid.networks.backbones import Backbone, get_backbone
 __all__ = ["TransferLearningClassifier"]
 
 
+@allow_in_model_files
 class TransferLearningClassifier(ImageKerasClassifier):
     """Fine-tune an ImageNet network in two phases (section 3.4 of the paper).
 
@@ -144,6 +147,19 @@ class TransferLearningClassifier(ImageKerasClassifier):
     >>> is_classifier(TransferLearningClassifier("vgg19", weights=None))
     True
     """
+
+    # For model files; see NetworkEstimator.
+    _network_attribute = "model_"
+    _fit_attributes = frozenset(
+        {
+            "X_dtype_",
+            "_fit_callbacks",
+            "_generator",
+            "_predict_callbacks",
+            "feature_encoder_",
+            "target_encoder_",
+        }
+    )
 
     # What HoldoutPipeline routes to `fit`.
     __metadata_request__fit = {"X_val": True, "y_val": True}
@@ -394,3 +410,38 @@ class TransferLearningClassifier(ImageKerasClassifier):
         if self.reset_batch_norm:
             network.reset_moving_statistics(model)
         return model
+
+    def _rebuild_network(self, image_size: tuple[int, int], n_weights: int) -> Any:
+        classes = vars(self).get("classes_")
+        if not isinstance(classes, np.ndarray) or classes.ndim != 1 or len(classes) < 2:
+            raise ValueError("classes_ must be an array of two classes or more")
+        if tuple(self.X_shape_[1:]) != (*image_size, 3):
+            raise ValueError(
+                f"X_shape_ is {self.X_shape_}, but the network takes images of size "
+                f"{image_size}"
+            )
+        n_inputs = 1
+        if self.pooling is None:
+            backbone = get_backbone(self.backbone)
+            base = network.build_backbone(backbone, None, image_size=image_size)
+            n_inputs = math.prod(base.output_shape[1:])
+        n_head = (n_inputs + len(classes)) * self.dense_units
+        if n_head > n_weights:
+            raise ValueError(
+                f"dense_units={self.dense_units} needs a head of {n_head} weights or "
+                f"more, but there are {n_weights}"
+            )
+        rebuilt = object.__new__(type(self))
+        vars(rebuilt).update(vars(self), weights=None, random_state=0)
+        rebuilt.n_classes_ = len(classes)
+        model = rebuilt._build_keras_model()
+        for name in ("n_classes_", "n_backbone_layers_", "fine_tune_from_"):
+            if vars(self)[name] != vars(rebuilt)[name]:
+                raise ValueError(
+                    f"{name} is {vars(self)[name]!r}, but the parameters give "
+                    f"{vars(rebuilt)[name]}"
+                )
+        return model
+
+    def _apply_network(self, images: Any) -> Any:
+        return self.model_(images, training=False)

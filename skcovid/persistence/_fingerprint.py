@@ -5,43 +5,40 @@ from collections.abc import Mapping
 from typing import Any
 
 import joblib
+import keras
 import numpy as np
 
 from skcovid._base._digests import image_key
+from skcovid._base._network_estimator import NetworkEstimator
 from skcovid.networks.backbones import Backbone
-from skcovid.persistence._networks import ONLY_FOR_FIT, is_composite, is_network
+from skcovid.persistence._traversal import FOLDER_PARAMETERS, is_composite
 
 __all__ = ["fingerprint_model"]
 
-# What changes nothing of the predictions.
-_LEFT_OUT = ONLY_FOR_FIT | {
-    "checkpoint",
-    "memory",
-    "n_jobs",
-    "n_trunk_passes_",
-    "verbose",
-}
+# Attributes that predictions do not depend on.
+_NO_EFFECT = FOLDER_PARAMETERS | {"n_jobs", "n_trunk_passes_", "verbose"}
 
 
 def fingerprint_model(value: Any) -> str:
-    """Digest a fitted pipeline, the same in every process and after loading it.
+    """Digest a fitted pipeline; the same in every process and after loading.
 
     Parameters
     ----------
     value : object
-        A fitted pipeline, or anything that one holds.
+        A fitted pipeline, or any part of one.
 
     Returns
     -------
     str
     """
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    if is_network(value):
+    if isinstance(value, keras.Model):
         return image_key("network", *map(fingerprint_model, value.get_weights()))
     if is_composite(value):
-        attributes = {
-            name: item for name, item in vars(value).items() if name not in _LEFT_OUT
-        }
+        ignored = set(_NO_EFFECT)
+        if isinstance(value, NetworkEstimator):
+            ignored |= value._fit_attributes
+        attributes = {k: v for k, v in vars(value).items() if k not in ignored}
         return image_key(kind, fingerprint_model(attributes))
     if isinstance(value, Backbone):
         return image_key(kind, value.name, value.mode)
@@ -51,8 +48,8 @@ def fingerprint_model(value: Any) -> str:
     if isinstance(value, list | tuple):
         return image_key("sequence", *map(fingerprint_model, value))
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        pixels = np.ascontiguousarray(value)
-        return image_key(value.shape, value.dtype.str, pixels.tobytes())
+        content = np.ascontiguousarray(value).tobytes()
+        return image_key(value.shape, value.dtype.str, content)
     if isinstance(value, os.PathLike):
         return image_key(os.fspath(value))
     if value is None or isinstance(value, str | int | float):

@@ -1,29 +1,19 @@
-"""What a model file says of itself: format, versions, data, classes, checksums."""
+"""The manifest of a model file: format, versions, data, classes and checksums."""
 
 import hashlib
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skcovid._base._digests import image_key
 from skcovid._base._version import __version__, installed_versions
-from skcovid.images._checks import check_images
-from skcovid.images._lazy_images import LazyImages
-from skcovid.persistence._container import ModelFileError
-from skcovid.reading._read import as_paths, check_files
-
-__all__ = [
-    "FORMAT_VERSION",
-    "check_manifest",
-    "check_members",
-    "describe_data",
-    "describe_members",
-    "list_versions",
-    "timestamp",
-]
+from skcovid.images._fingerprints import digest_samples
+from skcovid.persistence._zip_container import ModelFileError
+from skcovid.reading._read import as_paths, check_files, holds_paths
 
 FORMAT = "skcovid-model"
 FORMAT_VERSION = 1
@@ -39,13 +29,10 @@ _PACKAGES = (
     "skops",
     "simplejpeg",
 )
-_BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def list_versions(backend: str | None) -> dict[str, str]:
     """Return the versions of Python, skcovid and what it predicts with."""
-    import cv2
-
     versions = installed_versions(_PACKAGES) | {"opencv": cv2.__version__}
     if backend is not None:
         versions |= {"backend": backend, **installed_versions([backend])}
@@ -53,30 +40,28 @@ def list_versions(backend: str | None) -> dict[str, str]:
 
 
 def timestamp() -> str:
-    """Return now, in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def describe_data(X: Any, y: ArrayLike | None) -> dict[str, Any]:
-    """Fingerprint images and labels, whatever their order."""
-    if isinstance(X, LazyImages):
-        keys = X.keys.tolist()
-    elif np.ndim(X[0]) == 0:
-        keys = [file.digest for file in check_files(as_paths(X))]
+    """Count and fingerprint images and labels; their order does not matter."""
+    if holds_paths(X):
+        digests = [file.digest for file in check_files(as_paths(X))]
     else:
-        keys = LazyImages.from_array(np.asarray(check_images(X))).keys.tolist()
-    labels = [None] * len(keys) if y is None else np.asarray(y).tolist()
-    pairs = sorted(f"{key} {label}" for key, label in zip(keys, labels, strict=True))
+        digests = digest_samples(X)
+    labels = [None] * len(digests) if y is None else np.asarray(y).tolist()
+    pairs = sorted(f"{key} {label}" for key, label in zip(digests, labels, strict=True))
     counts = Counter(str(label) for label in labels)
     return {
-        "n_samples": len(keys),
+        "n_samples": len(digests),
         "classes": None if y is None else dict(sorted(counts.items())),
         "fingerprint": image_key(*pairs),
     }
 
 
 def describe_members(members: dict[str, bytes]) -> dict[str, dict[str, Any]]:
-    """Size and checksum of every member."""
+    """Return the size and checksum of every member."""
     return {
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for name, content in members.items()
@@ -84,34 +69,33 @@ def describe_members(members: dict[str, bytes]) -> dict[str, dict[str, Any]]:
 
 
 def check_manifest(manifest: Any) -> None:
-    """Check that a manifest is one this version can follow."""
+    """Check that this version of skcovid can load a file with this manifest."""
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ModelFileError("its manifest is not that of a skcovid model")
     found = manifest.get("format_version")
     if type(found) is not int or found < 1:
-        raise ModelFileError(f"its format version, {found!r}, is none")
+        raise ModelFileError(f"its format version {found!r} is not valid")
     if found > FORMAT_VERSION:
         raise ModelFileError(
-            f"it has format version {found}, and skcovid {__version__} knows those up "
-            f"to {FORMAT_VERSION}; install a newer skcovid"
+            f"it has format version {found}, but skcovid {__version__} reads versions "
+            f"up to {FORMAT_VERSION}; install a newer skcovid"
         )
     expected = {"versions": dict, "members": dict, "networks": list, "classes": list}
     for name, kind in expected.items():
         if not isinstance(manifest.get(name), kind):
             raise ModelFileError(f"its manifest has no valid {name!r}")
-    for layers in manifest["networks"]:
-        if not isinstance(layers, list):
-            raise ModelFileError("its manifest has no valid 'networks'")
+    if not all(isinstance(layers, list) for layers in manifest["networks"]):
+        raise ModelFileError("its manifest has no valid 'networks'")
     saved_with = str(manifest["versions"].get("skcovid"))
     if saved_with.split(".")[0] != __version__.split(".")[0]:
         raise ModelFileError(
             f"it was saved with skcovid {saved_with}, and this is skcovid "
-            f"{__version__}; a model is loaded with the same major version"
+            f"{__version__}; install the major version it was saved with"
         )
 
 
 def check_members(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
-    """Check that the members are those of the manifest, to the last byte."""
+    """Check that the members match the checksums in the manifest."""
     described = manifest["members"]
     for name in sorted(described.keys() | members.keys()):
         if name not in members:
@@ -121,6 +105,6 @@ def check_members(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
     for name, found in describe_members(members).items():
         if found != described[name]:
             raise ModelFileError(
-                f"its member {name!r} was changed after it was saved: size or checksum "
-                "differ"
+                f"its member {name!r} was changed after it was saved: its size or "
+                "checksum differs"
             )

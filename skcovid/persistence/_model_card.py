@@ -1,12 +1,20 @@
-"""`model_card`: what someone has to know before they use a model, as Markdown."""
+"""Describe a fitted pipeline in Markdown, for people who consider using it."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
-from skops.card import Card
 
 from skcovid._base._compatibility import HasMethods, validate_params
+from skcovid._base._document import (
+    Heading,
+    Markdown,
+    Paragraph,
+    Part,
+    Section,
+    render_markdown,
+    render_table,
+)
 from skcovid.persistence._manifest import list_versions
 
 if TYPE_CHECKING:
@@ -15,8 +23,34 @@ if TYPE_CHECKING:
 __all__ = ["model_card"]
 
 INTENDED_USE = """\
-**For research only.** This model is not a medical device, and nothing it says about an
-image is a diagnosis. It must not be used to decide on anybody's care.
+**For research only.** This model is not a medical device, and its output is not
+a diagnosis. It must not be used to make decisions about patients.
+
+It was made with skcovid after A. N. Alotaibi, *Transfer Learning for Detecting Covid-19
+Cases Using Chest X-Ray Images*, IJMLNCE 4(1), 2020,
+<https://doi.org/10.30991/IJMLNCE.2020v04i01.003>."""
+
+LIMITATIONS = """\
+- In the public collections, COVID-19 images are mostly of adults and the other classes
+  of children, from other hospitals. A network can tell those apart instead of the
+  disease. Cross-validation on the same collection does not show it; only images from a
+  source outside the training data do.
+- The model knows only the classes above. It gives one of them to any image, also of
+  another disease or without a radiograph.
+- Its probabilities assume the class frequencies of the training data: equal ones where
+  it was balanced. They are not a patient's risk."""
+
+_NOT_EVALUATED = """\
+**Not evaluated.** This card has no measure of the model's performance. Pass the result
+of `skcovid.evaluate` to `model_card(pipeline, result)`."""
+
+_NOT_AUDITED = """\
+**Not audited.** It was not examined whether the model looks at the lungs or at other
+differences between the sources of the images."""
+
+_USE = """\
+**For research only.** This model is not a medical device, and its output is not
+a diagnosis. It must not be used to make decisions about patients.
 
 It was made with skcovid after A. N. Alotaibi, *Transfer Learning for Detecting Covid-19
 Cases Using Chest X-Ray Images*, IJMLNCE 4(1), 2020,
@@ -65,16 +99,16 @@ def model_card(
     result: "EvaluationResult | None" = None,
     audit: _Report | None = None,
 ) -> str:
-    """Describe a fitted pipeline: what it is for, what it is, and how well it does.
+    """Write a model card: intended use, parameters, limitations and performance.
 
-    What was not done, evaluation or audit, is said to be missing.
+    The card says so where there is no evaluation or no audit.
 
     Parameters
     ----------
     pipeline : estimator
         A fitted pipeline.
     result : EvaluationResult, default=None
-        What :func:`evaluate` returned for an unfitted pipeline of the same parameters.
+        Result of :func:`evaluate` for an unfitted pipeline of the same parameters.
     audit : AuditReport, default=None
         The report of the audit: any object with a ``to_markdown`` method.
 
@@ -107,43 +141,30 @@ def model_card(
     versions = ", ".join(
         f"{name} {found}" for name, found in list_versions(None).items()
     )
-    # Without a template: that of skops has sections that nobody would fill.
-    card = Card(pipeline, template=None)
-    card.add(
-        **{
-            "Model card": "",
-            "Model card/Intended use": INTENDED_USE,
-            "Model card/Model": f"Classes: {classes}.\n\nMade with {versions}.",
-        }
-    )
-    card.add(
-        folded=True, **{"Model card/Model/Parameters": _parameters_table(pipeline)}
-    )
-    card.add(
-        **{
-            "Model card/Limitations": LIMITATIONS,
-            "Model card/Evaluation": (
-                _NOT_EVALUATED if result is None else result.to_markdown()
-            ),
-            "Model card/Audit": _NOT_AUDITED if audit is None else audit.to_markdown(),
-            "Model card/How to use it": _USE,
-        }
-    )
-    return card.render().strip() + "\n"
+    table = render_table(["parameter", "value"], list_parameters(pipeline))
+    parts: dict[str, list[Part]] = {
+        "Intended use": [Markdown(INTENDED_USE)],
+        "Model": [
+            Paragraph(f"Classes: {classes}."),
+            Paragraph(f"Made with {versions}."),
+            Heading("Parameters"),
+            Markdown(f"<details>\n<summary>Show</summary>\n\n{table}\n\n</details>"),
+        ],
+        "Limitations": [Markdown(LIMITATIONS)],
+        "Evaluation": [
+            Markdown(_NOT_EVALUATED if result is None else result.to_markdown())
+        ],
+        "Audit": [Markdown(_NOT_AUDITED if audit is None else audit.to_markdown())],
+        "How to use it": [Markdown(_USE)],
+    }
+    sections = [Section("", title, content) for title, content in parts.items()]
+    return f"# Model card\n\n{render_markdown(sections)}\n"
 
 
 def list_parameters(pipeline: Any) -> list[tuple[str, str]]:
-    """Name and value of each parameter that is no estimator of its own."""
+    """Return name and value of each parameter that is not an estimator."""
     return [
         (name, repr(value))
         for name, value in sorted(pipeline.get_params().items())
         if name != "steps" and not hasattr(value, "get_params")
     ]
-
-
-def _parameters_table(pipeline: Any) -> str:
-    rows = [
-        f"| {name} | {value.replace('|', chr(92) + '|')} |"
-        for name, value in list_parameters(pipeline)
-    ]
-    return "\n".join(["| parameter | value |", "| --- | --- |", *rows])

@@ -1,29 +1,38 @@
-"""`save`, `load` and `describe`: what goes into a model file, and how it is read."""
+"""Save a fitted pipeline to a file, load it, and describe the file."""
 
 import json
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
 from skcovid._base._atomic_files import atomic_write
-from skcovid.persistence import _manifest, _probe
-from skcovid.persistence._container import (
+from skcovid.persistence import _manifest
+from skcovid.persistence._fingerprint import fingerprint_model
+from skcovid.persistence._networks import (
+    extract_networks,
+    list_layer_classes,
+    pack_weights,
+    restore_networks,
+)
+from skcovid.persistence._test_predictions import TOLERANCE, predict_test_images
+from skcovid.persistence._traversal import without_folders
+from skcovid.persistence._trusted_types import dump_pipeline, load_pipeline
+from skcovid.persistence._zip_container import (
     ModelFileError,
     parse_json,
     read_members,
     write_members,
 )
-from skcovid.persistence._fingerprint import fingerprint_model
-from skcovid.persistence._networks import detach, pack_network, without_memory
-from skcovid.persistence._rebuilding import attach
-from skcovid.persistence._trusted import dump_pipeline, load_pipeline
 
 __all__ = ["describe", "load", "save"]
 
@@ -35,31 +44,30 @@ _MEMBERS = re.compile(r"manifest\.json|pipeline\.skops|network-[0-9]{1,3}\.safet
 
 def save(
     pipeline: Any,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     X: Any = None,
     y: ArrayLike | None = None,
 ) -> None:
     """Save a fitted pipeline to one file.
 
-    The file holds no pickle and no code: scikit-learn's and skcovid's estimators as
-    skops keeps them, and the weights of the networks as plain arrays. Folders are not
-    taken along: where the pipeline has a `memory`, the loaded one has None. The file is
-    written under another name, read again and compared before it gets its own, so that
-    a file that is there is whole; a file of that name is replaced.
+    The file holds no pickle and no code: skops stores the estimators of scikit-learn
+    and skcovid, and safetensors the weights of the networks. Folders are not saved: a
+    `memory` of the pipeline is None once it is loaded. An existing file is replaced
+    only after the new one has been written, read again and compared.
 
     Parameters
     ----------
     pipeline : estimator
         A fitted pipeline of skcovid, imbalanced-learn or scikit-learn, or an estimator.
-        Its backbones must be registered. Estimators that could run code, or crash
-        Python when made up, can't be saved: functions of one's own, trees and forests,
+        Its backbones must be registered. Estimators that a hostile file could use to
+        run code or crash Python can't be saved: your own functions, trees and forests,
         nearest neighbours, kernel support vector machines.
     path : path-like
         The file, for example ``"model.skcovid"``.
     X : array-like of shape (n_samples,) of paths, LazyImages, or array-like of shape \
             (n_samples, height, width[, 3]), default=None
-        The images it was trained on, for their fingerprint to be in the file.
+        The training images; the file gets their number and fingerprint.
     y : array-like of shape (n_samples,), default=None
         Their labels.
 
@@ -70,13 +78,12 @@ def save(
     TypeError
         If the pipeline holds something that can't be saved; it is named.
     ValueError
-        If parameters were changed after it was fitted, so that they no longer describe
-        its network.
+        If parameters were changed after ``fit`` and no longer describe the network.
 
     See Also
     --------
     load : Reads the file.
-    skcovid.persistence.describe : Reads what the file says of itself.
+    skcovid.persistence.describe : Reads the description in the file.
 
     Examples
     --------
@@ -96,12 +103,11 @@ def save(
     """
     check_is_fitted(pipeline)
     path = Path(path)
-    copy, networks = detach(pipeline)
-    packed = [pack_network(network) for network in networks]
+    copy, networks = extract_networks(pipeline)
     members = {_PIPELINE: dump_pipeline(copy)}
-    for number, (arrays, _) in enumerate(packed):
-        members[_NETWORK.format(number)] = arrays
-    answers = _probe.ask(without_memory(pipeline))
+    for number, network in enumerate(networks):
+        members[_NETWORK.format(number)] = pack_weights(network)
+    predictions = predict_test_images(without_folders(pipeline))
     manifest = {
         "format": _manifest.FORMAT,
         "format_version": _manifest.FORMAT_VERSION,
@@ -110,30 +116,17 @@ def save(
         "versions": _manifest.list_versions(_backend(networks)),
         "data": None if X is None else _manifest.describe_data(X, y),
         "classes": np.asarray(getattr(pipeline, "classes_", [])).tolist(),
-        "networks": [layers for _, layers in packed],
-        "probe": None if answers is None else answers.tolist(),
+        "networks": [list_layer_classes(network) for network in networks],
+        "probe": None if predictions is None else predictions.tolist(),
         "members": _manifest.describe_members(members),
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
-    _write(path, {_MANIFEST: text.encode(), **members}, answers)
-
-
-def _backend(networks: list[Any]) -> str | None:
-    if not networks:
-        return None
-    import keras
-
-    return keras.backend.backend()
-
-
-def _write(
-    path: Path, members: dict[str, bytes], answers: NDArray[np.float64] | None
-) -> None:
     try:
         with atomic_write(path) as file:
-            write_members(file, members)
-            if answers is not None:
-                _check_answers(_probe.ask(_read(file)), answers)
+            write_members(file, {_MANIFEST: text.encode(), **members})
+            loaded = _read(file)
+            if predictions is not None:
+                _check_predictions(loaded, predictions)
     except ModelFileError as error:
         raise ValueError(
             "This pipeline can't be saved: its parameters no longer describe what was "
@@ -141,14 +134,18 @@ def _write(
         ) from error
 
 
-def load(path: str | os.PathLike) -> Any:
+def _backend(networks: list[Any]) -> str | None:
+    return keras.backend.backend() if networks else None
+
+
+def load(path: str | os.PathLike[str]) -> Any:
     """Load a pipeline from a file that `save` wrote.
 
-    Nothing in the file is run, and nothing is written. What it may hold is a closed
-    list of scikit-learn's and skcovid's estimators; backbones of one's own must be
-    registered before, as they were when it was saved. A file saved with other versions
-    of Keras, scikit-learn and the like is asked about two test images whose
-    probabilities it holds, and refused where it gives others.
+    No code from the file is run, and nothing is written. The file may hold a closed
+    list of types: estimators of scikit-learn and skcovid, and plain data. Register
+    your own backbones first. If the file was saved with other versions of Keras,
+    scikit-learn and the like, the model must predict two test images as it did when
+    it was saved.
 
     Parameters
     ----------
@@ -166,10 +163,10 @@ def load(path: str | os.PathLike) -> Any:
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If the file is not a model, is truncated or damaged, holds anything it should
-        not, needs a backbone that is not registered, or is of a newer format or another
-        major version of skcovid; the message names the file and the reason. It is a
-        ValueError.
+        If the file is not a model, is truncated, damaged or hostile, needs a backbone
+        that is not registered, has a newer format or another major version of skcovid,
+        or predicts differently under the versions installed here. It is a ValueError;
+        its message names the file and the reason.
 
     See Also
     --------
@@ -181,12 +178,12 @@ def load(path: str | os.PathLike) -> Any:
     >>> pipeline = skcovid.load("model.skcovid")  # doctest: +SKIP
     >>> pipeline.predict(["new.png"])  # doctest: +SKIP
     """
-    with Path(path).open("rb") as file, _refusals_naming(path):
+    with Path(path).open("rb") as file, _name_file_in_errors(path):
         return _read(file)
 
 
-def describe(path: str | os.PathLike) -> dict[str, Any]:
-    """Read what a model file says of itself, without loading the model.
+def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the description in a model file without loading the model.
 
     Parameters
     ----------
@@ -196,7 +193,7 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
     Returns
     -------
     dict
-        Among others "fingerprint" (of the model, the same however often it is saved),
+        Among others "fingerprint" (of the model; see :func:`fingerprint_model`),
         "created" (UTC), "versions" (of skcovid and what it predicts with),
         "classes", and "data": number, classes and fingerprint of the training images,
         or None.
@@ -206,7 +203,7 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If it is no model, or damaged.
+        If the file is not a model or is damaged.
 
     Examples
     --------
@@ -214,33 +211,27 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
     >>> describe("model.skcovid")["versions"]["keras"]  # doctest: +SKIP
     '3.15.1'
     """
-    with Path(path).open("rb") as file, _refusals_naming(path):
+    with Path(path).open("rb") as file, _name_file_in_errors(path):
         return _read_members(file)[0]
 
 
-class _refusals_naming:  # noqa: N801 (a context manager, used as a function)
-    """Make every error one that names the file."""
-
-    def __init__(self, path: str | os.PathLike) -> None:
-        self.path = os.fspath(path)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, ModelFileError):
-            raise ModelFileError(f"{self.path} can't be loaded: {error}.") from error
-        # Whatever a made-up file makes the libraries that read it raise.
-        if isinstance(error, Exception):
-            raise ModelFileError(
-                f"{self.path} can't be loaded: {type(error).__name__}: {error}"
-            ) from error
+@contextmanager
+def _name_file_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(path)} can't be loaded: {error}.") from error
+    except Exception as error:
+        # A hostile file makes the libraries that read it raise many kinds of errors.
+        raise ModelFileError(
+            f"{os.fspath(path)} can't be loaded: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _read_members(file: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
     members = read_members(file, _MEMBERS)
     if _MANIFEST not in members:
-        raise ModelFileError("it is a zip file without a manifest.json, and no model")
+        raise ModelFileError("it is a zip file without a manifest.json, not a model")
     manifest = parse_json(members.pop(_MANIFEST), _MANIFEST)
     _manifest.check_manifest(manifest)
     _manifest.check_members(manifest, members)
@@ -257,48 +248,33 @@ def _read(file: BinaryIO) -> Any:
         (members[name], layers)
         for name, layers in zip(names, manifest["networks"], strict=True)
     ]
-    probe = manifest.get("probe")
+    predictions = manifest.get("probe")
     with warnings.catch_warnings():
-        if probe is not None:
-            # Asking the model tells more than the versions do.
+        if predictions is not None:
+            # Comparing predictions tells more than comparing versions.
             warnings.simplefilter("ignore", InconsistentVersionWarning)
-        pipeline = attach(load_pipeline(members[_PIPELINE]), networks)
-    backend = _backend(networks)
-    installed = _manifest.list_versions(backend)
-    others = {
-        name: saved
+        pipeline = restore_networks(load_pipeline(members[_PIPELINE]), networks)
+    installed = _manifest.list_versions(_backend(networks))
+    differences = [
+        f"{name} {saved} (here {installed.get(name, 'none')})"
         for name, saved in manifest["versions"].items()
         if installed.get(name) != saved
-    }
-    if probe is not None and others:
+    ]
+    if predictions is not None and differences:
         try:
-            _check_answers(_probe.ask(pipeline), np.asarray(probe, dtype=np.float64))
+            _check_predictions(pipeline, np.asarray(predictions, dtype=np.float64))
         except ModelFileError as error:
             raise ModelFileError(
-                f"{error}; {_difference(others, installed)}"
+                f"{error}; it was saved with {', '.join(differences)}"
             ) from error
     return pipeline
 
 
-def _check_answers(
-    found: NDArray[np.float64] | None, expected: NDArray[np.float64]
-) -> None:
+def _check_predictions(pipeline: Any, saved: NDArray[np.float64]) -> None:
+    found = predict_test_images(pipeline)
     if (
         found is None
-        or found.shape != expected.shape
-        or not np.allclose(
-            found,
-            expected,
-            rtol=_probe.TOLERANCE,
-            atol=_probe.TOLERANCE,
-            equal_nan=True,
-        )
+        or found.shape != saved.shape
+        or not np.allclose(found, saved, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
     ):
-        raise ModelFileError("it predicts otherwise than it did when it was saved")
-
-
-def _difference(others: dict[str, str], installed: dict[str, str]) -> str:
-    return "it was saved with " + ", ".join(
-        f"{name} {saved} (here {installed.get(name, 'none')})"
-        for name, saved in others.items()
-    )
+        raise ModelFileError("its predictions differ from those saved with it")

@@ -1,146 +1,86 @@
-"""Taking networks and backbones out of a pipeline, for them to be saved apart."""
+"""Take networks and backbones out of a pipeline to save it, and put them back.
+
+A file holds the arrays of a network and no description of it: the estimator builds the
+layers again from its own parameters, so that no code or configuration is loaded.
+"""
 
 import os
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
+import keras
 import numpy as np
 import safetensors.numpy
-from sklearn.base import BaseEstimator
+from numpy.typing import NDArray
 
+from skcovid._base._network_estimator import NetworkEstimator
 from skcovid.networks.backbones import Backbone, get_backbone
+from skcovid.persistence._traversal import (
+    FOLDER_PARAMETERS,
+    copy_with_changes,
+    iterate_parts,
+)
+from skcovid.persistence._zip_container import ModelFileError
 
-__all__ = [
-    "NETWORK_ATTRIBUTES",
-    "ONLY_FOR_FIT",
-    "BackboneReference",
-    "NetworkReference",
-    "composites",
-    "copied",
-    "detach",
-    "is_composite",
-    "is_network",
-    "layer_classes",
-    "pack_network",
-    "variables_of",
-    "without_memory",
-]
-
-NETWORK_ATTRIBUTES = ("model_", "trunk_")
-# Of TransferLearningClassifier: what only `fit` uses, and makes anew.
-ONLY_FOR_FIT = {
-    "X_dtype_",
-    "_fit_callbacks",
-    "_generator",
-    "_predict_callbacks",
-    "feature_encoder_",
-    "target_encoder_",
-}
+# A hostile file could ask for an image that fills the memory; no radiograph is larger.
+_MAX_SIDE = 8192
+# Attributes of the class that an object from a file must not hide.
+_CLASS_ATTRIBUTES = {"_fit_attributes", "_network_attribute", "_parameter_constraints"}
 
 
 @dataclass(frozen=True)
 class BackboneReference:
-    """A registered backbone, by name, and what the pipeline took from it."""
+    """Name and pixel mode of a registered backbone."""
 
     name: str
     mode: str
-    feature_layers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class NetworkReference:
-    """A network by its number in the file, and what its arrays do not say."""
+    """Number of a network in the file, and what its arrays do not tell."""
 
     index: int
     image_size: tuple[int, int]
     trainable: tuple[bool, ...]
 
 
-def copied(value: Any, change: Callable[[Any, str, Any], Any], memo: dict) -> Any:
-    """Copy estimators and containers, not what they hold, with attributes changed.
-
-    `change` gets the owner, the name and the value of an attribute or item, and returns
-    what the copy has, or the value itself for it to be copied.
-    """
-
-    def visit(owner: Any, name: str, value: Any) -> Any:
-        changed = change(owner, name, value)
-        return copied(value, change, memo) if changed is value else changed
-
-    if id(value) in memo:
-        return memo[id(value)]
-    if type(value) in (list, tuple):
-        copy = type(value)(visit(value, "", item) for item in value)
-    elif type(value) is dict:
-        copy = {key: visit(value, "", item) for key, item in value.items()}
-    elif is_composite(value):
-        copy = object.__new__(type(value))
-        attributes = {
-            name: visit(value, name, item) for name, item in vars(value).items()
-        }
-        vars(copy).update(attributes)
-    else:
-        return value
-    memo[id(value)] = copy
-    return copy
-
-
-def is_composite(value: Any) -> bool:
-    """Whether it is an estimator, or an object of scikit-learn's that may hold some."""
-    if isinstance(value, BaseEstimator):
-        return True
-    is_part = type(value).__module__.startswith("sklearn.")
-    return is_part and hasattr(value, "__dict__") and not isinstance(value, dict)
-
-
-def without_memory(pipeline: Any) -> Any:
-    """Copy a pipeline, its folders of kept features and fits left out."""
-
-    def change(owner: Any, name: str, value: Any) -> Any:
-        return None if name in ("checkpoint", "memory") else value
-
-    return copied(pipeline, change, {})
-
-
-def detach(pipeline: Any) -> tuple[Any, list[Any]]:
+def extract_networks(pipeline: Any) -> tuple[Any, list[Any]]:
     """Copy a pipeline with references in place of its networks and backbones."""
     networks: list[Any] = []
 
-    def change(owner: Any, name: str, value: Any) -> Any:
+    def refer(owner: Any, name: str, value: Any) -> Any:
+        if name in FOLDER_PARAMETERS:
+            return None
         if isinstance(value, os.PathLike):
             return os.fspath(value)
         if isinstance(value, Backbone):
             return _refer_to_backbone(value)
-        if is_network(value):
-            if name not in NETWORK_ATTRIBUTES or not type(owner).__module__.startswith(
-                "skcovid."
-            ):
-                raise TypeError(
-                    f"This pipeline can't be saved: {type(owner).__name__} holds a "
-                    "Keras network that skcovid did not build."
-                )
-            networks.append(value)
-            return NetworkReference(
-                len(networks) - 1,
-                value.input_shape[1:3],
-                tuple(layer.trainable for layer in value.layers),
+        if not isinstance(value, keras.Model):
+            return value
+        if not _is_network_attribute(owner, name):
+            raise TypeError(
+                f"This pipeline can't be saved: {type(owner).__name__} holds a Keras "
+                "network that skcovid did not build."
             )
-        return value
+        networks.append(value)
+        return NetworkReference(
+            len(networks) - 1,
+            value.input_shape[1:3],
+            tuple(layer.trainable for layer in value.layers),
+        )
 
-    copy = copied(without_memory(pipeline), change, {})
-    for owner in composites(copy):
-        if type(owner).__name__ == "TransferLearningClassifier":
-            for name in ONLY_FOR_FIT & vars(owner).keys():
-                delattr(owner, name)
+    copy = copy_with_changes(pipeline, refer)
+    for part in iterate_parts(copy):
+        if isinstance(part, NetworkEstimator):
+            for name in part._fit_attributes & vars(part).keys():
+                delattr(part, name)
     return copy, networks
 
 
-def is_network(value: Any) -> bool:
-    """Whether it is a Keras model; Keras is not imported to tell."""
-    keras = sys.modules.get("keras")
-    return keras is not None and isinstance(value, keras.Model)
+def _is_network_attribute(owner: Any, name: str) -> bool:
+    return isinstance(owner, NetworkEstimator) and owner._network_attribute == name
 
 
 def _refer_to_backbone(backbone: Backbone) -> BackboneReference:
@@ -152,44 +92,22 @@ def _refer_to_backbone(backbone: Backbone) -> BackboneReference:
         raise TypeError(
             f"This pipeline can't be saved: its backbone {backbone.name!r} is not the "
             "one registered by that name. Register it with skcovid.register_backbone, "
-            "so that it can be found when the model is loaded."
+            "so that it is found when the model is loaded."
         )
-    return BackboneReference(backbone.name, backbone.mode, backbone.feature_layers)
+    return BackboneReference(backbone.name, backbone.mode)
 
 
-def composites(value: Any) -> Iterator[Any]:
-    """Yield every estimator and every object that holds some, once."""
-    seen: set[int] = set()
-    pending = [value]
-    while pending:
-        value = pending.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if type(value) in (list, tuple):
-            pending.extend(value)
-        elif type(value) is dict:
-            pending.extend(value.values())
-        elif is_composite(value):
-            yield value
-            pending.extend(vars(value).values())
-        elif is_dataclass(value):
-            yield value
-
-
-def pack_network(network: Any) -> tuple[bytes, list[str]]:
-    """Turn a network into plain arrays and the names of its layers' classes."""
-    import keras
-
+def pack_weights(network: Any) -> bytes:
+    """Write the weights of a network as safetensors."""
     arrays = {
         name: np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
-        for name, variable in variables_of(network).items()
+        for name, variable in _name_variables(network).items()
     }
-    return safetensors.numpy.save(arrays), layer_classes(network)
+    return safetensors.numpy.save(arrays)
 
 
-def variables_of(network: Any) -> dict[str, Any]:
-    """Name every weight by the place of its layer: Keras numbers its names anew."""
+def _name_variables(network: Any) -> dict[str, Any]:
+    """Name every weight by the position of its layer: Keras' own names vary."""
     return {
         f"{position:04d}/{type(layer).__name__}/{number}/{variable.name}": variable
         for position, layer in enumerate(network.layers)
@@ -197,6 +115,122 @@ def variables_of(network: Any) -> dict[str, Any]:
     }
 
 
-def layer_classes(network: Any) -> list[str]:
-    """Name the class of every layer, in order."""
+def list_layer_classes(network: Any) -> list[str]:
+    """Return the class name of every layer, in order."""
     return [type(layer).__name__ for layer in network.layers]
+
+
+def restore_networks(pipeline: Any, networks: list[tuple[bytes, list[str]]]) -> Any:
+    """Copy a pipeline with networks and backbones in place of the references."""
+
+    def resolve(owner: Any, name: str, value: Any) -> Any:
+        if isinstance(value, BackboneReference):
+            return _find_backbone(value)
+        return None if name in FOLDER_PARAMETERS else value
+
+    copy = copy_with_changes(pipeline, resolve)
+    parts = list(iterate_parts(copy))
+    for part in parts:
+        _check_part(part)
+    for part in parts:
+        for name, value in list(vars(part).items()):
+            if isinstance(value, NetworkReference):
+                setattr(part, name, _restore_network(part, name, value, networks))
+    return copy
+
+
+def _find_backbone(reference: BackboneReference) -> Backbone:
+    try:
+        backbone = get_backbone(reference.name)
+    except ValueError as error:
+        raise ModelFileError(
+            f"its backbone must be registered before it is loaded: {error}"
+        ) from error
+    if backbone.mode != reference.mode:
+        raise ModelFileError(
+            f"backbone {backbone.name!r} is registered with mode {backbone.mode!r}; "
+            f"the model was saved with mode {reference.mode!r}"
+        )
+    return backbone
+
+
+def _check_part(part: Any) -> None:
+    """Check the attributes of an object from a file before any of them is used."""
+    kind = type(part).__name__
+    for name in vars(part):
+        if name in _CLASS_ATTRIBUTES or callable(getattr(type(part), name, None)):
+            raise ModelFileError(
+                f"its {kind} has data in place of its class attribute {name!r}"
+            )
+    try:
+        if hasattr(part, "_parameter_constraints"):
+            part._validate_params()
+        elif hasattr(part, "__post_init__"):
+            part.__post_init__()
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelFileError(f"its {kind} is not valid: {error}") from error
+    if "image_size_" in vars(part):
+        _check_size(part.image_size_, f"image_size_ of its {kind}")
+
+
+def _check_size(size: Any, name: str) -> None:
+    if not (
+        isinstance(size, tuple)
+        and len(size) == 2
+        and all(_is_integer(side) and 1 <= side <= _MAX_SIDE for side in size)
+    ):
+        raise ModelFileError(
+            f"{name} must be two sides of 1 to {_MAX_SIDE} pixels, got {size!r}"
+        )
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _restore_network(
+    owner: Any,
+    name: str,
+    reference: NetworkReference,
+    networks: list[tuple[bytes, list[str]]],
+) -> Any:
+    kind = type(owner).__name__
+    if not _is_network_attribute(owner, name):
+        raise ModelFileError(f"its {kind} has a network as {name!r}")
+    if not _is_integer(reference.index) or not 0 <= reference.index < len(networks):
+        raise ModelFileError(f"the network of its {kind} is missing")
+    _check_size(reference.image_size, f"the image size of its {kind}")
+    content, layer_classes = networks[reference.index]
+    arrays = safetensors.numpy.load(content)
+    n_weights = sum(array.size for array in arrays.values())
+    try:
+        network = owner._rebuild_network(reference.image_size, n_weights)
+    except ValueError as error:
+        raise ModelFileError(f"its {kind} is not valid: {error}") from error
+    if layer_classes != list_layer_classes(network):
+        raise ModelFileError(
+            f"its network of {len(layer_classes)} layers does not match the parameters "
+            f"of its {kind}; Keras' backbone may differ between versions"
+        )
+    _assign_weights(network, arrays)
+    for layer, trainable in zip(network.layers, reference.trainable, strict=True):
+        layer.trainable = bool(trainable)
+    return network
+
+
+def _assign_weights(network: Any, arrays: dict[str, NDArray[Any]]) -> None:
+    variables = _name_variables(network)
+    if arrays.keys() != variables.keys():
+        raise ModelFileError(
+            f"its {len(arrays)} weights do not match the network that its parameters "
+            f"describe, which has {len(variables)}"
+        )
+    for name, variable in variables.items():
+        array = arrays[name]
+        if array.shape != tuple(variable.shape) or array.dtype.name != variable.dtype:
+            raise ModelFileError(
+                f"its weights {name!r} have shape {array.shape} and {array.dtype}, "
+                f"and must have {tuple(variable.shape)} and {variable.dtype}"
+            )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])

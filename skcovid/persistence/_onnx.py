@@ -1,4 +1,4 @@
-"""`export`: a fitted pipeline as one ONNX file, preprocessing inside."""
+"""Export a fitted pipeline to ONNX, preprocessing included."""
 
 import importlib.util
 import json
@@ -11,68 +11,66 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
 from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from skcovid._base._network_estimator import NetworkEstimator
 from skcovid._base._version import __version__
-from skcovid.estimators._backbone_features import BackboneFeatures
-from skcovid.estimators._classifier import TransferLearningClassifier
-from skcovid.persistence._networks import without_memory
-from skcovid.persistence._probe import stripes
+from skcovid.persistence._test_predictions import make_test_images
+from skcovid.persistence._traversal import without_folders
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
 from skcovid.preprocessing._reader import RadiographReader
 
 __all__ = ["export"]
 
 INPUT, OUTPUT = "images", "probabilities"
-# How far onnxruntime's probabilities may be from the pipeline's.
+# Largest difference allowed between onnxruntime's probabilities and the pipeline's.
 TOLERANCE = 1e-4
-# What Keras' export needs on each of its backends.
+# The package that Keras exports with on each backend.
 _CONVERTERS = {"tensorflow": "tf2onnx", "jax": "jax2onnx", "torch": "onnxscript"}
 
 
-def export(pipeline: Any, path: str | os.PathLike) -> None:
+def export(pipeline: Any, path: str | os.PathLike[str]) -> None:
     """Export a fitted pipeline to ONNX, for use without Python or skcovid.
 
-    The model takes the grey levels of images and returns probabilities: three channels,
-    the backbone's pixel mode, the network and, in the linear recipe, all behind it are
-    inside. Reading files and resizing are not: `images` have the size they have after
-    the pipeline's reader. Before the file is there, onnxruntime has given the
-    pipeline's probabilities to 1e-4 on test images.
+    The model takes grey levels and returns probabilities: it contains the pixel mode of
+    the backbone, the network and, in the linear recipe, all steps behind it. It does
+    not read or resize: `images` have the size that the pipeline's reader gives. The
+    file is written only if onnxruntime gives the pipeline's probabilities to 1e-4 on
+    test images.
 
     Parameters
     ----------
     pipeline : estimator
         A fitted pipeline of :func:`make_transfer_pipeline`, or one like it: a
-        `RadiographReader`, which may be missing, a `BackbonePreprocessor`, then either
-        a `TransferLearningClassifier`, or `BackboneFeatures` and, behind it,
-        `StandardScaler`, linear `KernelPCA` (both may be missing) and
-        `LogisticRegression`, alone or in a fitted search. Samplers are left out, as
-        they are in prediction.
+        `RadiographReader` (optional), a `BackbonePreprocessor`, then either a
+        `TransferLearningClassifier`, or `BackboneFeatures` followed by `StandardScaler`
+        and linear `KernelPCA` (both optional) and `LogisticRegression`, alone or in a
+        fitted search. Samplers are skipped, as in prediction.
     path : path-like
-        The file, for example ``"model.onnx"``; one of that name is replaced. Its input
+        The file, for example ``"model.onnx"``; an existing one is replaced. The input
         is `images`: uint8 of shape (n, height, width), or (n, height, width, 3) in RGB
-        where the reader has ``channels="rgb"``. Its output is `probabilities`: float32
-        of shape (n, n_classes). The metadata hold "classes" (a JSON list, in the order
+        where the reader has ``channels="rgb"``. The output is `probabilities`: float32
+        of shape (n, n_classes). The metadata hold "classes" (a JSON list in the order
         of the columns), "image_size" and "skcovid_version".
 
     Raises
     ------
     ImportError
-        If the ``onnx`` extra is not installed, which is for the TensorFlow backend, or
-        what the export needs on another: jax2onnx on JAX, onnxscript on PyTorch.
+        If the ``onnx`` extra (for the TensorFlow backend) is not installed, or on
+        another backend jax2onnx (JAX) or onnxscript (PyTorch).
     NotFittedError
         If the pipeline is not fitted.
     TypeError
-        If it has a step that can't be exported; it is named.
+        If a step can't be exported; the message names it.
     ValueError
         If the network computes in mixed precision, or images are resized between the
         reader and the network.
     RuntimeError
-        If onnxruntime predicts otherwise than the pipeline, or the pipeline predicts
-        NaN.
+        If the predictions of onnxruntime differ from the pipeline's, or those are NaN.
 
     See Also
     --------
@@ -87,10 +85,10 @@ def export(pipeline: Any, path: str | os.PathLike) -> None:
     """
     _check_installed()
     check_is_fitted(pipeline)
-    pipeline = without_memory(getattr(pipeline, "best_estimator_", pipeline))
-    reader, preprocessor, steps = _taken_apart(pipeline)
+    pipeline = without_folders(getattr(pipeline, "best_estimator_", pipeline))
+    reader, preprocessor, steps = _split_steps(pipeline)
     shape = _input_shape(reader, preprocessor)
-    model = _whole_model(shape, preprocessor, steps)
+    model = _build_model(shape, preprocessor, steps)
     path = Path(path)
     with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as folder:
         part = Path(folder) / "model.onnx"
@@ -108,7 +106,7 @@ def _check_installed() -> None:
     if missing:
         remedy = "pip install 'skcovid[onnx]'"
         if backend != "tensorflow":
-            # The extra has TensorFlow's converter alone.
+            # The extra installs the converter for TensorFlow only.
             remedy += (
                 f" {converter}, or save the pipeline, load it with "
                 "KERAS_BACKEND=tensorflow and export it there"
@@ -119,10 +117,10 @@ def _check_installed() -> None:
         )
 
 
-def _taken_apart(
+def _split_steps(
     pipeline: Any,
 ) -> tuple[RadiographReader | None, BackbonePreprocessor, list[Any]]:
-    """Reader, preprocessor, and the steps from the network on."""
+    """Return the reader, the preprocessor, and the steps from the network on."""
     steps = [
         step
         for _, step in getattr(pipeline, "steps", [("", pipeline)])
@@ -131,8 +129,8 @@ def _taken_apart(
     reader = steps.pop(0) if isinstance(steps[0], RadiographReader) else None
     if not steps or not isinstance(steps[0], BackbonePreprocessor):
         raise TypeError(
-            "export takes a pipeline in which a BackbonePreprocessor prepares the "
-            f"images, with a RadiographReader or nothing before it; got {pipeline!r}."
+            "export needs a pipeline that begins with a BackbonePreprocessor, or a "
+            f"RadiographReader and a BackbonePreprocessor; got {pipeline!r}."
         )
     return reader, steps[0], steps[1:]
 
@@ -144,47 +142,36 @@ def _input_shape(
     if reader is not None and reader.image_size_ != size:
         raise ValueError(
             f"The pipeline reads images at {reader.image_size_} and resizes them to "
-            f"{size} for the network, which ONNX can't do alike. Set the same "
-            "image_size on both steps and fit again."
+            f"{size} for the network, which ONNX can't do in the same way. Set the "
+            "same image_size on both steps and fit again."
         )
     return (*size, 3) if reader is not None and reader.channels == "rgb" else size
 
 
-def _whole_model(
+def _build_model(
     shape: tuple[int, ...], preprocessor: BackbonePreprocessor, steps: list[Any]
 ) -> Any:
     inputs = keras.Input(shape, dtype="uint8", name=INPUT)
     tensor = _prepare(inputs, preprocessor)
-    first = steps[0] if steps else None
-    if isinstance(first, TransferLearningClassifier) and len(steps) == 1:
-        _check_precision(first)
-        outputs = first.model_(tensor, training=False)
-    elif isinstance(first, BackboneFeatures):
-        _check_precision(first)
-        pooled = keras.tree.flatten(first.trunk_(tensor, training=False))
-        features = keras.ops.concatenate(pooled, axis=-1)
-        outputs = _linear_tail(features, steps[1:])
-    else:
+    if not steps or not isinstance(steps[0], NetworkEstimator):
         raise TypeError(
-            "export takes a TransferLearningClassifier or BackboneFeatures after the "
+            "export needs a TransferLearningClassifier or BackboneFeatures after the "
             f"BackbonePreprocessor; got {steps!r}."
         )
-    return keras.Model(inputs, outputs)
-
-
-def _check_precision(estimator: Any) -> None:
+    estimator, *linear_steps = steps
     if estimator.precision != "float32":
         raise ValueError(
             f"precision={estimator.precision!r} can't be exported: ONNX models compute "
             "in float32. Fit with precision='float32'."
         )
+    outputs = estimator._apply_network(tensor)
+    if not is_classifier(estimator):
+        outputs = _apply_linear_steps(outputs, linear_steps)
+    return keras.Model(inputs, outputs)
 
 
 def _prepare(inputs: Any, preprocessor: BackbonePreprocessor) -> Any:
-    """Do to pixels what the preprocessor does, told from what it makes of colours.
-
-    It is affine in the three channels, whatever the backbone's mode.
-    """
+    """Apply the preprocessor, which is affine in the three channels in every mode."""
     colours = 255 * np.array(
         [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.uint8
     )
@@ -201,8 +188,8 @@ def _prepare(inputs: Any, preprocessor: BackbonePreprocessor) -> Any:
     return keras.ops.matmul(tensor, slopes) + offset
 
 
-def _linear_tail(features: Any, steps: list[Any]) -> Any:
-    """Standardisation, then all that is linear behind it as one softmax layer."""
+def _apply_linear_steps(features: Any, steps: list[Any]) -> Any:
+    """Standardise, then apply all linear steps as one softmax layer."""
     *transformers, classifier = steps or [None]
     classifier = getattr(classifier, "best_estimator_", classifier)
     if transformers and isinstance(transformers[0], StandardScaler):
@@ -211,8 +198,8 @@ def _linear_tail(features: Any, steps: list[Any]) -> Any:
         isinstance(step, KernelPCA) and step.kernel == "linear" for step in transformers
     ):
         raise TypeError(
-            "Behind BackboneFeatures, export takes StandardScaler, KernelPCA with "
-            "kernel='linear' and LogisticRegression, in this order; got "
+            "After BackboneFeatures, export needs LogisticRegression, or before it "
+            "StandardScaler and KernelPCA with kernel='linear', in this order; got "
             f"{', '.join(map(repr, steps)) or 'nothing'}."
         )
     weights, bias = classifier.coef_.T, classifier.intercept_
@@ -229,7 +216,7 @@ def _linear_tail(features: Any, steps: list[Any]) -> Any:
 
 
 def _standardise(features: Any, scaler: StandardScaler) -> Any:
-    # Apart from the weights: together they would cancel where a column hardly varies.
+    # Not merged into the weights: there a column that hardly varies loses precision.
     if scaler.with_mean:
         features = features - scaler.mean_.astype(np.float32)
     if scaler.with_std:
@@ -237,8 +224,8 @@ def _standardise(features: Any, scaler: StandardScaler) -> Any:
     return features
 
 
-def _affine(components: KernelPCA) -> tuple[NDArray, NDArray]:
-    """Slope (n_features, n_components) and offset of a linear kernel PCA."""
+def _affine(components: KernelPCA) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return slope (n_features, n_components) and offset of a linear kernel PCA."""
     kept = components.eigenvalues_ > 0
     directions = np.zeros_like(components.eigenvectors_)
     directions[:, kept] = components.eigenvectors_[:, kept] / np.sqrt(
@@ -252,12 +239,12 @@ def _affine(components: KernelPCA) -> tuple[NDArray, NDArray]:
 def _convert(model: Any, shape: tuple[int, ...], path: Path) -> None:
     signature = [keras.InputSpec(shape=(None, *shape), dtype="uint8", name=INPUT)]
     with warnings.catch_warnings():
-        # Of Keras' and the converters' own code.
+        # Keras and the converters warn about their own code.
         warnings.simplefilter("ignore")
         model.export(str(path), format="onnx", input_signature=signature, verbose=False)
 
 
-def _name_and_describe(path: Path, classes: NDArray) -> None:
+def _name_and_describe(path: Path, classes: NDArray[Any]) -> None:
     import onnx
 
     model = onnx.load(path)
@@ -284,18 +271,18 @@ def _name_and_describe(path: Path, classes: NDArray) -> None:
 def _check_predictions(path: Path, pipeline: Any, shape: tuple[int, ...]) -> None:
     import onnxruntime
 
-    images = stripes(shape)
+    images = make_test_images(shape)
     session = onnxruntime.InferenceSession(path)
     (found,) = session.run([OUTPUT], {INPUT: images})
     expected = pipeline.predict_proba(images)
     if not np.isfinite(expected).all():
         raise RuntimeError(
-            "The pipeline's own probabilities are not finite numbers; it was not "
-            "exported."
+            "The pipeline predicts NaN or infinite probabilities; it was not exported. "
+            "Fit it again."
         )
     difference = np.abs(found - expected).max()
     if not difference <= TOLERANCE:
         raise RuntimeError(
             f"The exported model's probabilities differ from the pipeline's by up to "
-            f"{difference:.2g}, more than {TOLERANCE:g}; it was not written."
+            f"{difference:.2g}, more than {TOLERANCE:g}; the file was not written."
         )

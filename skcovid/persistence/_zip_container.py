@@ -1,7 +1,7 @@
-"""The outside of a model file: a zip whose members are looked at before they are read.
+"""Read and write the zip file around a model; check its members before reading them.
 
-Members are stored without compression, so that none can become larger than the file,
-and are read into memory: nothing is ever extracted to a folder.
+Members are stored without compression, so that none is larger than the file, and are
+read into memory: nothing is extracted to a folder.
 """
 
 import io
@@ -14,8 +14,6 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-__all__ = ["ModelFileError", "check_npy", "parse_json", "read_members", "write_members"]
-
 _ENCRYPTED = 0x1
 # Of the description and of the pipeline's structure, neither of which holds arrays.
 _MAX_JSON_BYTES = 16_000_000
@@ -23,7 +21,7 @@ _MAX_JSON_DEPTH = 200
 
 
 class ModelFileError(ValueError):
-    """A file that is no model, or one that can't be had here; the message says why."""
+    """A model file that is damaged, hostile or does not fit this installation."""
 
 
 def write_members(file: BinaryIO, members: dict[str, bytes]) -> None:
@@ -35,13 +33,13 @@ def write_members(file: BinaryIO, members: dict[str, bytes]) -> None:
 
 
 def read_members(file: BinaryIO, allowed: re.Pattern[str]) -> dict[str, bytes]:
-    """Read all members of a zip file, if all of them are as they should be."""
+    """Read all members of a zip file, if all of them pass the checks."""
     n_bytes = file.seek(0, io.SEEK_END)
     file.seek(0)
     if not n_bytes:
         raise ModelFileError("the file is empty")
     if file.read(4) != b"PK\x03\x04":
-        raise ModelFileError("it is no zip file, as models saved by skcovid are")
+        raise ModelFileError("it is not a zip file, as models saved by skcovid are")
     try:
         with ZipFile(file) as archive:
             members = archive.infolist()
@@ -55,7 +53,7 @@ def _check_members(
     members: list[ZipInfo], allowed: re.Pattern[str], n_bytes: int
 ) -> None:
     if not members or min(member.header_offset for member in members):
-        # A zip inside it, whose end was taken for that of the file.
+        # The directory found is that of a zip file inside it.
         raise ModelFileError("it is truncated or damaged (its directory is missing)")
     names = [member.filename for member in members]
     for member in members:
@@ -63,7 +61,7 @@ def _check_members(
         if names.count(name) > 1:
             raise ModelFileError(f"it holds {name!r} twice")
         if not allowed.fullmatch(name):
-            raise ModelFileError(f"it holds {name!r}, which no model does")
+            raise ModelFileError(f"it holds {name!r}, which models do not")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ModelFileError(f"its member {name!r} is a symbolic link")
         if member.flag_bits & _ENCRYPTED:
@@ -91,7 +89,7 @@ def parse_json(content: bytes, name: str) -> Any:
     except RecursionError:
         raise ModelFileError(f"its {name} is too deeply nested") from None
     except ValueError as error:
-        raise ModelFileError(f"its {name} is no JSON ({error})") from error
+        raise ModelFileError(f"its {name} is not JSON ({error})") from error
     _check_depth(parsed, name)
     return parsed
 
@@ -111,7 +109,7 @@ def _check_depth(parsed: Any, name: str) -> None:
 
 
 def check_npy(content: bytes, name: str) -> None:
-    """Check that an array in NumPy's file format is what its header says, and plain."""
+    """Check that an ``.npy`` file has the size it announces and holds no objects."""
     stream = io.BytesIO(content)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -120,7 +118,7 @@ def check_npy(content: bytes, name: str) -> None:
     try:
         shape, _, dtype = readers[np.lib.format.read_magic(stream)](stream)
     except (ValueError, KeyError) as error:
-        raise ModelFileError(f"its {name} is no array ({error})") from error
+        raise ModelFileError(f"its {name} is not an array ({error})") from error
     if dtype.hasobject:
         raise ModelFileError(f"its {name} is an array of Python objects, a pickle")
     announced = math.prod(shape) * dtype.itemsize

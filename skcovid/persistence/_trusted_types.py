@@ -1,10 +1,10 @@
-"""What a saved pipeline may consist of: a closed list, asked before anything is built.
+"""The closed list of types that a saved pipeline may hold, checked before loading.
 
-skops keeps a pipeline as a tree of nodes, each naming a loader and a class. Its own
-list of what may be loaded is longer than needed here and grows with its versions; this
-one holds data, numpy's arrays, scikit-learn's estimators and skcovid's. Of
-scikit-learn, estimators are left out whose fitted state compiled code follows without
-looking (trees, nearest neighbours, libsvm): a made-up one could crash the process.
+skops stores a pipeline as a tree of nodes; each names a loader and a class. The list of
+skops itself is longer than needed here and grows with its versions; this one holds
+plain data, NumPy arrays, and estimators of scikit-learn and skcovid. It leaves out the
+scikit-learn estimators whose compiled code does not check their fitted state (trees,
+nearest neighbours, libsvm): hostile state could crash the process.
 """
 
 import re
@@ -14,17 +14,31 @@ from typing import Any
 
 import numpy as np
 import skops.io
-from sklearn import metrics
 from sklearn.utils.discovery import all_estimators
 
-from skcovid.persistence._container import (
+# Of these, the estimators that hold networks allow themselves in model files.
+import skcovid.estimators  # noqa: F401 (imported for that alone)
+from skcovid._base._compatibility import scorer_functions
+from skcovid._base._network_estimator import allowed_estimators
+from skcovid.augmentation._balancer import AugmentationBalancer
+from skcovid.augmentation._transforms import (
+    Brightness,
+    Elastic,
+    Gamma,
+    Rotation,
+    Translation,
+    Zoom,
+)
+from skcovid.persistence._networks import BackboneReference, NetworkReference
+from skcovid.persistence._zip_container import (
     ModelFileError,
     check_npy,
     parse_json,
     read_members,
 )
-
-__all__ = ["dump_pipeline", "load_pipeline"]
+from skcovid.pipeline import HoldoutPipeline
+from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
+from skcovid.preprocessing._reader import RadiographReader
 
 _MEMBERS = re.compile(r"schema\.json|[0-9]+\.npy")
 _SCHEMA = "schema.json"
@@ -50,7 +64,7 @@ _SKLEARN_MODULES = {
     "preprocessing",
     "random_projection",
 }
-_OTHER_OBJECTS = {
+_OTHER_TYPES = {
     "imblearn.pipeline.Pipeline",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -68,38 +82,42 @@ _OTHER_OBJECTS = {
     "sklearn.utils._bunch.Bunch",
     "sklearn.utils._metadata_requests.MetadataRequest",
     "sklearn.utils._metadata_requests.MethodMetadataRequest",
-    "skcovid.augmentation._transforms.Brightness",
-    "skcovid.augmentation._transforms.Elastic",
-    "skcovid.augmentation._transforms.Gamma",
-    "skcovid.augmentation._transforms.Rotation",
-    "skcovid.augmentation._transforms.Translation",
-    "skcovid.augmentation._transforms.Zoom",
-    "skcovid.augmentation._balancer.AugmentationBalancer",
-    "skcovid.estimators._classifier.TransferLearningClassifier",
-    "skcovid.estimators._backbone_features.BackboneFeatures",
-    "skcovid.persistence._networks.BackboneReference",
-    "skcovid.persistence._networks.NetworkReference",
-    "skcovid.pipeline.HoldoutPipeline",
-    "skcovid.preprocessing._backbone_preprocessor.BackbonePreprocessor",
-    "skcovid.preprocessing._reader.RadiographReader",
 }
 _PRIMITIVES = {f"builtins.{name}" for name in ("bool", "float", "int", "str")}
 
 
+_SKCOVID_TYPES = (
+    AugmentationBalancer,
+    BackbonePreprocessor,
+    BackboneReference,
+    Brightness,
+    Elastic,
+    Gamma,
+    HoldoutPipeline,
+    NetworkReference,
+    RadiographReader,
+    Rotation,
+    Translation,
+    Zoom,
+)
+
+
+def _name(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
+
+
 @lru_cache(maxsize=1)
-def _trusted() -> dict[str, set[str]]:
-    """Class names that each of skops' loaders may be given."""
+def _library_types() -> dict[str, set[str]]:
+    """Names of classes that each of skops' loaders may be given, without skcovid's."""
     estimators = {
-        f"{estimator.__module__}.{estimator.__qualname__}"
+        _name(estimator)
         for _, estimator in all_estimators()
         if estimator.__module__.split(".")[1] in _SKLEARN_MODULES
     }
-    scorers = (metrics.get_scorer(name) for name in metrics.get_scorer_names())
-    functions = {scorer._score_func for scorer in scorers}
     scalars = {f"numpy.{scalar.__name__}" for scalar in np.sctypeDict.values()}
     return {
-        "ObjectNode": estimators | _OTHER_OBJECTS,
-        "FunctionNode": {f"{score.__module__}.{score.__name__}" for score in functions},
+        "ObjectNode": estimators | _OTHER_TYPES,
+        "FunctionNode": {_name(function) for function in scorer_functions()},
         "NdArrayNode": scalars | {"numpy.ndarray"},
         "MaskedArrayNode": {"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"},
         "RandomStateNode": {"numpy.random.mtrand.RandomState"},
@@ -112,8 +130,14 @@ def _trusted() -> dict[str, set[str]]:
     }
 
 
+def _trusted_types() -> dict[str, set[str]]:
+    types = _library_types()
+    ours = {_name(kind) for kind in (*_SKCOVID_TYPES, *allowed_estimators())}
+    return {**types, "ObjectNode": types["ObjectNode"] | ours}
+
+
 def dump_pipeline(pipeline: Any) -> bytes:
-    """Write a pipeline without its networks with skops."""
+    """Write a pipeline without networks with skops."""
     try:
         content = skops.io.dumps(pipeline)
         _check(content)
@@ -121,15 +145,15 @@ def dump_pipeline(pipeline: Any) -> bytes:
         raise TypeError(f"This pipeline can't be saved: {error}.") from error
     except Exception as error:
         raise TypeError(
-            f"This pipeline can't be saved: skops has no way to ({error})."
+            f"This pipeline can't be saved: skops can't store it ({error})."
         ) from error
     return content
 
 
 def load_pipeline(content: bytes) -> Any:
-    """Build what `dump_pipeline` wrote, if all of it is on the closed list."""
+    """Load what `dump_pipeline` wrote, if all its types are on the closed list."""
     _check(content)
-    names = [name for group in _trusted().values() for name in group]
+    names = [name for group in _trusted_types().values() for name in group]
     return skops.io.loads(content, trusted=names)
 
 
@@ -143,30 +167,20 @@ def _check(content: bytes) -> None:
     schema = parse_json(members[_SCHEMA], _SCHEMA)
     if not isinstance(schema, dict) or "__loader__" not in schema:
         raise ModelFileError("its schema.json describes no object")
-    _check_nodes(schema)
-
-
-def _check_nodes(schema: dict) -> None:
+    trusted = _trusted_types()
     pending: list[Any] = [schema]
     while pending:
         value = pending.pop()
         if isinstance(value, dict):
             if "__loader__" in value or "__class__" in value:
-                _check_node(value)
+                _check_node(value, trusted)
             pending.extend(value.values())
         elif isinstance(value, list):
             pending.extend(value)
 
 
-def _check_node(node: dict) -> None:
+def _check_node(node: dict[str, Any], trusted: dict[str, set[str]]) -> None:
     loader = node.get("__loader__")
     name = f"{node.get('__module__')}.{node.get('__class__')}"
-    trusted = _trusted()
-    if not isinstance(loader, str) or loader not in trusted:
-        raise ModelFileError(
-            f"it holds {name} ({loader}), a kind of object that models may not hold"
-        )
-    if name not in trusted[loader]:
-        raise ModelFileError(
-            f"it holds {name}, which is not on the list of what models may hold"
-        )
+    if not isinstance(loader, str) or name not in trusted.get(loader, ()):
+        raise ModelFileError(f"it holds {name} ({loader}), which models may not hold")
