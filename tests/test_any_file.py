@@ -335,7 +335,7 @@ def a_tiff_of_one_immense_tile():
 
 def a_tiff_whose_pages_go_in_a_circle():
     content = write_tiff(make_levels(), 8)
-    return ".tif", content[:-4] + content[4:8], "lead back to each other"
+    return ".tif", content[:-4] + content[4:8], "circle"
 
 
 def a_tiff_of_many_samples():
@@ -413,7 +413,7 @@ def a_gigapixel_jpeg_in_dicom():
 
 def a_jpeg_of_another_size_in_dicom():
     content = in_dicom(make_levels(), SEEDS[".jpg grey"], Rows=HEIGHT * 4)
-    return ".dcm", content, "states 80 × 28 pixels, but its compressed data 20 × 28"
+    return ".dcm", content, "80 × 28 pixels, but its data have 20 × 28"
 
 
 def a_jpeg_2000_of_many_channels_in_dicom():
@@ -425,7 +425,7 @@ def a_jpeg_2000_of_many_channels_in_dicom():
 def several_samples_in_dicom():
     content = SEEDS[".dcm"]
     place = content.index(struct.pack("<HH", 0x28, 2)) + 8
-    return ".dcm", content[:place] + b"\2\0" + content[place + 2 :], "2 samples a pixel"
+    return ".dcm", content[:place] + b"\2\0" + content[place + 2 :], "2 samples"
 
 
 def an_immense_element():

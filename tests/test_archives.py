@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skcovid import RadiographReader
 from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
 from skcovid.reading import read_radiograph
-from skcovid.reading._read import check_files
+from skcovid.reading._check_files import check_files
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ class TestHostile:
         while (at := data.find(b"PK\x01\x02", at + 1)) >= 0:
             data[at + 24 : at + 28] = struct.pack("<I", 2**28)
         path.write_bytes(bytes(data))
-        with pytest.raises(ValueError, match="taken for a zip bomb"):
+        with pytest.raises(ValueError, match="zip bomb"):
             load_radiographs(path)
 
     def test_a_member_that_lies_about_its_size(self, write_zip, png):

@@ -11,7 +11,7 @@ import pytest
 from skcovid import RadiographReader
 from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
 from skcovid.reading import read_radiograph
-from skcovid.reading._read import check_files
+from skcovid.reading._check_files import check_files
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ class TestReport:
 
     def test_files_are_not_decoded_again_by_the_reader(self, folder, monkeypatch):
         data, _ = report(folder)
-        monkeypatch.setattr("skcovid.reading._read._decode", None)
+        monkeypatch.setattr("skcovid.reading._check_files.decode_file", None)
         assert RadiographReader(8).fit_transform(data.paths).shape == (12, 8, 8)
 
     def test_a_class_without_a_file_left_is_an_error(self, folder):

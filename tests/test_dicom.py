@@ -15,8 +15,8 @@ from pydicom.pixels import get_decoder  # noqa: E402 (needs pydicom)
 from _helpers.dicom_files import make_dataset, shipped_file, write_dicom  # noqa: E402 (needs pydicom)
 from skcovid import RadiographReader  # noqa: E402 (needs pydicom)
 from skcovid.reading import read_radiograph  # noqa: E402 (needs pydicom)
+from skcovid.reading._check_files import check_files  # noqa: E402 (needs pydicom)
 from skcovid.reading._dicom_headers import read_header  # noqa: E402 (needs pydicom)
-from skcovid.reading._read import check_files  # noqa: E402 (needs pydicom)
 
 # Broken files are full of what pydicom warns of before it gives up.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -337,7 +337,7 @@ class TestKinds:
         [
             (
                 {"SOPClassUID": uid.CTImageStorage, "Modality": "CT"},
-                r"not a projection radiograph, but of modality CT \(CT Image Storage\)",
+                r"modality CT \(CT Image Storage\), not a projection",
             ),
             ({"Modality": "MG"}, "of modality MG"),
             (
@@ -355,9 +355,9 @@ class TestKinds:
             ),
             ({"NumberOfFrames": 2, "Rows": 2}, "a multi-frame file of 2 frames"),
             ({"PhotometricInterpretation": "PALETTE COLOR"}, r"\(PALETTE COLOR\)"),
-            ({"PixelData": None}, "holds no pixel data"),
+            ({"PixelData": None}, "no PixelData"),
             ({"PixelData": None, "Rows": None}, "holds no image"),
-            ({"BitsAllocated": 32, "Columns": 8}, "pixels of 32 bits"),
+            ({"BitsAllocated": 32, "Columns": 8}, "32 bits"),
         ],
     )
     def test_what_is_no_grey_radiograph_is_refused(self, write, elements, message):
@@ -451,7 +451,7 @@ class TestBroken:
             cut: "truncated",
             write(name="ct.dcm", Modality="CT"): "modality CT",
             write(name="frames.dcm", NumberOfFrames=2, Rows=2): "2 frames",
-            write(name="empty.dcm", PixelData=None): "no pixel data",
+            write(name="empty.dcm", PixelData=None): "no PixelData",
         }
         paths = [str(path) for path in [write(), *bad]]
         with pytest.raises(ValueError, match="4 of 5 files can't be read") as error:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from skcovid.reading import read_radiograph
-from skcovid.reading._read import as_paths, check_files
+from skcovid.reading._check_files import check_files
+from skcovid.reading._paths import as_paths
 
 LOSSLESS = ["png", "tif", "bmp"]
 FORMATS = [*LOSSLESS, "jpg", "webp"]

@@ -54,5 +54,5 @@ _UPPER_HALF = 1 if sys.byteorder == "little" else 0
 
 @lru_cache(maxsize=4)
 def _random_words(size: int) -> NDArray[np.uint32]:
-    words = split_mix(np.zeros(1, dtype=np.uint64), size)[0]
+    words: NDArray[np.uint64] = split_mix(np.zeros(1, dtype=np.uint64), size)[0]
     return (words >> np.uint64(32)).astype(np.uint32)

@@ -20,7 +20,7 @@ from skcovid.images._checks import check_images
 from skcovid.images._lazy_images import LazyImages
 from skcovid.pipeline import make_transfer_pipeline
 from skcovid.preprocessing._reader import RadiographReader
-from skcovid.reading._read import holds_paths
+from skcovid.reading._paths import holds_paths
 
 __all__ = ["Refit", "prepare_refit"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skcovid.images._lazy_images import LazyImages
 from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._result import EvaluationResult
-from skcovid.reading._read import as_paths, holds_paths
+from skcovid.reading._paths import as_paths, holds_paths
 
 __all__ = ["Split", "Subject"]
 

@@ -8,9 +8,9 @@ from tqdm.auto import tqdm
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.datasets._provenance import is_dicom_file
 from skcovid.datasets._sets import RadiographSet
+from skcovid.reading._check_files import inspect_files, try_read
 from skcovid.reading._dicom_headers import read_header
-from skcovid.reading._files import shown
-from skcovid.reading._read import attempt, inspect_files
+from skcovid.reading._paths import format_path
 
 __all__ = ["leave_out_bad_files"]
 
@@ -31,9 +31,9 @@ def leave_out_bad_files(
         # What is wrong with a header may be of no concern to the pixels.
         entry: object = content
         if is_dicom_file(path) and not isinstance(content, Exception):
-            entry = attempt(read_header, path)
+            entry = try_read(read_header, path)
         if isinstance(entry, Exception):
-            reasons[path] = str(entry).removeprefix(f"{shown(path)}: ")
+            reasons[path] = str(entry).removeprefix(f"{format_path(path)}: ")
     rows = [row for row, path in enumerate(found.paths) if path not in reasons]
     _check_classes_left(found, rows, reasons)
 
@@ -55,7 +55,7 @@ def _check_classes_left(
 ) -> None:
     lost = sorted(set(found.labels) - {found.labels[row] for row in rows})
     if lost:
-        bad = [f"{shown(path)}: {reason}" for path, reason in reasons.items()]
+        bad = [f"{format_path(path)}: {reason}" for path, reason in reasons.items()]
         raise ValueError(
             f"on_error='report' leaves no image of class {lost[0]!r} in {found.name}: "
             f"none of its files can be read. {enumerate_some(bad)}"

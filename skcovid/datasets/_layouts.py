@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from skcovid.datasets._listing import Listing, kind_of_image, natural_order
-from skcovid.reading._files import is_archive
+from skcovid.reading._zip_archives import is_archive
 
 __all__ = [
     "LAYOUTS",

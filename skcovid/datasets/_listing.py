@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from skcovid.reading._dicom_headers import DICOM_SUFFIXES, is_dicom
-from skcovid.reading._files import is_archive, list_members, open_file
+from skcovid.reading._files import open_file
+from skcovid.reading._zip_archives import is_archive, list_members
 
 __all__ = [
     "IMAGE_SUFFIXES",

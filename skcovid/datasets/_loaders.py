@@ -18,7 +18,7 @@ from skcovid.datasets._metadata import enumerate_some
 from skcovid.datasets._provenance import NOT_KNOWN, Provenance, find_provenance
 from skcovid.datasets._sets import RadiographSet, from_folders, from_table
 from skcovid.reading._dicom_headers import FRONTAL_VIEWS
-from skcovid.reading._files import shown
+from skcovid.reading._paths import format_path
 
 __all__ = ["load_radiographs"]
 
@@ -311,8 +311,10 @@ def _describe(
         lines.append(f"Dropped as not frontal: {len(views)}, {_count(views)}")
     if bad_files:
         lines.append(f"Files left out that can't be read: {len(bad_files)}")
-        lines += [f"{shown(path)}: {reason}" for path, reason in bad_files.items()]
-    lines += [f"Files ignored: {len(found.ignored)}", *map(shown, found.ignored)]
+        lines += [
+            f"{format_path(path)}: {reason}" for path, reason in bad_files.items()
+        ]
+    lines += [f"Files ignored: {len(found.ignored)}", *map(format_path, found.ignored)]
     return "\n".join(lines)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
-from skcovid.reading._files import open_file, shown
+from skcovid.reading._files import open_file
+from skcovid.reading._paths import format_path
 
 __all__ = ["Metadata", "enumerate_some", "read_metadata"]
 
@@ -163,5 +164,5 @@ def _explain_columns(header: Sequence[str], strict: bool) -> str:
 def enumerate_some(names: Sequence[str]) -> str:
     """List the first five of some names, and say how many more there are."""
     more = len(names) - _NAMED_IN_ERRORS
-    first = ", ".join(map(shown, names[:_NAMED_IN_ERRORS]))
+    first = ", ".join(map(format_path, names[:_NAMED_IN_ERRORS]))
     return f"{first} and {more} more" if more > 0 else first

@@ -13,8 +13,8 @@ from tqdm.auto import tqdm
 from skcovid.datasets._listing import kind_of_image
 from skcovid.datasets._metadata import Metadata
 from skcovid.datasets._patients import find_patients
+from skcovid.reading._check_files import raise_problems, try_read
 from skcovid.reading._dicom_headers import DicomHeader, read_header, view_term
-from skcovid.reading._read import attempt, raise_problems
 
 __all__ = ["Provenance", "find_provenance", "is_dicom_file"]
 
@@ -59,7 +59,7 @@ def _read_headers(paths: Sequence[str], verbose: int) -> dict[int, DicomHeader]:
     progress = tqdm(
         rows, desc="DICOM headers", unit="file", disable=not verbose or not rows
     )
-    found = {row: attempt(read_header, paths[row]) for row in progress}
+    found = {row: try_read(read_header, paths[row]) for row in progress}
     raise_problems(list(found.values()))
     return {row: one for row, one in found.items() if isinstance(one, DicomHeader)}
 

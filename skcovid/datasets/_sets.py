@@ -11,7 +11,8 @@ from skcovid.datasets._cohen import is_cohen_table, read_cohen_table
 from skcovid.datasets._layouts import ClassFolder, Layout, find_layout
 from skcovid.datasets._listing import IMAGE_SUFFIXES, list_files
 from skcovid.datasets._metadata import Metadata, enumerate_some, read_metadata
-from skcovid.reading._files import exists, is_archive
+from skcovid.reading._files import exists
+from skcovid.reading._zip_archives import is_archive
 
 __all__ = ["RadiographSet", "from_folders", "from_table"]
 

@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 from skcovid._base._digests import image_key
 from skcovid.images._lazy_images import LazyImages
 from skcovid.reading._files import exists, read_bytes
-from skcovid.reading._read import as_paths, holds_paths
+from skcovid.reading._paths import as_paths, holds_paths
 
 __all__ = ["describe_parameters", "digest_samples"]
 

@@ -24,8 +24,8 @@ from skcovid._base._compatibility import HasMethods, Interval, validate_params
 from skcovid._base._digests import image_key
 from skcovid.persistence._fingerprint import fingerprint_model
 from skcovid.preprocessing._reader import RadiographReader
-from skcovid.reading._files import shown
-from skcovid.reading._read import as_paths, inspect_files
+from skcovid.reading._check_files import inspect_files
+from skcovid.reading._paths import as_paths, format_path
 
 __all__ = ["ArchivePredictions", "predict_archive"]
 
@@ -325,7 +325,7 @@ def _unreadable(pipeline: Any, paths: list[str]) -> list[str | None]:
 
 def _reason(path: str, error: Exception) -> str:
     # The reader counts the bad files in a line of its own and begins with the path.
-    return str(error).rpartition("\n")[2].strip().removeprefix(f"{shown(path)}: ")
+    return str(error).rpartition("\n")[2].strip().removeprefix(f"{format_path(path)}: ")
 
 
 def _predict(

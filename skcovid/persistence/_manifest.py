@@ -13,7 +13,8 @@ from skcovid._base._digests import image_key
 from skcovid._base._version import __version__, installed_versions
 from skcovid.images._fingerprints import digest_samples
 from skcovid.persistence._zip_container import ModelFileError
-from skcovid.reading._read import as_paths, check_files, holds_paths
+from skcovid.reading._check_files import check_files
+from skcovid.reading._paths import as_paths, holds_paths
 
 FORMAT = "skcovid-model"
 FORMAT_VERSION = 1

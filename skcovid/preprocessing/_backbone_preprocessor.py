@@ -13,7 +13,7 @@ from skcovid.images._checks import as_lazy, check_images
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks.backbones import Backbone, get_backbone
 from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
-from skcovid.reading._read import holds_paths
+from skcovid.reading._paths import holds_paths
 
 __all__ = ["BackbonePreprocessor"]
 

@@ -14,7 +14,9 @@ from skcovid._base._digests import image_key
 from skcovid.images._checks import as_lazy, check_images
 from skcovid.images._lazy_images import LazyImages
 from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
-from skcovid.reading._read import as_paths, check_files, holds_paths, read_radiograph
+from skcovid.reading._check_files import check_files
+from skcovid.reading._paths import as_paths, holds_paths
+from skcovid.reading._read import read_radiograph
 
 __all__ = ["RadiographReader"]
 

@@ -1,4 +1,4 @@
-"""DICOM files: whether they hold a radiograph, and of whom and from which side."""
+"""DICOM headers: whether a file holds a radiograph, of which patient and view."""
 
 import io
 import os
@@ -10,20 +10,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import IO, Any, BinaryIO, cast
 
-from skcovid.reading._files import open_file, shown
-from skcovid.reading._image_headers import MAX_BYTES, RefusedError
-
-__all__ = [
-    "DICOM_SUFFIXES",
-    "FRONTAL_VIEWS",
-    "DicomHeader",
-    "check_radiograph",
-    "is_dicom",
-    "naming",
-    "read_dataset",
-    "read_header",
-    "view_term",
-]
+from skcovid.reading._files import open_file
+from skcovid.reading._limits import MAX_BYTES, RefusedError
+from skcovid.reading._paths import format_path
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 FRONTAL_VIEWS = frozenset({"AP", "PA", "FRONTAL"})
@@ -40,14 +29,13 @@ _VIEW_TERMS = {
     **dict.fromkeys(("ANTEROPOSTERIOR", "ANTERO-POSTERIOR", "AP SUPINE"), "AP"),
     **dict.fromkeys(("POSTEROANTERIOR", "POSTERO-ANTERIOR"), "PA"),
 }
-# What de-identification leaves in the place of a patient's number; only zeros, crosses
-# and punctuation stand for nobody, either.
-_NOBODY = re.compile(
+# Placeholders that de-identification writes, and IDs of zeros, crosses or punctuation.
+_PLACEHOLDER = re.compile(
     r"[\W_0x]*|anon|anonymi[sz]ed|anonymous|de[- _]?identified|n[/.]?a|none|no[ _]?id"
     r"|not[ _]known|null|redacted|removed|unknown",
     re.IGNORECASE,
 )
-_PIECE = 2**20
+_CHUNK = 2**20
 _HEADER_ELEMENTS = [
     *("SOPClassUID", "Modality", "PresentationIntentType", "NumberOfFrames"),
     *("PhotometricInterpretation", "PatientID", "IssuerOfPatientID"),
@@ -57,7 +45,7 @@ _HEADER_ELEMENTS = [
 
 @dataclass(frozen=True)
 class DicomHeader:
-    """Whom and what a DICOM file shows; an empty string is what it does not say."""
+    """Origin and view of a radiograph; what the file does not say is an empty str."""
 
     patient: str
     issuer: str
@@ -66,30 +54,32 @@ class DicomHeader:
     view_position: str
 
 
-def is_dicom(path: str | os.PathLike, start: bytes) -> bool:
-    """Whether a file is in the DICOM format, by its suffix or its beginning."""
+def is_dicom(path: str | os.PathLike[str], start: bytes) -> bool:
+    """Whether a file is DICOM, by its suffix or its first 132 bytes."""
     is_named = PurePath(path).suffix.lower() in DICOM_SUFFIXES
     return is_named or start[128:132] == b"DICM"
 
 
 def view_term(view: str) -> str:
-    """Bring a view position to the term used here."""
+    """Return the usual term of a view position, such as PA, AP or LATERAL."""
     term = view.strip().upper()
     return _VIEW_TERMS.get(term, term)
 
 
 def read_header(path: str) -> DicomHeader:
-    """Read what a radiograph in the DICOM format says of patient and view."""
-    with _open_within(path) as stream, naming(path):
+    """Read patient and view of a DICOM radiograph without its pixels."""
+    file = open_file(path)
+    stream = (
+        _BoundedReader(file.detach()) if isinstance(file, io.BufferedReader) else file
+    )
+    with stream, raise_with_path(path):
         dataset = read_dataset(
-            stream,
-            stop_before_pixels=True,
-            specific_tags=_HEADER_ELEMENTS,
+            stream, stop_before_pixels=True, specific_tags=_HEADER_ELEMENTS
         )
         check_radiograph(dataset)
         patient = _text(dataset, "PatientID")
         return DicomHeader(
-            patient="" if _NOBODY.fullmatch(patient) else patient,
+            patient="" if _PLACEHOLDER.fullmatch(patient) else patient,
             issuer=_text(dataset, "IssuerOfPatientID"),
             study=_text(dataset, "StudyInstanceUID"),
             institution=_text(dataset, "InstitutionName"),
@@ -98,23 +88,22 @@ def read_header(path: str) -> DicomHeader:
 
 
 @contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Turn whatever is raised within into an error that names the file."""
+def raise_with_path(path: str) -> Iterator[None]:
+    """Turn errors of DICOM files into ones that name the file."""
     try:
         yield
     except RefusedError as reason:
-        raise ValueError(f"{shown(path)}: {reason}") from None
+        raise ValueError(f"{format_path(path)}: {reason}") from None
     except ImportError:
-        raise ImportError(
-            f"{shown(path)}: DICOM files need pydicom; pip install 'skcovid[dicom]'."
-        ) from None
+        message = "DICOM files need pydicom; pip install 'skcovid[dicom]'"
+        raise ImportError(f"{format_path(path)}: {message}.") from None
     except MemoryError:
         raise
     except Exception as error:
-        # Broken elements are met wherever they are first looked at.
+        # pydicom parses elements on access, and raises many kinds of errors.
         message = " ".join(str(error).split())
         raise ValueError(
-            f"{shown(path)}: pydicom can't decode it ({message})"
+            f"{format_path(path)}: pydicom can't decode it ({message})"
         ) from error
 
 
@@ -124,8 +113,8 @@ def read_dataset(stream: IO[bytes], **options: Any) -> Any:
 
     if stream.read(132)[128:] != b"DICM":
         raise RefusedError(
-            "not a DICOM file, as 'DICM' does not follow its first 128 bytes. If it is "
-            "one without the header, rewrite it: pydicom.dcmread(path, force=True)"
+            "not a DICOM file: 'DICM' does not follow its first 128 bytes. If only "
+            "this header is missing, rewrite it with pydicom.dcmread(path, force=True)"
             ".save_as(path, enforce_file_format=True)"
         )
     _check_inflated_size(stream)
@@ -134,7 +123,7 @@ def read_dataset(stream: IO[bytes], **options: Any) -> Any:
 
 
 def _check_inflated_size(stream: IO[bytes]) -> None:
-    """Inflate a deflated file piece by piece; pydicom does it all at once."""
+    """Refuse a deflated file that is too large; pydicom inflates it without limit."""
     from pydicom import filereader, uid
 
     meta = filereader.read_dataset(
@@ -146,27 +135,17 @@ def _check_inflated_size(stream: IO[bytes]) -> None:
     if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
         return
     inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    while piece := inflater.unconsumed_tail or stream.read(_PIECE):
-        size += len(inflater.decompress(piece, _PIECE))
+    while chunk := inflater.unconsumed_tail or stream.read(_CHUNK):
+        size += len(inflater.decompress(chunk, _CHUNK))
         if size > MAX_BYTES:
-            raise RefusedError(
-                f"would inflate to more than {MAX_BYTES:,} bytes; no radiograph "
-                "is that large"
-            )
+            raise RefusedError(f"would inflate to more than {MAX_BYTES:,} bytes")
 
 
-def _open_within(path: str) -> IO[bytes]:
-    file = open_file(path)
-    if isinstance(file, io.BufferedReader):
-        return _WithinFile(file.detach())
-    return file
-
-
-class _WithinFile(io.BufferedReader):
-    """Sets no more memory aside than the file has bytes, whatever length it states."""
+class _BoundedReader(io.BufferedReader):
+    """Allocates no more than the file's size, whatever length an element states."""
 
     def read(self, size: int | None = -1) -> bytes:
-        if size is not None and size > _PIECE:
+        if size is not None and size > _CHUNK:
             size = min(size, os.fstat(self.fileno()).st_size)
         return super().read(size)
 
@@ -177,55 +156,49 @@ def _text(dataset: Any, element: str) -> str:
 
 
 def check_radiograph(dataset: Any) -> None:
-    """Let only single grey projection radiographs pass that are meant to be seen."""
+    """Refuse all but projection radiographs for presentation, of one grey frame."""
     from pydicom import uid
 
-    # De-identified files may have kept the class in the file's meta information alone.
+    # De-identified files may state the class in the meta information only.
     meta = getattr(dataset, "file_meta", {})
     sop_class = dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
     modality = _text(dataset, "Modality").upper()
-    name = "no SOP class" if sop_class is None else uid.UID(sop_class).name
     radiographs = (
         uid.ComputedRadiographyImageStorage,
         uid.DigitalXRayImageStorageForPresentation,
         uid.DigitalXRayImageStorageForProcessing,
     )
-    # A secondary capture may be of anything: there the modality has to tell.
+    # A secondary capture may show anything, so its modality has to tell.
     captures = (None, uid.SecondaryCaptureImageStorage)
     if not (
         (sop_class in radiographs and modality in ("", *_MODALITIES))
         or (sop_class in captures and modality in _MODALITIES)
     ):
+        name = "no SOP class" if sop_class is None else uid.UID(sop_class).name
         raise RefusedError(
-            f"not a projection radiograph, but of modality "
-            f"{modality or 'unknown'} ({name}). Radiographs are of modality "
-            f"{', '.join(_MODALITIES)}; leave the file out, or correct its Modality "
-            "(0008,0060)"
+            f"of modality {modality or 'unknown'} ({name}), not a projection "
+            f"radiograph. Leave it out, or correct its Modality (0008,0060) to one of "
+            f"{', '.join(_MODALITIES)}"
         )
     if (
         sop_class == uid.DigitalXRayImageStorageForProcessing
         or _text(dataset, "PresentationIntentType").upper() == "FOR PROCESSING"
     ):
         raise RefusedError(
-            "raw data of the detector, for processing. Export the image for "
-            "presentation of the same exposure"
+            "raw data of the detector, for processing. Export the same exposure for "
+            "presentation"
         )
-    _check_one_grey_frame(dataset)
-
-
-def _check_one_grey_frame(dataset: Any) -> None:
     frames = _text(dataset, "NumberOfFrames")
     if frames not in ("", "0", "1"):
         raise RefusedError(
-            f"a multi-frame file of {frames} frames, of which none is the "
-            "radiograph more than the others. Write the frame that is to be read to a "
-            "file of its own"
+            f"a multi-frame file of {frames} frames. Write the radiograph to a file of "
+            "its own"
         )
     interpretation = _text(dataset, "PhotometricInterpretation")
     if interpretation and not interpretation.startswith("MONOCHROME"):
         raise RefusedError(
-            f"a colour image ({interpretation}), as screenshots are, not grey "
-            "levels of a detector. Export the original, in MONOCHROME1 or MONOCHROME2"
+            f"a colour image ({interpretation}), such as a screenshot. Export the "
+            "original in MONOCHROME1 or MONOCHROME2"
         )
 
 
@@ -241,7 +214,7 @@ def _find_view(dataset: Any) -> str:
         _text(item, element)
         for element in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
     )
-    # Context group "DX View"; pydicom takes SRT codes for their successors in SCT.
+    # Context group "DX View"; pydicom equates SRT codes with their successors in SCT.
     views = codes.CID4010
     terms = [
         (views.AnteroPosterior, "AP"),

@@ -1,95 +1,63 @@
-"""Pixels of image files other than DICOM, as 8-bit grey or RGB."""
-
-from typing import Literal
+"""Decode image files other than DICOM to 8-bit grey or RGB, scaled and upright."""
 
 import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
-from skcovid.reading._image_headers import ImageHeader, RefusedError, read_image_header
+from skcovid.reading._image_formats import read_image_header
+from skcovid.reading._jpeg import decode_jpeg
+from skcovid.reading._limits import Channels, ImageHeader, RefusedError
 
-__all__ = ["Channels", "check_jpeg", "decode_image"]
-
-Channels = Literal["grey", "rgb"]
-# EXIF's orientations, those above 4 once rows and columns have changed places: 1 swaps
-# left and right, 0 top and bottom, -1 both.
+# EXIF orientation to the code of `cv2.flip`: 1 swaps left and right, 0 top and bottom,
+# -1 both. Those above 4 are transposed first.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
 
 def decode_image(data: bytes, channels: Channels) -> NDArray[np.uint8]:
-    """Decode an image file."""
+    """Decode an image file; some formats keep the channels that they have."""
     header = read_image_header(data)
     if header.kind == "JPEG":
-        pixels = _decode_jpeg(data, header, channels)
+        pixels = decode_jpeg(data, header, channels)
     elif header.kind == "PNM":
-        pixels = _decode_map(data, header, channels)
+        pixels = _decode_portable_map(data, header)
     else:
-        pixels = _decode_others(data, header, channels)
+        pixels = _decode_with_opencv(data, header, channels)
     if pixels.shape[:2] != (header.height, header.width):
         raise RefusedError(
-            f"its header states {header.height} × {header.width} pixels, but "
-            f"{pixels.shape[0]} × {pixels.shape[1]} are in it; it is damaged"
+            f"damaged: its header states {header.height} × {header.width} pixels, but "
+            f"it holds {pixels.shape[0]} × {pixels.shape[1]}"
         )
     if header.orientation >= 5:
         pixels = cv2.transpose(pixels)
-    flip = _FLIPS.get(header.orientation)
-    return pixels if flip is None else cv2.flip(pixels, flip)
+    if header.orientation in _FLIPS:
+        pixels = cv2.flip(pixels, _FLIPS[header.orientation])
+    return pixels
 
 
-def check_jpeg(data: bytes) -> None:
-    """Decode a JPEG stream of 8 bits, taking nothing for granted."""
-    _decode_strictly(data, "GRAY")
-
-
-def _decode_jpeg(
-    data: bytes, header: ImageHeader, channels: Channels
-) -> NDArray[np.uint8]:
-    # OpenCV fills what is damaged with grey, and says nothing.
-    if header.n_channels == 4:
-        inks = _decode_strictly(data, "CMYK")
-        # As Adobe and all others write them: 255 is no ink.
-        black = np.repeat(inks[..., 3:], 3, axis=2)
-        pixels = cv2.multiply(inks[..., :3].copy(), black, scale=1 / 255)
-        return pixels if channels == "rgb" else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    pixels = _decode_strictly(data, "GRAY" if channels == "grey" else "RGB")
-    return pixels[..., 0] if channels == "grey" else pixels
-
-
-def _decode_strictly(data: bytes, colour: str) -> NDArray[np.uint8]:
-    try:
-        return simplejpeg.decode_jpeg(data, colour, strict=True)
-    except ValueError as error:
-        raise RefusedError(f"the image is damaged or truncated ({error})") from error
-
-
-def _decode_map(
-    data: bytes, header: ImageHeader, channels: Channels
-) -> NDArray[np.uint8]:
-    # OpenCV takes the levels for ones of 8 or 16 bits, whatever white is.
+def _decode_portable_map(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
+    # OpenCV scales by the number of bits, not by the level that stands for white.
     shape = (header.height, header.width * header.n_channels)
     kind = np.dtype(">u2" if header.maximum > 255 else "u1")
     stored = np.frombuffer(data, kind, shape[0] * shape[1], header.start)
     levels = stored.reshape(shape).astype(kind.newbyteorder("="))
     if levels.max() > header.maximum:
-        raise RefusedError("has levels above what its header states as white")
-    pixels = cv2.convertScaleAbs(levels, alpha=255 / header.maximum)
-    pixels = pixels.reshape(header.height, header.width, header.n_channels)
-    if header.n_channels == 3:
-        return pixels if channels == "rgb" else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return pixels[..., 0] if channels == "grey" else np.repeat(pixels, 3, axis=2)
+        raise RefusedError("damaged: it has levels above the white of its header")
+    grey: NDArray[np.uint8] = cv2.convertScaleAbs(levels, alpha=255 / header.maximum)
+    return grey if header.n_channels == 1 else grey.reshape(header.height, -1, 3)
 
 
-def _decode_others(
+def _decode_with_opencv(
     data: bytes, header: ImageHeader, channels: Channels
 ) -> NDArray[np.uint8]:
-    # What OpenCV turns, in levels or in space, depends on format, bits and version.
-    for place, value in header.as_seen.items():
+    # What OpenCV turns or inverts depends on format, bits and version: keep it from it.
+    for place, value in header.patches.items():
         data = data[:place] + value + data[place + len(value) :]
     colour = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
     flags = colour | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+        pixels: NDArray[np.uint8] | None = cv2.imdecode(
+            np.frombuffer(data, dtype=np.uint8), flags
+        )
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError(str(error)) from None

@@ -1,0 +1,81 @@
+"""Check image files by decoding each of them once, and list all that can't be read."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeVar
+
+from skcovid._base._digests import image_key
+from skcovid._base._read_ahead import read_ahead
+from skcovid.reading._files import read_bytes, size_and_time
+from skcovid.reading._limits import Channels
+from skcovid.reading._paths import format_path
+from skcovid.reading._read import decode_file
+
+T = TypeVar("T")
+
+
+class FileContent(NamedTuple):
+    """Digest of a readable image file, and the size of its image."""
+
+    digest: str
+    height: int
+    width: int
+
+
+def inspect_files(
+    paths: Sequence[str], *, channels: Channels = "grey", n_jobs: int = 2
+) -> Iterator[FileContent | Exception]:
+    """Decode every file, or give the reason why it can't be read.
+
+    Results are remembered until a file's size or time of change differs.
+    """
+
+    def inspect(rows: slice) -> FileContent | Exception:
+        return try_read(partial(_inspect, channels=channels), paths[rows.start])
+
+    for _, content in read_ahead(inspect, len(paths), batch_size=1, n_jobs=n_jobs):
+        yield content
+
+
+def check_files(
+    paths: Sequence[str], *, channels: Channels = "grey", n_jobs: int = 2
+) -> list[FileContent]:
+    """Decode every file, and raise one error that lists those that can't be read."""
+    return raise_problems(list(inspect_files(paths, channels=channels, n_jobs=n_jobs)))
+
+
+def raise_problems(results: Sequence[T | Exception]) -> list[T]:
+    """Return the results, or raise one error that lists all exceptions among them."""
+    problems = [result for result in results if isinstance(result, Exception)]
+    if problems:
+        missing = all(isinstance(problem, FileNotFoundError) for problem in problems)
+        kind = FileNotFoundError if missing else ValueError
+        lines = dict.fromkeys(f"  {problem}" for problem in problems)
+        raise kind(
+            f"{len(lines)} of {len(results)} files can't be read:\n" + "\n".join(lines)
+        )
+    return [result for result in results if not isinstance(result, Exception)]
+
+
+def try_read(read: Callable[[str], T], path: str) -> T | FileNotFoundError | ValueError:
+    """Read a file, or return the error that says why it can't be read."""
+    try:
+        return read(path)
+    except (FileNotFoundError, ValueError) as error:
+        return error
+    except OSError as error:
+        return ValueError(f"{format_path(path)}: {error.strerror}")
+
+
+def _inspect(path: str, channels: Channels) -> FileContent:
+    return _inspect_once(path, size_and_time(path), channels)
+
+
+# `status` makes a rewritten file a new entry.
+@lru_cache(maxsize=100_000)
+def _inspect_once(
+    path: str, status: tuple[int, int], channels: Channels
+) -> FileContent:
+    data = read_bytes(path)
+    height, width = decode_file(data, path, channels).shape[:2]
+    return FileContent(image_key(data), height, width)

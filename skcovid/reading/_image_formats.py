@@ -1,0 +1,137 @@
+"""Headers of PNG, BMP, WebP and PGM files, and which format a file has."""
+
+import re
+import struct
+import zlib
+from collections.abc import Callable
+
+from skcovid.reading._jpeg import read_jpeg_header
+from skcovid.reading._limits import ImageHeader, RefusedError, check_size
+from skcovid.reading._tiff import read_orientation, read_tiff_header
+
+# The largest image has 32,768 of the usual 8 KiB.
+_MAX_CHUNKS = 100_000
+_PORTABLE_MAP = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")
+
+
+def read_image_header(data: bytes) -> ImageHeader:
+    """Read the header of an image file, and refuse what is not one radiograph."""
+    read = next((_READERS[start] for start in _READERS if data.startswith(start)), None)
+    if read is None:
+        raise RefusedError(
+            f"not an image that is read: the file begins with {data[:8]!r}. Save it as "
+            "PNG, JPEG, TIFF, BMP, WebP, PGM or DICOM"
+        )
+    try:
+        header = read(data)
+    except struct.error:
+        raise RefusedError("the image is truncated") from None
+    check_size(header.height, header.width)
+    if header.n_frames != 1:
+        raise RefusedError(
+            f"an animation or pages, at least {header.n_frames} of them. Save the "
+            "radiograph to a file of its own"
+        )
+    return header
+
+
+def _read_png(data: bytes) -> ImageHeader:
+    # OpenCV fills what is missing with grey, and ignores chunks with a wrong checksum
+    # that it can decode without, such as the orientation.
+    if data[12:16] != b"IHDR":
+        raise RefusedError("not a PNG image: it does not begin with its size")
+    width, height = struct.unpack_from(">II", data, 16)
+    view, position, n_frames, orientation = memoryview(data), 8, 1, 1
+    for _ in range(_MAX_CHUNKS):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 8 + length
+        (checksum,) = struct.unpack_from(">I", data, end)
+        if zlib.crc32(view[position + 4 : end]) != checksum:
+            raise RefusedError(
+                f"damaged or truncated: the checksum of its chunk {kind!r} is wrong"
+            )
+        if kind == b"IEND":
+            return ImageHeader("PNG", height, width, n_frames, orientation=orientation)
+        if kind == b"acTL":
+            (n_frames,) = struct.unpack_from(">I", data, position + 8)
+        elif kind == b"eXIf":
+            orientation = read_orientation(data[position + 8 : end])
+        position = end + 4
+    raise RefusedError(f"damaged: a PNG of more than {_MAX_CHUNKS:,} chunks")
+
+
+def _read_bmp(data: bytes) -> ImageHeader:
+    n_bytes, header_size = struct.unpack_from("<I8xI", data, 2)
+    if len(data) < n_bytes:
+        raise RefusedError("the image is truncated")
+    width, height = struct.unpack_from("<HH" if header_size == 12 else "<Ii", data, 18)
+    # The height is negative where rows are stored from the top.
+    return ImageHeader("BMP", abs(height), width)
+
+
+def _read_webp(data: bytes) -> ImageHeader:
+    n_bytes, kind = struct.unpack_from("<I8s", data, 4)
+    if len(data) < n_bytes + 8:
+        raise RefusedError("the image is truncated")
+    if kind == b"WEBPVP8X":
+        flags, width, width_high, height, height_high = struct.unpack_from(
+            "<IHBHB", data, 20
+        )
+        return ImageHeader(
+            "WebP",
+            height=height + (height_high << 16) + 1,
+            width=width + (width_high << 16) + 1,
+            n_frames=2 if flags & 2 else 1,
+            orientation=_find_webp_orientation(data),
+        )
+    if kind == b"WEBPVP8L":
+        (sides,) = struct.unpack_from("<I", data, 21)
+        return ImageHeader("WebP", (sides >> 14) % 2**14 + 1, sides % 2**14 + 1)
+    if kind == b"WEBPVP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return ImageHeader("WebP", height % 2**14, width % 2**14)
+    raise RefusedError("a RIFF file without a WebP image")
+
+
+def _find_webp_orientation(data: bytes) -> int:
+    position = 12
+    for _ in range(_MAX_CHUNKS):
+        if position + 8 > len(data):
+            return 1
+        kind, length = struct.unpack_from("<4sI", data, position)
+        if kind == b"EXIF":
+            return read_orientation(data[position + 8 : position + 8 + length])
+        position += 8 + length + length % 2
+    raise RefusedError(f"damaged: a WebP of more than {_MAX_CHUNKS:,} chunks")
+
+
+def _read_portable_map(data: bytes) -> ImageHeader:
+    match = _PORTABLE_MAP.match(data)
+    if match is None:
+        raise RefusedError("its header is damaged, or of another kind than P5 and P6")
+    kind, width, height, maximum = map(int, match.groups())
+    if not 0 < maximum < 2**16:
+        raise RefusedError(f"its header states {maximum} as white; 1 to 65535 are read")
+    n_channels, n_bytes = (3 if kind == 6 else 1), (2 if maximum > 255 else 1)
+    if len(data) - match.end() < height * width * n_channels * n_bytes:
+        raise RefusedError("the image is truncated")
+    return ImageHeader(
+        "PNM",
+        height,
+        width,
+        n_channels=n_channels,
+        maximum=maximum,
+        start=match.end(),
+    )
+
+
+_READERS: dict[bytes, Callable[[bytes], ImageHeader]] = {
+    b"\x89PNG\r\n\x1a\n": _read_png,
+    b"\xff\xd8": read_jpeg_header,
+    b"II*\0": read_tiff_header,
+    b"MM\0*": read_tiff_header,
+    b"BM": _read_bmp,
+    b"RIFF": _read_webp,
+    b"P5": _read_portable_map,
+    b"P6": _read_portable_map,
+}

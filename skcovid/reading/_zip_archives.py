@@ -1,0 +1,114 @@
+"""Zip archives, opened in place and checked for hostile contents.
+
+A file in an archive has a path like one in a folder: ``radiographs.zip/NORMAL/1.png``.
+"""
+
+import os
+import re
+import zipfile
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+from skcovid.reading._limits import MAX_BYTES
+from skcovid.reading._paths import format_path
+
+_SUFFIX = ".zip"
+# Deflate reaches 1032:1 on one repeated byte; radiographs, even uncompressed ones with
+# black margins, stay below 20:1. Small archives may hold blank test images.
+_MAX_RATIO = 100
+_RATIO_MATTERS_FROM = 2**30
+# A drive or root at the beginning, a parent folder on the way, a backslash anywhere.
+_UNSAFE_NAME = re.compile(r"[A-Za-z]:|/|(.*/)?\.\.(/|$)|.*\\", re.DOTALL)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a path is that of a zip archive, by its suffix."""
+    return path.suffix.lower() == _SUFFIX and path.is_file()
+
+
+def find_archive(path: str) -> tuple[Path, str] | None:
+    """Split a path that leads into an archive into archive and member."""
+    if _SUFFIX not in path.lower():
+        return None
+    for parent in Path(path).parents:
+        if is_archive(parent):
+            return parent, Path(path).relative_to(parent).as_posix()
+    return None
+
+
+def has_member(archive: Path, member: str) -> bool:
+    """Whether an archive holds a file of that name."""
+    return member in _open_archive(archive).NameToInfo
+
+
+def open_member(archive: Path, member: str) -> IO[bytes]:
+    """Open a file in an archive."""
+    members = _open_archive(archive)
+    try:
+        return members.open(member)
+    except KeyError:
+        raise FileNotFoundError(
+            f"{format_path(archive / member)}: no such file in the archive"
+        ) from None
+    except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{format_path(archive / member)}: can't be read from the archive "
+            f"({error}); unpack it and give the folder"
+        ) from error
+
+
+def list_members(archive: Path) -> tuple[list[str], list[str]]:
+    """List the files and the folders in an archive."""
+    files, folders = [], set()
+    for info in _open_archive(archive).infolist():
+        name = info.filename.rstrip("/")
+        parents = name.split("/") if info.is_dir() else name.split("/")[:-1]
+        folders |= {"/".join(parents[:depth]) for depth in range(1, len(parents) + 1)}
+        if not info.is_dir():
+            files.append(name)
+    return files, sorted(folders)
+
+
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    status = path.stat()
+    # The process, because a fork shares the position in an open file.
+    return _keep_open(path, status.st_size, status.st_mtime_ns, os.getpid())
+
+
+# Reading the directory of a large archive takes longer than reading many a member.
+@lru_cache(maxsize=8)
+def _keep_open(path: Path, size: int, changed: int, process: int) -> zipfile.ZipFile:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"{path}: not a readable zip archive ({error})") from error
+    _check_contents(path, size, archive.infolist())
+    return archive
+
+
+def _check_contents(path: Path, size: int, infos: list[zipfile.ZipInfo]) -> None:
+    unsafe = [info.filename for info in infos if _UNSAFE_NAME.match(info.filename)]
+    if unsafe:
+        raise ValueError(
+            f"{path}: names files outside the archive or with backslashes, such as "
+            f"{unsafe[0]!r}. It may be hostile; make it again from the folder"
+        )
+    counts = Counter(info.filename for info in infos)
+    name, count = counts.most_common(1)[0] if counts else ("", 0)
+    if count > 1:
+        raise ValueError(f"{path}: holds {count} files of the name {name!r}")
+    for info in infos:
+        if info.file_size > MAX_BYTES:
+            raise ValueError(
+                f"{path}: {info.filename!r} would unpack to {info.file_size:,} bytes, "
+                f"more than the limit of {MAX_BYTES:,}"
+            )
+    total = sum(info.file_size for info in infos)
+    if total > max(_RATIO_MATTERS_FROM, _MAX_RATIO * size):
+        raise ValueError(
+            f"{path}: may be a zip bomb, as it would unpack to {total:,} bytes, more "
+            f"than {_MAX_RATIO} times its size. If you trust it, unpack it and give "
+            "the folder"
+        )
