@@ -27,7 +27,8 @@ from skcovid.augmentation import (
     _plans,
     augment,
 )
-from skcovid.augmentation._augment import augment_batch, check_transforms
+from skcovid.augmentation._augment import augment_batch
+from skcovid.augmentation._transform_types import check_transforms
 
 GEOMETRIC = PAPER_TRANSFORMS[2:]
 
@@ -689,6 +690,7 @@ def test_own_transform_that_returns_nonsense(transform, message):
         (lambda: Gamma(low=-1), "'low' parameter of Gamma"),
         (lambda: Gamma(high="big"), "'high' parameter of Gamma .*'big'"),
         (lambda: Elastic(alpha=-1), "'alpha' parameter of Elastic"),
+        (lambda: Elastic(alpha=np.inf), "'alpha' parameter of Elastic"),
         (lambda: Elastic(sigma=0), "'sigma' parameter of Elastic"),
         (lambda: Elastic(sigma=np.nan), "'sigma' parameter of Elastic"),
         (lambda: Zoom(low=0), "'low' parameter of Zoom"),
@@ -729,14 +731,12 @@ def test_image_of_the_wrong_kind(image, error, message):
         ({"transforms": Zoom()}, TypeError, r"transforms must be a list.*Zoom\("),
         ({"transforms": [Zoom]}, TypeError, "transforms must hold instances.*Zoom"),
         ({"transforms": ["zoom"]}, TypeError, "transforms must hold instances.*'zoom'"),
-        ({"fill": 256}, ValueError, "fill must be .*256"),
-        ({"fill": -1}, ValueError, "fill must be .*-1"),
-        ({"fill": 0.5}, TypeError, "fill must be an int.*0.5"),
-        ({"fill": True}, TypeError, "fill must be an int"),
-        ({"random_state": -1}, ValueError, "random_state must not be negative.*-1"),
-        ({"random_state": "seed"}, TypeError, "random_state must be None.*'seed'"),
-        ({"random_state": 1.0}, TypeError, "random_state must be None"),
-        ({"random_state": True}, TypeError, "random_state must be None"),
+        ({"fill": 256}, ValueError, "'fill'.*256"),
+        ({"fill": -1}, ValueError, "'fill'.*-1"),
+        ({"fill": 0.5}, TypeError, "'fill'.*0.5"),
+        ({"random_state": -1}, ValueError, "'random_state'.*-1"),
+        ({"random_state": "seed"}, TypeError, "'random_state'.*'seed'"),
+        ({"random_state": 1.0}, TypeError, "'random_state'"),
     ],
 )
 def test_other_parameters_of_the_wrong_kind(parameters, error, message):
@@ -746,12 +746,6 @@ def test_other_parameters_of_the_wrong_kind(parameters, error, message):
 
 def test_check_transforms_returns_a_tuple():
     assert check_transforms([Zoom(), Mirror()]) == (Zoom(), Mirror())
-
-
-def test_plan_for_another_size():
-    plan = draw_plan([Zoom()], (8, 9), np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"image must .*\(8, 9\).*\(9, 8\)"):
-        apply_plan(plan, noise_image((9, 8)))
 
 
 @pytest.mark.parametrize("shape", [(1, 32_764), (32_764, 1)])

@@ -1,17 +1,10 @@
 """Random transforms of radiographs, and the sampler that balances classes with them."""
 
-from skcovid.augmentation._augment import (
-    PAPER_TRANSFORMS,
-    augment,
-)
-from skcovid.augmentation._balancer import (
-    AugmentationBalancer,
-)
-from skcovid.augmentation._transform_types import (
-    GeometricTransform,
-    IntensityTransform,
-)
+from skcovid.augmentation._augment import augment
+from skcovid.augmentation._balancer import AugmentationBalancer
+from skcovid.augmentation._transform_types import GeometricTransform, IntensityTransform
 from skcovid.augmentation._transforms import (
+    PAPER_TRANSFORMS,
     Brightness,
     Elastic,
     Gamma,
@@ -21,13 +14,13 @@ from skcovid.augmentation._transforms import (
 )
 
 __all__ = [
+    "PAPER_TRANSFORMS",
     "AugmentationBalancer",
     "Brightness",
     "Elastic",
     "Gamma",
     "GeometricTransform",
     "IntensityTransform",
-    "PAPER_TRANSFORMS",
     "Rotation",
     "Translation",
     "Zoom",

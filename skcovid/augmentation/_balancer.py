@@ -17,18 +17,18 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from skcovid._base._compatibility import Interval, StrOptions
 from skcovid._base._digests import image_key
 from skcovid._base._random import draw_seed
-from skcovid.augmentation._augment import augment_batch, check_transforms
-from skcovid.augmentation._transform_types import Transform
+from skcovid.augmentation._augment import augment_batch
+from skcovid.augmentation._transform_types import Transform, check_transforms
 from skcovid.augmentation._transforms import PAPER_TRANSFORMS
-from skcovid.images._checks import check_images
+from skcovid.images._checks import as_lazy, check_images
 from skcovid.images._lazy_images import LazyImages
 
 __all__ = ["AugmentationBalancer"]
 
 _BATCH = 32
 
-# Part of the keys, so that what is kept of other copies, by another version, is not
-# taken for that of these.
+# Version of what is drawn. It is part of the keys, so that features stored of copies
+# drawn by another version are not taken for those of these.
 _DRAWS = 3
 
 
@@ -40,25 +40,23 @@ class AugmentationBalancer(BaseSampler):
     random non-empty subset of the transforms applied.
 
     Copy number *j* of an image depends on `random_state`, the image itself and *j*
-    alone: not on the other images, on threads, or on the order of access. So a
-    cross-validation makes the same copies of an image in every fold.
+    alone, so that a cross-validation makes the same copies of an image in every fold.
 
     Parameters
     ----------
     sampling_strategy : str, float, dict or callable, default="all"
-        In the vocabulary of imbalanced-learn. Which classes are resampled: "all",
-        "not majority" (or "auto"), "not minority" or "minority"; each ends with
-        `factor` × (size of the largest class) images. Or how many images classes end
-        with, `factor` playing no part: a dict from class to number, a callable that
-        returns one, or, for two classes, a float, the size of the smaller class as a
-        share of the larger one's. Classes left out keep their images as they are.
+        As in imbalanced-learn. Which classes are resampled: "all", "not majority" (or
+        "auto"), "not minority" or "minority"; each ends with `factor` × (size of the
+        largest class) images. Or how many images classes end with, without `factor`: a
+        dict from class to number, a callable that returns one, or, for two classes, a
+        float, the size of the smaller class as a share of the larger one's. Classes
+        left out keep their images as they are.
     factor : float, default=2
         How many times the largest class's size each class ends with (section 3.2:
         "multiplies it by 2").
     include_originals : bool, default=False
-        Whether the images themselves are among those a resampled class ends with. In
-        the paper they are not; with few images in the largest class and a `factor`
-        below 1, they may not fit, which is an error.
+        Whether the images themselves are among those a resampled class ends with, for
+        which `factor` must leave room. In the paper they are not.
     transforms : sequence of Transform, default=None
         What a subset is drawn from; None for the paper's six.
     fill : int, default=0
@@ -66,7 +64,7 @@ class AugmentationBalancer(BaseSampler):
     random_state : int, RandomState instance or None, default=None
         Seed of the copies.
     n_jobs : int, default=2
-        Threads that compute the copies of an array; of lazy images they are computed
+        Threads that compute the copies of an array; those of lazy images are computed
         on access.
 
     Attributes
@@ -115,7 +113,7 @@ class AugmentationBalancer(BaseSampler):
 
     def __init__(
         self,
-        sampling_strategy: str | float | Mapping | Callable = "all",
+        sampling_strategy: str | float | Mapping[Any, int] | Callable[..., Any] = "all",
         *,
         factor: float = 2,
         include_originals: bool = False,
@@ -133,7 +131,7 @@ class AugmentationBalancer(BaseSampler):
         self.n_jobs = n_jobs
 
     def fit(self, X: Any, y: ArrayLike) -> "AugmentationBalancer":
-        """Validate the input and determine how many images each class ends with.
+        """Check the images and determine how many each class ends with.
 
         Parameters
         ----------
@@ -154,7 +152,7 @@ class AugmentationBalancer(BaseSampler):
 
     def fit_resample(
         self, X: Any, y: ArrayLike
-    ) -> "tuple[NDArray[np.uint8] | LazyImages, NDArray]":
+    ) -> tuple[NDArray[np.uint8] | LazyImages, NDArray[Any]]:
         """Resample the images.
 
         Parameters
@@ -184,26 +182,46 @@ class AugmentationBalancer(BaseSampler):
 
     @property
     def get_feature_names_out(self) -> NoReturn:
-        """Not there: images have no features to name."""
+        """Raise AttributeError: images have no named features."""
         raise AttributeError("AugmentationBalancer has no get_feature_names_out.")
 
     def _fit_resample(
-        self, X: "NDArray[np.uint8] | LazyImages", y: NDArray
-    ) -> "tuple[NDArray[np.uint8] | LazyImages, NDArray]":
-        plans = [self._plan_class(label, y) for label in np.unique(y)]
-        self.sample_indices_ = np.concatenate([indices for indices, _ in plans])
-        self.copy_numbers_ = np.concatenate([copies for _, copies in plans])
-        return self._images(X), y[self.sample_indices_]
+        self, X: NDArray[np.uint8] | LazyImages, y: NDArray[Any]
+    ) -> tuple[NDArray[np.uint8] | LazyImages, NDArray[Any]]:
+        parts = [self._copies_of_class(label, y) for label in np.unique(y)]
+        self.sample_indices_ = np.concatenate([indices for indices, _ in parts])
+        self.copy_numbers_ = np.concatenate([copies for _, copies in parts])
+        transforms = PAPER_TRANSFORMS if self.transforms is None else self.transforms
+        source, entropy = as_lazy(X), draw_seed(self.random_state)
+        keys = source.keys[self.sample_indices_]
+        seeds = [
+            None if copy < 0 else int(image_key(entropy, key, copy)[:16], 16)
+            for key, copy in zip(keys, self.copy_numbers_, strict=True)
+        ]
+        operation = f"augment {_DRAWS}({tuple(transforms)!r}, fill={self.fill})"
+        resampled = source.derive(
+            partial(augment_batch, transforms=tuple(transforms), fill=self.fill),
+            self.sample_indices_,
+            seeds,
+            [
+                key if seed is None else image_key(key, operation, seed)
+                for key, seed in zip(keys, seeds, strict=True)
+            ],
+        )
+        labels = y[self.sample_indices_]
+        if isinstance(X, LazyImages):
+            return resampled, labels
+        images = np.empty(resampled.shape, np.uint8)
+        for rows, batch in resampled.batches(_BATCH, n_jobs=self.n_jobs):
+            images[rows] = batch
+        return images, labels
 
     def _check_X_y(  # noqa: N802 (imblearn's name)
-        self,
-        X: Any,
-        y: ArrayLike,
-        accept_sparse: Any = None,
-    ) -> "tuple[NDArray[np.uint8] | LazyImages, NDArray]":
+        self, X: Any, y: ArrayLike, accept_sparse: Any = None
+    ) -> tuple[NDArray[np.uint8] | LazyImages, NDArray[Any]]:
         X = check_images(X)
         check_classification_targets(y)
-        labels: NDArray = column_or_1d(y)
+        labels: NDArray[Any] = column_or_1d(y)
         check_consistent_length(X, labels)
         return X, labels
 
@@ -213,84 +231,41 @@ class AugmentationBalancer(BaseSampler):
         if self.transforms is not None:
             check_transforms(self.transforms)
 
-    def _class_sizes(self, y: NDArray) -> dict[Any, int]:
+    def _class_sizes(self, y: NDArray[Any]) -> dict[Any, int]:
+        """Return the number of images that each resampled class ends with."""
         counts = Counter(y.tolist())
         if len(counts) < 2:
             raise ValueError(
                 f"y holds one class only, {next(iter(counts))!r}; balancing needs two."
             )
-        # imblearn answers with how many images to add to a class.
+        # How many images to add to each class.
         added = check_sampling_strategy(self.sampling_strategy, y, self._sampling_type)
-        if isinstance(self.sampling_strategy, str):
-            size = math.floor(self.factor * max(counts.values()) + 0.5)
-            sizes = {label: size for label in sorted(counts) if label in added}
-        else:
-            sizes = {
-                label: counts[label] + int(extra) for label, extra in added.items()
-            }
-        self._check_sizes(sizes, counts)
+        if not isinstance(self.sampling_strategy, str):
+            return {label: counts[label] + int(new) for label, new in added.items()}
+        size = math.floor(self.factor * max(counts.values()) + 0.5)
+        sizes = {label: size for label in sorted(counts) if label in added}
+        for label in sizes:
+            needed = counts[label] if self.include_originals else 1
+            if size < needed:
+                raise ValueError(
+                    f"factor={self.factor} leaves {size} images for class {label!r}, "
+                    f"but include_originals={self.include_originals} needs at least "
+                    f"{needed}. Raise factor."
+                )
         return sizes
 
-    def _check_sizes(self, sizes: dict[Any, int], counts: Counter) -> None:
-        for label, size in sizes.items():
-            if size < 1:
-                raise ValueError(
-                    f"factor={self.factor} leaves class {label!r} with no image."
-                )
-            if self.include_originals and size < counts[label]:
-                raise ValueError(
-                    f"include_originals=True can't be: class {label!r} is to end with "
-                    f"{size} images and has {counts[label]}. Raise factor, now "
-                    f"{self.factor}, or pass include_originals=False."
-                )
-
-    def _plan_class(
-        self, label: Any, y: NDArray
+    def _copies_of_class(
+        self, label: Any, y: NDArray[Any]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Source and copy number of every image of a class in the output."""
         members = np.flatnonzero(y == label)
-        originals = members if self._keeps_originals(label) else members[:0]
+        keeps = self.include_originals or label not in self.sampling_strategy_
+        originals = members if keeps else members[:0]
         n_new = self.sampling_strategy_.get(label, len(members)) - len(originals)
         order = np.arange(n_new)
         indices = np.concatenate([originals, members[order % len(members)]])
         copies = np.concatenate([np.full(len(originals), -1), order // len(members)])
         return indices.astype(np.intp), copies.astype(np.intp)
-
-    def _keeps_originals(self, label: Any) -> bool:
-        return self.include_originals or label not in self.sampling_strategy_
-
-    def _images(
-        self, X: "NDArray[np.uint8] | LazyImages"
-    ) -> "NDArray[np.uint8] | LazyImages":
-        source: LazyImages = (
-            X if isinstance(X, LazyImages) else LazyImages.from_array(X)
-        )
-        transforms = (
-            PAPER_TRANSFORMS if self.transforms is None else tuple(self.transforms)
-        )
-        entropy = draw_seed(self.random_state)
-        pairs = zip(self.sample_indices_, self.copy_numbers_, strict=True)
-        seeds = [
-            None if copy < 0 else _seed(entropy, source.keys[index], copy)
-            for index, copy in pairs
-        ]
-        resampled = source.derive(
-            partial(augment_batch, transforms=transforms, fill=self.fill),
-            self.sample_indices_,
-            seeds,
-            self._keys(
-                source, seeds, f"augment {_DRAWS}({transforms!r}, fill={self.fill})"
-            ),
-        )
-        return resampled if source is X else _compute(resampled, self.n_jobs)
-
-    def _keys(
-        self, source: LazyImages, seeds: list[int | None], operation: str
-    ) -> list[str]:
-        return [
-            key if seed is None else image_key(key, operation, seed)
-            for key, seed in zip(source.keys[self.sample_indices_], seeds, strict=True)
-        ]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -300,14 +275,3 @@ class AugmentationBalancer(BaseSampler):
         tags.input_tags.dataframe = False
         tags.sampler_tags.sample_indices = True
         return tags
-
-
-def _seed(entropy: int, key: str, copy: int) -> int:
-    return int(image_key(entropy, key, copy)[:16], 16)
-
-
-def _compute(images: LazyImages, n_jobs: int) -> NDArray[np.uint8]:
-    computed = np.empty(images.shape, images.dtype)
-    for rows, batch in images.batches(_BATCH, n_jobs=n_jobs):
-        computed[rows] = batch
-    return computed

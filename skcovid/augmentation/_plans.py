@@ -1,7 +1,8 @@
 """Plans: what is drawn for the images of a batch, and its application to them."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import cv2
@@ -11,27 +12,24 @@ from numpy.typing import NDArray
 
 from skcovid._base._random import split_mix
 from skcovid.augmentation._transform_types import (
-    AffineTransform,
+    BatchNumbers,
     Geometry,
     IntensityTransform,
-    LevelCurve,
     Levels,
     Transform,
 )
-from skcovid.augmentation._transforms import Elastic
-from skcovid.augmentation._warp import AffineStep, BatchWarp, FieldStep
+from skcovid.augmentation._transforms import DRAW_BATCHES, Elastic
+from skcovid.augmentation._warp import CUBIC_REACH, AffineStep, BatchWarp, FieldStep
 
 __all__ = ["AugmentationPlan", "apply_plan", "draw_plan"]
-
 
 # Of 64 random bits, those that make a number in [0, 1); the others choose transforms.
 _NUMBER_BITS = 53
 
 
 class AugmentationPlan(NamedTuple):
-    """What `draw_plan` drew for a batch of images."""
+    """Drawn for a batch: transforms chosen, tables of grey levels, geometric steps."""
 
-    image_shape: tuple[int, int]
     chosen: NDArray[np.bool_]
     tables: list[NDArray[np.uint8] | None]
     geometry: list[AffineStep | FieldStep]
@@ -41,94 +39,54 @@ def draw_plan(
     transforms: Sequence[Transform],
     image_shape: tuple[int, ...],
     seeds: Sequence[int | None],
-    make_generator: Callable[[int], Generator] = np.random.default_rng,
+    make_generator: Callable[[int | None], Generator] = np.random.default_rng,
 ) -> AugmentationPlan:
     """Draw a non-empty subset of the transforms and their parameters for each image.
 
-    The paper's transforms make one random number of each image into what they do, all
-    images at once; others draw from a generator, image by image.
+    The paper's transforms draw for all images at once, from one random number of each;
+    others draw from a generator, image by image. A seed of None chooses no transform.
     """
     height, width = image_shape[:2]
     numbers, chosen = _draw_numbers(seeds, len(transforms))
     draws = [
-        _Draw(transform, np.flatnonzero(chosen[:, place]).tolist(), numbers[:, place])
+        (transform, np.flatnonzero(chosen[:, place]).tolist(), numbers[:, place])
         for place, transform in enumerate(transforms)
+        if chosen[:, place].any()
     ]
-    generators = _Generators(seeds, make_generator)
-    return AugmentationPlan(
-        image_shape=(height, width),
-        chosen=chosen,
-        tables=_draw_tables(draws, len(seeds), generators),
-        geometry=list(_draw_geometry(draws, height, width, generators)),
-    )
-
-
-class _Draw(NamedTuple):
-    transform: Transform
-    rows: list[int]  # the images that get it
-    numbers: NDArray[np.float64]  # of these and the other images
-
-
-class _Generators(dict):
-    """The generator of each image, made when it is first asked for."""
-
-    def __init__(
-        self, seeds: Sequence[int | None], make: Callable[[Any], Generator]
-    ) -> None:
-        self._seeds = seeds
-        self._make = make
-
-    def __missing__(self, row: int) -> Generator:
-        self[row] = self._make(self._seeds[row])
-        return self[row]
-
-
-def _draw_tables(
-    draws: Sequence[_Draw], n_images: int, generators: _Generators
-) -> list[NDArray[np.uint8] | None]:
-    levels = np.empty((n_images, 256))
-    levels[:] = np.arange(256.0)
-    changed = np.zeros(n_images, dtype=bool)
-    for transform, rows, numbers in draws:
-        if not rows or not isinstance(transform, IntensityTransform):
+    generator = cache(lambda row: make_generator(seeds[row]))
+    levels = np.tile(np.arange(256.0), (len(seeds), 1))
+    changed = np.zeros(len(seeds), dtype=bool)
+    geometry: list[AffineStep | FieldStep] = []
+    for transform, rows, own in draws:
+        if not isinstance(transform, IntensityTransform):
             continue
         changed[rows] = True
-        if isinstance(transform, LevelCurve) and _keeps_draw(transform, LevelCurve):
-            if len(rows) == n_images:  # no need to copy
-                levels = transform.bend(levels, numbers[:, np.newaxis])
-            else:
-                levels[rows] = transform.bend(levels[rows], numbers[rows, np.newaxis])
-            levels.clip(0.0, 255.0, out=levels)
+        if type(transform).draw in DRAW_BATCHES:
+            batch: Any = BatchNumbers(own[rows, np.newaxis])
+            levels[rows] = transform.draw(batch, levels[rows]).clip(0.0, 255.0)
             continue
         for row in rows:
-            drawn = transform.draw(generators[row], levels[row])
+            drawn = transform.draw(generator(row), levels[row])
             levels[row] = _check_levels(transform, drawn)
-    tables = np.rint(levels, out=levels).astype(np.uint8)
-    return [table if new else None for table, new in zip(tables, changed, strict=True)]
-
-
-def _draw_geometry(
-    draws: Sequence[_Draw], height: int, width: int, generators: _Generators
-) -> Iterator[AffineStep | FieldStep]:
-    for transform, rows, numbers in draws:
-        if not rows or isinstance(transform, IntensityTransform):
+    for transform, rows, own in draws:
+        if isinstance(transform, IntensityTransform):
             continue
-        if isinstance(transform, AffineTransform) and _keeps_draw(
-            transform, AffineTransform
-        ):
-            yield AffineStep(rows, transform.matrices(numbers[rows], height, width))
-        elif isinstance(transform, Elastic) and _keeps_draw(transform, Elastic):
-            fields, margins = transform.fields(numbers[rows], height, width)
-            yield FieldStep(rows, fields, margins)
+        if isinstance(transform, Elastic) and type(transform).draw is Elastic.draw:
+            fields, margins = transform.fields(own[rows], height, width)
+            geometry.append(FieldStep(rows, fields, margins))
+        elif type(transform).draw in DRAW_BATCHES:
+            batch = BatchNumbers(own[rows])
+            geometry.append(AffineStep(rows, transform.draw(batch, height, width)))
         else:
             for row in rows:
-                drawn = transform.draw(generators[row], height, width)
-                yield _check_geometry(transform, drawn, row)
-
-
-def _keeps_draw(transform: Transform, kind: Any) -> bool:
-    # Who overrides `draw` wants it called.
-    return type(transform).draw is kind.draw
+                drawn = transform.draw(generator(row), height, width)
+                geometry.append(_check_geometry(transform, drawn, row))
+    tables = np.rint(levels).astype(np.uint8)
+    return AugmentationPlan(
+        chosen,
+        [table if new else None for table, new in zip(tables, changed, strict=True)],
+        geometry,
+    )
 
 
 def _draw_numbers(
@@ -157,7 +115,7 @@ def _check_levels(transform: Transform, levels: Levels) -> Levels:
             f"{transform!r}.draw must return 256 grey levels, none of them NaN. Got "
             f"an array of shape {levels.shape} instead."
         )
-    return np.clip(levels, 0.0, 255.0)
+    return levels.clip(0.0, 255.0)
 
 
 def _check_geometry(
@@ -173,32 +131,27 @@ def _check_geometry(
             f"of shape {drawn.shape} instead."
         )
     if is_field:
-        return FieldStep([row], drawn[np.newaxis])
+        widths = (0, 0), (CUBIC_REACH, CUBIC_REACH), (0, 0), (0, 0)
+        return FieldStep([row], np.pad(drawn[None], widths, "edge"), (CUBIC_REACH, 0))
     return AffineStep([row], drawn[..., np.newaxis])
 
 
 def apply_plan(
     plan: AugmentationPlan, images: Sequence[NDArray[np.uint8]], fill: int = 0
 ) -> NDArray[np.uint8]:
-    """Apply what was drawn to a batch of images."""
+    """Apply what was drawn to a batch of images of one shape."""
     shape = images[0].shape
-    if shape[:2] != plan.image_shape:
-        raise ValueError(
-            "image must have the height and width the plan was drawn for, "
-            f"{plan.image_shape}. Got shape {shape} instead."
-        )
     result = np.empty((len(plan.tables), *shape), dtype=np.uint8)
-    moving = {row for step in plan.geometry for row in step.rows}
-    warp = BatchWarp(plan.geometry, *plan.image_shape, fill)
+    moved = {row for step in plan.geometry for row in step.rows}
+    warp = BatchWarp(plan.geometry, shape[0], shape[1], fill)
     buffer = np.empty(shape, dtype=np.uint8)
     for row, (image, table, out) in enumerate(
         zip(images, plan.tables, result, strict=True)
     ):
-        source = image
         if table is not None:
-            source = cv2.LUT(image, table, buffer if row in moving else out)
-        if row in moving:
-            warp.apply(row, source, out)
+            image = cv2.LUT(image, table, buffer if row in moved else out)
+        if row in moved:
+            warp.apply(row, image, out)
         elif table is None:
             out[...] = image
     return result

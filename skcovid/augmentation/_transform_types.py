@@ -1,9 +1,7 @@
-"""What a transform is: the base classes, and the two kinds that batches are made of."""
+"""Base classes of transforms, and checks of their parameters."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,29 +11,24 @@ from numpy.typing import NDArray
 from skcovid._base._compatibility import Interval, InvalidParameterError
 
 __all__ = [
-    "POSITIVE",
-    "AffineTransform",
+    "BatchNumbers",
     "Geometry",
     "GeometricTransform",
     "IntensityTransform",
-    "LevelCurve",
     "Levels",
-    "Numbers",
     "Transform",
     "check_parameters",
-    "check_range",
-    "in_range",
+    "check_transforms",
 ]
 
 Levels: TypeAlias = NDArray[np.float64]
-Numbers: TypeAlias = NDArray[np.float64]
 Geometry: TypeAlias = NDArray[Any]  # an affine map (2, 3) or a field (rows, columns, 2)
 
 
 class _Transform:
     def __repr__(self) -> str:
-        # Part of the key under which augmented images are kept, so it has to state
-        # every parameter also where a subclass is not a dataclass.
+        # Keys of augmented images include it, so that it states every parameter even
+        # where a subclass is not a dataclass.
         parameters = ", ".join(
             f"{name}={value!r}" for name, value in vars(self).items()
         )
@@ -43,10 +36,10 @@ class _Transform:
 
 
 class IntensityTransform(_Transform, ABC):
-    """Base class of transforms that change the grey levels, wherever they are.
+    """Base class of transforms that change grey levels, alike in the whole image.
 
     A subclass keeps its parameters as attributes, best as a frozen dataclass: its repr
-    is part of the key under which augmented images are kept.
+    is part of the keys of augmented images.
 
     Examples
     --------
@@ -75,12 +68,12 @@ class IntensityTransform(_Transform, ABC):
             The only source of randomness to use.
         levels : ndarray of shape (256,), float64 in [0, 255]
             What the transforms before this one make of the grey levels 0 to 255, not
-            rounded. To be left unchanged.
+            rounded. Must be left unchanged.
 
         Returns
         -------
         ndarray of shape (256,), float64
-            The new levels. They will be clipped to [0, 255], and rounded at the end.
+            The new levels. They are clipped to [0, 255] next, and rounded at the end.
         """
 
 
@@ -88,7 +81,7 @@ class GeometricTransform(_Transform, ABC):
     """Base class of transforms that move pixels.
 
     A subclass keeps its parameters as attributes, best as a frozen dataclass: its repr
-    is part of the key under which augmented images are kept.
+    is part of the keys of augmented images.
 
     Examples
     --------
@@ -127,75 +120,60 @@ class GeometricTransform(_Transform, ABC):
             old one at ``(x, y)`` plus the field there, ``(dx, dy)`` in pixels. The
             field is given at the centres of `rows` x `columns` equal cells that tile
             the image, so ``(height, width, 2)`` is one value a pixel, and a smooth
-            field may be given on a coarser grid.
+            field may be given on a coarser grid. ``x`` points right and ``y`` down, in
+            pixels; ``(0, 0)`` is the centre of the first pixel.
         """
 
 
-class LevelCurve(IntensityTransform):
-    """Base class of intensity transforms that one random number determines.
+class BatchNumbers:
+    """One random number of each image of a batch, read as a generator's first draw."""
 
-    `bend` does for many images at once what `draw` does for one.
-    """
+    def __init__(self, numbers: NDArray[np.float64]) -> None:
+        self._numbers = numbers
 
-    @abstractmethod
-    def bend(self, levels: Levels, numbers: Numbers) -> Levels:
-        """Apply a curve to the levels of each image."""
+    def random(self) -> NDArray[np.float64]:
+        """Return the numbers, in [0, 1)."""
+        return self._numbers
 
-    def draw(self, rng: Generator, levels: Levels) -> Levels:
-        """Draw the transform and apply it to the grey levels."""
-        return self.bend(levels, rng.random(1))
-
-
-class AffineTransform(GeometricTransform):
-    """Base class of geometric transforms that one random number makes an affine map.
-
-    `matrices` does for many images at once what `draw` does for one.
-    """
-
-    @abstractmethod
-    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
-        """Make the affine map of each image."""
-
-    def draw(self, rng: Generator, height: int, width: int) -> Geometry:
-        """Draw the affine map."""
-        return self.matrices(rng.random(1), height, width)[..., 0]
+    def uniform(self, low: float, high: float) -> NDArray[np.float64]:
+        """Return the numbers scaled to [low, high)."""
+        return low + (high - low) * self._numbers
 
 
 Transform: TypeAlias = IntensityTransform | GeometricTransform
 
 
-def in_range(transform: Any, numbers: Numbers) -> Numbers:
-    """Take numbers in [0, 1) to the range from `low` to `high`."""
-    return transform.low + (transform.high - transform.low) * numbers
-
-
-def check_parameters(
-    transform: Transform, names: Sequence[str], valid: Interval
-) -> None:
-    """Raise if a parameter is not in the interval, and make it a plain float.
-
-    Plain floats keep equal transforms equal in their repr too.
-    """
+def check_parameters(transform: Transform, valid: Interval, *names: str) -> None:
+    """Require parameters in the interval and in ascending order; make them floats."""
     for name in names:
         value = getattr(transform, name)
-        if isinstance(value, bool) or not (
-            valid.is_satisfied_by(value) and math.isfinite(value)
-        ):
+        if isinstance(value, bool) or not valid.is_satisfied_by(value):
             raise InvalidParameterError(
                 f"The {name!r} parameter of {type(transform).__name__} must be "
                 f"{valid}. Got {value!r} instead."
             )
+        # Equal transforms then have equal reprs.
         object.__setattr__(transform, name, float(value))
-
-
-def check_range(transform: Any, valid: Interval) -> None:
-    """Raise unless `low` and `high` are in the interval and in order."""
-    check_parameters(transform, ("low", "high"), valid)
-    if transform.low > transform.high:
+    if getattr(transform, names[0]) > getattr(transform, names[-1]):
         raise InvalidParameterError(
-            f"The 'low' parameter of {type(transform).__name__} must not exceed "
-            f"'high'. Got low={transform.low!r} and high={transform.high!r} instead."
+            f"The {names[0]!r} parameter of {type(transform).__name__} must not exceed "
+            f"{names[-1]!r}. Got {transform!r} instead."
         )
 
 
-POSITIVE = Interval(Real, 0, None, closed="neither")
+def check_transforms(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
+    """Require at least one transform, and nothing else; return them as a tuple."""
+    if not isinstance(transforms, Sequence):
+        raise TypeError(
+            "transforms must be a list or tuple of transforms such as [Brightness()]. "
+            f"Got {transforms!r} instead."
+        )
+    for transform in transforms:
+        if not isinstance(transform, Transform):
+            raise TypeError(
+                "transforms must hold instances of IntensityTransform and "
+                f"GeometricTransform, such as Brightness(). Got {transform!r} instead."
+            )
+    if not transforms:
+        raise ValueError("transforms must hold at least one transform. Got none.")
+    return tuple(transforms)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
-from typing import NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,21 +14,18 @@ from numpy.typing import NDArray
 from skcovid._base._compatibility import Interval
 from skcovid._base._random import hashed_noise
 from skcovid.augmentation._transform_types import (
-    POSITIVE,
-    AffineTransform,
+    BatchNumbers,
     GeometricTransform,
     Geometry,
-    LevelCurve,
+    IntensityTransform,
     Levels,
-    Numbers,
     Transform,
     check_parameters,
-    check_range,
-    in_range,
 )
 from skcovid.augmentation._warp import CUBIC_REACH
 
 __all__ = [
+    "DRAW_BATCHES",
     "PAPER_TRANSFORMS",
     "Brightness",
     "Elastic",
@@ -38,9 +35,13 @@ __all__ = [
     "Zoom",
 ]
 
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_SHARE = Interval(Real, 0, 1, closed="right")
+_ANGLE = Interval(Real, -180, 180, closed="both")
+
 
 @dataclass(frozen=True)
-class Brightness(LevelCurve):
+class Brightness(IntensityTransform):
     """Multiply the grey levels by a factor and clip them at 255.
 
     Parameters
@@ -62,15 +63,15 @@ class Brightness(LevelCurve):
     high: float = 1.10
 
     def __post_init__(self) -> None:
-        check_range(self, POSITIVE)
+        check_parameters(self, _POSITIVE, "low", "high")
 
-    def bend(self, levels: Levels, numbers: Numbers) -> Levels:
-        """Multiply the levels of each image by a factor."""
-        return levels * in_range(self, numbers)
+    def draw(self, rng: Generator | BatchNumbers, levels: Levels) -> Levels:
+        """Multiply the levels by a factor."""
+        return levels * rng.uniform(self.low, self.high)
 
 
 @dataclass(frozen=True)
-class Gamma(LevelCurve):
+class Gamma(IntensityTransform):
     """Change the contrast: ``255 * (level / 255) ** gamma``.
 
     Parameters
@@ -92,12 +93,12 @@ class Gamma(LevelCurve):
     high: float = 1.11
 
     def __post_init__(self) -> None:
-        check_range(self, POSITIVE)
+        check_parameters(self, _POSITIVE, "low", "high")
 
-    def bend(self, levels: Levels, numbers: Numbers) -> Levels:
-        """Raise the levels of each image to a gamma."""
-        gammas = in_range(self, numbers)
-        return levels**gammas * 255.0 ** (1.0 - gammas)
+    def draw(self, rng: Generator | BatchNumbers, levels: Levels) -> Levels:
+        """Raise the levels to a gamma."""
+        gamma = rng.uniform(self.low, self.high)
+        return np.asarray(levels**gamma * 255.0 ** (1.0 - gamma))
 
 
 @dataclass(frozen=True)
@@ -133,79 +134,61 @@ class Elastic(GeometricTransform):
     sigma: float = 0.1
 
     def __post_init__(self) -> None:
-        check_parameters(self, ["alpha"], Interval(Real, 0, None, closed="left"))
-        check_parameters(self, ["sigma"], POSITIVE)
+        check_parameters(self, Interval(Real, 0, None, closed="left"), "alpha")
+        check_parameters(self, _POSITIVE, "sigma")
 
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the displacements, in cells of at most sigma / 2."""
-        fields, (margin_y, margin_x) = self.fields(rng.random(1), height, width)
-        return fields[0, margin_y:-margin_y, margin_x:-margin_x]
+        fields, (above, beside) = self.fields(np.array([rng.random()]), height, width)
+        return fields[0, above:-above, beside:-beside]
 
     def fields(
-        self, numbers: Numbers, height: int, width: int
+        self, numbers: NDArray[np.float64], height: int, width: int
     ) -> tuple[NDArray[np.float32], tuple[int, int]]:
-        """Make the displacements of each image.
+        """Turn a random number of each image into its displacements.
 
-        Parameters
-        ----------
-        numbers : ndarray of shape (n,), float64 in [0, 1)
-            The random number of each image, which stands for its noise.
-        height, width : int
-            Size of the images in pixels.
-
-        Returns
-        -------
-        fields : ndarray of shape (n, rows, columns, 2)
-            Displacement fields, as `GeometricTransform.draw` describes them, and beyond
-            the edges of the images.
-        margins : tuple of int
-            How many rows and columns are beyond each edge.
+        Also returns how many rows and columns of each field lie beyond every edge of
+        the image, where cubic interpolation looks too.
         """
-        (rows, columns), margins, kernel_y, kernel_x, strength = _smoothing(
+        (rows, columns), margins, (kernel_y, kernel_x), strength = _smoothing(
             self, height, width
         )
         noise = hashed_noise((numbers * 2**32).astype(np.uint32), rows * columns)
-        # The images lie one upon the other; what a kernel sees of a neighbour is not
-        # near enough to be looked up. The filter takes the noise to [-1, 1] as well.
-        smoothed = cv2.sepFilter2D(
+        # The images are stacked: what a kernel takes from a neighbour lies too far
+        # beyond the edge to be looked up. The filter also scales noise to [-1, 1].
+        fields: NDArray[np.float32] = cv2.sepFilter2D(
             noise.reshape(-1, columns, 2),
             cv2.CV_32F,
             2 * strength / 255 * kernel_x,
             kernel_y,
             delta=-strength,
-        )
-        return smoothed.reshape(-1, rows, columns, 2), margins
-
-
-class _Smoothing(NamedTuple):
-    noise_shape: tuple[int, int]
-    margins: tuple[int, int]
-    kernel_y: NDArray[np.float32]
-    kernel_x: NDArray[np.float32]
-    strength: float
+        ).reshape(-1, rows, columns, 2)
+        return fields, margins
 
 
 @lru_cache(maxsize=16)
-def _smoothing(elastic: Elastic, height: int, width: int) -> _Smoothing:
+def _smoothing(
+    elastic: Elastic, height: int, width: int
+) -> tuple[tuple[int, int], tuple[int, int], list[NDArray[np.float32]], float]:
+    """Shape of the noise, its margins, its kernels (y and x) and its strength."""
     sigma = elastic.sigma * height
     # A field this smooth loses less than 1 % of its standard deviation on such a
     # grid and costs a fraction. Where sigma is small, a cell is one pixel.
     largest_cell = max(1.0, sigma / 2)
     rows = math.ceil(height / largest_cell)
     columns = math.ceil(width / largest_cell)
-    # One cell may well be wider than a narrow image.
+    # One cell may be wider than a narrow image.
     cell_height = height / rows if rows > 1 else largest_cell
     cell_width = width / columns if columns > 1 else largest_cell
-    kernel_y = _gaussian_kernel(sigma / cell_height)
-    kernel_x = _gaussian_kernel(sigma / cell_width)
-    # The noise goes on beyond the image, so that displacements are as strong at its
+    kernels = [_gaussian_kernel(sigma / cell) for cell in (cell_height, cell_width)]
+    # The noise continues beyond the image, so that displacements are as strong at its
     # edges as in its middle.
-    margins = len(kernel_y) // 2 + CUBIC_REACH, len(kernel_x) // 2
+    margins = len(kernels[0]) // 2 + CUBIC_REACH, len(kernels[1]) // 2
     noise_shape = rows + 2 * margins[0], columns + 2 * margins[1]
     # One value stands for the mean of the noise in a cell, whose standard deviation
     # is that of one pixel over the square root of the number of pixels.
     strength = elastic.alpha * height / math.sqrt(cell_height * cell_width)
-    return _Smoothing(noise_shape, margins, kernel_y, kernel_x, strength)
+    return noise_shape, margins, kernels, strength
 
 
 def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:
@@ -215,14 +198,14 @@ def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def _about_centre(xx: Numbers, xy: Numbers, height: int, width: int) -> Geometry:
+def _about_centre(xx: Any, xy: Any, height: int, width: int) -> Geometry:
     """Scale and turn by ((xx, xy), (-xy, xx)) so that the centre stays in place."""
     x, y = (width - 1) / 2, (height - 1) / 2
     return np.array([[xx, xy, x - xx * x - xy * y], [-xy, xx, y + xy * x - xx * y]])
 
 
 @dataclass(frozen=True)
-class Zoom(AffineTransform):
+class Zoom(GeometricTransform):
     """Enlarge the image about its centre and crop it to its former size.
 
     Parameters
@@ -244,16 +227,16 @@ class Zoom(AffineTransform):
     high: float = 1.10
 
     def __post_init__(self) -> None:
-        check_range(self, POSITIVE)
+        check_parameters(self, _POSITIVE, "low", "high")
 
-    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
-        """Make the affine map of each image, (2, 3, n)."""
-        scales = 1 / in_range(self, numbers)
-        return _about_centre(scales, np.zeros_like(scales), height, width)
+    def draw(self, rng: Generator | BatchNumbers, height: int, width: int) -> Geometry:
+        """Draw the enlargement as an affine map."""
+        scale = 1 / rng.uniform(self.low, self.high)
+        return _about_centre(scale, 0 * scale, height, width)
 
 
 @dataclass(frozen=True)
-class Translation(AffineTransform):
+class Translation(GeometricTransform):
     """Shift the image along its diagonal, to the left and top or the right and bottom.
 
     Parameters
@@ -278,19 +261,20 @@ class Translation(AffineTransform):
     high: float = 0.97
 
     def __post_init__(self) -> None:
-        check_range(self, Interval(Real, 0, 1, closed="right"))
+        check_parameters(self, _SHARE, "low", "high")
 
-    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
-        """Make the affine map of each image, (2, 3, n)."""
-        one, zero = np.ones_like(numbers), np.zeros_like(numbers)
+    def draw(self, rng: Generator | BatchNumbers, height: int, width: int) -> Geometry:
+        """Draw the shift as an affine map."""
         # The first half of the numbers for one direction, the second for the other.
-        shifts = 1 - in_range(self, 2 * numbers % 1)
-        shifts = np.where(numbers < 0.5, shifts, -shifts)
-        return np.array([[one, zero, shifts * width], [zero, one, shifts * height]])
+        number = np.asarray(rng.random())
+        sign = np.where(number < 0.5, 1.0, -1.0)
+        shift = sign * (1 - BatchNumbers(2 * number % 1).uniform(self.low, self.high))
+        one, zero = np.ones_like(shift), np.zeros_like(shift)
+        return np.array([[one, zero, shift * width], [zero, one, shift * height]])
 
 
 @dataclass(frozen=True)
-class Rotation(AffineTransform):
+class Rotation(GeometricTransform):
     """Rotate the image about its centre.
 
     Parameters
@@ -313,12 +297,12 @@ class Rotation(AffineTransform):
     high: float = 5.0
 
     def __post_init__(self) -> None:
-        check_range(self, Interval(Real, -180, 180, closed="both"))
+        check_parameters(self, _ANGLE, "low", "high")
 
-    def matrices(self, numbers: Numbers, height: int, width: int) -> Geometry:
-        """Make the affine map of each image, (2, 3, n)."""
-        angles = np.radians(in_range(self, numbers))
-        return _about_centre(np.cos(angles), -np.sin(angles), height, width)
+    def draw(self, rng: Generator | BatchNumbers, height: int, width: int) -> Geometry:
+        """Draw the rotation as an affine map."""
+        angle = np.radians(rng.uniform(self.low, self.high))
+        return _about_centre(np.cos(angle), -np.sin(angle), height, width)
 
 
 #: The transforms of section 3.2 with the paper's ranges, in the paper's order.
@@ -330,3 +314,6 @@ PAPER_TRANSFORMS: tuple[Transform, ...] = (
     Translation(),
     Rotation(),
 )
+
+#: Methods that draw for a whole batch, given its `BatchNumbers`.
+DRAW_BATCHES = {type(transform).draw for transform in PAPER_TRANSFORMS}

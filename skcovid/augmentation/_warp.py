@@ -1,7 +1,8 @@
 """Warping images: geometric transforms become sampling positions, and these pixels.
 
-What is small is computed for a batch of images together, in few calls: every call lets
-the interpreter lock go, and to get it back may take longer than a small call does.
+What is small is computed for a batch of images together, in few calls: each call
+releases the interpreter lock, and waiting for it again may take longer than a small
+call does.
 """
 
 import math
@@ -14,18 +15,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CUBIC_REACH", "AffineStep", "BatchWarp", "FieldStep"]
+__all__ = ["CUBIC_REACH", "MAX_SIDE", "AffineStep", "BatchWarp", "FieldStep"]
 
-# Rows at the edge of a field that cubic interpolation may look at beyond it.
+# Rows beyond the edge of a field that cubic interpolation may look at.
 CUBIC_REACH = 3
+
+# cv2.remap addresses pixels with signed 16-bit integers.
+MAX_SIDE = 32_766
 
 _LINEAR_INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
-# cv2.remap addresses pixels with signed 16-bit integers.
-_MAX_SIDE = 32_766
-
-# Of a cell: fine enough for a smooth field, and coarse enough for whole steps to be
-# exact in float32 up to the largest side.
+# Steps in a cell: fine enough for a smooth field, and coarse enough for whole steps to
+# be exact in float32 up to the largest side.
 _STEPS = 256
 
 # Pixels whose positions are interpolated in one call: those of a few images, which the
@@ -43,13 +44,13 @@ class AffineStep(NamedTuple):
 class FieldStep(NamedTuple):
     """Displacements of some images of a batch, of shape (n, rows, columns, 2).
 
-    The first and last rows and columns, as many as `margins` says, lie beyond the edges
-    of the image.
+    Of the rows and columns, `margins` lie beyond each edge of the image; of the rows at
+    least `CUBIC_REACH`.
     """
 
     rows: list[int]
     fields: NDArray[np.float32]
-    margins: tuple[int, int] = (0, 0)
+    margins: tuple[int, int]
 
     @property
     def grid_shape(self) -> tuple[int, int]:
@@ -80,8 +81,12 @@ class BatchWarp:
         self._positions: dict[int, tuple[_Positions, int]] = {}
         for spacing, rows in _rows_by_spacing(steps, height, width).items():
             if spacing is None:
-                matrices = np.moveaxis(_composed(steps, rows), -1, 0)
-                self._matrices.update(zip(rows, matrices.copy(), strict=True))
+                matrices = _identities(len(rows))
+                for step in reversed(steps):
+                    if isinstance(step, AffineStep):
+                        _compose(step, rows, matrices)
+                maps = np.moveaxis(matrices, -1, 0).copy()
+                self._matrices.update(zip(rows, maps, strict=True))
             else:
                 nodes = _node_positions(steps, rows, spacing, height, width)
                 positions = _Positions(nodes, spacing, height, width)
@@ -91,7 +96,7 @@ class BatchWarp:
     def apply(self, row: int, image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
         """Write the image of a row of the batch, warped, to `out`.
 
-        It takes less time to go through the rows in their order.
+        Rows in their order take least time.
         """
         border = cv2.BORDER_CONSTANT, self._border
         if row in self._positions:
@@ -121,7 +126,7 @@ class _Positions:
         size = rows // 2 * spacing, columns * spacing
         self._memory = np.empty((self._at_once, 2, *size), dtype=np.float32)
         inner = (slice(spacing, spacing + length) for length in (height, width))
-        self._pixels = self._memory[:, :, *inner]
+        self._pixels: NDArray[np.float32] = self._memory[:, :, *inner]
         self._start = -1
 
     def of_pixels(self, place: int) -> NDArray[np.float32]:
@@ -132,15 +137,7 @@ class _Positions:
             nodes = self._nodes[self._start : self._start + self._at_once]
             pixels = self._memory[: len(nodes)].reshape(-1, self._memory.shape[-1])
             cv2.resize(nodes.reshape(-1, nodes.shape[-1]), pixels.shape[::-1], pixels)
-        return self._pixels[within]
-
-
-def _node_counts(height: int, width: int, spacing: int) -> tuple[int, int]:
-    """Rows and columns of nodes: those of the image and one more at each edge.
-
-    With these cv2.resize has nodes to interpolate between up to the edge.
-    """
-    return math.ceil(height / spacing) + 2, math.ceil(width / spacing) + 2
+        return np.asarray(self._pixels[within])
 
 
 def _rows_by_spacing(
@@ -165,17 +162,6 @@ def _rows_by_spacing(
     return groups
 
 
-def _composed(
-    steps: Sequence[AffineStep | FieldStep], rows: Sequence[int]
-) -> NDArray[np.float64]:
-    """Affine maps (2, 3, n) of images without a field."""
-    matrices = _identities(len(rows))
-    for step in reversed(steps):
-        if isinstance(step, AffineStep):
-            matrices = _compose(_spread(step, rows), matrices)
-    return matrices
-
-
 def _node_positions(
     steps: Sequence[AffineStep | FieldStep],
     rows: Sequence[int],
@@ -187,16 +173,16 @@ def _node_positions(
     x, y = _node_grid(height, width, spacing)
     pending: NDArray[np.float64] | None = _identities(len(rows))
     for step in reversed(steps):
-        if set(rows).isdisjoint(step.rows):
-            continue
         if isinstance(step, AffineStep):
-            matrices = _spread(step, rows)
-            pending = matrices if pending is None else _compose(matrices, pending)
+            pending = _identities(len(rows)) if pending is None else pending
+            _compose(step, rows, pending)
+            continue
+        places, own = _matching(step, rows)
+        if not places:
             continue
         if pending is not None:
             nodes = _moved(x, y, pending)
             x, y, pending = nodes[:, 0], nodes[:, 1], None
-        places, own = _matching(step, rows)
         fields = step._replace(fields=step.fields[own])
         nodes[places] += _looked_up(fields, nodes[places], height, width)
     if pending is not None:
@@ -206,10 +192,8 @@ def _node_positions(
 
 def _matching(
     step: AffineStep | FieldStep, rows: Sequence[int]
-) -> tuple[list[int] | slice, list[int] | slice]:
+) -> tuple[list[int], list[int]]:
     """Places in `rows` of the images that the step moves, and those in the step."""
-    if step.rows == rows:
-        return slice(None), slice(None)
     own = {row: place for place, row in enumerate(step.rows)}
     places = [place for place, row in enumerate(rows) if row in own]
     return places, [own[rows[place]] for place in places]
@@ -219,23 +203,15 @@ def _identities(n_images: int) -> NDArray[np.float64]:
     return np.repeat(np.eye(2, 3)[..., np.newaxis], n_images, axis=-1)
 
 
-def _spread(step: AffineStep, rows: Sequence[int]) -> NDArray[np.float64]:
-    """Affine maps (2, 3, n) of the rows, the identity where the step moves none."""
-    if step.rows == rows:
-        return step.matrices
-    matrices = _identities(len(rows))
-    places, own = _matching(step, rows)
-    matrices[..., places] = step.matrices[..., own]
-    return matrices
-
-
 def _compose(
-    outer: NDArray[np.float64], inner: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Affine maps that apply `inner`, then `outer`."""
-    matrices = outer[:, :1] * inner[0] + outer[:, 1:2] * inner[1]
-    matrices[:, 2] += outer[:, 2]
-    return matrices
+    step: AffineStep, rows: Sequence[int], matrices: NDArray[np.float64]
+) -> None:
+    """Have the affine maps (2, 3, n) of the rows followed by those of the step."""
+    places, own = _matching(step, rows)
+    outer, inner = step.matrices[..., own], matrices[..., places]
+    composed = outer[:, :1] * inner[0] + outer[:, 1:2] * inner[1]
+    composed[:, 2] += outer[:, 2]
+    matrices[..., places] = composed
 
 
 def _moved(
@@ -256,12 +232,16 @@ def _looked_up(
 ) -> NDArray[np.float32]:
     """Displacements at positions (n, 2, rows, columns).
 
-    The fields of several images lie one upon the other, so that one call serves all.
+    The fields of several images are stacked, so that one call serves all.
     """
-    fields, (margin_y, margin_x) = _with_margins(step)
+    fields, (margin_y, margin_x) = step.fields, step.margins
+    if max(step.grid_shape) + 2 * max(step.margins) > MAX_SIDE:
+        # No room for margins: the border mode of cv2.remap continues the field.
+        inner = (slice(margin, -margin or None) for margin in step.margins)
+        fields, margin_y, margin_x = fields[:, *inner], 0, 0
     n_images, stride = fields.shape[:2]
     rows, columns = step.grid_shape
-    limit = max(1, _MAX_SIDE // max(stride, positions.shape[2]))
+    limit = max(1, MAX_SIDE // max(stride, positions.shape[2]))
     x_scale, y_scale = columns / width, rows / height
     x = positions[:, 0] * np.float32(x_scale)
     x += np.float32(x_scale / 2 - 0.5 + margin_x)
@@ -279,39 +259,23 @@ def _looked_up(
             part[start : start + limit].reshape(-1, *part.shape[2:])
             for part in (fields, x, y, displacements)
         )
-        # Linear interpolation would blunt the field here and once more on full size.
+        # Linear interpolation would smooth the field here and again at full size.
         cv2.remap(field, x_map, y_map, cv2.INTER_CUBIC, out, cv2.BORDER_REPLICATE)
     return np.moveaxis(displacements, -1, 1)
-
-
-def _with_margins(step: FieldStep) -> tuple[NDArray[np.float32], tuple[int, int]]:
-    """Fields with as many rows beyond their edges as a lookup needs.
-
-    Where the field of one image is as large as a call takes, they have none: then the
-    border mode of cv2.remap continues them.
-    """
-    fields, margins = step.fields, step.margins
-    if max(step.grid_shape) + 2 * max(CUBIC_REACH, *margins) > _MAX_SIDE:
-        inner = (slice(margin, -margin or None) for margin in margins)
-        return fields[:, *inner], (0, 0)
-    if margins[0] >= CUBIC_REACH:
-        return fields, margins
-    missing = CUBIC_REACH - margins[0]
-    widths = (0, 0), (missing, missing), (0, 0), (0, 0)
-    return np.pad(fields, widths, "edge"), (CUBIC_REACH, margins[1])
 
 
 @lru_cache(maxsize=16)
 def _node_grid(
     height: int, width: int, spacing: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Centres of the cells that `_node_counts` counts.
+    """Positions x (1, 1, columns) and y (1, rows, 1) of the nodes of an image.
 
-    They are x of shape (1, 1, columns) and y of shape (1, rows, 1).
+    One node lies beyond each edge, so that cv2.resize interpolates up to the edge.
     """
-    rows, columns = _node_counts(height, width, spacing)
     y, x = (
-        (np.arange(-1, count - 1) * spacing + (spacing - 1) / 2).astype(np.float32)
-        for count in (rows, columns)
+        (
+            np.arange(-1, math.ceil(side / spacing) + 1) * spacing + (spacing - 1) / 2
+        ).astype(np.float32)
+        for side in (height, width)
     )
     return x[np.newaxis, np.newaxis], y[np.newaxis, :, np.newaxis]
