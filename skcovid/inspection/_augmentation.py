@@ -1,7 +1,7 @@
-"""Images beside the copies that augmentation makes of them."""
+"""Images beside their augmented copies."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,12 +9,7 @@ from sklearn.base import clone
 
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.images._checks import check_images
-from skcovid.inspection._plotting import (
-    check_matplotlib_support,
-    make_grid,
-    show_radiograph,
-    wrap_labels,
-)
+from skcovid.inspection._plotting import AxesMixin, label_rows, show_radiograph
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["AugmentationDisplay"]
 
 
-class AugmentationDisplay:
+class AugmentationDisplay(AxesMixin):
     """An image of each class and its augmented copies: Figure 4 of the paper.
 
     Parameters
@@ -44,7 +39,7 @@ class AugmentationDisplay:
     Raises
     ------
     ValueError
-        If the three are not of one length or have no valid shape.
+        If the three differ in length or have another shape.
 
     Examples
     --------
@@ -76,8 +71,8 @@ class AugmentationDisplay:
                 f"{self.images.shape}, {self.copies.shape} and {len(labels)}."
             )
 
-    def plot(self, ax: "Axes | Sequence[Axes] | None" = None) -> "AugmentationDisplay":
-        """Draw a row for each original: itself, and its copies.
+    def plot(self, ax: "Axes | Sequence[Axes] | None" = None) -> Self:
+        """Draw each original, followed by its copies, in a row.
 
         Parameters
         ----------
@@ -96,19 +91,20 @@ class AugmentationDisplay:
         ValueError
             If `ax` does not hold as many axes as there are images and copies.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
         n_rows, n_copies = self.copies.shape[:2]
-        axes = make_grid(ax, n_rows, 1 + n_copies)
+        axes = self._set_axes(
+            ax,
+            (0.6 + 2.1 * (1 + n_copies), 0.5 + 2.1 * n_rows),
+            (n_rows, 1 + n_copies),
+            f"{n_rows} images with {n_copies} copies each",
+        )
         for row, image, copies in zip(axes, self.images, self.copies, strict=True):
             for panel, shown in zip(row, [image, *copies], strict=True):
                 show_radiograph(panel, shown)
-        for panel, label in zip(axes[:, 0], wrap_labels(self.labels, 20), strict=True):
-            panel.set_ylabel(label)
+        label_rows(axes, self.labels)
         axes[0, 0].set_title("Original")
         for number, panel in enumerate(axes[0, 1:], start=1):
             panel.set_title(f"Copy {number}")
-        self.ax_ = axes
-        self.figure_ = axes[0, 0].figure
         return self
 
     @classmethod
@@ -120,19 +116,19 @@ class AugmentationDisplay:
         *,
         n_copies: int = 3,
         ax: "Axes | Sequence[Axes] | None" = None,
-    ) -> "AugmentationDisplay":
-        """Draw the copies that a sampler makes of the first image of each class.
+    ) -> Self:
+        """Plot a sampler's copies of the first image of each class.
 
-        With a `random_state` of its own they are those that training is given.
+        With an integer `random_state` they are the copies that are trained on.
 
         Parameters
         ----------
         sampler : AugmentationBalancer
             The sampler, as a step of a pipeline or alone. It is not changed.
         X : LazyImages or array-like of shape (n_samples, height, width[, 3])
-            Grey or RGB pixels in [0, 255]. Paths are read by a RadiographReader.
+            Grey or RGB pixels in [0, 255]; a RadiographReader turns paths into them.
         y : array-like of shape (n_samples,)
-            Class labels, of two classes at least.
+            Class labels, at least two classes.
         n_copies : int, default=3
             Copies of each image.
         ax : sequence of matplotlib Axes, default=None
@@ -144,20 +140,16 @@ class AugmentationDisplay:
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
         ValueError
-            If `X` holds no valid images or `y` one class only.
+            If `X` holds no valid images or `y` only one class.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_sampler")
         labels, first = np.unique(np.asarray(y), return_index=True)
         images = check_images(X)[first]
         # One image a class, so that factor is the number of copies of each.
-        one_each = clone(sampler).set_params(
+        balancer = clone(sampler).set_params(
             sampling_strategy="all", factor=n_copies, include_originals=False
         )
-        copies, _ = one_each.fit_resample(images, labels)
-        copies = np.asarray(copies)
+        copies = np.asarray(balancer.fit_resample(images, labels)[0])
         return cls(
             np.asarray(images),
             copies.reshape(len(labels), n_copies, *copies.shape[1:]),
@@ -173,15 +165,15 @@ class AugmentationDisplay:
         n_copies: int = 3,
         random_state: int | np.random.RandomState | None = None,
         ax: "Axes | Sequence[Axes] | None" = None,
-    ) -> "AugmentationDisplay":
-        """Augment the first image of each class as the paper does, and draw it.
+    ) -> Self:
+        """Augment the first image of each class as the paper does and plot the copies.
 
         Parameters
         ----------
         X : LazyImages or array-like of shape (n_samples, height, width[, 3])
-            Grey or RGB pixels in [0, 255]. Paths are read by a RadiographReader.
+            Grey or RGB pixels in [0, 255]; a RadiographReader turns paths into them.
         y : array-like of shape (n_samples,)
-            Class labels, of two classes at least.
+            Class labels, at least two classes.
         n_copies : int, default=3
             Copies of each image.
         random_state : int, RandomState instance or None, default=None
@@ -195,10 +187,8 @@ class AugmentationDisplay:
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
         ValueError
-            If `X` holds no valid images or `y` one class only.
+            If `X` holds no valid images or `y` only one class.
         """
         sampler = AugmentationBalancer(random_state=random_state)
         return cls.from_sampler(sampler, X, y, n_copies=n_copies, ax=ax)

@@ -1,7 +1,7 @@
-"""Whether predicted probabilities can be believed, class by class."""
+"""Calibration curves of predicted probabilities, one for each class."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,10 +10,14 @@ from sklearn.utils.validation import check_consistent_length
 
 from skcovid.inspection._plotting import (
     COLOURS,
+    AxesMixin,
     check_matplotlib_support,
+    describe_axes,
+    errors_of,
+    legend_outside,
     wrap_labels,
 )
-from skcovid.metrics._wilson import wilson_interval
+from skcovid.metrics._estimates import Estimate
 from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
@@ -24,19 +28,19 @@ __all__ = ["OneVsRestCalibrationDisplay"]
 _MARKERS = "osD^vP"
 
 
-class OneVsRestCalibrationDisplay:
+class OneVsRestCalibrationDisplay(AxesMixin):
     """Calibration curve of every class against the rest, with intervals.
 
     :class:`sklearn.calibration.CalibrationDisplay` draws the curve of a binary
-    classifier. This draws one a class, and around every dot the 95 % Wilson interval of
-    the frequency: a bin of a rare class often holds a handful of images.
+    classifier. This one draws a curve for each class, and around every dot the 95 %
+    Wilson interval of the frequency: a bin of a rare class often holds few images.
 
     Parameters
     ----------
     n_true : sequence of n_classes array-like of shape (n_bins,), int
         Images of the class in each bin of its predicted probability.
     n_images : sequence of n_classes array-like of shape (n_bins,), int
-        All images in each bin, from 1 up.
+        All images in each bin, at least 1.
     prob_pred : sequence of n_classes array-like of shape (n_bins,), float in [0, 1]
         Mean predicted probability in each bin.
     labels : sequence of length n_classes
@@ -46,10 +50,8 @@ class OneVsRestCalibrationDisplay:
     ----------
     lines_ : list of n_classes matplotlib ErrorbarContainer
         The curves.
-    ax_ : matplotlib Axes
-        Axes of the plot.
-    figure_ : matplotlib Figure
-        Figure the axes are in.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where `plot` drew.
 
     Raises
     ------
@@ -86,7 +88,7 @@ class OneVsRestCalibrationDisplay:
         self.prob_pred = prob_pred
         self.labels = labels
 
-    def plot(self, ax: "Axes | None" = None) -> "OneVsRestCalibrationDisplay":
+    def plot(self, ax: "Axes | None" = None) -> Self:
         """Draw the curves over the line of perfect calibration.
 
         Parameters
@@ -104,29 +106,23 @@ class OneVsRestCalibrationDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
-        ax.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="Perfect calibration")
-        names = wrap_labels(self.labels, 24)
+        axes: Axes = self._set_axes(ax, (6.5, 4.2))
+        axes.plot(
+            [0, 1], [0, 1], color="0.5", linestyle=":", label="Perfect calibration"
+        )
         self.lines_ = []
-        for index, name in enumerate(names):
-            of_class = np.asarray(self.n_true[index])
-            total = np.asarray(self.n_images[index])
-            shares = of_class / total
-            bounds = np.array(
-                [
-                    wilson_interval(int(count), int(of))
-                    for count, of in zip(of_class, total, strict=True)
-                ]
+        for index, name in enumerate(wrap_labels(self.labels, 24)):
+            bins = zip(
+                np.asarray(self.n_true[index]).tolist(),
+                np.asarray(self.n_images[index]).tolist(),
+                strict=True,
             )
+            shares, errors = errors_of([Estimate.from_counts(*bin_) for bin_ in bins])
             self.lines_.append(
-                ax.errorbar(
+                axes.errorbar(
                     self.prob_pred[index],
                     shares,
-                    yerr=[shares - bounds[:, 0], bounds[:, 1] - shares],
+                    yerr=errors,
                     color=COLOURS[index % len(COLOURS)],
                     marker=_MARKERS[index % len(_MARKERS)],
                     capsize=3,
@@ -134,49 +130,15 @@ class OneVsRestCalibrationDisplay:
                     label=name,
                 )
             )
-        ax.set(
-            xlim=(-0.02, 1.02),
-            ylim=(-0.02, 1.02),
-            xlabel="Mean predicted probability of the class",
-            ylabel="Share of images of the class",
-            title="Calibration of each class against the rest",
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        describe_axes(
+            axes,
+            "Mean predicted probability of the class",
+            "Share of images of the class",
+            "Calibration of each class against the rest",
         )
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
-        self.ax_ = ax
-        self.figure_ = ax.figure
+        legend_outside(axes)
         return self
-
-    @classmethod
-    def from_result(
-        cls, result: EvaluationResult, *, ax: "Axes | None" = None
-    ) -> "OneVsRestCalibrationDisplay":
-        """Bin the out-of-fold probabilities of an evaluation, and draw the curves.
-
-        Parameters
-        ----------
-        result : EvaluationResult
-            What :func:`skcovid.evaluate` returned.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        OneVsRestCalibrationDisplay
-
-        Raises
-        ------
-        ValueError
-            If the evaluated classifier gives no probabilities.
-        """
-        if result.probabilities is None:
-            raise ValueError("The evaluated classifier gives no probabilities.")
-        return cls.from_predictions(
-            result.y_true[result.test_indices],
-            result.probabilities,
-            labels=result.classes.tolist(),
-            ax=ax,
-        )
 
     @classmethod
     def from_predictions(
@@ -188,8 +150,8 @@ class OneVsRestCalibrationDisplay:
         n_bins: int = 5,
         strategy: Literal["uniform", "quantile"] = "uniform",
         ax: "Axes | None" = None,
-    ) -> "OneVsRestCalibrationDisplay":
-        """Bin predicted probabilities as scikit-learn does, and draw the curves.
+    ) -> Self:
+        """Bin predicted probabilities as scikit-learn does and plot the curves.
 
         Parameters
         ----------
@@ -212,13 +174,10 @@ class OneVsRestCalibrationDisplay:
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
         ValueError
             If `y_prob` is not of shape (n_samples, n_classes) and in [0, 1], or
             `y_true` holds a class that `labels` does not.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
         y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
         if y_prob.shape != (len(y_true), len(labels)):
             raise ValueError(
@@ -239,31 +198,20 @@ class OneVsRestCalibrationDisplay:
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: ArrayLike,
-        *,
-        n_bins: int = 5,
-        strategy: Literal["uniform", "quantile"] = "uniform",
-        ax: "Axes | None" = None,
-    ) -> "OneVsRestCalibrationDisplay":
-        """Predict with a fitted classifier, and draw the curves.
+        cls, estimator: Any, X: Any, y: ArrayLike, **options: Any
+    ) -> Self:
+        """Predict with a fitted classifier and plot the curves.
 
         Parameters
         ----------
         estimator : estimator
             A fitted classifier with ``predict_proba``, or pipeline that ends in one.
         X : array-like of shape (n_samples, ...)
-            Images or paths, whatever `estimator` predicts from; none it was fitted on.
+            Images or paths, as `estimator` takes them; none it was fitted on.
         y : array-like of shape (n_samples,)
             True labels.
-        n_bins : int, default=5
-            Number of bins; those without an image are not drawn.
-        strategy : {"uniform", "quantile"}, default="uniform"
-            Whether the bins are of equal width or hold equally many images.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
+        **options
+            `n_bins`, `strategy` and `ax` of :meth:`from_predictions`.
 
         Returns
         -------
@@ -277,23 +225,56 @@ class OneVsRestCalibrationDisplay:
             If `y` holds a class that `estimator` does not know.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        y_prob = estimator.predict_proba(X)
+        labels = estimator.classes_.tolist()
+        return cls.from_predictions(y, y_prob, labels=labels, **options)
+
+    @classmethod
+    def from_result(
+        cls, result: EvaluationResult, *, ax: "Axes | None" = None, **options: Any
+    ) -> Self:
+        """Plot the calibration of the out-of-fold probabilities of an evaluation.
+
+        Parameters
+        ----------
+        result : EvaluationResult
+            What :func:`skcovid.evaluate` returned.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        **options
+            `n_bins` and `strategy` of :meth:`from_predictions`.
+
+        Returns
+        -------
+        OneVsRestCalibrationDisplay
+
+        Raises
+        ------
+        ValueError
+            If the evaluated classifier has no probabilities.
+        """
+        if result.probabilities is None:
+            raise ValueError(
+                "The evaluated classifier has no probabilities; evaluate one with "
+                "`predict_proba`."
+            )
         return cls.from_predictions(
-            y,
-            estimator.predict_proba(X),
-            labels=estimator.classes_.tolist(),
-            n_bins=n_bins,
-            strategy=strategy,
+            result.y_true[result.test_indices],
+            result.probabilities,
+            labels=result.classes.tolist(),
             ax=ax,
+            **options,
         )
 
 
 def _curve(
-    is_class: NDArray[np.bool_], probability: NDArray, n_bins: int, strategy: str
+    is_class: NDArray[np.bool_], probability: NDArray[Any], n_bins: int, strategy: str
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Count images of the class and all images in each bin, and average the bin."""
     shares, means = calibration_curve(
         is_class, probability, pos_label=True, n_bins=n_bins, strategy=strategy
     )
-    # calibration_curve counts the images of its bins, and keeps that to itself.
+    # calibration_curve does not return how many images its bins hold.
     edges = np.linspace(0, 1, n_bins + 1)
     if strategy == "quantile":
         edges = np.percentile(probability, 100 * edges)

@@ -1,14 +1,15 @@
 """How many images each class has."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skcovid.inspection._plotting import (
     COLOURS,
-    check_matplotlib_support,
+    AxesMixin,
+    describe_axes,
     wrap_labels,
 )
 from skcovid.model_selection._result import EvaluationResult
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["ClassDistributionDisplay"]
 
 
-class ClassDistributionDisplay:
+class ClassDistributionDisplay(AxesMixin):
     """Bars of how many images each class has: Figure 3 of the paper.
 
     Parameters
     ----------
-    counts : array-like of shape (n_classes,)
+    counts : array-like of shape (n_classes,), int
         Number of images of each class.
     labels : sequence of length n_classes
         Names of the classes.
@@ -33,15 +34,13 @@ class ClassDistributionDisplay:
     ----------
     bars_ : matplotlib BarContainer
         The bars.
-    ax_ : matplotlib Axes
-        Axes of the plot.
-    figure_ : matplotlib Figure
-        Figure the axes are in.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where `plot` drew.
 
     Raises
     ------
     ValueError
-        If `counts` are not whole numbers from 0 up, or not as many as `labels`.
+        If `counts` are not integers of at least 0, or not as many as `labels`.
 
     Examples
     --------
@@ -61,8 +60,8 @@ class ClassDistributionDisplay:
         numbers = np.asarray(counts)
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or (numbers < 0).any():
             raise ValueError(
-                "counts must be one whole number from 0 up for each class, got "
-                f"{counts!r}. Labels of images are counted by "
+                "counts must hold an integer of at least 0 for each class, got "
+                f"{counts!r}. To count the labels of images, use "
                 "ClassDistributionDisplay.from_labels."
             )
         if len(numbers) != len(labels) or not len(labels):
@@ -73,7 +72,7 @@ class ClassDistributionDisplay:
         self.counts = numbers
         self.labels = labels
 
-    def plot(self, ax: "Axes | None" = None) -> "ClassDistributionDisplay":
+    def plot(self, ax: "Axes | None" = None) -> Self:
         """Draw the bars.
 
         Parameters
@@ -91,18 +90,14 @@ class ClassDistributionDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
+        axes: Axes = self._set_axes(ax, (7, 1.4 + 0.5 * len(self.labels)))
         from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-        if ax is None:
-            height = 1.4 + 0.5 * len(self.labels)
-            _, ax = plt.subplots(figsize=(7, height), layout="constrained")
         total = self.counts.sum()
         positions = range(len(self.labels))
-        self.bars_ = ax.barh(positions, self.counts, height=0.7, color=COLOURS[0])
+        self.bars_ = axes.barh(positions, self.counts, height=0.7, color=COLOURS[0])
         shares = 100 * self.counts / max(total, 1)
-        ax.bar_label(
+        axes.bar_label(
             self.bars_,
             [
                 f"{count:,} ({share:.1f} %)"
@@ -110,27 +105,39 @@ class ClassDistributionDisplay:
             ],
             padding=4,
         )
-        ax.set_yticks(positions, wrap_labels(self.labels, 24))
-        ax.invert_yaxis()
+        axes.set_yticks(positions, wrap_labels(self.labels, 24))
+        axes.invert_yaxis()
         # Room for the text beside the longest bar.
-        ax.set_xlim(0, 1.35 * max(self.counts.max(), 1))
-        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.set(
-            xlabel="Number of images",
-            ylabel="Class",
-            title=f"Class distribution ({total:,} images)",
-        )
-        self.ax_ = ax
-        self.figure_ = ax.figure
+        axes.set_xlim(0, 1.35 * max(self.counts.max(), 1))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        title = f"Class distribution ({total:,} images)"
+        describe_axes(axes, "Number of images", "Class", title)
         return self
+
+    @classmethod
+    def from_labels(cls, y: ArrayLike, *, ax: "Axes | None" = None) -> Self:
+        """Count the labels of images and plot them, classes sorted.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,)
+            The class of each image.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        ClassDistributionDisplay
+        """
+        labels, counts = np.unique(np.asarray(y), return_counts=True)
+        return cls(counts, labels.tolist()).plot(ax=ax)
 
     @classmethod
     def from_result(
         cls, result: EvaluationResult, *, ax: "Axes | None" = None
-    ) -> "ClassDistributionDisplay":
-        """Count the images of an evaluation, and draw the bars, classes sorted.
+    ) -> Self:
+        """Plot the class distribution of the images of an evaluation.
 
         Parameters
         ----------
@@ -144,29 +151,3 @@ class ClassDistributionDisplay:
         ClassDistributionDisplay
         """
         return cls.from_labels(result.y_true, ax=ax)
-
-    @classmethod
-    def from_labels(
-        cls, y: ArrayLike, *, ax: "Axes | None" = None
-    ) -> "ClassDistributionDisplay":
-        """Count the labels of the images, and draw the bars, classes sorted.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_samples,)
-            The class of each image.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        ClassDistributionDisplay
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        check_matplotlib_support(f"{cls.__name__}.from_labels")
-        labels, counts = np.unique(np.asarray(y), return_counts=True)
-        return cls(counts, labels.tolist()).plot(ax=ax)

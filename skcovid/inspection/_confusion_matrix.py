@@ -1,13 +1,12 @@
 """The confusion matrix: counts, and under them the share of the true class."""
 
-from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from skcovid.inspection._plotting import check_matplotlib_support, wrap_labels
+from skcovid.inspection._plotting import AxesMixin, wrap_labels
 from skcovid.metrics._confusion_matrix import check_confusion_matrix
 from skcovid.model_selection._result import EvaluationResult
 
@@ -17,16 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["PooledConfusionMatrixDisplay"]
 
 
-class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay):
+class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay, AxesMixin):
     """Confusion matrix with counts and, under each, its share of the true class.
 
-    It is :class:`sklearn.metrics.ConfusionMatrixDisplay` with the shares added and
-    cells coloured by them: coloured by count, a class of 95 images looks empty beside
-    one of 725. Table 3 of the paper as a figure.
+    A :class:`sklearn.metrics.ConfusionMatrixDisplay`, with its ``from_estimator`` and
+    ``from_predictions``, that adds the shares and colours the cells by them: coloured
+    by count, a class of 95 images looks empty beside one of 725. Table 3 of the paper
+    as a plot.
 
     Parameters
     ----------
-    confusion_matrix : ndarray of shape (n_classes, n_classes)
+    confusion_matrix : ndarray of shape (n_classes, n_classes), int
         Counts of images: rows are true classes, columns predicted ones. Folds are
         added up by :func:`~skcovid.metrics.pooled_confusion_matrix`.
     display_labels : sequence of length n_classes, default=None
@@ -38,10 +38,8 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay):
         The coloured cells: shares of the true class, in percent.
     text_ : ndarray of shape (n_classes, n_classes) of matplotlib Text
         The texts in the cells, or None with ``include_values=False``.
-    ax_ : matplotlib Axes
-        Axes of the plot.
-    figure_ : matplotlib Figure
-        Figure the axes are in.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where `plot` drew.
 
     Examples
     --------
@@ -69,33 +67,27 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay):
     def plot(
         self,
         *,
-        include_values: bool = True,
-        cmap: Any = "viridis",
+        ax: "Axes | None" = None,
         xticks_rotation: float | str = "horizontal",
         values_format: str | None = None,
-        ax: "Axes | None" = None,
-        colorbar: bool = True,
-        im_kw: dict[str, Any] | None = None,
         text_kw: dict[str, Any] | None = None,
-    ) -> "PooledConfusionMatrixDisplay":
+        **options: Any,
+    ) -> Self:
         """Draw the matrix.
 
         Parameters
         ----------
-        include_values : bool, default=True
-            Whether counts and shares are written into the cells.
-        cmap : str or matplotlib Colormap, default="viridis"
-            Colours of the cells.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
         xticks_rotation : {"vertical", "horizontal"} or float, default="horizontal"
             Rotation of the labels below. Horizontal labels are broken into lines.
         values_format : str, default=None
             Format of the counts, ``"d"`` by default.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-        colorbar : bool, default=True
-            Whether the colours are explained by a bar.
-        im_kw, text_kw : dict, default=None
-            Passed on to ``imshow`` and to ``text``.
+        text_kw : dict, default=None
+            Passed on to matplotlib's ``text``.
+        **options
+            Other parameters of :meth:`sklearn.metrics.ConfusionMatrixDisplay.plot`:
+            `include_values`, `cmap`, `colorbar` and `im_kw`.
 
         Returns
         -------
@@ -109,28 +101,21 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay):
         ValueError
             If `confusion_matrix` holds anything but counts.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
         counts = check_confusion_matrix(self.confusion_matrix)
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
+        axes: Axes = self._set_axes(ax)
         super().plot(
-            include_values=include_values,
-            cmap=cmap,
             xticks_rotation=xticks_rotation,
             values_format="d" if values_format is None else values_format,
-            ax=ax,
-            colorbar=colorbar,
-            im_kw=im_kw,
+            ax=axes,
             text_kw=text_kw,
+            **options,
         )
         self._show_shares(counts, recolour={"c", "color"}.isdisjoint(text_kw or {}))
-        labels = [tick.get_text() for tick in ax.get_yticklabels()]
-        ax.set_yticks(range(len(counts)), wrap_labels(labels, 20))
+        labels = [tick.get_text() for tick in axes.get_yticklabels()]
+        axes.set_yticks(range(len(counts)), wrap_labels(labels, 20))
         if xticks_rotation == "horizontal":
-            ax.set_xticks(range(len(counts)), wrap_labels(labels, 12))
-        ax.set_title(f"Confusion matrix ({counts.sum():,} images)")
+            axes.set_xticks(range(len(counts)), wrap_labels(labels, 12))
+        axes.set_title(f"Confusion matrix ({counts.sum():,} images)")
         return self
 
     def _show_shares(self, counts: NDArray[np.int64], recolour: bool) -> None:
@@ -154,9 +139,9 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay):
 
     @classmethod
     def from_result(
-        cls, result: EvaluationResult, *, ax: "Axes | None" = None
-    ) -> "PooledConfusionMatrixDisplay":
-        """Draw the confusion matrix of all folds together.
+        cls, result: EvaluationResult, *, ax: "Axes | None" = None, **options: Any
+    ) -> Self:
+        """Plot the confusion matrix of all folds of an evaluation together.
 
         Parameters
         ----------
@@ -164,107 +149,12 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay):
             What :func:`skcovid.evaluate` returned.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure by default.
-
-        Returns
-        -------
-        PooledConfusionMatrixDisplay
-        """
-        return cls(result.confusion_matrix, display_labels=result.classes).plot(ax=ax)
-
-    @classmethod
-    def from_predictions(
-        cls,
-        y_true: ArrayLike,
-        y_pred: ArrayLike,
-        *,
-        labels: Sequence[Hashable] | None = None,
-        display_labels: Sequence[Hashable] | None = None,
-        ax: "Axes | None" = None,
-        **plot_options: Any,
-    ) -> "PooledConfusionMatrixDisplay":
-        """Count true and predicted labels, and draw the matrix.
-
-        Parameters
-        ----------
-        y_true, y_pred : array-like of shape (n_samples,)
-            True labels, and those predicted for the same images.
-        labels : sequence of length n_classes, default=None
-            The classes and their order; by default all that occur, sorted.
-        display_labels : sequence of length n_classes, default=None
-            Names to draw for `labels`, which are drawn themselves by default.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-        **plot_options
+        **options
             Other parameters of :meth:`plot`.
 
         Returns
         -------
         PooledConfusionMatrixDisplay
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
-        return super().from_predictions(
-            y_true,
-            y_pred,
-            labels=labels,
-            display_labels=display_labels,
-            ax=ax,
-            **plot_options,
-        )
-
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: ArrayLike,
-        *,
-        labels: Sequence[Hashable] | None = None,
-        display_labels: Sequence[Hashable] | None = None,
-        ax: "Axes | None" = None,
-        **plot_options: Any,
-    ) -> "PooledConfusionMatrixDisplay":
-        """Predict with a fitted classifier, and draw the matrix.
-
-        Parameters
-        ----------
-        estimator : estimator
-            A fitted classifier, or pipeline that ends in one.
-        X : array-like of shape (n_samples, ...)
-            Images or paths, whatever `estimator` predicts from.
-        y : array-like of shape (n_samples,)
-            True labels.
-        labels : sequence of length n_classes, default=None
-            The classes and their order; by default all that occur, sorted.
-        display_labels : sequence of length n_classes, default=None
-            Names to draw for `labels`, which are drawn themselves by default.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-        **plot_options
-            Other parameters of :meth:`plot`.
-
-        Returns
-        -------
-        PooledConfusionMatrixDisplay
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ValueError
-            If `estimator` is not a classifier.
-        """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        return super().from_estimator(
-            estimator,
-            X,
-            y,
-            labels=labels,
-            display_labels=display_labels,
-            ax=ax,
-            **plot_options,
-        )
+        display = cls(result.confusion_matrix, display_labels=result.classes)
+        return display.plot(ax=ax, **options)

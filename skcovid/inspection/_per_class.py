@@ -1,7 +1,7 @@
 """The per-class table as dots with their intervals."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +10,10 @@ from sklearn.utils.multiclass import unique_labels
 
 from skcovid.inspection._plotting import (
     COLOURS,
-    check_matplotlib_support,
+    AxesMixin,
+    describe_axes,
+    errors_of,
+    legend_outside,
     wrap_labels,
 )
 from skcovid.metrics._per_class import per_class_table
@@ -29,24 +32,22 @@ _METRICS = (
     ("f1", "F1", "D"),
     ("one_vs_rest_accuracy", "One-vs-rest accuracy", "^"),
 )
-# Distance between the dots of one class, of which the next is 1 away.
+# Distance between the dots of one class; classes are 1 apart.
 _STEP = 0.18
 
 
-class PerClassTableDisplay:
-    """Every figure of the per-class table as a dot, its interval as a line.
+class PerClassTableDisplay(AxesMixin):
+    """Every metric of the per-class table as a dot, its interval as a line.
 
     Parameters
     ----------
     table : PerClassTable
-        The table, as :func:`~skcovid.metrics.per_class_table` makes it.
+        The table, as :func:`~skcovid.metrics.per_class_table` returns it.
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes of the plot.
-    figure_ : matplotlib Figure
-        Figure the axes are in.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where `plot` drew.
 
     Examples
     --------
@@ -63,8 +64,8 @@ class PerClassTableDisplay:
     def __init__(self, table: PerClassTable) -> None:
         self.table = table
 
-    def plot(self, ax: "Axes | None" = None) -> "PerClassTableDisplay":
-        """Draw the dots and intervals; a figure that is NaN is written as "n/a".
+    def plot(self, ax: "Axes | None" = None) -> Self:
+        """Draw the dots and intervals; a metric that is NaN is written as "n/a".
 
         Parameters
         ----------
@@ -81,25 +82,16 @@ class PerClassTableDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
         rows = [*self.table.rows, self.table.means]
-        if ax is None:
-            _, ax = plt.subplots(
-                figsize=(8.5, 1.2 + 0.8 * len(rows)), layout="constrained"
-            )
+        axes: Axes = self._set_axes(ax, (8.5, 1.2 + 0.8 * len(rows)))
         for index, (field, name, marker) in enumerate(_METRICS):
             offset = (index - (len(_METRICS) - 1) / 2) * _STEP
-            estimates = [getattr(row, field) for row in rows]
-            values = 100 * np.array([estimate.value for estimate in estimates])
-            low = 100 * np.array([estimate.low for estimate in estimates])
-            high = 100 * np.array([estimate.high for estimate in estimates])
+            values, errors = errors_of([getattr(row, field) for row in rows])
             positions = np.arange(len(rows)) + offset
-            ax.errorbar(
-                values,
+            axes.errorbar(
+                100 * values,
                 positions,
-                xerr=[values - low, high - values],
+                xerr=100 * errors,
                 fmt=marker,
                 color=COLOURS[index],
                 markersize=6,
@@ -108,26 +100,31 @@ class PerClassTableDisplay:
                 label=name,
             )
             for position in positions[np.isnan(values)]:
-                ax.text(
+                axes.text(
                     0.01,
                     position,
                     "n/a",
                     color=COLOURS[index],
                     va="center",
                     fontsize="small",
-                    transform=ax.get_yaxis_transform(),
+                    transform=axes.get_yaxis_transform(),
                 )
-        self._describe(ax)
-        self.ax_ = ax
-        self.figure_ = ax.figure
+        self._label_classes(axes)
+        describe_axes(
+            axes,
+            f"Percent, with {100 * self.table.confidence_level:g} % "
+            "confidence interval",
+            "Class",
+            "Recall, precision, F1 and one-vs-rest accuracy of each class",
+        )
+        legend_outside(axes)
         return self
 
-    def _describe(self, ax: "Axes") -> None:
+    def _label_classes(self, ax: "Axes") -> None:
         names = wrap_labels(self.table.labels, 24)
-        supports = [row.support for row in self.table.rows]
         ticks = [
-            f"{name}\n(n = {support:,})"
-            for name, support in zip(names, supports, strict=True)
+            f"{name}\n(n = {row.support:,})"
+            for name, row in zip(names, self.table.rows, strict=True)
         ]
         ax.set_yticks(range(len(ticks) + 1), [*ticks, "Mean over\nclasses"])
         for boundary in np.arange(len(ticks)) + 0.5:
@@ -139,22 +136,47 @@ class PerClassTableDisplay:
         ax.grid(axis="x", color="0.9")
         ax.set_axisbelow(True)
         ax.tick_params(axis="y", length=0)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.set(
-            xlabel=(
-                f"Percent, with {100 * self.table.confidence_level:g} % "
-                "confidence interval"
-            ),
-            ylabel="Class",
-            title="Recall, precision, F1 and one-vs-rest accuracy of each class",
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        *,
+        labels: Sequence[Hashable] | None = None,
+        confidence_level: float = 0.95,
+        ax: "Axes | None" = None,
+    ) -> Self:
+        """Compute the table from true and predicted labels and plot it.
+
+        Parameters
+        ----------
+        y_true, y_pred : array-like of shape (n_samples,)
+            True labels, and those predicted for the same images.
+        labels : sequence of length n_classes, default=None
+            The classes and their order; by default all that occur, sorted.
+        confidence_level : float, default=0.95
+            Confidence level of every interval, in (0, 1).
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        PerClassTableDisplay
+        """
+        classes = unique_labels(y_true, y_pred) if labels is None else labels
+        table = per_class_table(
+            confusion_matrix(y_true, y_pred, labels=classes),
+            classes,
+            confidence_level=confidence_level,
         )
-        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+        return cls(table).plot(ax=ax)
 
     @classmethod
     def from_result(
         cls, result: EvaluationResult, *, ax: "Axes | None" = None
-    ) -> "PerClassTableDisplay":
-        """Draw the per-class table of an evaluation.
+    ) -> Self:
+        """Plot the per-class table of an evaluation.
 
         Parameters
         ----------
@@ -168,44 +190,3 @@ class PerClassTableDisplay:
         PerClassTableDisplay
         """
         return cls(result.per_class).plot(ax=ax)
-
-    @classmethod
-    def from_predictions(
-        cls,
-        y_true: ArrayLike,
-        y_pred: ArrayLike,
-        *,
-        labels: Sequence[Hashable] | None = None,
-        confidence_level: float = 0.95,
-        ax: "Axes | None" = None,
-    ) -> "PerClassTableDisplay":
-        """Make the table from true and predicted labels, and draw it.
-
-        Parameters
-        ----------
-        y_true, y_pred : array-like of shape (n_samples,)
-            True labels, and those predicted for the same images.
-        labels : sequence of length n_classes, default=None
-            The classes and their order; by default all that occur, sorted.
-        confidence_level : float, default=0.95
-            Confidence level of every interval.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        PerClassTableDisplay
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
-        classes = unique_labels(y_true, y_pred) if labels is None else labels
-        table = per_class_table(
-            confusion_matrix(y_true, y_pred, labels=classes),
-            classes,
-            confidence_level=confidence_level,
-        )
-        return cls(table).plot(ax=ax)

@@ -1,20 +1,30 @@
-"""What the displays share: matplotlib on demand, colours, the fitting of labels."""
+"""What the displays share: axes, colours, axis labels, and radiographs."""
 
+import math
 import textwrap
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid.metrics._estimates import Estimate
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
 __all__ = [
     "COLOURS",
+    "AxesMixin",
     "check_matplotlib_support",
-    "make_grid",
+    "describe_axes",
+    "errors_of",
+    "label_rows",
+    "legend_outside",
+    "percent_ticks",
     "show_radiograph",
     "wrap_labels",
 ]
@@ -35,6 +45,39 @@ def check_matplotlib_support(caller: str) -> None:
         ) from error
 
 
+class AxesMixin:
+    """Gives a display its axes: those passed to `plot`, or those of a new figure."""
+
+    ax_: Any
+    figure_: "Figure"
+
+    def _set_axes(
+        self,
+        ax: Any,
+        figsize: tuple[float, float] | None = None,
+        shape: tuple[int, ...] = (),
+        contents: str = "the plot",
+    ) -> Any:
+        """Set `ax_` to an array of axes of this shape, or to the only one."""
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        n_axes = math.prod(shape)
+        if ax is None:
+            n_rows, n_columns = (1, 1, *shape)[-2:]
+            _, ax = plt.subplots(
+                n_rows, n_columns, figsize=figsize, layout="constrained"
+            )
+        axes = np.array(ax, dtype=object)
+        if axes.size != n_axes:
+            raise ValueError(
+                f"ax must hold {n_axes} axes, for {contents}, got {axes.size}."
+            )
+        self.ax_ = axes.reshape(shape)[()]
+        self.figure_ = axes.flat[0].figure
+        return self.ax_
+
+
 def wrap_labels(labels: Iterable[Hashable], width: int) -> list[str]:
     """Break labels between words into lines of at most `width` characters."""
     return [
@@ -42,38 +85,44 @@ def wrap_labels(labels: Iterable[Hashable], width: int) -> list[str]:
     ]
 
 
-def make_grid(
-    ax: Any, n_rows: int, n_columns: int, *, margin: float = 0.6
-) -> NDArray[np.object_]:
-    """Return axes for rows and columns of images: those given, or a new figure's.
-
-    `margin` is the width in inches left for what stands beside the images.
-    """
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        _, axes = plt.subplots(
-            n_rows,
-            n_columns,
-            figsize=(margin + 2.1 * n_columns, 0.5 + 2.1 * n_rows),
-            layout="constrained",
-            squeeze=False,
-        )
-        return axes
-    axes = np.array(ax, dtype=object)
-    if axes.size != n_rows * n_columns:
-        raise ValueError(
-            f"ax must hold {n_rows * n_columns} axes, for {n_rows} rows of "
-            f"{n_columns} images, got {axes.size}."
-        )
-    return axes.reshape(n_rows, n_columns)
+def label_rows(axes: NDArray[np.object_], labels: Iterable[Hashable]) -> None:
+    """Write a label to the left of each row of a grid of axes."""
+    for panel, label in zip(axes[:, 0], wrap_labels(labels, 20), strict=True):
+        panel.set_ylabel(label)
 
 
-def show_radiograph(ax: "Axes", image: NDArray) -> "AxesImage":
+def describe_axes(ax: "Axes", xlabel: str, ylabel: str, title: str) -> None:
+    """Write labels and title, and remove the frame's upper and right sides."""
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def legend_outside(ax: "Axes", *handles_and_labels: Any) -> None:
+    """Put the legend to the right of the axes."""
+    ax.legend(
+        *handles_and_labels, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False
+    )
+
+
+def percent_ticks(*axes: "Axis") -> None:
+    """Write shares from 0 to 1 as percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    for axis in axes:
+        axis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+
+
+def errors_of(estimates: Sequence[Estimate]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return values, and how far below and above them their intervals reach."""
+    values, low, high = np.array([(e.value, e.low, e.high) for e in estimates]).T
+    return values, np.stack([values - low, high - values])
+
+
+def show_radiograph(ax: "Axes", image: NDArray[Any]) -> "AxesImage":
     """Draw an image without ticks: uint8 from 0 to 255, others over their own range."""
     if image.dtype != np.uint8:
         low, high = image.min(), image.max()
         image = (image - low) / ((high - low) or 1)
     ax.set(xticks=[], yticks=[])
-    high = 255 if image.dtype == np.uint8 else 1
-    return ax.imshow(image, cmap="gray", vmin=0, vmax=high)
+    brightest = 255 if image.dtype == np.uint8 else 1
+    return ax.imshow(image, cmap="gray", vmin=0, vmax=brightest)

@@ -1,13 +1,19 @@
 """Loss and accuracy over the epochs of the two training phases."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skcovid.inspection._plotting import COLOURS, check_matplotlib_support
+from skcovid.inspection._plotting import (
+    COLOURS,
+    AxesMixin,
+    describe_axes,
+    legend_outside,
+    percent_ticks,
+)
 from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
@@ -23,17 +29,17 @@ _PANELS = (("loss", "Loss"), ("accuracy", "Accuracy"))
 _CURVES = (("", "Training", COLOURS[0], "-"), ("val_", "Validation", COLOURS[1], "--"))
 
 
-class TrainingHistoryDisplay:
+class TrainingHistoryDisplay(AxesMixin):
     """Loss and accuracy over the epochs, and where the second training phase begins.
 
     Parameters
     ----------
     history : dict or sequence of dict
-        What training recorded, one list entry per epoch: ``loss`` and, where they were
-        recorded, ``accuracy``, ``val_loss``, ``val_accuracy`` (accuracies in [0, 1])
-        and ``phase`` (1 while the base is frozen, 2 while it is fine-tuned). Other
-        keys, such as ``learning_rate``, are not drawn. A sequence holds one dict per
-        fold; all folds are drawn into the same axes, with thin lines.
+        What training recorded, a list with an entry per epoch for each key: ``loss``
+        and optionally ``accuracy``, ``val_loss``, ``val_accuracy`` (accuracies in
+        [0, 1]) and ``phase`` (1 while the base is frozen, 2 while it is fine-tuned).
+        Other keys, such as ``learning_rate``, are not drawn. A sequence holds one dict
+        per fold; all folds are drawn into the same axes, with thin lines.
 
     Attributes
     ----------
@@ -64,9 +70,7 @@ class TrainingHistoryDisplay:
         self.history = history
         self._histories = _check_histories(history)
 
-    def plot(
-        self, ax: "Axes | Sequence[Axes] | None" = None
-    ) -> "TrainingHistoryDisplay":
+    def plot(self, ax: "Axes | Sequence[Axes] | None" = None) -> Self:
         """Draw loss and accuracy side by side.
 
         Parameters
@@ -87,60 +91,31 @@ class TrainingHistoryDisplay:
         ValueError
             If `ax` does not hold as many axes as there are panels.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
+        recorded = {key for history in self._histories for key in history}
         panels = [
-            panel
-            for panel in _PANELS
-            if any(
-                f"{prefix}{panel[0]}" in history
-                for history in self._histories
-                for prefix, *_ in _CURVES
-            )
+            (key, label)
+            for key, label in _PANELS
+            if recorded & {f"{prefix}{key}" for prefix, *_ in _CURVES}
         ]
-        if ax is None:
-            _, grid = plt.subplots(
-                ncols=len(panels),
-                figsize=(2.5 + 4 * len(panels), 3.8),
-                layout="constrained",
-                squeeze=False,
-            )
-            axes = grid.ravel()
-        else:
-            axes = np.array(ax, dtype=object).ravel()
-        if len(axes) != len(panels):
-            raise ValueError(
-                f"ax must hold {len(panels)} axes, for "
-                f"{' and '.join(key for key, _ in panels)}, got {len(axes)}."
-            )
+        axes = self._set_axes(
+            ax,
+            (2.5 + 4 * len(panels), 3.8),
+            (len(panels),),
+            " and ".join(key for key, _ in panels),
+        )
         for panel_axes, (key, label) in zip(axes, panels, strict=True):
             self._plot_panel(panel_axes, key, label)
-        self.ax_ = axes
-        self.figure_ = axes[0].figure
         # One entry for each kind of line, whichever panel or fold has it.
-        lines = {
-            label: handle
-            for panel_axes in axes
-            for handle, label in zip(
-                *panel_axes.get_legend_handles_labels(), strict=True
-            )
-        }
-        axes[-1].legend(
-            [*lines.values()],
-            [*lines],
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1),
-            frameon=False,
-        )
+        lines = {line.get_label(): line for panel in axes for line in panel.lines}
+        legend_outside(axes[-1], [*lines.values()], [*lines])
         return self
 
     def _plot_panel(self, ax: "Axes", key: str, label: str) -> None:
-        from matplotlib.ticker import MaxNLocator, PercentFormatter
+        from matplotlib.ticker import MaxNLocator
 
         n_folds = len(self._histories)
         folds = "" if n_folds == 1 else f" ({n_folds} folds)"
-        line: dict[str, Any] = {"linewidth": 1.8 if n_folds == 1 else 0.9}
+        linewidth = 1.8 if n_folds == 1 else 0.9
         for history in self._histories:
             epochs = np.arange(1, len(history["loss"]) + 1)
             for prefix, name, colour, style in _CURVES:
@@ -151,9 +126,9 @@ class TrainingHistoryDisplay:
                         label=f"{name}{folds}",
                         color=colour,
                         linestyle=style,
+                        linewidth=linewidth,
                         marker=".",
                         markersize=4,
-                        **line,
                     )
             for boundary in np.flatnonzero(np.diff(history.get("phase", []))):
                 # Epochs count from 1: between epoch `boundary + 1` and the next.
@@ -162,22 +137,55 @@ class TrainingHistoryDisplay:
                     label=f"Fine-tuning begins{folds}",
                     color="0.35",
                     linestyle=":",
+                    linewidth=linewidth,
                     zorder=0,
-                    **line,
                 )
         longest = max(len(history["loss"]) for history in self._histories)
         ax.set_xlim(0.5, longest + 0.5)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if key == "accuracy":
-            ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.set(xlabel="Epoch", ylabel=label, title=f"{label} over the epochs")
+            percent_ticks(ax.yaxis)
+        describe_axes(ax, "Epoch", label, f"{label} over the epochs")
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, ax: "Axes | Sequence[Axes] | None" = None
+    ) -> Self:
+        """Plot the training history of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted classifier with a ``history_``, or a pipeline whose final step is
+            one.
+        ax : matplotlib Axes or sequence of them, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        TrainingHistoryDisplay
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If it keeps no ``history_``.
+        """
+        final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        if not hasattr(final, "history_"):
+            check_is_fitted(final)
+            raise ValueError(
+                "estimator must keep its training history in `history_`, as "
+                f"TransferLearningClassifier does; {type(final).__name__} does not."
+            )
+        return cls(final.history_).plot(ax=ax)
 
     @classmethod
     def from_result(
         cls, result: EvaluationResult, *, ax: "Axes | Sequence[Axes] | None" = None
-    ) -> "TrainingHistoryDisplay":
-        """Draw the training histories of all folds.
+    ) -> Self:
+        """Plot the training histories of all folds of an evaluation.
 
         Parameters
         ----------
@@ -196,45 +204,10 @@ class TrainingHistoryDisplay:
             If the evaluated classifier keeps no training history.
         """
         if not result.histories:
-            raise ValueError("The evaluated classifier keeps no training history.")
-        return cls(result.histories).plot(ax=ax)
-
-    @classmethod
-    def from_estimator(
-        cls, estimator: Any, *, ax: "Axes | Sequence[Axes] | None" = None
-    ) -> "TrainingHistoryDisplay":
-        """Draw the training history of a fitted estimator.
-
-        Parameters
-        ----------
-        estimator : estimator
-            A fitted classifier with a ``history_``, or a pipeline whose final step is
-            one.
-        ax : matplotlib Axes or sequence of them, default=None
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        TrainingHistoryDisplay
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If it keeps no ``history_``.
-        """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        if not hasattr(final, "history_"):
-            check_is_fitted(final)
             raise ValueError(
-                "estimator must keep its training history in `history_`, as "
-                f"TransferLearningClassifier does; {type(final).__name__} does not."
+                "The evaluated classifier keeps no training history in `history_`."
             )
-        return cls(final.history_).plot(ax=ax)
+        return cls(result.histories).plot(ax=ax)
 
 
 def _check_histories(history: History | Sequence[History]) -> list[History]:
@@ -243,14 +216,9 @@ def _check_histories(history: History | Sequence[History]) -> list[History]:
         raise ValueError("history is empty; give at least one dict.")
     for index, record in enumerate(histories):
         lengths = {key: len(values) for key, values in record.items()}
-        if not lengths.get("loss"):
+        if not lengths.get("loss") or len(set(lengths.values())) > 1:
             raise ValueError(
-                f"history {index} must record the loss of at least one epoch, got "
-                f"lists of lengths {lengths}."
-            )
-        if len(set(lengths.values())) > 1:
-            raise ValueError(
-                f"history {index} must have one entry per epoch in every list, got "
-                f"lists of lengths {lengths}."
+                f"history {index} must record the loss of at least one epoch, and one "
+                f"entry per epoch in every list; got lists of lengths {lengths}."
             )
     return histories
