@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from skcovid import audit
 from skcovid.datasets import make_radiographs
 from skcovid.inspection import AuditDisplay
 from skcovid.metrics import Estimate
@@ -34,15 +35,15 @@ def flatten(images):
     return images.reshape(len(images), -1) / 255.0
 
 
-def test_bars_are_the_accuracies_and_suspects_have_another_colour():
-    display = AuditDisplay(ACCURACIES, 0.4, suspects=["file properties"]).plot()
+def test_bars_are_the_accuracies_and_flagged_ones_stand_out():
+    display = AuditDisplay(ACCURACIES, 0.4, flagged=["file properties"]).plot()
     (ax,) = display.ax_
     assert [bar.get_width() for bar in display.bars_] == [0.95, 0.8, 0.5]
     model, suspect, other = (bar.get_facecolor() for bar in display.bars_)
     assert model == other != suspect
     assert [text.get_text() for text in ax.texts] == ["95.0 %", "80.0 %", "50.0 %"]
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["Chance", "Its check is flagged"]
+    assert legend == ["Chance", "Flagged check"]
     assert display.figure_ is ax.figure
 
 
@@ -85,8 +86,8 @@ def test_it_draws_where_it_is_told(plt):
     ("accuracies", "options", "message"),
     [
         ({}, {}, "accuracies is empty"),
-        (ACCURACIES, {"suspects": ["headers"]}, "suspects must be among .*'headers'"),
-        (ACCURACIES, {"visible_shares": [1.0]}, "one share for each of the 0"),
+        (ACCURACIES, {"flagged": ["headers"]}, "flagged must be among .*'headers'"),
+        (ACCURACIES, {"visible_shares": [1.0]}, "for each of the 0"),
     ],
 )
 def test_wrong_values_are_errors(accuracies, options, message):
@@ -94,17 +95,18 @@ def test_wrong_values_are_errors(accuracies, options, message):
         AuditDisplay(accuracies, 0.4, **options)
 
 
-def test_from_estimator_audits_and_draws():
+def test_from_report_draws_an_audit():
     X, y = make_radiographs(
         60, image_size=48, weights=(1, 1, 1), random_state=0, return_X_y=True
     )
     X[y == "COVID-19", 1:4, 1:4] = 255
     model = make_pipeline(FunctionTransformer(flatten), LogisticRegression(C=0.01))
-    display = AuditDisplay.from_estimator(model, X, y, cv=2, fractions=[0.9], verbose=0)
+    report = audit(model, X, y, cv=2, fractions=[0.9], verbose=0)
+    display = AuditDisplay.from_report(report)
     assert list(display.accuracies)[:3] == [
         *("model", "ring of thumbnails", "16 × 16 thumbnails")
     ]
-    assert display.suspects[0] == "ring of thumbnails"
+    assert display.flagged[0] == "ring of thumbnails"
     assert len(display.visible_accuracies) == 2
     assert display.chance < display.threshold < display.accuracies["model"].value
 

@@ -107,9 +107,9 @@ def test_displays_make_a_figure_with_title_and_axis_labels(draw, plt):
 
 
 @pytest.mark.parametrize("draw", DISPLAYS.values(), ids=DISPLAYS)
-def test_without_matplotlib_the_extra_is_named(draw, monkeypatch):
+def test_without_matplotlib_the_cure_is_named(draw, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"requires matplotlib.*skcovid\[plot\]"):
+    with pytest.raises(ImportError, match=r"requires matplotlib.*pip install"):
         draw(None)
 
 
@@ -283,8 +283,8 @@ def test_distribution_of_an_empty_class():
     ("counts", "labels", "message"),
     [
         (["a", "b"], ["a", "b"], "from_labels"),
-        ([1.5, 2], ["a", "b"], "whole number"),
-        ([-1, 2], ["a", "b"], "whole number"),
+        ([1.5, 2], ["a", "b"], "integer"),
+        ([-1, 2], ["a", "b"], "integer"),
         ([1, 2], ["a"], "labels must name the 2 classes of counts, got 1"),
     ],
 )

@@ -116,8 +116,8 @@ class TestEveryMethod:
     @pytest.mark.parametrize(
         ("target", "message"),
         [
-            ("healthy", "target='healthy' is no class.*'COVID-19', 'NORMAL'"),
-            (["NORMAL"], r"one for each of the 3 images of X; got .*\(1,\)"),
+            ("healthy", "target='healthy'.*'COVID-19', 'NORMAL'"),
+            (["NORMAL"], r"3 images.*\(1,\)"),
         ],
     )
     def test_says_what_is_wrong_with_a_target(self, explain, target, message, pipeline):
@@ -183,9 +183,9 @@ class TestClassActivationMaps:
 
     @CAMS
     def test_says_which_layers_there_are(self, explain, pipeline):
-        with pytest.raises(ValueError, match=r"layer=99 is out of range: .* 11 layers"):
+        with pytest.raises(ValueError, match="layer=99.* 11 layers"):
             explain(pipeline, X[:3], layer=99)
-        with pytest.raises(ValueError, match="layer='dense' is no layer"):
+        with pytest.raises(ValueError, match="layer='dense'"):
             explain(pipeline, X[:3], layer="dense")
 
     @CAMS
@@ -440,13 +440,13 @@ class TestOcclusion:
     @pytest.mark.parametrize(
         ("parameters", "message"),
         [
-            ({"patch_size": 9}, "patch_size=9 exceeds the images, which are 8×8"),
-            ({"patch_size": 3, "stride": 4}, "stride=4 exceeds patch_size=3"),
+            ({"patch_size": 9}, "patch_size=9.* 8×8"),
+            ({"patch_size": 3, "stride": 4}, "stride=4.*patch_size=3"),
             (
                 {"fill": 256},
-                r"fill=256 is out of the range of uint8 images, \[0, 255\]",
+                r"fill=256.*\[0, 255\]",
             ),
-            ({"fill": "black"}, "'fill' parameter of occlusion_sensitivity must be"),
+            ({"fill": "black"}, "'fill' parameter"),
             ({"patch_size": 0}, "'patch_size' parameter"),
         ],
     )
@@ -455,7 +455,7 @@ class TestOcclusion:
             occlusion(CornerClassifier(), np.zeros((1, 8, 8), np.uint8), **parameters)
 
     def test_paths_need_a_reader(self):
-        with pytest.raises(ValueError, match="begins with a RadiographReader"):
+        with pytest.raises(ValueError, match="RadiographReader"):
             occlusion(CornerClassifier(), ["1.png", "2.png"])
 
     def test_needs_probabilities(self):
@@ -599,9 +599,11 @@ class TestRandomizationCheck:
 
     @pytest.mark.parametrize("maps", [np.zeros((2, 2)), np.full((2, 2, 2), np.nan)])
     def test_refuses_what_is_no_saliency(self, maps, pipeline):
-        with pytest.raises(ValueError, match="saliency must return finite numbers"):
+        with pytest.raises(ValueError, match="saliency must return finite"):
             self.check(lambda *_, target: maps, pipeline, X[:2])
 
     def test_needs_a_network(self, linear):
-        with pytest.raises(TypeError, match="randomization_check needs a network"):
+        with pytest.raises(
+            TypeError, match="randomization_check needs a TransferLearning"
+        ):
             self.check(edges, linear, X[:2])

@@ -1,4 +1,4 @@
-"""Displays of data, training and results, in the manner of scikit-learn's."""
+"""Saliency of predictions, and displays of data, training and results."""
 
 from skcovid.inspection._audit import AuditDisplay
 from skcovid.inspection._augmentation import AugmentationDisplay
@@ -9,8 +9,11 @@ from skcovid.inspection._confusion_matrix import PooledConfusionMatrixDisplay
 from skcovid.inspection._grad_cam import grad_cam
 from skcovid.inspection._occlusion import occlusion_sensitivity
 from skcovid.inspection._per_class import PerClassTableDisplay
+from skcovid.inspection._randomization_check import (
+    RandomizationCheck,
+    randomization_check,
+)
 from skcovid.inspection._saliency import SaliencyDisplay
-from skcovid.inspection._sanity import RandomizationCheck, randomization_check
 from skcovid.inspection._score_cam import score_cam
 from skcovid.inspection._training_history import TrainingHistoryDisplay
 

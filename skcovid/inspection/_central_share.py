@@ -1,4 +1,4 @@
-"""How much of a saliency lies where the lungs are."""
+"""How much of a saliency lies in the central part of the image."""
 
 import math
 from numbers import Real
@@ -17,7 +17,7 @@ __all__ = ["central_share"]
 def central_share(saliency: ArrayLike, fraction: float = 0.5) -> NDArray[np.float64]:
     """Share of each image's saliency that lies in the central part of the image.
 
-    A frontal radiograph shows the lungs in its middle, and at its edges what differs
+    A frontal radiograph shows the lungs in its centre and, near its edges, what differs
     between machines and hospitals: letters, collimation, arms, borders.
 
     Parameters
@@ -31,13 +31,13 @@ def central_share(saliency: ArrayLike, fraction: float = 0.5) -> NDArray[np.floa
     Returns
     -------
     ndarray of shape (n_samples,), float64 in [0, 1]
-        A saliency that is the same everywhere gives `fraction`, but for the rounding;
-        one that has no positive value gives NaN.
+        A constant saliency gives `fraction`, but for the rounding; one without positive
+        values gives NaN.
 
     Raises
     ------
     ValueError
-        If `saliency` is not of three dimensions or holds NaN or infinite values.
+        If `saliency` has not three dimensions or holds NaN or infinite values.
 
     Examples
     --------
@@ -58,7 +58,10 @@ def central_share(saliency: ArrayLike, fraction: float = 0.5) -> NDArray[np.floa
     positive = np.maximum(maps, 0)
     rows, columns = (_central(side, fraction) for side in maps.shape[1:])
     with np.errstate(invalid="ignore"):
-        return positive[:, rows, columns].sum(axis=(1, 2)) / positive.sum(axis=(1, 2))
+        shares: NDArray[np.float64] = positive[:, rows, columns].sum(
+            axis=(1, 2)
+        ) / positive.sum(axis=(1, 2))
+    return shares
 
 
 def _central(side: int, fraction: float) -> slice:

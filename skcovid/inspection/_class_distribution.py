@@ -134,9 +134,7 @@ class ClassDistributionDisplay(AxesMixin):
         return cls(counts, labels.tolist()).plot(ax=ax)
 
     @classmethod
-    def from_result(
-        cls, result: EvaluationResult, *, ax: "Axes | None" = None
-    ) -> Self:
+    def from_result(cls, result: EvaluationResult, *, ax: "Axes | None" = None) -> Self:
         """Plot the class distribution of the images of an evaluation.
 
         Parameters

@@ -5,23 +5,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
-from skcovid._base._compatibility import HasMethods, validate_params
-from skcovid.inspection._explained import Target, check_target, network_and_input
+from skcovid._base._compatibility import validate_params
+from skcovid.inspection._saliency_inputs import (
+    PARAMETERS,
+    Target,
+    network_inputs,
+    progress_bar,
+)
 
 __all__ = ["grad_cam"]
 
 
-@validate_params(
-    {
-        "estimator": [HasMethods("predict_proba")],
-        "X": "no_validation",
-        "target": "no_validation",
-        "layer": [Integral, str, None],
-        "verbose": ["verbose"],
-    }
-)
+@validate_params({**PARAMETERS, "layer": [Integral, str, None]})
 def grad_cam(
     estimator: Any,
     X: Any,
@@ -41,27 +37,27 @@ def grad_cam(
     estimator : TransferLearningClassifier or Pipeline
         A fitted classifier, alone or as the last step of a pipeline.
     X : array-like of shape (n_samples, ...)
-        Images or paths, whatever `estimator` predicts from.
+        Images or paths, as `estimator` takes them.
     target : class label or array-like of shape (n_samples,), default=None
-        The class to explain, of all images or of each. None: the one predicted.
+        The class to explain, for all images or for each; by default the predicted one.
     layer : int or str, default=None
-        Index or name of the layer of the backbone whose maps are weighted. None: the
-        last one that is no pooling. A lower one gives a finer map of simpler patterns.
+        Index or name of the backbone's layer whose maps are weighted, by default the
+        last but poolings. A lower one gives a finer map of simpler patterns.
     verbose : int, default=1
-        0 for silence; otherwise a progress bar over the images.
+        0 hides the progress bar over the images.
 
     Returns
     -------
     ndarray of shape (n_samples, height, width), float32 in [0, 1]
-        Saliency at the size of the network's input, the largest value of each image
-        brought to 1. Zero throughout if nothing speaks for the class.
+        Saliency at the size of the network's input, scaled so that the largest value of
+        each image is 1. All 0 if nothing speaks for the class.
 
     Raises
     ------
     TypeError
         If `estimator` does not end in a TransferLearningClassifier.
     ValueError
-        If `target` is no class, `layer` no layer with feature maps, or `X` not valid.
+        If `target` is not a class, `layer` has no feature maps, or `X` is not valid.
     NotImplementedError
         If the Keras backend has no gradients.
     sklearn.exceptions.NotFittedError
@@ -80,8 +76,7 @@ def grad_cam(
 
     Examples
     --------
-    A network of one convolution, to be quick; `make_transfer_pipeline` has the real
-    ones.
+    With a small network for speed; `make_transfer_pipeline` has the real ones.
 
     >>> import keras
     >>> from sklearn.pipeline import make_pipeline
@@ -104,32 +99,37 @@ def grad_cam(
     >>> saliency.shape, saliency.dtype
     ((2, 32, 32), dtype('float32'))
     """
-    from skcovid.inspection._feature_maps import CutNetwork, scale_to_images
-    from skcovid.inspection._gradients import gradient
+    import keras
 
-    classifier, images = network_and_input(estimator, X, "grad_cam")
-    columns = check_target(target, classifier.classes_, len(images))
-    network = CutNetwork(classifier, layer)
+    from skcovid.inspection._feature_maps import find_feature_maps, scale_to_images
+    from skcovid.inspection._gradient import gradient
+    from skcovid.networks._graph import frontier
+    from skcovid.networks._network import predict_batches
+
+    classifier, images, columns = network_inputs(estimator, X, target, "grad_cam")
+    model = classifier.model_
+    index = find_feature_maps(classifier, layer)
+    # The network in two: up to the maps, and from there to the layer below the scores.
+    entering = frontier(model.layers[index + 1 :])
+    trunk = keras.Model(model.inputs[0], entering)
+    tail = keras.Model(entering, model.layers[-2].output)
+    kernel, bias = model.layers[-1].get_weights()
+    maps = model.layers[index].output
+    position = [tensor is maps for tensor in entering].index(True)
     saliency = np.empty(images.shape[:3], dtype=np.float32)
-    with tqdm(
-        total=len(images),
-        desc="Grad-CAM",
-        unit="image",
-        leave=False,
-        disable=not verbose,
-    ) as progress:
-        for rows, tensors in network.batches(images):
+    batches = images.batches(classifier.batch_size, n_jobs=classifier.n_jobs)
+    with progress_bar(len(images), "Grad-CAM", "image", verbose) as progress:
+        for rows, outputs in predict_batches(trunk, batches):
+            tensors = [output.astype(np.float32) for output in outputs]
             if columns is None:
-                scores = network.tail.predict_on_batch(tensors) @ network.kernel
-                explained = (scores + network.bias).argmax(axis=1)
+                scores = tail.predict_on_batch(tensors) @ kernel + bias
+                explained = scores.argmax(axis=1)
             else:
                 explained = columns[rows]
-            slopes = gradient(
-                network.tail, tensors, network.position, network.kernel.T[explained]
+            slopes = gradient(tail, tensors, position, kernel.T[explained])
+            weighted = np.einsum(
+                "nhwc,nc->nhw", tensors[position], slopes.mean(axis=(1, 2))
             )
-            maps = np.einsum(
-                "nhwc,nc->nhw", tensors[network.position], slopes.mean(axis=(1, 2))
-            )
-            saliency[rows] = scale_to_images(maps, images.shape[1:3])
+            saliency[rows] = scale_to_images(weighted, images.shape[1:3])
             progress.update(rows.stop - rows.start)
     return saliency

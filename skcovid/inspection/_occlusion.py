@@ -1,4 +1,4 @@
-"""Occlusion sensitivity: what hiding a part of the image does to a probability."""
+"""Occlusion sensitivity: how far a probability falls when a patch is hidden."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -7,20 +7,16 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
-from skcovid._base._compatibility import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    validate_params,
-)
+from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid.images._lazy_images import LazyImages
-from skcovid.inspection._explained import (
+from skcovid.inspection._saliency_inputs import (
+    PARAMETERS,
     Target,
     check_target,
-    disposable_copy,
     predictor_and_images,
+    progress_bar,
+    quiet_copy,
 )
 
 __all__ = ["occlusion_sensitivity"]
@@ -36,14 +32,11 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 
 @validate_params(
     {
-        "estimator": [HasMethods("predict_proba")],
-        "X": "no_validation",
-        "target": "no_validation",
+        **PARAMETERS,
         "patch_size": [_COUNT, None],
         "stride": [_COUNT, None],
         "fill": [StrOptions({"mean"}), Real],
         "batch_size": [_COUNT],
-        "verbose": ["verbose"],
     }
 )
 def occlusion_sensitivity(
@@ -66,26 +59,26 @@ def occlusion_sensitivity(
     Parameters
     ----------
     estimator : estimator
-        A fitted classifier with ``predict_proba``, or a pipeline that ends in one. Of a
-        pipeline that begins with a :class:`~skcovid.RadiographReader`, the images are
-        hidden in part after they were read.
+        A fitted classifier with ``predict_proba``, or a pipeline that ends in one. If
+        the pipeline begins with a :class:`~skcovid.RadiographReader`, the patches hide
+        parts of the images that it has read.
     X : array-like of shape (n_samples, ...)
         Paths, where a pipeline reads them; otherwise images, LazyImages or numbers of
         shape (n_samples, height, width[, 3]).
     target : class label or array-like of shape (n_samples,), default=None
-        The class to explain, of all images or of each. None: the one predicted.
+        The class to explain, for all images or for each; by default the predicted one.
     patch_size : int, default=None
-        Side of the patch in pixels. None: a fifth of the shorter side of the image.
+        Side of the patch in pixels; by default a fifth of the image's shorter side.
     stride : int, default=None
-        Distance between neighbouring patches in pixels, at most `patch_size`. None:
-        half of `patch_size`. The last patch of a row or column ends at the edge.
+        Distance between neighbouring patches in pixels, at most `patch_size`; by
+        default half of it. The last patch of a row or column ends at the edge.
     fill : "mean" or float, default="mean"
         What a patch shows: the mean of its image (of each channel), or a value in the
         images' own range, in [0, 255] for uint8.
     batch_size : int, default=32
         Images in one call of ``predict_proba``.
     verbose : int, default=1
-        0 for silence; otherwise a progress bar over the predictions.
+        0 hides the progress bar over the predictions.
 
     Returns
     -------
@@ -96,7 +89,7 @@ def occlusion_sensitivity(
     Raises
     ------
     ValueError
-        If `target` is no class, `patch_size`, `stride` or `fill` do not suit the
+        If `target` is not a class, `patch_size`, `stride` or `fill` do not suit the
         images, or `X` holds no valid images.
 
     See Also
@@ -132,15 +125,23 @@ def occlusion_sensitivity(
     predictor, images = predictor_and_images(estimator, X)
     n_samples, height, width = images.shape[:3]
     columns = check_target(target, estimator.classes_, n_samples)
-    _check_fill(fill, images.dtype)
-    patches = _patches(height, width, patch_size, stride)
-    probabilities = _predict(
-        disposable_copy(predictor),
-        _variants(images, patches, fill),
-        n_samples * (1 + len(patches)),
-        batch_size=batch_size,
-        verbose=verbose,
-    ).reshape(n_samples, 1 + len(patches), -1)
+    if images.dtype.kind != "f" and not isinstance(fill, str):
+        limits = np.iinfo(images.dtype)
+        if not limits.min <= fill <= limits.max:
+            raise ValueError(
+                f"fill={fill} is out of the range of {images.dtype} images, "
+                f"[{limits.min}, {limits.max}]."
+            )
+    patches = _place_patches(height, width, patch_size, stride)
+    shape = (n_samples, 1 + len(patches), len(estimator.classes_))
+    quiet, variants, parts = quiet_copy(predictor), _hide(images, patches, fill), []
+    with progress_bar(
+        n_samples * shape[1], "Occlusion", "prediction", verbose
+    ) as progress:
+        while batch := list(islice(variants, batch_size)):
+            parts.append(quiet.predict_proba(np.stack(batch)))
+            progress.update(len(batch))
+    probabilities = np.concatenate(parts).reshape(shape)
     if columns is None:
         columns = probabilities[:, 0].argmax(axis=1)
     of_target = probabilities[np.arange(n_samples), :, columns]
@@ -153,18 +154,7 @@ def occlusion_sensitivity(
     return saliency / times_hidden
 
 
-def _check_fill(fill: float | str, dtype: np.dtype) -> None:
-    if isinstance(fill, str) or dtype.kind == "f":
-        return
-    limits = np.iinfo(dtype)
-    if not limits.min <= fill <= limits.max:
-        raise ValueError(
-            f"fill={fill} is out of the range of {dtype} images, [{limits.min}, "
-            f"{limits.max}]."
-        )
-
-
-def _patches(
+def _place_patches(
     height: int, width: int, patch_size: int | None, stride: int | None
 ) -> list[Patch]:
     shorter = min(height, width)
@@ -189,38 +179,16 @@ def _patches(
     ]
 
 
-def _variants(
-    images: "NDArray | LazyImages", patches: Sequence[Patch], fill: float | str
-) -> Iterator[NDArray]:
-    """Give each image as it is, and then with each patch hidden."""
+def _hide(
+    images: NDArray[Any] | LazyImages, patches: Sequence[Patch], fill: float | str
+) -> Iterator[NDArray[Any]]:
+    """Yield each image as it is, and then with each patch hidden."""
     for image in images:
-        hiding = image.mean(axis=(0, 1)) if fill == "mean" else fill
+        cover = image.mean(axis=(0, 1)) if fill == "mean" else fill
         if image.dtype.kind != "f":
-            hiding = np.rint(hiding)
+            cover = np.rint(cover)
         yield image
         for patch in patches:
             variant = image.copy()
-            variant[patch] = hiding
+            variant[patch] = cover
             yield variant
-
-
-def _predict(
-    predictor: Any,
-    images: Iterator[NDArray],
-    n_images: int,
-    *,
-    batch_size: int,
-    verbose: int,
-) -> NDArray:
-    parts = []
-    with tqdm(
-        total=n_images,
-        desc="occlusion",
-        unit="prediction",
-        leave=False,
-        disable=not verbose,
-    ) as progress:
-        while batch := list(islice(images, batch_size)):
-            parts.append(predictor.predict_proba(np.stack(batch)))
-            progress.update(len(batch))
-    return np.concatenate(parts)

@@ -173,9 +173,7 @@ class PerClassTableDisplay(AxesMixin):
         return cls(table).plot(ax=ax)
 
     @classmethod
-    def from_result(
-        cls, result: EvaluationResult, *, ax: "Axes | None" = None
-    ) -> Self:
+    def from_result(cls, result: EvaluationResult, *, ax: "Axes | None" = None) -> Self:
         """Plot the per-class table of an evaluation.
 
         Parameters

@@ -1,24 +1,24 @@
-"""Radiographs beside what a saliency shows on them."""
+"""Radiographs beside their saliency."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skcovid.inspection._explained import (
-    Target,
-    check_target,
-    disposable_copy,
-    predictor_and_images,
-)
 from skcovid.inspection._grad_cam import grad_cam
 from skcovid.inspection._occlusion import occlusion_sensitivity
 from skcovid.inspection._plotting import (
+    AxesMixin,
     check_matplotlib_support,
-    make_grid,
+    label_rows,
     show_radiograph,
-    wrap_labels,
+)
+from skcovid.inspection._saliency_inputs import (
+    Target,
+    check_target,
+    predictor_and_images,
+    quiet_copy,
 )
 from skcovid.inspection._score_cam import score_cam
 
@@ -40,7 +40,7 @@ _METHODS: dict[str, tuple[str, Any, str]] = {
 }
 
 
-class SaliencyDisplay:
+class SaliencyDisplay(AxesMixin):
     """Radiographs, each beside itself under its saliency: Grad-CAM, occlusion, others.
 
     Parameters
@@ -59,7 +59,7 @@ class SaliencyDisplay:
     Attributes
     ----------
     im_ : list of matplotlib AxesImage
-        The saliencies drawn. All have the same colours: from 0 to the largest value,
+        The saliencies drawn, all with the same colours: from 0 to the largest value,
         or, if there are negative ones, as far to either side of 0.
     ax_ : ndarray of shape (n_samples, 2) of matplotlib Axes
         Axes of the images and of the saliencies.
@@ -69,8 +69,8 @@ class SaliencyDisplay:
     Raises
     ------
     ValueError
-        If `images`, `saliency` and `labels` are not of one length or have no valid
-        shape, or the saliency is not finite.
+        If `images`, `saliency` and `labels` differ in length or have another shape, or
+        the saliency is not finite.
 
     Examples
     --------
@@ -113,8 +113,8 @@ class SaliencyDisplay:
         if not np.isfinite(self.saliency).all():
             raise ValueError("saliency holds NaN or infinite values.")
 
-    def plot(self, ax: "Axes | Sequence[Axes] | None" = None) -> "SaliencyDisplay":
-        """Draw the images in rows: as it is, and under its saliency.
+    def plot(self, ax: "Axes | Sequence[Axes] | None" = None) -> Self:
+        """Draw each image in a row: as it is, and under its saliency.
 
         Parameters
         ----------
@@ -133,36 +133,37 @@ class SaliencyDisplay:
         ValueError
             If `ax` does not hold two axes an image.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        axes = make_grid(ax, len(self.images), 2, margin=1.8)
+        n_images = len(self.images)
+        axes = self._set_axes(
+            ax,
+            (6.0, 0.5 + 2.1 * n_images),
+            (n_images, 2),
+            f"{n_images} images with their saliency",
+        )
         largest = np.abs(self.saliency).max() or 1
         signed = self.saliency.min() < 0
-        colours: dict[str, Any] = {
-            "cmap": "RdBu_r" if signed else "inferno",
-            "vmin": -largest if signed else 0,
-            "vmax": largest,
-        }
         self.im_: list[AxesImage] = []
-        for row, image in zip(axes, self.images, strict=True):
+        for row, image, values in zip(axes, self.images, self.saliency, strict=True):
             for panel in row:
                 extent = show_radiograph(panel, image).get_extent()
             overlay = row[1].imshow(
-                self.saliency[len(self.im_)], alpha=0.5, extent=extent, **colours
+                values,
+                cmap="RdBu_r" if signed else "inferno",
+                vmin=-largest if signed else 0,
+                vmax=largest,
+                alpha=0.5,
+                extent=extent,
             )
             self.im_.append(overlay)
         if self.labels is not None:
-            for panel, label in zip(
-                axes[:, 0], wrap_labels(self.labels, 20), strict=True
-            ):
-                panel.set_ylabel(label)
+            label_rows(axes, self.labels)
         axes[0, 0].set_title("Radiograph")
         axes[0, 1].set_title(self.method)
-        self.ax_ = axes
-        self.figure_ = axes[0, 0].figure
         bar = self.figure_.colorbar(
             self.im_[0], ax=list(axes[:, 1]), label=self.unit, fraction=0.05
         )
-        bar.solids.set_alpha(1)
+        if bar.solids is not None:
+            bar.solids.set_alpha(1)
         return self
 
     @classmethod
@@ -175,8 +176,8 @@ class SaliencyDisplay:
         method: Literal["grad_cam", "score_cam", "occlusion_sensitivity"] = "grad_cam",
         ax: "Axes | Sequence[Axes] | None" = None,
         **options: Any,
-    ) -> "SaliencyDisplay":
-        """Explain predictions of a fitted classifier, and draw the images.
+    ) -> Self:
+        """Explain predictions of a fitted classifier and plot the images.
 
         Beside each image stand the class that is explained and its probability.
 
@@ -185,9 +186,10 @@ class SaliencyDisplay:
         estimator : estimator
             A fitted classifier, or pipeline that ends in one.
         X : array-like of shape (n_samples, ...)
-            Images or paths, whatever `estimator` predicts from.
+            Images or paths, as `estimator` takes them.
         target : class label or array-like of shape (n_samples,), default=None
-            The class to explain, of all images or of each. None: the one predicted.
+            The class to explain, for all images or for each; by default the predicted
+            one.
         method : {"grad_cam", "score_cam", "occlusion_sensitivity"}, \
                 default="grad_cam"
             The function of :mod:`skcovid.inspection` that explains.
@@ -217,7 +219,7 @@ class SaliencyDisplay:
             )
         title, explain, unit = _METHODS[method]
         predictor, images = predictor_and_images(estimator, X)
-        probabilities = disposable_copy(predictor).predict_proba(images)
+        probabilities = quiet_copy(predictor).predict_proba(images)
         classes = estimator.classes_
         columns = check_target(target, classes, len(images))
         if columns is None:

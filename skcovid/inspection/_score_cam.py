@@ -8,22 +8,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
-from tqdm.auto import tqdm
 
-from skcovid._base._compatibility import HasMethods, Interval, validate_params
-from skcovid.inspection._explained import Target, check_target, network_and_input
+from skcovid._base._compatibility import Interval, validate_params
+from skcovid.inspection._saliency_inputs import (
+    PARAMETERS,
+    Target,
+    network_inputs,
+    progress_bar,
+)
 
 __all__ = ["score_cam"]
 
 
 @validate_params(
     {
-        "estimator": [HasMethods("predict_proba")],
-        "X": "no_validation",
-        "target": "no_validation",
+        **PARAMETERS,
         "layer": [Integral, str, None],
         "max_channels": [Interval(Integral, 1, None, closed="left"), None],
-        "verbose": ["verbose"],
     }
 )
 def score_cam(
@@ -38,40 +39,40 @@ def score_cam(
     """Explain predictions by Score-CAM, which needs no gradient.
 
     The image is multiplied by each feature map of a layer, scaled to [0, 1] and to the
-    image's size. The map's weight is the probability that the network then gives the
-    target class, less the one it gives an image of nothing. The saliency is the
-    weighted sum of the maps, negative values cut.
+    image's size. The map's weight is the probability of the target class for this
+    product, less that for an input of zeros. The saliency is the weighted sum of the
+    maps, negative values cut.
 
     Parameters
     ----------
     estimator : TransferLearningClassifier or Pipeline
         A fitted classifier, alone or as the last step of a pipeline.
     X : array-like of shape (n_samples, ...)
-        Images or paths, whatever `estimator` predicts from.
+        Images or paths, as `estimator` takes them.
     target : class label or array-like of shape (n_samples,), default=None
-        The class to explain, of all images or of each. None: the one predicted.
+        The class to explain, for all images or for each; by default the predicted one.
     layer : int or str, default=None
-        Index or name of the layer of the backbone whose maps are weighted. None: the
-        last one that is no pooling.
+        Index or name of the backbone's layer whose maps are weighted, by default the
+        last but poolings.
     max_channels : int, default=None
-        Use only so many maps of each image, those of the largest variance. None uses
-        all, as the source does: with a network of 2,048 channels as many passes an
-        image.
+        How many maps of each image to use, those of the largest variance. None uses
+        all, as the source does; each costs a pass of the network, and InceptionV3 has
+        2,048.
     verbose : int, default=1
-        0 for silence; otherwise a progress bar over the images.
+        0 hides the progress bar over the images.
 
     Returns
     -------
     ndarray of shape (n_samples, height, width), float32 in [0, 1]
-        Saliency at the size of the network's input, the largest value of each image
-        brought to 1. Zero throughout if no map speaks for the class.
+        Saliency at the size of the network's input, scaled so that the largest value of
+        each image is 1. All 0 if no map speaks for the class.
 
     Raises
     ------
     TypeError
         If `estimator` does not end in a TransferLearningClassifier.
     ValueError
-        If `target` is no class, `layer` no layer with feature maps, or `X` not valid.
+        If `target` is not a class, `layer` has no feature maps, or `X` is not valid.
     sklearn.exceptions.NotFittedError
         If `estimator` is not fitted.
 
@@ -85,33 +86,28 @@ def score_cam(
     Source: Wang et al. (2020), Score-CAM: Score-Weighted Visual Explanations for
     Convolutional Neural Networks, CVPR Workshops. The weights are those of definitions
     4 and 5, on probabilities (section 3.2); the softmax over channels in Algorithm 1,
-    which makes every weight positive, is left out. The image of nothing is a network
-    input of zero (section 4): mid-grey where the backbone's mode is "tf", the mean of
-    ImageNet where it is "caffe" or "torch". `max_channels` is ours.
+    which makes every weight positive, is left out. The input of zeros (section 4) is
+    mid-grey where the backbone's mode is "tf", the mean of ImageNet where it is "caffe"
+    or "torch". `max_channels` is ours.
 
     Examples
     --------
-    A network of one convolution, to be quick; `make_transfer_pipeline` has the real
-    ones.
+    With a small network for speed; `make_transfer_pipeline` has the real ones.
 
     >>> import keras
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from skcovid import BackbonePreprocessor, TransferLearningClassifier
-    >>> from skcovid.networks.backbones import Backbone
-    >>> from skcovid.datasets import make_radiographs
+    >>> import numpy as np
+    >>> from skcovid import TransferLearningClassifier
     >>> from skcovid.inspection import score_cam
+    >>> from skcovid.networks.backbones import Backbone
     >>> def build(include_top, weights, input_shape):
     ...     pixels = keras.Input(input_shape)
     ...     return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=4)(pixels))
     >>> network = Backbone("conv", build, image_size=32, mode="tf", fine_tune_from=1)
-    >>> X, y = make_radiographs(
-    ...     9, image_size=32, weights=(1, 1, 1), random_state=0, return_X_y=True
-    ... )
-    >>> pipeline = make_pipeline(
-    ...     BackbonePreprocessor(network),
-    ...     TransferLearningClassifier(network, weights=None, epochs=1, verbose=0),
-    ... ).fit(X, y)
-    >>> score_cam(pipeline, X[:2], max_channels=4, verbose=0).shape
+    >>> X = np.random.default_rng(0).random((9, 32, 32, 3), dtype=np.float32)
+    >>> classifier = TransferLearningClassifier(
+    ...     network, weights=None, epochs=1, verbose=0
+    ... ).fit(X, ["ill", "well", "well"] * 3)
+    >>> score_cam(classifier, X[:2], max_channels=4, verbose=0).shape
     (2, 32, 32)
     """
     import keras
@@ -119,24 +115,17 @@ def score_cam(
     from skcovid.inspection._feature_maps import find_feature_maps, scale_to_images
     from skcovid.networks._network import predict_batches
 
-    classifier, images = network_and_input(estimator, X, "score_cam")
-    columns = check_target(target, classifier.classes_, len(images))
+    classifier, images, columns = network_inputs(estimator, X, target, "score_cam")
     model, batch_size = classifier.model_, classifier.batch_size
     maps_layer = model.layers[find_feature_maps(classifier, layer)]
-    # The probabilities beside the maps: they say which class is predicted.
+    # The probabilities beside the maps say which class is predicted.
     outputs = [maps_layer.output, model.outputs[0]]
     to_maps = keras.Model(model.inputs[0], outputs)
-    nothing = np.zeros((1, *images.shape[1:]), dtype=np.float32)
-    baseline = model.predict_on_batch(nothing)[0]
+    zeros = np.zeros((1, *images.shape[1:]), dtype=np.float32)
+    baseline = model.predict_on_batch(zeros)[0]
     saliency = np.empty(images.shape[:3], dtype=np.float32)
     batches = images.batches(batch_size, n_jobs=classifier.n_jobs)
-    with tqdm(
-        total=len(images),
-        desc="Score-CAM",
-        unit="image",
-        leave=False,
-        disable=not verbose,
-    ) as progress:
+    with progress_bar(len(images), "Score-CAM", "image", verbose) as progress:
         for rows, (maps, probabilities) in predict_batches(to_maps, batches):
             explained = (
                 probabilities.argmax(axis=1) if columns is None else columns[rows]
@@ -144,8 +133,8 @@ def score_cam(
             for row, image_maps, column in zip(
                 range(rows.start, rows.stop), maps, explained, strict=True
             ):
-                chosen = _varying_maps(image_maps.astype(np.float32), max_channels)
-                masked = _masked(images[row], chosen, batch_size)
+                chosen = _choose_maps(image_maps.astype(np.float32), max_channels)
+                masked = _mask_image(images[row], chosen, batch_size)
                 scores = [
                     found[:, column] for _, (found,) in predict_batches(model, masked)
                 ]
@@ -156,20 +145,21 @@ def score_cam(
     return saliency
 
 
-def _varying_maps(
+def _choose_maps(
     maps: NDArray[np.float32], max_channels: int | None
 ) -> NDArray[np.float32]:
-    """Put the channels first, without those that are the same everywhere."""
+    """Put channels first, drop constant ones, and keep those of largest variance."""
     stack = np.moveaxis(maps, -1, 0)
     stack = stack[np.ptp(stack, axis=(1, 2)) > 0]
     by_variance = np.argsort(-stack.var(axis=(1, 2)), kind="stable")
-    return stack[np.sort(by_variance[:max_channels])]
+    chosen: NDArray[np.float32] = stack[np.sort(by_variance[:max_channels])]
+    return chosen
 
 
-def _masked(
+def _mask_image(
     image: NDArray[np.float32], maps: NDArray[np.float32], batch_size: int
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Let the image through each map, in batches."""
+    """Multiply the image by each map, scaled to [0, 1], in batches."""
     height, width = image.shape[:2]
     for rows in gen_batches(len(maps), batch_size):
         masks = np.stack([cv2.resize(map_, (width, height)) for map_ in maps[rows]])

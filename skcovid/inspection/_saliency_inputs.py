@@ -1,4 +1,4 @@
-"""What is explained: the images and the predictor of an estimator, and the class."""
+"""What saliency functions share: how they check estimator, images and target."""
 
 from collections.abc import Hashable
 from copy import copy
@@ -8,22 +8,40 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
 
+from skcovid._base._compatibility import HasMethods
 from skcovid.images._lazy_images import LazyImages
 from skcovid.preprocessing._reader import RadiographReader
 
 __all__ = [
+    "PARAMETERS",
+    "Target",
     "check_target",
-    "disposable_copy",
-    "network_and_input",
+    "network_inputs",
     "predictor_and_images",
+    "progress_bar",
+    "quiet_copy",
 ]
 
 Target = Hashable | ArrayLike | None
 
+# Constraints on the parameters of every saliency function, for `validate_params`.
+PARAMETERS: dict[str, Any] = {
+    "estimator": [HasMethods("predict_proba")],
+    "X": "no_validation",
+    "target": "no_validation",
+    "verbose": ["verbose"],
+}
+
+
+def progress_bar(total: int, desc: str, unit: str, verbose: int) -> Any:
+    """Return a progress bar, hidden if `verbose` is 0."""
+    return tqdm(total=total, desc=desc, unit=unit, leave=False, disable=not verbose)
+
 
 def check_target(
-    target: Target, classes: NDArray, n_samples: int
+    target: Target, classes: NDArray[Any], n_samples: int
 ) -> NDArray[np.intp] | None:
     """Return the column of each image's target among the classes, None for None."""
     if target is None:
@@ -40,39 +58,40 @@ def check_target(
     unknown = [label for label in labels.tolist() if label not in columns]
     if unknown:
         raise ValueError(
-            f"target={unknown[0]!r} is no class of the estimator, which has "
+            f"target={unknown[0]!r} is not a class of the estimator; its classes are "
             f"{', '.join(map(repr, columns))}."
         )
     return np.array([columns[label] for label in labels.tolist()], dtype=np.intp)
 
 
-def network_and_input(estimator: Any, X: Any, caller: str) -> tuple[Any, LazyImages]:
-    """Return the fitted network classifier of an estimator, and what enters it."""
+def network_inputs(
+    estimator: Any, X: Any, target: Target, caller: str
+) -> tuple[Any, LazyImages, NDArray[np.intp] | None]:
+    """Return the fitted network classifier, its input and the columns to explain."""
     from skcovid.estimators._classifier import TransferLearningClassifier
 
     in_pipeline = isinstance(estimator, Pipeline)
     classifier = estimator[-1] if in_pipeline else estimator
     if not isinstance(classifier, TransferLearningClassifier):
         raise TypeError(
-            f"{caller} needs a network from image to class, a "
-            "TransferLearningClassifier alone or as the last step of a pipeline, got "
-            f"{type(classifier).__name__}. occlusion_sensitivity explains any "
-            "classifier."
+            f"{caller} needs a TransferLearningClassifier, alone or as the last step "
+            f"of a pipeline, got {type(classifier).__name__}; occlusion_sensitivity "
+            "explains any classifier."
         )
     check_is_fitted(classifier, "history_")
     if in_pipeline and len(estimator) > 1:
         X = estimator[:-1].transform(X)
     images, _ = classifier._validate_data(X)
-    return classifier, images
+    return classifier, images, check_target(target, classifier.classes_, len(images))
 
 
 def predictor_and_images(
     estimator: Any, X: Any
-) -> tuple[Any, "NDArray[np.number] | LazyImages"]:
+) -> tuple[Any, NDArray[Any] | LazyImages]:
     """Return images, and the part of the estimator that predicts from images.
 
-    They are `X` and the estimator, unless it is a pipeline that begins by reading: then
-    they are what its reader makes of `X`, and its other steps.
+    A pipeline that begins with a reader is split behind it; any other estimator must
+    be given images.
     """
     if isinstance(estimator, Pipeline) and isinstance(estimator[0], RadiographReader):
         return estimator[1:], estimator[0].transform(X)
@@ -86,22 +105,16 @@ def predictor_and_images(
     return estimator, images
 
 
-def disposable_copy(estimator: Any) -> Any:
-    """Return the fitted estimator, to be silent and to keep no features on disk.
+def quiet_copy(estimator: Any) -> Any:
+    """Copy a fitted estimator, without its progress bars and its store of features.
 
-    Fitted attributes are shared. Images that are made up to explain a prediction would
-    otherwise fill the folder of the features of real ones.
+    Fitted attributes are shared. Altered images would fill the store of real ones.
     """
-    if isinstance(estimator, Pipeline):
-        copied = copy(estimator)
-        copied.steps = [(name, disposable_copy(step)) for name, step in estimator.steps]
-        return copied
-    if not hasattr(estimator, "get_params"):
-        return estimator
-    parameters = estimator.get_params(deep=False)
-    quiet = {"memory": None, "verbose": 0}
-    changed = {name: quiet[name] for name in quiet if name in parameters}
     copied = copy(estimator)
-    if changed:
-        copied.set_params(**changed)
+    if isinstance(estimator, Pipeline):
+        copied.steps = [(name, quiet_copy(step)) for name, step in estimator.steps]
+    elif hasattr(estimator, "get_params"):
+        quiet = {"memory": None, "verbose": 0}
+        names = quiet.keys() & estimator.get_params(deep=False)
+        copied.set_params(**{name: quiet[name] for name in names})
     return copied

@@ -1,4 +1,4 @@
-"""The gradient of a network, the one thing that Keras leaves to its backends."""
+"""The gradient of a network, which Keras leaves to its backends."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,10 @@ __all__ = ["gradient"]
 
 
 def gradient(
-    model: Any, inputs: Sequence[NDArray], position: int, weights: NDArray
+    model: Any,
+    inputs: Sequence[NDArray[np.float32]],
+    position: int,
+    weights: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Differentiate the weighted sum of a network's output by one of its inputs."""
     backend = keras.backend.backend()
@@ -22,11 +25,11 @@ def gradient(
             "occlusion_sensitivity, which need none."
         )
     tensors = [keras.ops.convert_to_tensor(values) for values in inputs]
-    weights = keras.ops.convert_to_tensor(weights)
-    return np.asarray(_GRADIENTS[backend](model, tensors, position, weights))
+    weight_tensor = keras.ops.convert_to_tensor(weights)
+    return np.asarray(_GRADIENTS[backend](model, tensors, position, weight_tensor))
 
 
-def _by_tensorflow(model: Any, inputs: list[Any], position: int, weights: Any) -> Any:
+def _tensorflow(model: Any, inputs: list[Any], position: int, weights: Any) -> Any:
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
@@ -35,7 +38,7 @@ def _by_tensorflow(model: Any, inputs: list[Any], position: int, weights: Any) -
     return tape.gradient(total, inputs[position])
 
 
-def _by_jax(model: Any, inputs: list[Any], position: int, weights: Any) -> Any:
+def _jax(model: Any, inputs: list[Any], position: int, weights: Any) -> Any:
     import jax
 
     state = [
@@ -51,7 +54,7 @@ def _by_jax(model: Any, inputs: list[Any], position: int, weights: Any) -> Any:
     return jax.grad(total)(inputs[position])
 
 
-def _by_torch(model: Any, inputs: list[Any], position: int, weights: Any) -> Any:
+def _torch(model: Any, inputs: list[Any], position: int, weights: Any) -> Any:
     import torch
 
     with torch.enable_grad():
@@ -61,4 +64,4 @@ def _by_torch(model: Any, inputs: list[Any], position: int, weights: Any) -> Any
     return found.cpu()
 
 
-_GRADIENTS = {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}
+_GRADIENTS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}

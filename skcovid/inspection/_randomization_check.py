@@ -10,26 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.pipeline import Pipeline
-from tqdm.auto import tqdm
 
-from skcovid._base._compatibility import HasMethods, Interval, validate_params
+from skcovid._base._compatibility import Interval, validate_params
 from skcovid._base._random import draw_seed
-from skcovid.inspection._explained import (
+from skcovid.inspection._saliency_inputs import (
+    PARAMETERS,
     Target,
-    check_target,
-    disposable_copy,
-    network_and_input,
+    network_inputs,
+    progress_bar,
+    quiet_copy,
 )
 
 __all__ = ["RandomizationCheck", "randomization_check"]
 
 # Saliency of images, (estimator, X, target=labels) -> (n_samples, height, width).
-SaliencyFunction = Callable[..., NDArray]
+SaliencyFunction = Callable[..., NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class RandomizationCheck:
-    """What is left of a saliency while a network's weights are randomised.
+    """How similar a saliency stays while a network's weights are randomised.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class RandomizationCheck:
         Spearman's correlation, over the pixels of each image, between the saliency of
         the trained and of the randomised network.
     threshold : float
-        The mean similarity at the last step from which on the check fails.
+        The check fails if the mean similarity at the last step is at least this.
 
     See Also
     --------
@@ -53,7 +53,7 @@ class RandomizationCheck:
 
     @property
     def final_similarity(self) -> float:
-        """Mean similarity over images and repetitions, all weights being random."""
+        """Mean similarity over images and repetitions once all weights are random."""
         return float(self.similarity[:, -1].mean())
 
     @property
@@ -78,15 +78,12 @@ class RandomizationCheck:
 
 @validate_params(
     {
+        **PARAMETERS,
         "saliency": [callable],
-        "estimator": [HasMethods("predict_proba")],
-        "X": "no_validation",
-        "target": "no_validation",
         "n_steps": [Interval(Integral, 1, None, closed="left")],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "threshold": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 )
 def randomization_check(
@@ -103,10 +100,10 @@ def randomization_check(
 ) -> RandomizationCheck:
     """Check that a saliency changes when the network's weights become random.
 
-    The layers are initialised anew from the top of the network downwards, and the
-    saliency of the same images for the same classes is computed again and again. One
-    that looks as before does not depend on what the network has learned: it shows the
-    image, as an edge detector does.
+    From the top of the network downwards the layers are initialised anew, and after
+    each step the saliency of the same images for the same classes is computed again. A
+    saliency that stays the same does not depend on what the network has learned: it
+    shows the image, as an edge detector does.
 
     Parameters
     ----------
@@ -118,36 +115,35 @@ def randomization_check(
     estimator : TransferLearningClassifier or Pipeline
         A fitted classifier, alone or as the last step of a pipeline. It is not changed.
     X : array-like of shape (n_samples, ...)
-        Images or paths, whatever `estimator` predicts from. A dozen images will do.
+        Images or paths, as `estimator` takes them. A dozen images will do.
     target : class label or array-like of shape (n_samples,), default=None
-        The class to explain, of all images or of each. None: the one that the trained
-        network predicts.
+        The class to explain, for all images or for each; by default the one that the
+        trained network predicts.
     n_steps : int, default=4
-        How many times the saliency is computed on the way to the bottom, each time
-        with as many layers more randomised.
+        In how many steps the network is randomised, as many layers in each.
     n_repeats : int, default=3
-        How many networks of random weights there are. One alone may resemble the
-        trained one by chance, in all images alike.
+        How many randomised networks there are. A single one may resemble the trained
+        one by chance, in all images alike.
     threshold : float, default=0.5
-        The mean similarity at the last step from which on the check fails, in (0, 1):
-        by default halfway between no relation and equal ranks.
+        The check fails if the mean similarity at the last step is at least this, in
+        (0, 1): by default halfway between no relation and equal ranks.
     random_state : int, RandomState instance or None, default=None
         Seed of the random weights.
     verbose : int, default=1
-        0 for silence; otherwise a progress bar over the steps.
+        0 hides the progress bar over the steps.
 
     Returns
     -------
     RandomizationCheck
-        Similarity at each step, and whether the check is passed. Maps that are equal
-        have a similarity of 1; a map without differences has one of 0 with any other.
+        Similarity at each step, and whether the check is passed. Equal maps have a
+        similarity of 1, a constant map has one of 0 with any other.
 
     Raises
     ------
     TypeError
         If `estimator` does not end in a TransferLearningClassifier.
     ValueError
-        If `target` is no class, `saliency` returns an array of another shape or with
+        If `target` is not a class, `saliency` returns an array of another shape or with
         NaN, or `X` is not valid.
     sklearn.exceptions.NotFittedError
         If `estimator` is not fitted.
@@ -155,64 +151,55 @@ def randomization_check(
     Notes
     -----
     Source: Adebayo et al. (2018), Sanity Checks for Saliency Maps, NeurIPS, section 3:
-    the cascading randomisation. The source plots the rank correlation and draws no
-    line; the threshold is ours.
+    the cascading randomisation. The source plots the rank correlation without a
+    threshold; ours is our choice.
 
     Examples
     --------
-    A network of one convolution, to be quick; `make_transfer_pipeline` has the real
-    ones.
+    With a small network for speed; `make_transfer_pipeline` has the real ones.
 
     >>> import keras
     >>> import numpy as np
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from skcovid import BackbonePreprocessor, TransferLearningClassifier
-    >>> from skcovid.networks.backbones import Backbone
-    >>> from skcovid.datasets import make_radiographs
+    >>> from skcovid import TransferLearningClassifier
     >>> from skcovid.inspection import randomization_check
+    >>> from skcovid.networks.backbones import Backbone
     >>> def build(include_top, weights, input_shape):
     ...     pixels = keras.Input(input_shape)
     ...     return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=4)(pixels))
     >>> network = Backbone("conv", build, image_size=32, mode="tf", fine_tune_from=1)
-    >>> X, y = make_radiographs(
-    ...     9, image_size=32, weights=(1, 1, 1), random_state=0, return_X_y=True
-    ... )
-    >>> pipeline = make_pipeline(
-    ...     BackbonePreprocessor(network),
-    ...     TransferLearningClassifier(network, weights=None, epochs=1, verbose=0),
-    ... ).fit(X, y)
+    >>> X = np.random.default_rng(0).random((9, 32, 32, 3), dtype=np.float32)
+    >>> classifier = TransferLearningClassifier(
+    ...     network, weights=None, epochs=1, verbose=0
+    ... ).fit(X, ["ill", "well", "well"] * 3)
     >>> def brightness(estimator, X, target):
-    ...     return np.asarray(X, dtype=float)
-    >>> check = randomization_check(brightness, pipeline, X[:4], verbose=0)
+    ...     return np.asarray(X).mean(axis=-1)
+    >>> check = randomization_check(brightness, classifier, X[:4], verbose=0)
     >>> check.passed, check.final_similarity
     (False, 1.0)
     """
-    classifier, images = network_and_input(estimator, X, "randomization_check")
-    if target is None:
-        labels = disposable_copy(classifier).predict(images)
+    classifier, images, columns = network_inputs(
+        estimator, X, target, "randomization_check"
+    )
+    if columns is None:
+        labels = quiet_copy(classifier).predict(images)
     else:
-        columns = check_target(target, classifier.classes_, len(images))
         labels = classifier.classes_[columns]
     trained = _compute(saliency, estimator, X, labels)
     generator = np.random.default_rng(draw_seed(random_state))
     names = [layer.name for layer in classifier.model_.layers if layer.weights]
     steps = np.array_split(names[::-1], min(n_steps, len(names)))
     similarity = np.empty((n_repeats, len(steps), len(images)))
-    with tqdm(
-        total=similarity[..., 0].size,
-        desc="randomisation",
-        unit="step",
-        leave=False,
-        disable=not verbose,
+    with progress_bar(
+        n_repeats * len(steps), "Randomisation", "step", verbose
     ) as progress:
-        for of_network in similarity:
-            network = _trained_copy(classifier.model_)
-            fresh = _untrained_copy(classifier.model_, generator)
-            changed = _with_network(estimator, classifier, network)
-            for row, step in zip(of_network, steps, strict=True):
+        for repeat in similarity:
+            changed = _copy_with_network(estimator, classifier)
+            final = changed[-1] if isinstance(changed, Pipeline) else changed
+            untrained = _untrained_copy(classifier.model_, generator)
+            for row, step in zip(repeat, steps, strict=True):
                 for name in step:
-                    weights = fresh.get_layer(name).get_weights()
-                    network.get_layer(name).set_weights(weights)
+                    weights = untrained.get_layer(name).get_weights()
+                    final.model_.get_layer(name).set_weights(weights)
                 maps = _compute(saliency, changed, X, labels)
                 row[:] = list(map(_rank_correlation, trained, maps))
                 progress.update()
@@ -221,8 +208,8 @@ def randomization_check(
 
 
 def _compute(
-    saliency: SaliencyFunction, estimator: Any, X: Any, labels: NDArray
-) -> NDArray:
+    saliency: SaliencyFunction, estimator: Any, X: Any, labels: NDArray[Any]
+) -> NDArray[np.float64]:
     maps = np.asarray(saliency(estimator, X, target=labels), dtype=np.float64)
     if maps.ndim != 3 or len(maps) != len(labels) or not np.isfinite(maps).all():
         raise ValueError(
@@ -233,11 +220,17 @@ def _compute(
     return maps
 
 
-def _trained_copy(model: Any) -> Any:
+def _copy_with_network(estimator: Any, classifier: Any) -> Any:
+    """Copy the estimator, with a copy of the classifier's network to randomise."""
     import keras
 
-    copied = keras.models.clone_model(model)
-    copied.set_weights(model.get_weights())
+    changed = quiet_copy(classifier)
+    changed.model_ = keras.models.clone_model(classifier.model_)
+    changed.model_.set_weights(classifier.model_.get_weights())
+    if not isinstance(estimator, Pipeline):
+        return changed
+    copied = copy(estimator)
+    copied.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], changed)]
     return copied
 
 
@@ -247,7 +240,7 @@ def _untrained_copy(model: Any, generator: np.random.Generator) -> Any:
     def initialise(layer: Any) -> Any:
         config = layer.get_config()
         for name, initializer in config.items():
-            # A seed of its own: those of the head would draw its first weights again.
+            # A seeded initializer would draw the layer's first weights again.
             if name.endswith("_initializer") and "seed" in initializer["config"]:
                 initializer["config"]["seed"] = int(generator.integers(2**31 - 1))
         return type(layer).from_config(config)
@@ -255,20 +248,9 @@ def _untrained_copy(model: Any, generator: np.random.Generator) -> Any:
     return keras.models.clone_model(model, clone_function=initialise)
 
 
-def _with_network(estimator: Any, classifier: Any, network: Any) -> Any:
-    """Copy the estimator, with another network in place of the classifier's."""
-    changed = disposable_copy(classifier)
-    changed.model_ = network
-    if not isinstance(estimator, Pipeline):
-        return changed
-    copied = copy(estimator)
-    copied.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], changed)]
-    return copied
-
-
-def _rank_correlation(first: NDArray, second: NDArray) -> float:
+def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     if np.array_equal(first, second):
         return 1.0
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
-    return spearmanr(first, second, axis=None).statistic
+    return float(spearmanr(first, second, axis=None).statistic)
