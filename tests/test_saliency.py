@@ -183,7 +183,7 @@ class TestClassActivationMaps:
 
     @CAMS
     def test_says_which_layers_there_are(self, explain, pipeline):
-        with pytest.raises(ValueError, match="layer=99.* 11 layers"):
+        with pytest.raises(ValueError, match=r"layer=99.* 11 layers"):
             explain(pipeline, X[:3], layer=99)
         with pytest.raises(ValueError, match="layer='dense'"):
             explain(pipeline, X[:3], layer="dense")

@@ -1,9 +1,10 @@
 """The confusion matrix: counts, and under them the share of the true class."""
 
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from skcovid.inspection._plotting import AxesMixin, wrap_labels
@@ -156,5 +157,5 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay, AxesMixin):
         -------
         PooledConfusionMatrixDisplay
         """
-        display = cls(result.confusion_matrix, display_labels=result.classes)
+        display = cls(result.confusion_matrix, display_labels=result.classes.tolist())
         return display.plot(ax=ax, **options)
