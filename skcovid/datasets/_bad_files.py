@@ -1,7 +1,4 @@
-"""Files of a set that can't be read, left out of it."""
-
-from collections.abc import Sequence
-from dataclasses import replace
+"""Leave files that can't be read out of a set."""
 
 from tqdm.auto import tqdm
 
@@ -12,50 +9,31 @@ from skcovid.reading._check_files import inspect_files, try_read
 from skcovid.reading._dicom_headers import read_header
 from skcovid.reading._paths import format_path
 
-__all__ = ["leave_out_bad_files"]
 
-
-def leave_out_bad_files(
-    found: RadiographSet, *, n_jobs: int, verbose: int
-) -> tuple[RadiographSet, dict[str, str]]:
-    """Read every file of a set, and leave out those that can't be."""
+def leave_out_bad_files(found: RadiographSet, *, n_jobs: int, verbose: int) -> None:
+    """Read every file of a set, and move those that can't be read to `bad_files`."""
+    paths = [image.path for image in found.images]
+    class_names = found.class_names
     progress = tqdm(
-        inspect_files(found.paths, n_jobs=n_jobs),
-        total=len(found.paths),
+        inspect_files(paths, n_jobs=n_jobs),
+        total=len(paths),
         desc="files",
         unit="file",
         disable=not verbose,
     )
-    reasons = {}
-    for path, content in zip(found.paths, progress, strict=True):
-        # What is wrong with a header may be of no concern to the pixels.
-        entry: object = content
+    for path, content in zip(paths, progress, strict=True):
+        problem: object = content
+        # Pixels may be readable where the header is not.
         if is_dicom_file(path) and not isinstance(content, Exception):
-            entry = try_read(read_header, path)
-        if isinstance(entry, Exception):
-            reasons[path] = str(entry).removeprefix(f"{format_path(path)}: ")
-    rows = [row for row, path in enumerate(found.paths) if path not in reasons]
-    _check_classes_left(found, rows, reasons)
-
-    def take(values: Sequence[str]) -> list[str]:
-        return [values[row] for row in rows]
-
-    kept = replace(
-        found,
-        paths=take(found.paths),
-        files=take(found.files),
-        labels=take(found.labels),
-        splits=take(found.splits),
-    )
-    return kept, reasons
-
-
-def _check_classes_left(
-    found: RadiographSet, rows: Sequence[int], reasons: dict[str, str]
-) -> None:
-    lost = sorted(set(found.labels) - {found.labels[row] for row in rows})
-    if lost:
-        bad = [f"{format_path(path)}: {reason}" for path, reason in reasons.items()]
+            problem = try_read(read_header, path)
+        if isinstance(problem, Exception):
+            reason = str(problem).removeprefix(f"{format_path(path)}: ")
+            found.bad_files[path] = reason
+    found.images = [
+        image for image in found.images if image.path not in found.bad_files
+    ]
+    if lost := sorted(set(class_names).difference(found.class_names)):
+        bad = [f"{format_path(path)}: {why}" for path, why in found.bad_files.items()]
         raise ValueError(
             f"on_error='report' leaves no image of class {lost[0]!r} in {found.name}: "
             f"none of its files can be read. {enumerate_some(bad)}"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,15 @@ from sklearn.utils import Bunch
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid.datasets._bad_files import leave_out_bad_files
 from skcovid.datasets._metadata import enumerate_some
-from skcovid.datasets._provenance import NOT_KNOWN, Provenance, find_provenance
-from skcovid.datasets._sets import RadiographSet, from_folders, from_table
+from skcovid.datasets._provenance import NOT_KNOWN, fill_provenance
+from skcovid.datasets._sets import (
+    Radiograph,
+    RadiographSet,
+    from_folders,
+    from_table,
+)
 from skcovid.reading._dicom_headers import FRONTAL_VIEWS
 from skcovid.reading._paths import format_path
-
-__all__ = ["load_radiographs"]
 
 
 @validate_params(
@@ -173,53 +176,42 @@ def load_radiographs(
     """
     root = Path(root)
     if root.suffix.lower() == ".csv" and root.is_file():
-        _check_no_folders_meant(metadata, split_pneumonia)
-        all_must_exist = on_error == "raise"
-        found = from_table(root, class_names, all_must_exist=all_must_exist)
+        if metadata not in ("auto", None):
+            raise ValueError(
+                "metadata goes with a folder or an archive; root is a table itself."
+            )
+        if split_pneumonia:
+            raise ValueError(
+                "split_pneumonia=True is for the folders of the Kermany set; root is a "
+                "table, whose labels can tell the two apart."
+            )
+        found = from_table(root, class_names, all_must_exist=on_error == "raise")
     else:
         found = from_folders(
             root, class_names, metadata, split_pneumonia=split_pneumonia
         )
-    bad_files: dict[str, str] = {}
     if on_error == "report":
-        found, bad_files = leave_out_bad_files(found, n_jobs=n_jobs, verbose=verbose)
-    provenance = find_provenance(
-        found.paths, found.files, found.labels, found.table, verbose=verbose
-    )
-    for message in _remarks(found, provenance, bad_files):
+        leave_out_bad_files(found, n_jobs=n_jobs, verbose=verbose)
+    fill_provenance(found, verbose=verbose)
+    for message in _remarks(found):
         warnings.warn(message, UserWarning, stacklevel=3)
-    kept = np.ones(len(found.paths), dtype=bool)
+    kept, dropped = found.images, []
     if views == "frontal":
-        kept[:] = [view in FRONTAL_VIEWS for view in provenance.views]
-        _check_classes_left(found, provenance, kept)
-    return _bundle(found, provenance, kept, bad_files)
+        kept = [image for image in found.images if image.view in FRONTAL_VIEWS]
+        dropped = [image for image in found.images if image.view not in FRONTAL_VIEWS]
+        _check_classes_left(found, kept)
+    return _bundle(found, kept, dropped)
 
 
-def _check_no_folders_meant(
-    metadata: str | os.PathLike | None, split_pneumonia: bool
-) -> None:
-    if metadata not in ("auto", None):
-        raise ValueError(
-            "metadata goes with a folder or an archive; root is a table itself."
-        )
-    if split_pneumonia:
-        raise ValueError(
-            "split_pneumonia=True is for the folders of the Kermany set; root is a "
-            "table, whose labels can say it."
-        )
-
-
-def _remarks(
-    found: RadiographSet, provenance: Provenance, bad_files: dict[str, str]
-) -> Iterator[str]:
-    if bad_files:
+def _remarks(found: RadiographSet) -> Iterator[str]:
+    if found.bad_files:
         yield (
-            f"{len(bad_files)} files in {found.name} can't be read and are left out "
-            f"(`bad_files` says why): {enumerate_some(list(bad_files))}"
+            f"{len(found.bad_files)} files in {found.name} can't be read and are left "
+            f"out (`bad_files` says why): {enumerate_some(list(found.bad_files))}"
         )
     if found.ignored:
         yield (
-            f"{len(found.ignored)} files in {found.name} are ignored, for they are no "
+            f"{len(found.ignored)} files in {found.name} are ignored, as they are not "
             "images or not directly in a class folder (`ignored` lists them all): "
             f"{enumerate_some(found.ignored)}"
         )
@@ -228,91 +220,86 @@ def _remarks(
             f"{found.table.path} has rows for {len(found.absent)} files that don't "
             f"exist: {enumerate_some(found.absent)}"
         )
-    if provenance.n_nameless:
+    if found.n_nameless:
         yield (
-            f"{provenance.n_nameless} DICOM files name no patient: their patient ID is "
-            "empty or a placeholder. Their study stands in for the patient, or else "
-            "the image, so that images of one patient may get apart; a table with a "
-            "column patient keeps them together."
+            f"{found.n_nameless} DICOM files name no patient: their patient ID is "
+            "empty or a placeholder. Each study, or else each image, counts as a "
+            "patient, so that images of one patient may come into different folds; a "
+            "table with a column patient prevents that."
         )
 
 
-def _check_classes_left(
-    found: RadiographSet, provenance: Provenance, kept: NDArray[np.bool_]
-) -> None:
-    left = {found.labels[row] for row in np.flatnonzero(kept)}
-    for label in sorted(set(found.labels) - left):
-        own = [
-            view
-            for view, other in zip(provenance.views, found.labels, strict=True)
-            if other == label
-        ]
-        raise ValueError(
-            f"views='frontal' leaves no image of class {label!r} in {found.name}: its "
-            f"views are {_count(own)}. Views come from DICOM headers or a table's "
-            "column view."
-        )
+def _check_classes_left(found: RadiographSet, kept: Sequence[Radiograph]) -> None:
+    left = {image.label for image in kept}
+    for label in found.class_names:
+        if label not in left:
+            own = [image.view for image in found.images if image.label == label]
+            raise ValueError(
+                f"views='frontal' leaves no image of class {label!r} in {found.name}: "
+                f"its views are {_count(own)}. Views come from DICOM headers or a "
+                "table's column view."
+            )
 
 
 def _bundle(
-    found: RadiographSet,
-    provenance: Provenance,
-    kept: NDArray[np.bool_],
-    bad_files: dict[str, str],
+    found: RadiographSet, kept: Sequence[Radiograph], dropped: Sequence[Radiograph]
 ) -> Bunch:
-    def take(values: Sequence | None, dtype: type = str) -> NDArray | None:
-        known = values is not None and any(values)
-        return np.array(values, dtype=dtype)[kept] if known else None
+    def column(name: str) -> NDArray[Any] | None:
+        if not any(getattr(image, name) for image in found.images):
+            return None
+        return np.array([getattr(image, name) for image in kept])
 
-    views = [view or None for view in provenance.views]
+    if (views := column("view")) is not None:
+        views = views.astype(object)
+        views[views == ""] = None
+    has_patients = any(one != NOT_KNOWN for one in found.patient_origins.values())
+    groups = [image.patient or image.file for image in kept] if has_patients else None
     return Bunch(
-        paths=np.array(found.paths, dtype=object)[kept],
-        target=np.array(found.labels)[kept],
-        target_names=sorted(set(found.labels)),
-        groups=take(provenance.groups),
-        source=take(provenance.sources),
-        view_position=take(views, object),
-        split=take(found.splits),
-        dropped=[
-            path for path, keep in zip(found.paths, kept, strict=True) if not keep
-        ],
+        paths=np.array([image.path for image in kept], dtype=object),
+        target=np.array([image.label for image in kept]),
+        target_names=found.class_names,
+        groups=None if groups is None else np.array(groups),
+        source=column("source"),
+        view_position=views,
+        split=column("split"),
+        dropped=[image.path for image in dropped],
         ignored=found.ignored,
-        bad_files=bad_files,
-        DESCR=_describe(found, provenance, kept, bad_files),
+        bad_files=found.bad_files,
+        DESCR=_describe(found, kept, dropped, groups),
     )
 
 
 def _describe(
     found: RadiographSet,
-    provenance: Provenance,
-    kept: NDArray[np.bool_],
-    bad_files: dict[str, str],
+    kept: Sequence[Radiograph],
+    dropped: Sequence[Radiograph],
+    groups: Sequence[str] | None,
 ) -> str:
-    rows = np.flatnonzero(kept)
-    labels = [found.labels[row] for row in rows]
     lines = [f"Radiographs in {found.name}", f"Layout: {found.layout}", ""]
-    for label, n_images in sorted(Counter(labels).items()):
-        lines.append(f"{label}: images {n_images}, patients ")
-        origin = provenance.patient_origins[label]
-        if origin == NOT_KNOWN or provenance.groups is None:
-            lines[-1] += NOT_KNOWN
-        else:
-            own = {provenance.groups[row] for row in rows if found.labels[row] == label}
-            lines[-1] += f"{len(own)} ({origin})"
+    for label in found.class_names:
+        own = [image.patient or image.file for image in kept if image.label == label]
+        origin = found.patient_origins[label]
+        patients = origin if origin == NOT_KNOWN else f"{len(set(own))} ({origin})"
+        lines.append(f"{label}: images {len(own)}, patients {patients}")
         if found.n_masks[label]:
             lines[-1] += f", masks left alone {found.n_masks[label]}"
-    lines += ["", _describe_groups(provenance, rows)]
-    if any(found.splits):
-        lines.append(f"Split: {_count([found.splits[row] for row in rows])}")
-    if any(provenance.views):
-        lines.append(f"Views: {_count([provenance.views[row] for row in rows])}")
-    if not kept.all():
-        views = [provenance.views[row] for row in np.flatnonzero(~kept)]
-        lines.append(f"Dropped as not frontal: {len(views)}, {_count(views)}")
-    if bad_files:
-        lines.append(f"Files left out that can't be read: {len(bad_files)}")
+    if groups is None:
+        lines += ["", "Groups: none, as no patient is known."]
+    elif NOT_KNOWN in found.patient_origins.values():
+        lines += ["", f"Groups: {len(set(groups))}, one per patient or unknown image."]
+    else:
+        lines += ["", f"Groups: {len(set(groups))}, one per patient."]
+    if any(image.split for image in found.images):
+        lines.append(f"Split: {_count([image.split for image in kept])}")
+    if any(image.view for image in found.images):
+        lines.append(f"Views: {_count([image.view for image in kept])}")
+    if dropped:
+        views = _count([image.view for image in dropped])
+        lines.append(f"Dropped as not frontal: {len(dropped)}, {views}")
+    if found.bad_files:
+        lines.append(f"Files left out that can't be read: {len(found.bad_files)}")
         lines += [
-            f"{format_path(path)}: {reason}" for path, reason in bad_files.items()
+            f"{format_path(path)}: {why}" for path, why in found.bad_files.items()
         ]
     lines += [f"Files ignored: {len(found.ignored)}", *map(format_path, found.ignored)]
     return "\n".join(lines)
@@ -321,12 +308,3 @@ def _describe(
 def _count(values: Sequence[str]) -> str:
     counts = sorted(Counter(values).items())
     return ", ".join(f"{value or NOT_KNOWN} {count}" for value, count in counts)
-
-
-def _describe_groups(provenance: Provenance, rows: NDArray[np.intp]) -> str:
-    if provenance.groups is None:
-        return "Groups: none, as no patient is known."
-    count = f"Groups: {len({provenance.groups[row] for row in rows})}"
-    if NOT_KNOWN in provenance.patient_origins.values():
-        return f"{count}, where an image whose patient is not known is its own."
-    return f"{count}, one per patient."

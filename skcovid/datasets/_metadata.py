@@ -2,15 +2,13 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from skcovid.reading._files import open_file
 from skcovid.reading._paths import format_path
-
-__all__ = ["Metadata", "enumerate_some", "read_metadata"]
 
 # Column names are compared without regard to case, spaces and punctuation.
 _COLUMNS = {
@@ -42,41 +40,33 @@ class Metadata:
     rows: dict[str, dict[str, str]]
     columns: frozenset[str]
 
-    def check(self, files: Sequence[str], labels: Sequence[str]) -> None:
-        """Raise unless the table covers every file and agrees with its label."""
-        unlisted = [file for file in files if file not in self.rows]
-        if unlisted:
+    def check(self, labels: Mapping[str, str]) -> None:
+        """Raise unless each file has a row with a patient and the same label."""
+        n_files = f"of {len(labels)} images"
+        if unlisted := [file for file in labels if file not in self.rows]:
             raise ValueError(
-                f"{self.path} has no row for {len(unlisted)} of {len(files)} images: "
-                f"{enumerate_some(unlisted)}. Add them, or pass metadata=None to do "
-                "without it."
+                f"{self.path} has no row for {len(unlisted)} {n_files}: "
+                f"{enumerate_some(unlisted)}. Add them, or pass metadata=None to load "
+                "without the table."
             )
-        if "patient" in self.columns:
-            unknown = [file for file in files if not self.rows[file]["patient"]]
-            if unknown:
-                raise ValueError(
-                    f"{self.path} gives no patient for {len(unknown)} of {len(files)} "
-                    f"images: {enumerate_some(unknown)}. Give every image one, its own "
-                    "where the patient is not known."
-                )
-        if "label" in self.columns:
-            contradictions = [
-                f"{file} (label {self.rows[file]['label']!r})"
-                for file, label in zip(files, labels, strict=True)
-                if self.rows[file]["label"] != label
-            ]
-            if contradictions:
-                raise ValueError(
-                    f"{self.path} contradicts the folders of {len(contradictions)} "
-                    f"images: {enumerate_some(contradictions)}. A label is the name of "
-                    "the image's class folder."
-                )
-
-    def column(self, name: str, files: Sequence[str]) -> list[str] | None:
-        """Entries of one column, or None if the table has no such column."""
-        if name not in self.columns:
-            return None
-        return [self.rows[file][name] for file in files]
+        unknown = [file for file in labels if self.rows[file].get("patient") == ""]
+        if unknown:
+            raise ValueError(
+                f"{self.path} gives no patient for {len(unknown)} {n_files}: "
+                f"{enumerate_some(unknown)}. Give every image one, its own where the "
+                "patient is not known."
+            )
+        contradictions = [
+            f"{file} (label {self.rows[file]['label']!r})"
+            for file, label in labels.items()
+            if self.rows[file].get("label", label) != label
+        ]
+        if contradictions:
+            raise ValueError(
+                f"{self.path} contradicts the folders of {len(contradictions)} "
+                f"{n_files}: {enumerate_some(contradictions)}. A label is the name of "
+                "the image's class folder."
+            )
 
 
 def read_metadata(path: Path, *, strict: bool = False) -> Metadata:

@@ -1,8 +1,8 @@
-"""A set of radiographs, as found in folders, in an archive or in a table."""
+"""Find the radiographs of a set in folders, in an archive or in a table."""
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,31 +14,51 @@ from skcovid.datasets._metadata import Metadata, enumerate_some, read_metadata
 from skcovid.reading._files import exists
 from skcovid.reading._zip_archives import is_archive
 
-__all__ = ["RadiographSet", "from_folders", "from_table"]
-
 _SPLITS_IN_ORDER = ("", "train", "val", "test")
 
 
 @dataclass
+class Radiograph:
+    """One image of a set; an empty str stands for what is not known."""
+
+    # As in tables, relative to the set's folder.
+    file: str
+    path: str
+    label: str
+    split: str = ""
+    patient: str = ""
+    source: str = ""
+    view: str = ""
+
+
+@dataclass
 class RadiographSet:
-    """Images with their labels."""
+    """The images of a set, and what is to be said of them."""
 
     name: str
     layout: str
-    paths: list[str]
-    files: list[str]
-    labels: list[str]
-    splits: list[str]
+    images: list[Radiograph]
     table: Metadata | None = None
     n_masks: Counter[str] = field(default_factory=Counter)
     ignored: list[str] = field(default_factory=list)
+    # Files that the table names and that do not exist.
     absent: list[str] = field(default_factory=list)
+    # Why files can't be read, by path.
+    bad_files: dict[str, str] = field(default_factory=dict)
+    # How the patients of each class were found.
+    patient_origins: dict[str, str] = field(default_factory=dict)
+    n_nameless: int = 0
+
+    @property
+    def class_names(self) -> list[str]:
+        """Labels of the images, sorted."""
+        return sorted({image.label for image in self.images})
 
 
 def from_folders(
     root: Path,
     class_names: Sequence[str] | None,
-    metadata: str | os.PathLike | None,
+    metadata: str | os.PathLike[str] | None,
     *,
     split_pneumonia: bool,
 ) -> RadiographSet:
@@ -48,45 +68,34 @@ def from_folders(
             f"{root}: a file; give the folder of class folders, a zip archive of it, "
             "or a CSV table"
         )
-    listing = list_files(root)
-    layout = find_layout(listing)
+    layout = find_layout(list_files(root))
     if split_pneumonia:
         layout = _layouts.split_pneumonia(layout)
-    folders = [
-        folder
-        for label in _choose(root, [own.label for own in layout.folders], class_names)
-        for folder in sorted(layout.folders, key=_split_order)
-        if folder.label == label
-    ]
+    chosen = _choose(root, (folder.label for folder in layout.folders), class_names)
+    folders = [folder for folder in layout.folders if folder.label in chosen]
+    folders.sort(key=lambda own: (own.label, _SPLITS_IN_ORDER.index(own.split)))
     for folder in folders:
         _check_not_empty(layout, folder)
-    places = [(folder, file) for folder in folders for file in folder.images]
-    files = [file.as_posix() for _, file in places]
-    labels = [folder.label for folder, _ in places]
-    table = _read_table(layout.root, metadata, files)
-    absent = []
+    images = [
+        Radiograph(str(file), str(layout.root / file), folder.label, folder.split)
+        for folder in folders
+        for file in folder.images
+    ]
+    table = _read_table(layout.root, metadata, [image.file for image in images])
+    found = RadiographSet(str(root), layout.name, images, table)
     if table is not None:
-        table.check(files, labels)
-        absent = [file for file in table.rows if not exists(str(layout.root / file))]
-    splits = [folder.split for folder, _ in places]
-    if table is not None and not any(splits):
-        splits = table.column("split", files) or splits
+        table.check({image.file: image.label for image in images})
+        found.absent = [
+            file for file in table.rows if not exists(str(layout.root / file))
+        ]
+        if "split" in table.columns and not any(image.split for image in images):
+            for image in images:
+                image.split = table.rows[image.file]["split"]
     others = [*layout.stray, *(file for folder in folders for file in folder.others)]
-    masks: Counter[str] = Counter()
+    found.ignored = [str(layout.root / file) for file in others]
     for folder in folders:
-        masks[folder.label] += folder.n_masks
-    return RadiographSet(
-        name=str(root),
-        layout=layout.name,
-        paths=[str(layout.root / file) for file in files],
-        files=files,
-        labels=labels,
-        splits=splits,
-        table=table,
-        n_masks=masks,
-        ignored=[str(layout.root / file) for file in others],
-        absent=absent,
-    )
+        found.n_masks[folder.label] += folder.n_masks
+    return found
 
 
 def from_table(
@@ -100,52 +109,41 @@ def from_table(
             f"{path} gives no label for {len(unlabelled)} of {len(table.rows)} images: "
             f"{enumerate_some(unlabelled)}."
         )
-    labels = [row["label"] for row in table.rows.values()]
-    chosen = _choose(path, labels, class_names)
-    files = [file for file, row in table.rows.items() if row["label"] in chosen]
-    table.check(files, labels=[table.rows[file]["label"] for file in files])
-    absent = [file for file in files if not exists(str(path.parent / file))]
+    labels = {file: row["label"] for file, row in table.rows.items()}
+    chosen = _choose(path, labels.values(), class_names)
+    labels = {file: label for file, label in labels.items() if label in chosen}
+    table.check(labels)
+    absent = [file for file in labels if not exists(str(path.parent / file))]
     if absent and all_must_exist:
         raise FileNotFoundError(
-            f"{path} names {len(absent)} files that don't exist, of {len(files)}: "
+            f"{path} names {len(absent)} files that don't exist, of {len(labels)}: "
             f"{enumerate_some(absent)}. Relative paths begin at {path.parent}."
         )
-    return RadiographSet(
-        name=str(path),
-        layout="table",
-        paths=[str(path.parent / file) for file in files],
-        files=files,
-        labels=[table.rows[file]["label"] for file in files],
-        splits=table.column("split", files) or [""] * len(files),
-        table=table,
-    )
+    images = [
+        Radiograph(
+            file, str(path.parent / file), label, table.rows[file].get("split", "")
+        )
+        for file, label in labels.items()
+    ]
+    return RadiographSet(str(path), "table", images, table)
 
 
 def _choose(
-    root: Path, labels: Sequence[str], class_names: Sequence[str] | None
-) -> list[str]:
+    root: Path, labels: Iterable[str], class_names: Sequence[str] | None
+) -> set[str]:
     available = sorted(set(labels))
-    if class_names is None:
-        chosen = available
-    else:
-        unknown = [name for name in class_names if name not in available]
-        if unknown:
-            raise ValueError(
-                f"class_names: {root} has no class "
-                f"{', '.join(map(repr, unknown))}; its classes are "
-                f"{', '.join(map(repr, available))}."
-            )
-        chosen = sorted({str(name) for name in class_names})
+    chosen = set(available if class_names is None else map(str, class_names))
+    if unknown := sorted(chosen.difference(available)):
+        raise ValueError(
+            f"class_names: {root} has no class {', '.join(map(repr, unknown))}; its "
+            f"classes are {', '.join(map(repr, available))}."
+        )
     if len(chosen) < 2:
         raise ValueError(
             f"Classification needs at least two classes, got {len(chosen)} in {root}: "
             f"{', '.join(map(repr, chosen)) or 'class_names is empty'}."
         )
     return chosen
-
-
-def _split_order(folder: ClassFolder) -> int:
-    return _SPLITS_IN_ORDER.index(folder.split)
 
 
 def _check_not_empty(layout: Layout, folder: ClassFolder) -> None:
@@ -163,8 +161,8 @@ def _check_not_empty(layout: Layout, folder: ClassFolder) -> None:
         )
     else:
         advice = (
-            f"that is, no file there ends in {', '.join(sorted(IMAGE_SUFFIXES))} or is "
-            "a DICOM file"
+            f"that is, no DICOM file and none that ends in "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     raise ValueError(
         f"Class folder {path} holds no image, {advice}; or name the classes to load "
@@ -173,7 +171,7 @@ def _check_not_empty(layout: Layout, folder: ClassFolder) -> None:
 
 
 def _read_table(
-    root: Path, metadata: str | os.PathLike | None, files: Sequence[str]
+    root: Path, metadata: str | os.PathLike[str] | None, files: Sequence[str]
 ) -> Metadata | None:
     if metadata is None:
         return None
