@@ -55,7 +55,7 @@ API_REFERENCE = (
         ("evaluate", "compare", "audit", "write_report"),
     ),
     Section(
-        "Models that travel",
+        "Saved models",
         "skcovid",
         "A fitted pipeline in one file, as ONNX, described, and over an archive.",
         ("save", "load", "export", "model_card", "predict_archive"),
