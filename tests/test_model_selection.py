@@ -365,12 +365,10 @@ class TestWarnings:
         always = Trained(strategy="constant", constant="NORMAL")
         with pytest.warns(UserWarning, match="All 20") as caught:
             evaluate(always, X, Y, cv=3, verbose=0)
-        assert [str(warning.message) for warning in caught] == [
-            f"All 20 test images of fold {number} are predicted as 'NORMAL': its "
-            "network has not learned to tell classes apart. Look at the result's "
-            "histories: more epochs or a lower learning_rate may help."
-            for number in (1, 2, 3)
-        ]
+        assert len(caught) == 3
+        for number, warning in enumerate(caught, start=1):
+            for words in (f"fold {number}", "'NORMAL'", "more epochs"):
+                assert words in str(warning.message)
 
     @pytest.mark.parametrize("n_test", [1, 2])
     def test_one_prediction_is_not_constant(self, n_test):
@@ -394,10 +392,9 @@ class TestWarnings:
         fold = np.where(Y == "COVID-19", 1, np.arange(N_IMAGES) % 2)
         with pytest.warns(UserWarning, match="fold 2") as caught:
             evaluate(DummyClassifier(), X, Y, cv=PredefinedSplit(fold), verbose=0)
-        assert [str(warning.message) for warning in caught] == [
-            "The training part of fold 2 has no image of class 'COVID-19': its 10 test "
-            "images there can't be predicted right."
-        ]
+        assert len(caught) == 1
+        for words in ("no image of class 'COVID-19'", "10 test images"):
+            assert words in str(caught[0].message)
 
     def test_they_name_the_callers_line(self):
         fold = np.where(Y == "COVID-19", 1, np.arange(N_IMAGES) % 2)
@@ -455,7 +452,7 @@ class TestErrors:
 
     def test_overlapping_test_folds(self):
         with pytest.raises(
-            ValueError, match=r"cv=Repeated.*once; take a partition, such as Str"
+            ValueError, match=r"cv=Repeated.*once; use a partition, such as Str"
         ):
             evaluate(
                 RecordingClassifier(),

@@ -1,17 +1,9 @@
 """Evaluation by cross-validation, its results, and their comparison."""
 
-from skcovid.model_selection._compare import (
-    Comparison,
-    compare,
-)
-from skcovid.model_selection._evaluate import (
-    evaluate,
-    split,
-)
-from skcovid.model_selection._result import (
-    EvaluationResult,
-    Fold,
-)
+from skcovid.model_selection._compare import Comparison, compare
+from skcovid.model_selection._evaluate import evaluate
+from skcovid.model_selection._result import EvaluationResult, Fold
+from skcovid.model_selection._splits import split
 
 __all__ = [
     "Comparison",

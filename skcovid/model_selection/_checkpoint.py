@@ -1,7 +1,7 @@
-"""Folds of an evaluation kept in a directory, for it to go on after a stop."""
+"""The folder that keeps the folds of an evaluation, so that it can be resumed."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -25,61 +25,65 @@ from skcovid._base._version import installed_versions
 from skcovid.images._fingerprints import describe_parameters, digest_samples
 from skcovid.model_selection._result import Fold
 
-__all__ = ["EvaluationCheckpoint", "describe_evaluation", "open_checkpoint"]
+__all__ = [
+    "EvaluationCheckpoint",
+    "describe_evaluation",
+    "open_checkpoint",
+    "own_parameters",
+]
 
 _MANIFEST = "evaluation.json"
 _LOCK = "lock"
 _FORMAT_VERSION = 1
-# Differences that are named one by one.
-_MAX_NAMED = 10
+# Number of differences that an error lists.
+_MAX_LISTED = 10
 
 
 class EvaluationCheckpoint(NamedTuple):
-    """Where the folds of one evaluation are kept."""
+    """The folder of one evaluation, whose digest is `evaluation`."""
 
     directory: Path
     evaluation: str
 
     def training_folder(self, number: int) -> Path:
-        """Return the folder where the trainings inside a fold keep their state."""
+        """Return the folder for the state of the trainings inside a fold."""
         return self.directory / f"fold-{number}-training"
 
     def _path(self, number: int) -> Path:
         return self.directory / f"fold-{number}.npz"
 
     def write(self, number: int, fold: Fold) -> None:
-        """Keep a fold that has ended; its trainings need no state any more."""
-        values = vars(fold)
-        arrays = {
-            name: value
-            for name, value in values.items()
-            if isinstance(value, np.ndarray) and not value.dtype.hasobject
-        }
-        others = {name: value for name, value in values.items() if name not in arrays}
+        """Write a completed fold, and remove the state of its trainings."""
+        arrays, others = {}, {}
+        for name, value in vars(fold).items():
+            if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+                arrays[name] = value
+            else:
+                others[name] = value
         plain = json.loads(json.dumps(others, default=_to_plain))
         description = {"evaluation": self.evaluation, "number": number, "values": plain}
         write_record(self._path(number), Record(description, arrays))
         rmtree(self.training_folder(number), ignore_errors=True)
 
     def read(self, number: int) -> Fold | None:
-        """Read a fold."""
+        """Read a fold, or return None if it has not been completed."""
         record = read_record(self._path(number))
         if record is None:
             return None
         found = record.description
         if (found["evaluation"], found["number"]) != (self.evaluation, number):
             raise ValueError(
-                f"{self._path(number)} is of another evaluation than the directory it "
-                "is in, or of another fold; delete it."
+                f"{self._path(number)} belongs to another evaluation or fold; delete "
+                "it."
             )
         values = {**found["values"], **record.arrays}
-        # Labels of mixed or any length are objects, which are not read from files.
+        # Labels of mixed types are arrays of objects, which are kept as lists.
         if isinstance(values["predictions"], list):
             values["predictions"] = np.array(values["predictions"], dtype=object)
         return Fold(**values)
 
     def check_written(self, number: int) -> Fold:
-        """Read a fold that some process has just written."""
+        """Read a fold that this or another process has just written."""
         fold = self.read(number)
         if fold is None:
             raise OSError(
@@ -91,12 +95,12 @@ class EvaluationCheckpoint(NamedTuple):
 
 
 def _to_plain(value: Any) -> Any:
-    """Turn NumPy's numbers and arrays in a history into what JSON knows."""
+    """Turn NumPy's numbers and arrays in a history into JSON's."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(
-        f"A fold's history holds {value!r} of type {type(value).__name__}, which can't "
-        "be kept; checkpoint needs numbers and text in history_."
+        f"A fold's history holds {value!r} of type {type(value).__name__}; checkpoint "
+        "needs numbers and text in history_."
     )
 
 
@@ -104,38 +108,38 @@ def _to_plain(value: Any) -> Any:
 def open_checkpoint(
     directory: Path, description: Mapping[str, Any]
 ) -> Iterator[EvaluationCheckpoint]:
-    """Lock a directory and make sure that it is of this evaluation."""
+    """Lock a folder, and check that it is new or belongs to this evaluation."""
     busy = (
-        f"checkpoint={str(directory)!r}: another evaluation is at work on it and holds "
-        f"{directory / _LOCK}. Wait until it ends, or pass another directory."
+        f"checkpoint={str(directory)!r}: another evaluation holds {directory / _LOCK}. "
+        "Wait until it ends, or pass another directory."
     )
-    try:
+    with _report_unwritable(directory):
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(directory, error) from error
-    _check_ours(directory)
+    _check_contents(directory)
     with ExitStack() as stack:
-        try:
+        with _report_unwritable(directory):
             stack.enter_context(exclusive_lock(directory / _LOCK, busy))
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            raise _not_writable(directory, error) from error
         remove_partial_files(directory)
-        _compare(directory, description)
+        _check_description(directory, description)
         evaluation = image_key(json.dumps(description, sort_keys=True))
         yield EvaluationCheckpoint(directory, evaluation)
 
 
-def _not_writable(directory: Path, error: OSError) -> OSError:
-    return OSError(
-        error.errno,
-        f"checkpoint={str(directory)!r} can't be written to: {error}. Pass a folder "
-        "that can be",
-    )
+@contextmanager
+def _report_unwritable(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"checkpoint={str(directory)!r} is not writable: {error}. Pass a folder "
+            "that is",
+        ) from error
 
 
-def _check_ours(directory: Path) -> None:
+def _check_contents(directory: Path) -> None:
     names = {entry.name for entry in directory.iterdir()}
     others = sorted(
         name for name in names - {_LOCK} if not fnmatch(name, f".{_MANIFEST}.*.part")
@@ -143,12 +147,12 @@ def _check_ours(directory: Path) -> None:
     if others and _MANIFEST not in names:
         raise FileExistsError(
             f"checkpoint={str(directory)!r} holds {others[0]!r} but no {_MANIFEST}, so "
-            "it is no evaluation's. Pass a new or empty directory."
+            "it belongs to something else. Pass a new or empty directory."
         )
 
 
-def _compare(directory: Path, description: Mapping[str, Any]) -> None:
-    """Write down what is evaluated, or compare it with what was."""
+def _check_description(directory: Path, description: Mapping[str, Any]) -> None:
+    """Write the description of the evaluation, or compare it with the one there."""
     path = directory / _MANIFEST
     if not path.exists():
         with atomic_write(path) as file:
@@ -156,62 +160,66 @@ def _compare(directory: Path, description: Mapping[str, Any]) -> None:
         return
     try:
         before = json.loads(path.read_bytes())
-        differences = list(_differences(before, description))
+        differences = list(_list_differences(before, description))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} is damaged ({error}), so nobody knows what the folds beside it "
-            "are of. Delete the directory, or pass another as checkpoint."
+            f"{path} is damaged ({error}), so the folds beside it can't be used. "
+            "Delete the directory, or pass another as checkpoint."
         ) from error
     if differences:
-        unnamed = len(differences) - _MAX_NAMED
-        lines = differences[:_MAX_NAMED]
-        if unnamed > 0:
-            lines.append(f"and {unnamed} more")
+        lines = differences[:_MAX_LISTED]
+        if len(differences) > _MAX_LISTED:
+            lines.append(f"and {len(differences) - _MAX_LISTED} more")
         raise ValueError(
-            f"checkpoint={str(directory)!r} is of another evaluation; {path} says:\n"
+            f"checkpoint={str(directory)!r} belongs to another evaluation; {path} "
+            "says:\n"
             + "\n".join(f"  {line}" for line in lines)
-            + "\nRun what was run before to go on with it, or pass another directory."
+            + "\nRepeat the earlier call to resume it, or pass another directory."
         )
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _list_differences(
+    before: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterator[str]:
     for part in ("format_version", "versions", "parameters", "evaluation"):
         old, new = before[part], now[part]
         if not isinstance(new, dict):
             old, new = {part: old}, {part: new}
         for name in [*new, *(name for name in old if name not in new)]:
             if old.get(name) != new.get(name):
-                label = name or "estimator"
                 yield (
-                    f"{label}: {old.get(name, 'nothing')} there, "
+                    f"{name or 'estimator'}: {old.get(name, 'nothing')} before, "
                     f"{new.get(name, 'nothing')} now"
                 )
-    yield from _differences_of_samples(before["samples"], now["samples"])
-
-
-def _differences_of_samples(before: list[str], now: list[str]) -> Iterator[str]:
-    if len(before) != len(now):
-        yield f"X: {len(before)} samples there, {len(now)} now"
+    old, new = before["samples"], now["samples"]
+    if len(old) != len(new):
+        yield f"X: {len(old)} samples before, {len(new)} now"
         return
-    changed = np.flatnonzero(np.not_equal(before, now)).tolist()
+    changed = np.flatnonzero(np.not_equal(old, new)).tolist()
     if changed:
         row = changed[0]
         yield (
-            f"X: {len(changed)} of {len(now)} digests differ, the first is X[{row}]: "
-            f"{before[row]} there, {now[row]} now"
+            f"X: {len(changed)} of {len(new)} digests differ, the first is X[{row}]: "
+            f"{old[row]} before, {new[row]} now"
         )
 
 
 def describe_evaluation(
     pipeline: Any,
     X: Any,
-    y: NDArray,
+    y: NDArray[Any],
     groups: ArrayLike | None,
-    splits: list,
+    splits: Sequence[Sequence[NDArray[np.intp]]],
     protocol: str,
 ) -> dict[str, Any]:
     """Describe all that the results of an evaluation depend on."""
-    _check_seeded(pipeline)
+    for name, value in own_parameters(pipeline, "random_state").items():
+        if value is None:
+            raise ValueError(
+                f"checkpoint needs {name} to be an integer or a RandomState, got None: "
+                "a resumed evaluation would draw other random numbers. "
+                "make_transfer_pipeline(random_state=0) sets that of every step."
+            )
     counts = dict(zip(*np.unique(y, return_counts=True), strict=True))
     labels = ", ".join(f"{label} {count}" for label, count in counts.items())
     patients = "none"
@@ -233,17 +241,15 @@ def describe_evaluation(
     }
 
 
-def _check_seeded(pipeline: Any) -> None:
-    """Refuse estimators of skcovid that would draw otherwise in a run that goes on."""
+def own_parameters(pipeline: Any, own_name: str) -> dict[str, Any]:
+    """Return the parameters of this name that skcovid's estimators in it have."""
     params = pipeline.get_params(deep=True)
+    found = {}
     for name, value in params.items():
-        prefix, _, own = name.rpartition("__")
-        owner = params[prefix] if prefix else pipeline
-        package = type(owner).__module__.partition(".")[0]
-        if own == "random_state" and value is None and package == "skcovid":
-            raise ValueError(
-                f"checkpoint needs {name} of {type(owner).__name__} to be an integer "
-                "or a RandomState, got None: drawn anew after a stop, results would "
-                "not be those of one run. make_transfer_pipeline(random_state=0) sets "
-                "that of every step."
-            )
+        prefix, _, last = name.rpartition("__")
+        owner = params.get(prefix) if prefix else pipeline
+        if last == own_name and any(
+            base.__module__.startswith("skcovid.") for base in type(owner).__mro__
+        ):
+            found[name] = value
+    return found

@@ -1,4 +1,4 @@
-"""Which of two pipelines is better, asked of the same folds."""
+"""Compare two results: the corrected resampled t-test, and McNemar's test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from sklearn.metrics import (
 )
 
 from skcovid._base._compatibility import StrOptions, validate_params
-from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._estimates import Estimate, as_json
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 from skcovid.model_selection._result import EvaluationResult
 
@@ -26,7 +26,7 @@ Scoring = Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr"]
 CORRECTED_T = "Nadeau-Bengio corrected resampled t"
 
 
-def _mean_area(y_true: NDArray, _: NDArray, probabilities: NDArray) -> float:
+def _mean_area(y_true: NDArray[Any], _: Any, probabilities: NDArray[Any]) -> float:
     areas = [
         roc_auc_score(y_true == label, column)
         for label, column in zip(np.unique(y_true), probabilities.T, strict=True)
@@ -34,8 +34,8 @@ def _mean_area(y_true: NDArray, _: NDArray, probabilities: NDArray) -> float:
     return float(np.mean(areas))
 
 
-# By scikit-learn's names; from true labels, predictions and probabilities of a fold.
-_SCORES: dict[str, Callable[[NDArray, NDArray, Any], float]] = {
+# Functions of a fold's true labels, predictions and probabilities.
+_SCORES: dict[str, Callable[[NDArray[Any], NDArray[Any], Any], float]] = {
     "accuracy": lambda true, predicted, _: accuracy_score(true, predicted),
     "balanced_accuracy": lambda true, predicted, _: balanced_accuracy_score(
         true, predicted
@@ -52,22 +52,22 @@ class Comparison:
     Parameters
     ----------
     scoring : str
-        What was compared.
+        The score that was compared.
     difference : Estimate
-        Mean over the folds of the first result's score less the second's, in [-1, 1].
-        Its bounds are NaN where every fold has the same difference.
+        Mean over the folds of the first result's score minus the second's, in [-1, 1].
+        Its bounds are NaN if every fold has the same difference.
     pvalue : float
-        Two-sided p-value of the corrected resampled t-test, that the pipelines differ
-        no more than chance would have it; NaN where every fold has the same difference.
+        Two-sided p-value of the corrected resampled t-test for equal scores; NaN if
+        every fold has the same difference.
     fold_differences : tuple of float
         The difference in each fold.
     unit : {"patients", "images"}
-        What the exact test counts: patients where they are known.
+        What the exact test counts: patients if they are known.
     n_only_a_better, n_only_b_better : int
-        Units of which one pipeline predicted more images rightly than the other.
+        Units of which one pipeline predicted more images correctly than the other.
     exact_pvalue : float
         Two-sided p-value of the exact sign test of those numbers, which is McNemar's
-        exact test where every unit is one image.
+        exact test if every unit is one image.
     confidence_level : float
         Confidence level of the interval of `difference`.
     """
@@ -89,18 +89,15 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all, ready for JSON: NaN becomes None."""
-        plain = vars(self) | {
-            "difference": self.difference.to_dict(),
-            "fold_differences": list(self.fold_differences),
-            "n_folds": self.n_folds,
-        }
-        return plain | {"pvalue": None if np.isnan(self.pvalue) else self.pvalue}
+        plain = {name: as_json(entry) for name, entry in vars(self).items()}
+        differences = list(self.fold_differences)
+        return plain | {"fold_differences": differences, "n_folds": self.n_folds}
 
     def __str__(self) -> str:
         return (
             f"{self.scoring}, difference over {self.n_folds} folds: {self.difference}, "
             f"p = {self.pvalue:.3g} ({self.difference.method}); "
-            f"{self.unit} that one alone predicted better: {self.n_only_a_better} "
+            f"{self.unit} that only one predicted better: {self.n_only_a_better} "
             f"against {self.n_only_b_better}, p = {self.exact_pvalue:.3g} (exact)"
         )
 
@@ -129,7 +126,7 @@ def compare(
         `groups`, `protocol` and `random_state`.
     scoring : {"accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr"}, \
             default="accuracy"
-        What each fold is scored by.
+        Score of each fold.
     confidence_level : float, default=0.95
         Confidence level of the interval.
 
@@ -141,23 +138,21 @@ def compare(
     Raises
     ------
     ValueError
-        If the results have other folds or labels, there is one fold only, a result has
-        no probabilities for "roc_auc_ovr", or a fold tests no image of some class and
-        `scoring` is not "accuracy".
+        If the results have different folds or labels, there is one fold only, a result
+        has no probabilities for "roc_auc_ovr", or a fold tests no image of some class
+        and `scoring` is not "accuracy".
 
     Notes
     -----
-    Training sets of different folds overlap, so the differences of `k` folds vary less
-    among themselves than their mean does from one data set to another. The corrected
-    resampled t-test [1]_ multiplies their variance by ``1 / k + n_test / n_train`` in
-    place of ``1 / k``, with ``k - 1`` degrees of freedom. With few folds it misses
-    small differences; it does not find more than there are.
+    The training sets of the folds overlap, so the differences of `k` folds vary less
+    than those of independent data sets would. The corrected resampled t-test [1]_
+    multiplies their variance by ``1 / k + n_test / n_train`` in place of ``1 / k``,
+    with ``k - 1`` degrees of freedom. With few folds it misses small differences.
 
-    Beside it stands an exact test of the pooled predictions: of the patients that one
-    pipeline predicted better than the other, are more on one side than chance would
-    have it? With one image a patient, or without patients, it is McNemar's [2]_. It
-    takes the trained models as given: it does not allow for how they would differ on
-    other training data.
+    The exact test takes the pooled predictions: of the patients that one pipeline
+    predicted better than the other, are more on one side than by chance? With one image
+    a patient, or without patients, it is McNemar's [2]_. It does not account for how
+    the models would differ with other training data.
 
     References
     ----------
@@ -183,32 +178,30 @@ def compare(
     """
     _check_same_folds(result_a, result_b)
     differences = _score(result_a, scoring) - _score(result_b, scoring)
-    n_test, n_train = (
-        sum(len(getattr(fold, rows)) for fold in result_a.folds)
-        for rows in ("test_indices", "train_indices")
-    )
+    n_test = sum(len(fold.test_indices) for fold in result_a.folds)
+    n_train = sum(len(fold.train_indices) for fold in result_a.folds)
     inflation = 1 / len(differences) + n_test / n_train
     error = np.sqrt(inflation * differences.var(ddof=1))
     mean = float(differences.mean())
     low = high = pvalue = np.nan
-    # Rounding alone must not pass for a spread.
+    # Rounding errors are not a spread.
     if error > 1e-12:
         distribution = t(len(differences) - 1)
-        reach = error * distribution.ppf((1 + confidence_level) / 2)
-        low, high = max(mean - reach, -1), min(mean + reach, 1)
+        half_width = error * distribution.ppf((1 + confidence_level) / 2)
+        low, high = max(mean - half_width, -1), min(mean + half_width, 1)
         pvalue = 2 * distribution.sf(abs(mean) / error)
-    n_better = _count_better(result_a, result_b)
+    n_only_a, n_only_b = _count_better(result_a, result_b)
+    n_differing = n_only_a + n_only_b
+    exact = binomtest(n_only_a, n_differing).pvalue if n_differing else 1.0
     return Comparison(
         scoring=scoring,
         difference=Estimate(mean, float(low), float(high), CORRECTED_T),
         pvalue=float(pvalue),
         fold_differences=tuple(differences.tolist()),
         unit="images" if result_a.groups is None else "patients",
-        n_only_a_better=n_better[0],
-        n_only_b_better=n_better[1],
-        exact_pvalue=float(
-            binomtest(n_better[0], sum(n_better)).pvalue if sum(n_better) else 1.0
-        ),
+        n_only_a_better=n_only_a,
+        n_only_b_better=n_only_b,
+        exact_pvalue=float(exact),
         confidence_level=float(confidence_level),
     )
 
@@ -223,7 +216,7 @@ def _check_same_folds(result_a: EvaluationResult, result_b: EvaluationResult) ->
             f"result_a has {n_folds} folds, result_b {len(result_b.folds)}; {advice}."
         )
     if n_folds < 2:
-        raise ValueError("One fold has no spread to compare by; take at least two.")
+        raise ValueError("The results have one fold; compare needs at least two.")
     for number, pair in enumerate(zip(result_a.folds, result_b.folds, strict=True)):
         for rows in ("train_indices", "test_indices"):
             if not np.array_equal(*(getattr(fold, rows) for fold in pair)):
@@ -234,6 +227,7 @@ def _check_same_folds(result_a: EvaluationResult, result_b: EvaluationResult) ->
 
 
 def _score(result: EvaluationResult, scoring: str) -> NDArray[np.float64]:
+    """Return the score of each fold."""
     if scoring == "roc_auc_ovr" and result.probabilities is None:
         raise ValueError(
             "scoring='roc_auc_ovr' needs probabilities, which one of the evaluated "
@@ -246,7 +240,7 @@ def _score(result: EvaluationResult, scoring: str) -> NDArray[np.float64]:
         if missing and scoring != "accuracy":
             raise ValueError(
                 f"scoring={scoring!r} needs every class in every fold, but fold "
-                f"{number} tests no image of {missing[0]!r}; take 'accuracy'."
+                f"{number} tests no image of {missing[0]!r}; use 'accuracy'."
             )
         scores.append(_SCORES[scoring](true, fold.predictions, fold.probabilities))
     return np.array(scores)
@@ -255,13 +249,13 @@ def _score(result: EvaluationResult, scoring: str) -> NDArray[np.float64]:
 def _count_better(
     result_a: EvaluationResult, result_b: EvaluationResult
 ) -> tuple[int, int]:
-    """Patients, or images, predicted better by one alone: by a, by b."""
+    """Count the patients, or images, that only a, and only b, predicted better."""
     rows = result_a.test_indices
     true = result_a.y_true[rows]
-    right_a, right_b = (
+    correct_a, correct_b = (
         (result.predictions == true).astype(int) for result in (result_a, result_b)
     )
     units = rows if result_a.groups is None else result_a.groups[rows]
     patients = np.unique(units, return_inverse=True)[1]
-    lead = np.bincount(patients, weights=right_a - right_b)
+    lead = np.bincount(patients, weights=correct_a - correct_b)
     return int((lead > 0).sum()), int((lead < 0).sum())

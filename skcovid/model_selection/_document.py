@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skcovid._base._document import Details, Paragraph, Section, Table
 from skcovid._base._version import installed_versions
 from skcovid.metrics._estimates import MOVER, Estimate
-from skcovid.metrics._tables import ClassMetrics, PerClassTable, RocAucTable
+from skcovid.metrics._tables import PerClassTable, RocAucTable
 
 __all__ = [
     "describe_classes",
@@ -33,14 +33,16 @@ PROTOCOLS = {
         "the other half is predicted"
     ),
 }
-_PACKAGES = (
-    "python",
-    "skcovid",
-    "scikit-learn",
-    "imbalanced-learn",
-    "keras",
-    "scikeras",
-)
+_PACKAGES = ["python", "skcovid", "scikit-learn", "imbalanced-learn"]
+_PACKAGES += ["keras", "scikeras"]
+# Attributes of `ClassMetrics`, as columns of the table.
+_COLUMNS = {
+    "recall": "recall",
+    "precision": "precision",
+    "f1": "F1",
+    "specificity": "specificity",
+    "one_vs_rest_accuracy": "one-vs-rest accuracy",
+}
 
 
 def list_versions() -> dict[str, str]:
@@ -137,10 +139,15 @@ def describe_confusion_matrix(
 
 def describe_per_class(table: PerClassTable, areas: RocAucTable | None) -> Section:
     """Give recall, precision and the other figures of every class."""
-    header = ["class", "recall", "precision", "F1", "specificity"]
-    header += ["one-vs-rest accuracy", "images"]
-    rows = [[str(label), *_list_figures(row)] for label, row in table.items()]
-    rows.append(["mean", *_list_figures(table.means)])
+    header = ["class", *_COLUMNS.values(), "images"]
+    rows = [
+        [
+            str(label),
+            *(getattr(row, name).format_percent() for name in _COLUMNS),
+            str(row.support),
+        ]
+        for label, row in [*table.items(), ("mean", table.means)]
+    ]
     if areas is not None:
         header.insert(-1, "ROC AUC")
         for row, area in zip(rows, (*areas.values(), areas.mean), strict=True):
@@ -148,17 +155,6 @@ def describe_per_class(table: PerClassTable, areas: RocAucTable | None) -> Secti
     text = "Each class against the rest (the paper's Table 4)."
     values = Table(header, rows, caption="Values [95 % interval]")
     return Section("per-class", "Per class", [Paragraph(text), values])
-
-
-def _list_figures(row: ClassMetrics) -> list[str]:
-    figures = (
-        row.recall,
-        row.precision,
-        row.f1,
-        row.specificity,
-        row.one_vs_rest_accuracy,
-    )
-    return [*(figure.format_percent() for figure in figures), str(row.support)]
 
 
 def describe_training(histories: Sequence[dict[str, list[Any]]]) -> Section:

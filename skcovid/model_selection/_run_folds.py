@@ -1,8 +1,8 @@
-"""The folds of an evaluation: fit on some rows, predict others."""
+"""Run the folds of an evaluation: fit on some rows, predict others."""
 
 import time
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,24 +16,17 @@ from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import safe_indexing
-from skcovid.model_selection._checkpoint import EvaluationCheckpoint
+from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
 from skcovid.model_selection._result import Fold
+from skcovid.model_selection._splits import Split
 
-__all__ = ["Split", "run_folds"]
-
-
-class Split(NamedTuple):
-    """Rows of one fold; `validation` is empty unless the protocol sets it aside."""
-
-    train: NDArray[np.intp]
-    validation: NDArray[np.intp]
-    test: NDArray[np.intp]
+__all__ = ["run_folds"]
 
 
 def run_folds(
     pipeline: Any,
     X: Any,
-    y: NDArray,
+    y: NDArray[Any],
     groups: ArrayLike | None,
     splits: list[Split],
     *,
@@ -41,7 +34,7 @@ def run_folds(
     verbose: int,
     checkpoint: EvaluationCheckpoint | None = None,
 ) -> list[Fold]:
-    """Evaluate a classifier on every fold that has not ended before."""
+    """Evaluate a classifier on every fold that the checkpoint does not hold."""
     numbers = range(1, len(splits) + 1)
     done: dict[int, Fold] = {}
     if checkpoint is not None:
@@ -49,8 +42,8 @@ def run_folds(
         done = {number: fold for number, fold in found if fold is not None}
     left = [number for number in numbers if number not in done]
     run = delayed(_run_fold)
-    # joblib sends arrays ahead to one worker of a cluster, and loses them with it; what
-    # is in a tuple goes with the fold.
+    # joblib sends array arguments ahead to one worker of a cluster and loses them with
+    # it; arrays within a tuple are sent with each fold.
     folds = Parallel(n_jobs=n_jobs, return_as="generator")(
         run((pipeline, X, y, groups, splits[number - 1], number, checkpoint))
         for number in left
@@ -64,51 +57,29 @@ def run_folds(
         disable=not verbose,
     )
     for number, fold in progress:
-        # As it is in a run that goes on.
+        # Read from the file, to return what a resumed run would.
         done[number] = fold if checkpoint is None else checkpoint.check_written(number)
     return [done[number] for number in numbers]
 
 
-Task = tuple[
-    Any, Any, NDArray, ArrayLike | None, Split, int, EvaluationCheckpoint | None
-]
-
-
-def _run_fold(task: Task) -> Fold:
+def _run_fold(task: tuple[Any, ...]) -> Fold:
     pipeline, X, y, groups, rows, number, checkpoint = task
     estimator = clone(pipeline)
     if checkpoint is None:
         return _evaluate_fold(estimator, X, y, groups, rows)
-    folder = checkpoint.training_folder(number)
-    estimator.set_params(**dict.fromkeys(_unset_checkpoints(estimator), folder))
+    unset = [
+        name
+        for name, value in own_parameters(estimator, "checkpoint").items()
+        if value is None
+    ]
+    estimator.set_params(**dict.fromkeys(unset, checkpoint.training_folder(number)))
     fold = _evaluate_fold(estimator, X, y, groups, rows)
     checkpoint.write(number, fold)
     return fold
 
 
-def _unset_checkpoints(estimator: Any) -> list[str]:
-    """Names of the parameters that have networks keep the state of their training."""
-    params = estimator.get_params(deep=True)
-    names = [
-        name
-        for name, value in params.items()
-        if name.rpartition("__")[2] == "checkpoint" and value is None
-    ]
-    if not names:
-        return []
-    from skcovid.estimators._classifier import TransferLearningClassifier
-
-    return [
-        name
-        for name in names
-        if isinstance(
-            params.get(name.rpartition("__")[0], estimator), TransferLearningClassifier
-        )
-    ]
-
-
 def _evaluate_fold(
-    estimator: Any, X: Any, y: NDArray, groups: ArrayLike | None, rows: Split
+    estimator: Any, X: Any, y: NDArray[Any], groups: ArrayLike | None, rows: Split
 ) -> Fold:
     params: dict[str, Any] = {}
     if len(rows.validation) and has_fit_parameter(estimator, "X_val"):
@@ -124,37 +95,42 @@ def _evaluate_fold(
     fit_ended = time.perf_counter()
     X_test = safe_indexing(X, rows.test)
     labels = np.unique(y)
+    probabilities = None
     if hasattr(fitted, "predict_proba"):
-        probabilities = _probabilities(fitted, X_test, labels)
+        found = fitted.predict_proba(X_test)
+        # A column for every label, also those without training images in this fold.
+        probabilities = np.zeros((len(found), len(labels)), dtype=found.dtype)
+        probabilities[:, np.searchsorted(labels, fitted.classes_)] = found
         predictions = labels[probabilities.argmax(axis=1)]
     else:
-        probabilities, predictions = None, fitted.predict(X_test)
+        predictions = np.asarray(fitted.predict(X_test))
     predict_ended = time.perf_counter()
+    last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
     return Fold(
         train_indices=rows.train,
         validation_indices=rows.validation,
         test_indices=rows.test,
-        predictions=np.asarray(predictions),
+        predictions=predictions,
         probabilities=probabilities,
         confusion_matrix=confusion_matrix(y[rows.test], predictions, labels=labels),
-        history=_history(fitted),
+        history=dict(getattr(last, "history_", {})),
         fit_seconds=fit_ended - started,
         predict_seconds=predict_ended - fit_ended,
     )
 
 
 def _routes_groups(pipeline: Any) -> bool:
-    """Whether it takes no groups itself, but has parts that do, as an ensemble's."""
+    """Whether parts of it take groups, such as an ensemble's, but not it itself."""
     if has_fit_parameter(pipeline, "groups") or not _consumes_groups(pipeline):
         return False
-    # It routes to its members only, but hands the last estimator all that it is given.
+    # It passes all metadata to the final estimator, whether that takes it or not.
     if isinstance(pipeline, StackingClassifier):
         final = pipeline.final_estimator
         if final is None or not _consumes_groups(final):
             raise ValueError(
                 "StackingClassifier passes the groups, which its estimators need to "
                 f"keep patients whole, to final_estimator={final!r} as well, which "
-                "takes none. Take one that chooses a parameter on whole patients, such "
+                "takes none. Use one that chooses a parameter on whole patients, such "
                 "as GridSearchCV(LogisticRegression(), {'C': [0.1, 1, 10]}, "
                 "cv=StratifiedGroupKFold())."
             )
@@ -166,16 +142,3 @@ def _consumes_groups(estimator: Any) -> bool:
         return bool(estimator.get_metadata_routing().consumes("fit", {"groups"}))
     except NotImplementedError:
         return False
-
-
-def _probabilities(fitted: Any, X: Any, labels: NDArray) -> NDArray:
-    """Probabilities with a column for every label, the absent ones of the fold too."""
-    found = fitted.predict_proba(X)
-    probabilities = np.zeros((len(found), len(labels)), dtype=found.dtype)
-    probabilities[:, np.searchsorted(labels, fitted.classes_)] = found
-    return probabilities
-
-
-def _history(fitted: Any) -> dict[str, list]:
-    last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
-    return dict(getattr(last, "history_", {}))

@@ -1,0 +1,138 @@
+"""The rows of each fold: for training, validation and test."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import (
+    BaseCrossValidator,
+    GroupShuffleSplit,
+    ShuffleSplit,
+    StratifiedKFold,
+)
+
+from skcovid._base._compatibility import safe_indexing
+from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._proportions import estimate_share
+
+__all__ = ["Protocol", "Seed", "Split", "check_splits", "find_patient_overlap", "split"]
+
+Protocol = Literal["cross_val_predict", "paper"]
+Seed = int | np.random.RandomState | None
+
+
+class Split(NamedTuple):
+    """Rows of one fold; `validation` is empty unless the protocol sets it aside."""
+
+    train: NDArray[np.intp]
+    validation: NDArray[np.intp]
+    test: NDArray[np.intp]
+
+
+def split(
+    y: ArrayLike,
+    *,
+    cv: BaseCrossValidator,
+    groups: ArrayLike | None = None,
+    protocol: Protocol = "cross_val_predict",
+    random_state: Seed = 0,
+) -> Iterator[Split]:
+    """Split rows as a protocol does.
+
+    Parameters
+    ----------
+    y, groups
+        As for :func:`skcovid.evaluate`.
+    cv : cross-validator
+        Makes the folds.
+    protocol : {"cross_val_predict", "paper"}, default="cross_val_predict"
+        Whether test folds are halved into validation and test.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the halves.
+
+    Yields
+    ------
+    Split
+        Arrays `train`, `validation` and `test` of row indices.
+
+    Raises
+    ------
+    ValueError
+        If protocol "paper" has to halve a test fold of a single patient.
+
+    Examples
+    --------
+    The paper's numbers: training folds of 2,324, test folds of 581, halved.
+
+    >>> import numpy as np
+    >>> from sklearn.model_selection import StratifiedKFold
+    >>> from skcovid.model_selection import split
+    >>> y = np.repeat(["COVID-19", "NORMAL", "Viral Pneumonia"], [219, 1341, 1345])
+    >>> rows = next(split(y, cv=StratifiedKFold(5), protocol="paper"))
+    >>> [len(part) for part in rows]
+    [2324, 291, 290]
+    """
+    labels = np.asarray(y)
+    nothing = np.empty(0, dtype=np.intp)
+    for train, test in cv.split(np.empty(len(labels)), labels, groups):
+        if protocol == "cross_val_predict":
+            yield Split(train, nothing, test)
+            continue
+        # "The test split is further divided into 50%": not stratified, as the 19
+        # COVID-19 images of the paper's testing halves show.
+        halver = ShuffleSplit if groups is None else GroupShuffleSplit
+        patients = None if groups is None else safe_indexing(groups, test)
+        if patients is not None and len(np.unique(patients)) < 2:
+            raise ValueError(
+                "protocol='paper' halves every test fold, but one holds a single "
+                "patient. Use fewer folds or protocol='cross_val_predict'."
+            )
+        halves = halver(n_splits=1, test_size=0.5, random_state=random_state)
+        parts = next(halves.split(test, groups=patients))
+        larger, smaller = sorted(parts, key=len, reverse=True)
+        yield Split(train, np.sort(test[larger]), np.sort(test[smaller]))
+
+
+def check_splits(
+    splits: list[Split], cv: BaseCrossValidator, groups: ArrayLike | None
+) -> None:
+    """Raise an error if a row is tested twice, or a patient is on two sides."""
+    held_out = np.concatenate([[*rows.validation, *rows.test] for rows in splits])
+    if len(np.unique(held_out)) != len(held_out):
+        raise ValueError(
+            f"cv={cv!r} tests some images more than once; use a partition, such as "
+            "StratifiedKFold."
+        )
+    unit = "image" if groups is None else "patient"
+    n_samples = 1 + max(part.max(initial=0) for rows in splits for part in rows)
+    units = np.arange(n_samples) if groups is None else np.asarray(groups)
+    for rows in splits:
+        for first, second in combinations(rows, 2):
+            shared = np.intersect1d(units[first], units[second]).tolist()
+            if shared:
+                raise ValueError(
+                    f"cv={cv!r} has {unit} {shared[0]!r} on two sides of a split; use "
+                    "a number of folds, or a cross-validator that keeps groups whole, "
+                    "such as StratifiedGroupKFold."
+                )
+
+
+def find_patient_overlap(
+    y: NDArray[Any],
+    groups: ArrayLike,
+    n_folds: int,
+    protocol: Protocol,
+    random_state: Seed,
+) -> Estimate | None:
+    """Return the share of test images whose patient plain folds would train on."""
+    if not 2 <= n_folds <= np.unique(y, return_counts=True)[1].min():
+        return None
+    patients = np.asarray(groups)
+    plain = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
+    tests, shared = [], []
+    for rows in split(y, cv=plain, protocol=protocol, random_state=random_state):
+        tests.append(rows.test)
+        shared.append(np.isin(patients[rows.test], patients[rows.train]))
+    return estimate_share(np.concatenate(shared), patients[np.concatenate(tests)])
