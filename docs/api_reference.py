@@ -206,7 +206,6 @@ API_REFERENCE = (
             "AuditReport",
             "AuditCheck",
             "AuditFigure",
-            "AuditTable",
             "VisiblePoint",
             "FileProperties",
             "read_properties",

@@ -35,6 +35,7 @@ from skcovid.auditing import (
     visible_share,
 )
 from skcovid.datasets import make_radiographs
+from skcovid.metrics import Estimate
 
 CHECKS = [
     *("headers", "thumbnails", "blanked lungs", "shortcut ratio"),
@@ -97,7 +98,7 @@ class TestReport:
         assert list(report) == CHECKS
         assert len(report) == len(CHECKS)
         assert all(report[name].name == name for name in CHECKS)
-        with pytest.raises(KeyError, match=r"'heads' is no check; .*'headers'"):
+        with pytest.raises(KeyError, match=r"'heads'.*'headers'"):
             report["heads"]
 
     def test_it_says_what_is_flagged(self, report):
@@ -122,8 +123,9 @@ class TestReport:
         figures = [figure for check in report.values() for figure in check.figures]
         assert len(figures) >= 10
         for figure in figures:
-            assert f"- {figure.name}: {figure}" in text
-            assert re.fullmatch(r".*\[.*\].*", str(figure))
+            name, value, _ = figure.cells
+            assert re.search(rf"\| {re.escape(name)} +\| +{re.escape(value)} \|", text)
+            assert re.fullmatch(r".*\[.*\]", value)
         for check in report.values():
             assert check.verdict in text
             assert check.threshold in text
@@ -134,7 +136,7 @@ class TestReport:
 
     def test_a_check_that_was_not_run_says_why(self, report):
         assert report["headers"].status == "not run"
-        assert "Pass paths in place of arrays" in report["headers"].verdict
+        assert "Pass paths" in report["headers"].verdict
 
     def test_same_seed_same_report(self, data):
         first, second = (
@@ -153,7 +155,7 @@ class TestReport:
             "a result holds no pipeline"
             in (report["blanked lungs"].details["refitted"])
         )
-        assert "pass the pipeline itself" in report["leakage"].to_markdown()
+        assert "pass the pipeline" in report["leakage"].to_markdown()
 
     def test_halved_folds_are_audited_where_they_were_tested(self, data):
         result = evaluate(
@@ -187,7 +189,7 @@ class TestErrors:
 
     def test_a_result_of_other_data(self, data):
         result = evaluate(DummyClassifier(), data.images, data.target, cv=2, verbose=0)
-        with pytest.raises(ValueError, match="the result of other data"):
+        with pytest.raises(ValueError, match="of other data"):
             audit(result, data.images, data.target[::-1].copy(), verbose=0)
 
     def test_images_that_are_none(self):
@@ -239,7 +241,7 @@ class TestHeaders:
     def test_what_is_no_image(self, tmp_path):
         path = tmp_path / "1.png"
         path.write_bytes(b"nothing")
-        with pytest.raises(ValueError, match=r"1\.png: Pillow knows no such format"):
+        with pytest.raises(ValueError, match=r"1\.png: .*format"):
             read_properties(path)
 
     def test_files_that_are_alike_pass(self, tmp_path):
@@ -303,7 +305,7 @@ class TestBlankedLungs:
         report = audit(make_model(), data.images, data.target, **options)
         check = report["blanked lungs"]
         assert check.details["n_images"] == 30
-        assert "on 30 of the images, drawn by class" in check.verdict
+        assert "on 30 images, drawn by class" in check.verdict
         assert report.visible_chance == pytest.approx(1 / 3)
 
     # It is trained for an epoch.
@@ -367,7 +369,9 @@ class TestShortcutRatio:
         )
         assert np.isnan(report.shortcut_ratio.value)
         assert not report["shortcut ratio"].flagged
-        assert "not surely better than chance" in report["shortcut ratio"].verdict
+        assert (
+            "not significantly better than chance" in report["shortcut ratio"].verdict
+        )
         assert report.to_dict()["shortcut_ratio"]["value"] is None
         assert "shortcut ratio n/a" in report.headline
 
@@ -416,7 +420,7 @@ class TestDuplicates:
         check = self.check(images, y, folds_of(0, 0, 1, 1))
         assert not check.flagged
         assert check.details["copies"][0]["rows"] == [0, 4]
-        assert "Sets of copies: 1," in check.verdict
+        assert "Sets of copies: 1;" in check.verdict
 
     def test_a_copy_of_another_class_is_flagged(self):
         images, y = numbered(40)
@@ -496,7 +500,7 @@ class TestLeakage:
         y = ["a", "a", "a", "b", "b", "b"] * 4
         check = audit(make_model(), paths, y, **QUICK)["leakage"]
         assert check.flagged
-        assert "by the paths" in check.verdict
+        assert "by comparison of paths" in check.verdict
 
     @pytest.mark.parametrize(
         ("parameters", "flagged"),
@@ -537,7 +541,7 @@ class TestSource:
         assert check.figures[0].estimate.value == pytest.approx(1)
         assert "may be called external" in check.verdict
         assert "COVID-19 comes from adults alone" in check.verdict
-        assert "children | 60 | not scored: is the only one" in check.to_markdown()
+        assert "not scored: is the only one with NORMAL" in check.to_markdown()
 
     def test_sources_that_go_with_the_class_are_flagged(self, data):
         rng = np.random.default_rng(0)
@@ -545,7 +549,7 @@ class TestSource:
         check = self.check(data, source.astype(str))
         assert check.flagged
         assert 0.3 < check.figures[0].estimate.value < 1
-        assert "Source and class go together" in check.verdict
+        assert "Source and class are associated" in check.verdict
 
     def test_sources_that_do_not_are_scored_and_passes(self, data):
         source = np.array(["A", "A", "A", "B", "B", "B"] * 15)
@@ -575,7 +579,7 @@ class TestSource:
             (
                 list(map(str, range(N_IMAGES))),
                 "not run",
-                "names of images or patients",
+                "name images or patients",
             ),
             (["A"] * N_IMAGES, "passed", "All images come from A"),
         ],
@@ -586,17 +590,25 @@ class TestSource:
         assert message in check.verdict
 
 
-def test_images_of_one_patient_widen_the_interval(data):
-    whole = evaluate(
-        make_model(), data.images, data.target, groups=data.groups, cv=2, verbose=0
+def test_intervals_are_those_of_the_metrics(data):
+    model = make_model()
+    result = evaluate(
+        model, data.images, data.target, groups=data.groups, cv=2, verbose=0
     )
+    # The same classifier on the same folds has the same hits.
     known, unknown = (
-        audit(whole, data.images, data.target, groups, **QUICK)["thumbnails"]
+        audit(result, data.images, data.target, groups, refit=model, **QUICK)
         for groups in (data.groups, None)
     )
-    for one, other in zip(known.figures, unknown.figures, strict=True):
-        width = one.estimate.high - one.estimate.low
-        assert width > 1.2 * (other.estimate.high - other.estimate.low)
+    audited, expected = known.visible_curve[0].accuracy, result.accuracy
+    assert audited.method == expected.method != "Wilson"
+    assert (audited.value, audited.low, audited.high) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
+    independent = unknown.visible_curve[0].accuracy
+    hits = result.predictions == data.target
+    assert independent == Estimate.from_counts(hits.sum(), N_IMAGES)
+    assert audited.high - audited.low >= independent.high - independent.low
 
 
 def test_the_global_random_state_is_left_alone(data):

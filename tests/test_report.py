@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
 from skcovid import AugmentationBalancer, RadiographReader, evaluate, write_report
-from skcovid.auditing import AuditCheck, AuditFigure, AuditReport, AuditTable
+from skcovid._base._document import Table
+from skcovid.auditing import AuditCheck, AuditFigure, AuditReport
 from skcovid.datasets import make_radiographs
 from skcovid.inspection import SaliencyDisplay
 from skcovid.metrics import Estimate
@@ -71,7 +72,7 @@ def plain():
 def audit(result):
     ratio = AuditFigure("shortcut ratio, border", Estimate(0.41, 0.33, 0.52))
     source = AuditFigure("Cramér's V", Estimate(0.7, 0.6, 0.8), as_percent=False)
-    copies = AuditTable("Copies", ["images"], [[f"{HOSTILE}{n}"] for n in range(25)])
+    copies = Table(["images"], [[f"{HOSTILE}{n}"] for n in range(25)], "Copies")
     return AuditReport(
         checks=(
             AuditCheck("blanked lungs", "Lungs?", "not run", "Not here.", "any."),
@@ -276,7 +277,7 @@ def test_what_does_not_belong_together_is_an_error(result, audit, plain, tmp_pat
         write_report(path, plain, audit=audit)
     with pytest.raises(ValueError, match="pipeline is None"):
         write_report(path, result, X=X)
-    with pytest.raises(ValueError, match="X holds 5 samples, but the result is of 60"):
+    with pytest.raises(ValueError, match="X holds 5 samples, the result 60"):
         write_report(path, result, X=X[:5], pipeline=AugmentationBalancer())
     with pytest.raises(ValueError, match="The 'saliency' parameter"):
         write_report(path, result, saliency="Grad-CAM")

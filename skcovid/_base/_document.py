@@ -17,6 +17,7 @@ __all__ = [
     "Section",
     "Table",
     "render_markdown",
+    "render_parts",
     "render_table",
 ]
 
@@ -93,10 +94,16 @@ class Section:
 
 def render_markdown(sections: Iterable[Section], *, level: int = 2) -> str:
     """Write sections in Markdown, without their images."""
-    blocks = []
-    for section in sections:
-        blocks.append(f"{'#' * level} {section.title}")
-        blocks += [_render(part, level + 1) for part in section.parts]
+    return "\n\n".join(
+        f"{'#' * level} {section.title}\n\n"
+        + render_parts(section.parts, level=level + 1)
+        for section in sections
+    )
+
+
+def render_parts(parts: Iterable[Part], *, level: int = 3) -> str:
+    """Write the parts of a section in Markdown, without their images."""
+    blocks = [_render(part, level) for part in parts]
     return "\n\n".join(block for block in blocks if block)
 
 

@@ -1,21 +1,17 @@
-"""The audit: what a score may rest on instead of the disease.
-
-The function is `skcovid.audit`; a package of that name would hide it.
-"""
+"""The audit: evidence that a score rests on something else than the disease."""
 
 from skcovid.auditing._audit import audit
-from skcovid.auditing._blanked import blank_centre, visible_share
-from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable, VisiblePoint
-from skcovid.auditing._headers import FileProperties, read_properties
-from skcovid.auditing._ratio import MAX_RATIO, shortcut_ratio
+from skcovid.auditing._baseline import MAX_RATIO, shortcut_ratio
+from skcovid.auditing._check import AuditCheck, AuditFigure, VisiblePoint
+from skcovid.auditing._file_properties import FileProperties, read_properties
 from skcovid.auditing._report import AuditReport
+from skcovid.auditing._visible_area import blank_centre, visible_share
 
 __all__ = [
     "MAX_RATIO",
     "AuditCheck",
     "AuditFigure",
     "AuditReport",
-    "AuditTable",
     "FileProperties",
     "VisiblePoint",
     "audit",

@@ -1,4 +1,4 @@
-"""`audit`: every check at once."""
+"""`audit`: run every check."""
 
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -12,17 +12,18 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid._base._random import draw_seed
-from skcovid.auditing._blanked import MIN_BORDER_FRACTION, check_blanked_lungs
+from skcovid.auditing._blanked_lungs import check_blanked_lungs
 from skcovid.auditing._duplicates import check_duplicates
 from skcovid.auditing._headers import check_headers
 from skcovid.auditing._leakage import check_leakage
 from skcovid.auditing._pixels import read_pixels
-from skcovid.auditing._ratio import check_shortcut_ratio
 from skcovid.auditing._refit import prepare_refit
 from skcovid.auditing._report import AuditReport
+from skcovid.auditing._shortcut_ratio import check_shortcut_ratio
 from skcovid.auditing._source import check_source
 from skcovid.auditing._subject import Subject
 from skcovid.auditing._thumbnails import check_thumbnails
+from skcovid.auditing._visible_area import MIN_BORDER_FRACTION
 from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._result import EvaluationResult
 
@@ -64,44 +65,45 @@ def audit(
     n_jobs: int = 2,
     verbose: int = 1,
 ) -> AuditReport:
-    """Look for what a score may rest on instead of the disease.
+    """Look for evidence that a score rests on something else than the disease.
 
     Published classifiers of COVID-19 radiographs were shown to tell apart hospitals,
     ages, marks or file formats [1]_ [2]_ [3]_. Seven checks, each with a figure, a
     threshold and a verdict: *headers* (properties of the files alone), *thumbnails*
-    (16 × 16 pixels), *blanked lungs* (the centre of the images black), *shortcut ratio*
-    (how much of the model's skill these have), *duplicates*, *leakage* (patients and
-    resampled copies on both sides of a split), *source* (whether classes come from
-    different places). Baselines are cross-validated on the model's own folds.
+    (16 × 16 pixels), *blanked lungs* (the centre of the images is black), *shortcut
+    ratio* (the share of the model's skill that these baselines have), *duplicates*,
+    *leakage* (patients and resampled copies on both sides of a split), *source*
+    (whether classes come from different places). Baselines are cross-validated on the
+    model's folds.
 
     Parameters
     ----------
     pipeline_or_result : estimator or EvaluationResult
-        A classifier, which is evaluated first, or what :func:`skcovid.evaluate`
-        returned for `X` and `y`.
+        A classifier, which is evaluated first, or the result of
+        :func:`skcovid.evaluate` for `X` and `y`.
     X : array-like of shape (n_samples, ...)
         Paths, which the headers check needs, or images: uint8 in [0, 255].
     y : array-like of shape (n_samples,)
         Class labels.
     groups : array-like of shape (n_samples,), default=None
-        Patients. A pipeline is evaluated with them; in a result it is checked that
-        none is on two sides of a split.
+        Patients. A pipeline is evaluated with them; of a result it is checked that no
+        patient is on two sides of a split.
     source : array-like of shape (n_samples,), default=None
-        Where each image comes from: its hospital or collection.
+        Hospital or collection of each image.
     cv : int or cross-validator, default=5
         As for :func:`skcovid.evaluate`; not used with a result.
     refit : estimator or "auto", default="auto"
-        What is fitted anew to blanked images, and without a source. "auto" takes the
-        pipeline itself, or the linear recipe on its network if it fine-tunes one, or
-        logistic regression on 32 × 32 pixels if there is only a result.
+        The classifier that is fitted to blanked images, and without a source. "auto"
+        takes the pipeline itself, or the linear recipe on its network if it fine-tunes
+        one, or logistic regression on 32 × 32 pixels if there is only a result.
     fractions : sequence of float, default=(0.5, 0.7, 0.9)
-        Height and width of what is blanked, as shares of the image's. The largest, at
-        least 0.9, leaves the border alone and decides.
+        Height and width of the blanked area, as shares of the image's. The largest, at
+        least 0.9, leaves only the border visible and decides.
     max_images : int, default=1000
-        How many images `refit` sees at most, drawn so that classes keep their shares.
+        Maximum number of images for `refit`, drawn so that classes keep their shares.
     n_permutations : int, default=99
-        Random labellings in the headers check, at least 19. There are fewer where
-        they soon tell that nothing is significant.
+        Random labellings in the headers check, at least 19. It stops earlier when the
+        result cannot become significant any more.
     random_state : int, RandomState instance or None, default=0
         Seed of folds, forests and draws.
     n_jobs : int, default=2
@@ -119,8 +121,8 @@ def audit(
     ImportError
         If imagehash or Pillow, of the ``audit`` extra, are not installed.
     ValueError
-        If lengths differ, a result is not that of `y`, there are no valid images, or
-        `fractions` leave lungs in view.
+        If lengths differ, the result is of other labels, `X` holds no valid images, or
+        `fractions` leave the lungs visible.
 
     See Also
     --------
@@ -131,8 +133,7 @@ def audit(
     -----
     Where the data hold no shortcut, each check should pass in 19 of 20 data sets.
     Headers, thumbnails and blanked lungs each compare every class with the rest, and
-    share that error between them. Everything that is drawn is drawn from
-    `random_state`.
+    share that error between them.
 
     References
     ----------
@@ -147,7 +148,7 @@ def audit(
 
     Examples
     --------
-    A mark in a corner of every COVID-19 image, and a model that takes it:
+    A mark in a corner of every COVID-19 image, and a model that uses it:
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
@@ -166,7 +167,7 @@ def audit(
     >>> report["blanked lungs"].flagged
     True
     >>> report["duplicates"].verdict
-    'No image is there twice.'
+    'No image occurs twice.'
     """
     _check_installed()
     check_consistent_length(X, y, groups, source)
@@ -200,14 +201,14 @@ def audit(
     )
     pixels = read_pixels(subject)
     headers, of_headers = check_headers(subject, n_permutations)
-    thumbnails, (whole, ring) = check_thumbnails(subject, pixels)
+    thumbnails, whole, ring = check_thumbnails(subject, pixels)
     with prepare_refit(subject, refit, max_images) as refitted:
         blanked, curve, views = check_blanked_lungs(subject, refitted, fractions)
         sources = check_source(
             subject,
             None if source is None else column_or_1d(source),
             refitted,
-            views[0] if views else None,
+            full_view=views[0] if views else None,
         )
     # The last view is the border alone.
     ratio = check_shortcut_ratio(subject, [*of_headers, ring, *views[-1:]], [whole])
@@ -253,15 +254,14 @@ def _check_fractions(fractions: Sequence[float]) -> None:
     if len(valid) != len(fractions) or max(valid, default=0) < MIN_BORDER_FRACTION:
         raise ValueError(
             "fractions must be numbers between 0 and 1, the largest at least "
-            f"{MIN_BORDER_FRACTION} so that no lungs are left in view, got "
-            f"{fractions!r}."
+            f"{MIN_BORDER_FRACTION} so that no lungs are visible, got {fractions!r}."
         )
 
 
-def _check_result(result: EvaluationResult, y: NDArray) -> None:
+def _check_result(result: EvaluationResult, y: NDArray[Any]) -> None:
     if len(result.y_true) != len(y) or (result.y_true != y).any():
         raise ValueError(
-            "pipeline_or_result is the result of other data: its y_true, of "
-            f"{len(result.y_true)} labels, is not y, of {len(y)}. Pass the X and y "
-            "that were evaluated, in the same order."
+            f"pipeline_or_result is of other data: its y_true ({len(result.y_true)} "
+            f"labels) differs from y ({len(y)}). Pass the X and y that were evaluated, "
+            "in the same order."
         )

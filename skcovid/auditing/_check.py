@@ -1,14 +1,73 @@
-"""`AuditCheck`, what every check of the audit comes to, and what it is made of."""
+"""`AuditCheck`: the outcome of one check of the audit."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from skcovid._base._document import (
+    Details,
+    Heading,
+    Paragraph,
+    Part,
+    Table,
+    render_parts,
+)
 from skcovid.metrics._estimates import Estimate
 
-__all__ = ["AuditCheck", "AuditFigure", "AuditTable", "Status", "VisiblePoint"]
+__all__ = [
+    "FIGURE_COLUMNS",
+    "AuditCheck",
+    "AuditFigure",
+    "Status",
+    "VisiblePoint",
+    "describe_check",
+]
 
 Status = Literal["flagged", "passed", "not run"]
+
+FIGURE_COLUMNS = ("figure", "value [95 % interval]", "chance")
+_MAX_ROWS = 20
+
+
+@dataclass(frozen=True)
+class AuditFigure:
+    """One figure of a check.
+
+    Parameters
+    ----------
+    name : str
+        What is measured.
+    estimate : Estimate
+        The figure with its 95 % interval.
+    chance : float, default=None
+        The value that guessing would have, if there is one.
+    as_percent : bool, default=True
+        Whether to write it in percent rather than as a decimal.
+    """
+
+    name: str
+    estimate: Estimate
+    chance: float | None = None
+    as_percent: bool = True
+
+    @property
+    def cells(self) -> list[str]:
+        """Name, value with interval, and chance, as text."""
+        value = (
+            self.estimate.format_percent(1)
+            if self.as_percent
+            else self.estimate.format_fraction(2)
+        )
+        chance = "" if self.chance is None else f"{100 * self.chance:.1f} %"
+        return [self.name, value, chance]
+
+    def __str__(self) -> str:
+        _, value, chance = self.cells
+        return f"{value} (chance {chance})" if chance else value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figure as a dict, ready for JSON: NaN becomes None."""
+        return {"name": self.name, **self.estimate.to_dict(), "chance": self.chance}
 
 
 @dataclass(frozen=True)
@@ -25,103 +84,6 @@ class VisiblePoint:
 
     visible_share: float
     accuracy: Estimate
-
-
-@dataclass(frozen=True)
-class AuditFigure:
-    """One figure of a check.
-
-    Parameters
-    ----------
-    name : str
-        What is measured.
-    estimate : Estimate
-        The figure with its 95 % interval.
-    chance : float, default=None
-        What guessing comes to, where it comes to anything.
-    as_percent : bool, default=True
-        Whether it is written in percent rather than as a decimal.
-    """
-
-    name: str
-    estimate: Estimate
-    chance: float | None = None
-    as_percent: bool = True
-
-    def __str__(self) -> str:
-        text = (
-            self.estimate.format_percent(1)
-            if self.as_percent
-            else self.estimate.format_fraction(2)
-        )
-        chance = "" if self.chance is None else f" (chance {100 * self.chance:.1f} %)"
-        return f"{text}{chance}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figure as a dict, ready for JSON: NaN becomes None.
-
-        Returns
-        -------
-        dict
-        """
-        return {
-            "name": self.name,
-            **self.estimate.to_dict(),
-            "chance": self.chance,
-        }
-
-
-@dataclass(frozen=True)
-class AuditTable:
-    """A table of a check, its cells written out.
-
-    Parameters
-    ----------
-    title : str
-        What the rows are.
-    header : sequence of str
-        Names of the columns.
-    rows : sequence of sequence of str
-        The cells.
-    """
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def to_markdown(self, max_rows: int = 20) -> str:
-        """Write the table in Markdown.
-
-        Parameters
-        ----------
-        max_rows : int, default=20
-            Rows that are written; of more, the rest is counted.
-
-        Returns
-        -------
-        str
-        """
-        rule = [":--", *["--:"] * (len(self.header) - 1)]
-        lines = [
-            f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |"
-            for line in (self.header, rule, *self.rows[:max_rows])
-        ]
-        text = "\n".join([f"{self.title}:", "", *lines])
-        more = len(self.rows) - max_rows
-        return text if more <= 0 else f"{text}\n\n… and {more} more."
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the table as a dict, ready for JSON.
-
-        Returns
-        -------
-        dict
-        """
-        return {
-            "title": self.title,
-            "header": list(self.header),
-            "rows": [list(row) for row in self.rows],
-        }
 
 
 @dataclass(frozen=True)
@@ -147,8 +109,8 @@ class AuditCheck:
         What was measured, the first being the one that decides.
     accuracies : mapping of str to Estimate
         Accuracy of each baseline, by what it sees; the first decides.
-    tables : tuple of AuditTable
-        Particulars.
+    tables : tuple of table
+        Particulars, each with a `caption`, a `header` and `rows` of text.
     details : mapping
         Further particulars, ready for JSON.
     """
@@ -161,7 +123,7 @@ class AuditCheck:
     advice: str = ""
     figures: tuple[AuditFigure, ...] = ()
     accuracies: Mapping[str, Estimate] = field(default_factory=dict)
-    tables: tuple[AuditTable, ...] = ()
+    tables: tuple[Table, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -170,29 +132,11 @@ class AuditCheck:
         return self.status == "flagged"
 
     def to_markdown(self) -> str:
-        """Write the check as a section of a report.
-
-        Returns
-        -------
-        str
-        """
-        parts = [
-            f"### {self.name.capitalize()}: {self.status}",
-            f"*{self.question}* {self.verdict}",
-            "\n".join(f"- {figure.name}: {figure}" for figure in self.figures),
-            *(table.to_markdown() for table in self.tables),
-            f"Threshold: {self.threshold}",
-            f"What to do: {self.advice}" if self.advice else "",
-        ]
-        return "\n\n".join(part for part in parts if part)
+        """Return the check as Markdown, its heading of level 3."""
+        return render_parts(describe_check(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the check as nested dicts, ready for JSON: NaN becomes None.
-
-        Returns
-        -------
-        dict
-        """
+        """Return the check as nested dicts, ready for JSON: NaN becomes None."""
         return {
             "name": self.name,
             "question": self.question,
@@ -204,6 +148,41 @@ class AuditCheck:
             "accuracies": {
                 name: accuracy.to_dict() for name, accuracy in self.accuracies.items()
             },
-            "tables": [table.to_dict() for table in self.tables],
+            "tables": [
+                {
+                    "caption": table.caption,
+                    "header": list(table.header),
+                    "rows": [list(row) for row in table.rows],
+                }
+                for table in self.tables
+            ],
             "details": dict(self.details),
         }
+
+
+def describe_check(check: AuditCheck) -> list[Part]:
+    """Describe a check: status, verdict, figures, threshold, advice and tables."""
+    parts: list[Part] = [
+        Heading(check.name.capitalize(), check.status),
+        Paragraph(check.question),
+        Paragraph(check.verdict),
+    ]
+    if check.figures:
+        with_chance = any(figure.chance is not None for figure in check.figures)
+        n_columns = 3 if with_chance else 2
+        rows = [figure.cells[:n_columns] for figure in check.figures]
+        parts.append(Table(FIGURE_COLUMNS[:n_columns], rows))
+    parts.append(Paragraph(f"Threshold: {check.threshold}"))
+    if check.advice:
+        parts.append(Paragraph(f"What to do: {check.advice}", emphasised=True))
+    if check.tables:
+        parts.append(Details("Particulars", [_shorten(one) for one in check.tables]))
+    return parts
+
+
+def _shorten(table: Table) -> Table:
+    more = len(table.rows) - _MAX_ROWS
+    if more <= 0:
+        return table
+    note = f"… and {more} more, which the audit's JSON lists."
+    return replace(table, rows=table.rows[:_MAX_ROWS], note=note)

@@ -1,4 +1,4 @@
-"""The check "duplicates": one image twice, in two folds or in two classes."""
+"""The check "duplicates": copies of an image in two folds or in two classes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,23 +9,22 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skcovid.auditing._baseline import proportion
-from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable
+from skcovid._base._document import Table
+from skcovid.auditing._check import AuditCheck, AuditFigure
 from skcovid.auditing._pixels import HASH_SIDE, Pixels
 from skcovid.auditing._subject import Subject
 
 __all__ = ["check_duplicates"]
 
-QUESTION = "Is one image there twice, in training and test or in two classes?"
 # Of 256 bits. Copies in JPEG at quality 75, at half the size, brighter or noisier are
 # within 8 bits of the original, and with another gamma within 20. It only chooses
 # what is compared pixel by pixel, since different radiographs may be as near.
-MAX_HASH_DISTANCE = 30
+_MAX_HASH_DISTANCE = 30
 # Of the fine structure. Among 4.2 million pairs of 2,905 radiographs, copies that were
 # resized, compressed or windowed anew reached 0.829 and more, different ones 0.73 at
 # most; synthetic ones of different patients, in 50 sets of 240, 0.814.
-MIN_CORRELATION = 0.82
-# Standard deviation, in pixels, of what is coarse and therefore subtracted: the chest
+_MIN_CORRELATION = 0.82
+# Standard deviation, in pixels, of the coarse structure that is subtracted: the chest
 # every radiograph shows, exposure and windowing.
 _COARSE = 2.0
 _BLOCK = 1024
@@ -41,25 +40,32 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
     leaked = subject.leaked(sets)
     copies = _describe_sets(subject, sets, near, leaked)
     crossing = [one for one in copies if len(one["classes"]) > 1]
+    rows = np.arange(len(sets))
+    in_crossing = np.isin(rows, [row for one in crossing for row in one["rows"]])
     tested = subject.result.test_indices
-    in_crossing = np.isin(
-        np.arange(len(sets)), [r for o in crossing for r in o["rows"]]
-    )
     flagged = bool(leaked.any() or crossing)
+    verdict = "No image occurs twice."
+    if copies:
+        verdict = (
+            f"Sets of copies: {len(copies)}; with equal pixels: "
+            f"{sum(one['exact'] for one in copies)}; in more than one class: "
+            f"{len(crossing)}. Test images with a copy among their training images: "
+            f"{leaked.sum()}."
+        )
     return AuditCheck(
         name="duplicates",
-        question=QUESTION,
+        question="Are copies of an image in training and test, or in two classes?",
         status="flagged" if flagged else "passed",
-        verdict=_verdict(copies, int(leaked.sum()), len(crossing)),
+        verdict=verdict,
         threshold=(
             "any copy that is in training and test of a fold, or in two classes. "
             "Copies have equal pixels, or perceptual hashes within "
-            f"{MAX_HASH_DISTANCE} of {HASH_SIDE**2} bits and fine structure that "
-            f"correlates above {MIN_CORRELATION}."
+            f"{_MAX_HASH_DISTANCE} of {HASH_SIDE**2} bits and fine structure that "
+            f"correlates above {_MIN_CORRELATION}."
         ),
         advice=(
             "Look at the images listed. Keep one of each set, or give a set one entry "
-            "in groups so that it stays on one side; where its labels contradict each "
+            "in groups so that it stays on one side. Where its labels contradict each "
             "other, drop it or have it read again."
             if flagged
             else ""
@@ -67,11 +73,11 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
         figures=(
             AuditFigure(
                 "test images with a copy in their training images",
-                proportion(leaked[tested], subject.patients(tested)),
+                subject.estimate_share(leaked[tested], tested),
             ),
             AuditFigure(
                 "images with a copy in another class",
-                proportion(in_crossing, subject.groups),
+                subject.estimate_share(in_crossing, rows),
             ),
         ),
         tables=(_table(copies),) if copies else (),
@@ -80,7 +86,7 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
 
 
 def _near_pairs(pixels: Pixels) -> Iterator[tuple[int, int, float]]:
-    """Pairs of images, equal ones taken once, whose fine structure is the same."""
+    """Pairs of images, equal ones taken once, with the same fine structure."""
     _, firsts = np.unique(pixels.digests, return_index=True)
     # Bits as ±1: a product of two hashes is 256 less twice their distance.
     signs = np.where(pixels.hashes[firsts], np.float32(1), np.float32(-1))
@@ -88,11 +94,11 @@ def _near_pairs(pixels: Pixels) -> Iterator[tuple[int, int, float]]:
     for start in range(0, len(firsts), _BLOCK):
         block = signs[start : start + _BLOCK]
         distances = (n_bits - block @ signs[start:].T) / 2
-        for one, other in np.argwhere(distances <= MAX_HASH_DISTANCE):
+        for one, other in np.argwhere(distances <= _MAX_HASH_DISTANCE):
             if one < other:
                 pair = firsts[start + one], firsts[start + other]
                 correlation = _correlate(*pixels.small[list(pair)])
-                if correlation > MIN_CORRELATION:
+                if correlation > _MIN_CORRELATION:
                     yield int(pair[0]), int(pair[1]), correlation
 
 
@@ -110,17 +116,14 @@ def _correlate(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 def _connect(
     digests: NDArray[np.str_], near: list[tuple[int, int, float]]
 ) -> NDArray[np.intp]:
-    """Give each set of copies a number, and say which each image belongs to."""
+    """Return the number of each image's set of copies."""
     _, firsts, inverse = np.unique(digests, return_index=True, return_inverse=True)
     n_images = len(digests)
-    edges = np.array(
-        [*zip(range(n_images), firsts[inverse], strict=True)]
-        + [(one, other) for one, other, _ in near]
-    )
-    graph = coo_array(
-        (np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(n_images, n_images)
-    )
-    return connected_components(graph, directed=False)[1]
+    ones = np.concatenate([np.arange(n_images), [one for one, _, _ in near]])
+    others = np.concatenate([firsts[inverse], [other for _, other, _ in near]])
+    graph = coo_array((np.ones(len(ones)), (ones, others)), shape=(n_images, n_images))
+    _, sets = connected_components(graph, directed=False)
+    return np.asarray(sets)
 
 
 def _describe_sets(
@@ -133,9 +136,8 @@ def _describe_sets(
     for one, _, correlation in near:
         number = int(sets[one])
         correlations[number] = min(correlation, correlations.get(number, 1.0))
-    sizes = np.bincount(sets)
     described = []
-    for number in np.flatnonzero(sizes > 1).tolist():
+    for number in np.flatnonzero(np.bincount(sets) > 1).tolist():
         rows = np.flatnonzero(sets == number)
         described.append(
             {
@@ -153,20 +155,8 @@ def _describe_sets(
     )
 
 
-def _verdict(copies: list[dict[str, Any]], n_leaked: int, n_crossing: int) -> str:
-    if not copies:
-        return "No image is there twice."
-    n_exact = sum(one["exact"] for one in copies)
-    return (
-        f"Sets of copies: {len(copies)}, of equal pixels {n_exact}, in more than one "
-        f"class {n_crossing}. Test images with a copy among their training images: "
-        f"{n_leaked}."
-    )
-
-
-def _table(copies: list[dict[str, Any]]) -> AuditTable:
-    return AuditTable(
-        "Sets of copies",
+def _table(copies: list[dict[str, Any]]) -> Table:
+    return Table(
         ["images", "classes", "pixels", "in training and test"],
         [
             [
@@ -177,4 +167,5 @@ def _table(copies: list[dict[str, Any]]) -> AuditTable:
             ]
             for one in copies
         ],
+        caption="Sets of copies",
     )

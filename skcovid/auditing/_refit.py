@@ -1,4 +1,4 @@
-"""What is refitted on changed images or other folds: the model, or what is cheaper."""
+"""The classifier that is refitted on blanked images, and without a source."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ _PIXELS_SIDE = 32
 
 @dataclass(frozen=True)
 class Refit:
-    """A classifier to refit, and the images it is refitted on."""
+    """A classifier to refit, and its images; `images` is None if they are not read."""
 
     classifier: Any
     description: str
@@ -38,7 +38,7 @@ class Refit:
     images: LazyImages | None
 
     def like_given(self, images: LazyImages) -> Any:
-        """Make an array of changed images, where an array was given."""
+        """Compute changed images where an array was given."""
         lazily = isinstance(self.X, LazyImages) or holds_paths(self.X)
         return images if lazily else np.asarray(images)
 
@@ -53,9 +53,17 @@ def prepare_refit(
     else:
         description = "the classifier given as refit"
     rows = _draw_rows(subject, max_images)
+    X = safe_indexing(subject.X, rows)
     with TemporaryDirectory(prefix="skcovid-") as folder:
-        classifier = _with_memory(clone(classifier), folder)
-        X = safe_indexing(subject.X, rows)
+        classifier = clone(classifier)
+        # Networks keep their features there; the memory of a pipeline, which has no
+        # step before its name, is another thing.
+        unset = [
+            name
+            for name, value in classifier.get_params().items()
+            if name.endswith("__memory") and value is None
+        ]
+        classifier.set_params(**dict.fromkeys(unset, folder))
         yield Refit(classifier, description, rows, X, _open(classifier, X))
 
 
@@ -69,10 +77,9 @@ def _choose(pipeline: Any) -> tuple[Any, str]:
                 ("classify", LogisticRegression(C=0.01, max_iter=1000)),
             ]
         )
-        side = _PIXELS_SIDE
         return classifier, (
-            f"logistic regression on {side} × {side} pixels, as a result holds no "
-            "pipeline to refit"
+            f"logistic regression on {_PIXELS_SIDE} × {_PIXELS_SIDE} pixels, since a "
+            "result holds no pipeline to refit"
         )
     last = pipeline[-1] if isinstance(pipeline, Pipeline) else pipeline
     if "fine_tune_from" not in last.get_params(deep=False):
@@ -91,7 +98,7 @@ def _choose(pipeline: Any) -> tuple[Any, str]:
     ), "the linear recipe on the model's network, which is not fine-tuned"
 
 
-def _flatten(images: Any) -> NDArray:
+def _flatten(images: Any) -> NDArray[Any]:
     return np.asarray(images).reshape(len(images), -1)
 
 
@@ -109,21 +116,11 @@ def _draw_rows(subject: Subject, max_images: int) -> NDArray[np.intp]:
     return np.sort(drawn)
 
 
-def _with_memory(classifier: Any, folder: str) -> Any:
-    """Have networks keep their features in a folder, unless they have one."""
-    unset = [
-        name
-        for name, value in classifier.get_params().items()
-        # A pipeline's own memory is another thing.
-        if name.endswith("__memory") and value is None
-    ]
-    return classifier.set_params(**dict.fromkeys(unset, folder))
-
-
 def _open(classifier: Any, X: Any) -> LazyImages | None:
     first = classifier[0] if isinstance(classifier, Pipeline) else classifier
     if isinstance(first, RadiographReader):
-        return clone(first).set_params(lazy=True).fit_transform(X)
+        opened: LazyImages = clone(first).set_params(lazy=True).fit_transform(X)
+        return opened
     if not isinstance(X, LazyImages) and holds_paths(X):
         return None
     images = check_images(X)

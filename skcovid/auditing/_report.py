@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skcovid.auditing._check import AuditCheck, AuditTable, VisiblePoint
-from skcovid.auditing._ratio import MAX_RATIO
+from skcovid._base._document import Paragraph, Section, Table, render_parts
+from skcovid.auditing._baseline import MAX_RATIO
+from skcovid.auditing._check import (
+    FIGURE_COLUMNS,
+    AuditCheck,
+    VisiblePoint,
+    describe_check,
+)
 from skcovid.metrics._estimates import Estimate
 from skcovid.model_selection._result import EvaluationResult
 
-__all__ = ["AuditReport"]
+__all__ = ["AuditReport", "describe_audit"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,11 +31,11 @@ class AuditReport(Mapping[str, AuditCheck]):
         The checks: headers, thumbnails, blanked lungs, shortcut ratio, duplicates,
         leakage, source.
     result : EvaluationResult
-        What the model reached.
+        The evaluation of the model.
     chance : float
         Share of the largest class among the images that were predicted.
     settings : mapping
-        How the audit was made.
+        Parameters of the audit, and its folds.
     visible_curve : tuple of VisiblePoint, default=()
         Accuracy against the visible share of the images: from the whole image to the
         border alone. Empty if the blanked lungs check was not run.
@@ -48,9 +54,7 @@ class AuditReport(Mapping[str, AuditCheck]):
         for check in self.checks:
             if check.name == name:
                 return check
-        raise KeyError(
-            f"{name!r} is no check; the checks are {', '.join(map(repr, self))}."
-        )
+        raise KeyError(f"no check {name!r}; use one of {', '.join(map(repr, self))}.")
 
     def __iter__(self) -> Iterator[str]:
         return (check.name for check in self.checks)
@@ -78,61 +82,31 @@ class AuditReport(Mapping[str, AuditCheck]):
 
     @property
     def shortcut_ratio(self) -> Estimate:
-        """Largest share of the model's skill that can be had without lungs."""
+        """Largest share of the model's skill that a baseline without lungs has."""
         return self["shortcut ratio"].figures[0].estimate
 
     @property
     def headline(self) -> str:
         """Accuracy, chance, shortcut ratio and the flagged checks in two sentences."""
-        flagged = ", ".join(self.flagged)
+        names = f": {', '.join(self.flagged)}" if self.flagged else ""
         return (
             f"Accuracy {self.accuracy.format_percent(1)}, chance "
             f"{100 * self.chance:.1f} %, shortcut ratio "
             f"{self.shortcut_ratio.format_percent(1)}. "
-            + (
-                f"{len(self.flagged)} of {len(self)} checks flagged: {flagged}."
-                if flagged
-                else f"None of {len(self)} checks flagged."
-            )
+            f"{len(self.flagged)} of {len(self)} checks flagged{names}."
         )
 
     def to_markdown(self) -> str:
-        """Return the report.
-
-        Returns
-        -------
-        str
-            Markdown.
-        """
-        summary = AuditTable(
-            "Summary",
-            ["check", "outcome", "figure", "95 % interval, chance"],
-            [_summary_row(check) for check in self.checks],
-        )
-        silence = (
-            "A passed check is no proof: a shortcut within the lungs, or one that all "
-            "checks miss, goes unseen. Intervals are 95 %."
-        )
-        return "\n\n".join(
-            [
-                f"**{self.headline}**",
-                silence,
-                summary.to_markdown(),
-                *(check.to_markdown() for check in self.checks),
-            ]
-        )
+        """Return the report as Markdown, its headings of level 3."""
+        return render_parts(describe_audit(self).parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as what JSON knows.
-
-        Returns
-        -------
-        dict
-        """
+        """Return the report as nested dicts, ready for JSON: NaN becomes None."""
         return {
             "headline": self.headline,
             "accuracy": self.accuracy.to_dict(),
             "chance": self.chance,
+            "threshold": self.threshold,
             "shortcut_ratio": self.shortcut_ratio.to_dict(),
             "flagged": list(self.flagged),
             "settings": dict(self.settings),
@@ -147,8 +121,8 @@ class AuditReport(Mapping[str, AuditCheck]):
             "checks": {name: check.to_dict() for name, check in self.items()},
         }
 
-    def to_json(self, path: str | os.PathLike | None = None) -> str:
-        """Write the report as JSON.
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return the report as JSON.
 
         Parameters
         ----------
@@ -170,8 +144,27 @@ class AuditReport(Mapping[str, AuditCheck]):
         return f"AuditReport({outcomes})"
 
 
-def _summary_row(check: AuditCheck) -> list[str]:
-    if not check.figures:
-        return [check.name, check.status, "", ""]
-    figure = check.figures[0]
-    return [check.name, check.status, figure.name, str(figure)]
+def describe_audit(audit: AuditReport) -> Section:
+    """Describe an audit: its headline, a table of the checks, and each check."""
+    no_figure = ["", "", ""]
+    rows = [
+        [
+            check.name,
+            check.status,
+            *(check.figures[0].cells if check.figures else no_figure),
+        ]
+        for check in audit.checks
+    ]
+    return Section(
+        "audit",
+        "Audit",
+        [
+            Paragraph(audit.headline, emphasised=True),
+            Paragraph(
+                "A passed check is no proof: a shortcut within the lungs, or one that "
+                "all checks miss, goes unseen."
+            ),
+            Table(["check", "status", *FIGURE_COLUMNS], rows, caption="Summary"),
+            *(part for check in audit.checks for part in describe_check(check)),
+        ],
+    )

@@ -1,28 +1,29 @@
-"""The check "source": whether the class can be told from where an image came from."""
+"""The check "source": whether the source of an image tells its class."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 from scipy.stats.contingency import association, crosstab
 
-from skcovid.auditing._baseline import ALPHA, Baseline, proportion
-from skcovid.auditing._check import AuditCheck, AuditFigure, AuditTable
+from skcovid._base._document import Table
+from skcovid.auditing._baseline import ALPHA, Baseline
+from skcovid.auditing._check import AuditCheck, AuditFigure
 from skcovid.auditing._refit import Refit
 from skcovid.auditing._subject import Subject
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.metrics._estimates import Estimate
 
-__all__ = ["MAX_CRAMERS_V", "check_source"]
+__all__ = ["check_source"]
 
-QUESTION = "Does where an image comes from tell its class?"
+_QUESTION = "Does the source of an image tell its class?"
 # A medium effect (Cohen, 1988, Statistical Power Analysis, section 7.2.4).
-MAX_CRAMERS_V = 0.3
+_MAX_CRAMERS_V = 0.3
 _THRESHOLD = (
-    f"Cramér's V surely above {MAX_CRAMERS_V}, or sources that were not trained on "
-    "scored worse than in cross-validation, intervals apart."
+    f"Cramér's V significantly above {_MAX_CRAMERS_V}, or lower accuracy on sources "
+    "that were not trained on than in cross-validation, intervals apart."
 )
 _N_RESAMPLES = 1000
 
@@ -33,91 +34,97 @@ class _LeftOut(NamedTuple):
     source: str
     rows: NDArray[np.intp]
     hits: NDArray[np.bool_] | None
-    reason: str
+    reason: str = ""
 
 
 def check_source(
     subject: Subject,
-    source: NDArray | None,
-    refit: Refit | None,
+    source: NDArray[Any] | None,
+    refit: Refit,
     full_view: Baseline | None,
 ) -> AuditCheck:
     """Compare source and class, and score sources that were not trained on."""
     if source is None:
         reason = "No source was given; pass one for every image, such as its hospital."
-        return AuditCheck("source", QUESTION, "not run", reason, _THRESHOLD)
-    names = np.unique(source).tolist()
+        return AuditCheck("source", _QUESTION, "not run", reason, _THRESHOLD)
+    (names, classes), counts = crosstab(source, subject.y)
     if len(names) > len(source) / 2:
         reason = (
-            f"source names {len(names)} sources for {len(source)} images: those are "
-            "names of images or patients, not of where they come from."
+            f"source has {len(names)} values for {len(source)} images, so they seem to "
+            "name images or patients; pass hospitals or collections."
         )
-        return AuditCheck("source", QUESTION, "not run", reason, _THRESHOLD)
-    crosstable = _crosstab_table(source, subject.y)
+        return AuditCheck("source", _QUESTION, "not run", reason, _THRESHOLD)
+    crosstable = Table(
+        ["source", *map(str, classes)],
+        [
+            [str(name), *map(str, row)]
+            for name, row in zip(names.tolist(), counts.tolist(), strict=True)
+        ],
+        caption="Images of each source and class",
+    )
     if len(names) == 1:
         verdict = (
-            f"All images come from {names[0]}, which can't tell their class. A score "
+            f"All images come from {names[0]}, which cannot tell their class. A score "
             "on them is not external."
         )
         return AuditCheck(
-            "source", QUESTION, "passed", verdict, _THRESHOLD, tables=(crosstable,)
+            "source", _QUESTION, "passed", verdict, _THRESHOLD, tables=(crosstable,)
         )
-    v = _cramers_v(source, subject)
-    p_value = float(chi2_contingency(crosstab(source, subject.y).count).pvalue)
-    left_out = [] if refit is None else list(_leave_out(subject, source, refit))
-    transfer = _compare(subject, left_out, full_view)
-    associated = v.low > MAX_CRAMERS_V and p_value <= ALPHA
-    flagged = associated or transfer.drops
+    v = _estimate_cramers_v(counts, subject.random_state)
+    p_value = float(chi2_contingency(counts).pvalue)
+    associated = v.low > _MAX_CRAMERS_V and p_value <= ALPHA
+    left_out = list(_leave_out(subject, source, refit))
+    transfer, figures = _compare(subject, left_out, full_view)
+    drops = len(figures) == 2 and figures[0].estimate.high < figures[1].estimate.low
+    flagged = associated or drops
     return AuditCheck(
         name="source",
-        question=QUESTION,
+        question=_QUESTION,
         status="flagged" if flagged else "passed",
-        verdict=f"{_verdict(source, subject.y, v, associated)} {transfer.verdict}",
+        verdict=f"{_verdict(source, subject.y, v, associated)} {transfer}",
         threshold=_THRESHOLD,
         advice=(
             "Collect every class from every source, or at least test on a source that "
-            "holds all classes and none of whose images were trained on. Until then "
-            "state with the score which class came from where."
+            "holds all classes and was not trained on. Until then state with the score "
+            "which class came from which source."
             if flagged
             else ""
         ),
         figures=(
             AuditFigure("Cramér's V of source and class", v, as_percent=False),
-            *transfer.figures,
+            *figures,
         ),
-        tables=(crosstable, *([_left_out_table(left_out)] if left_out else [])),
+        tables=(crosstable, _left_out_table(subject, left_out)),
         details={"p_value": p_value, "n_sources": len(names)},
     )
 
 
-def _verdict(source: NDArray, y: NDArray, v: Estimate, associated: bool) -> str:
+def _verdict(
+    source: NDArray[Any], y: NDArray[Any], v: Estimate, associated: bool
+) -> str:
     value = f"Cramér's V is {v.value:.2f}"
     if v.value > 1 - 1e-9:
+        origins = "; ".join(
+            f"{label} comes from "
+            f"{enumerate_some([*map(str, np.unique(source[y == label]))])} alone"
+            for label in np.unique(y)
+        )
         return (
-            f"Source and class coincide ({value}): {_who_comes_from_where(source, y)}. "
-            "No score on these images may be called external, whatever the split: what "
-            "tells the sources apart tells the classes apart."
+            f"Source and class coincide ({value}): {origins}. No score on these images "
+            "may be called external, whatever the split: the features that tell the "
+            "sources apart tell the classes apart."
         )
     if associated:
         return (
-            f"Source and class go together ({value}): a model can gain by telling the "
-            "sources apart."
+            f"Source and class are associated ({value}): a model can gain by telling "
+            "the sources apart."
         )
-    return f"Source and class hardly go together ({value})."
+    return f"Source and class are hardly associated ({value})."
 
 
-def _who_comes_from_where(source: NDArray, y: NDArray) -> str:
-    parts = []
-    for label in np.unique(y).tolist():
-        origins = map(str, np.unique(source[y == label]).tolist())
-        parts.append(f"{label} comes from {enumerate_some(list(origins))} alone")
-    return "; ".join(parts)
-
-
-def _cramers_v(source: NDArray, subject: Subject) -> Estimate:
+def _estimate_cramers_v(counts: NDArray[np.intp], random_state: int) -> Estimate:
     """Cramér's V with its 95 % bootstrap percentiles."""
-    counts = crosstab(source, subject.y).count
-    generator = np.random.default_rng(subject.random_state)
+    generator = np.random.default_rng(random_state)
     resampled = generator.multinomial(
         counts.sum(), counts.ravel() / counts.sum(), size=_N_RESAMPLES
     ).reshape(-1, *counts.shape)
@@ -129,107 +136,80 @@ def _cramers_v(source: NDArray, subject: Subject) -> Estimate:
             values.append(association(drawn, method="cramer"))
     value = float(association(counts, method="cramer"))
     low, high = np.percentile(values, [2.5, 97.5])
-    # The statistic can't be negative, which makes its resamples larger than itself.
+    # The statistic cannot be negative, so its resamples tend to be larger than itself.
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
-def _crosstab_table(source: NDArray, y: NDArray) -> AuditTable:
-    (names, classes), counts = crosstab(source, y)
-    return AuditTable(
-        "Images of each source and class",
-        ["source", *map(str, classes)],
-        [
-            [str(name), *map(str, row)]
-            for name, row in zip(names.tolist(), counts.tolist(), strict=True)
-        ],
-    )
-
-
-def _leave_out(subject: Subject, source: NDArray, refit: Refit) -> Iterator[_LeftOut]:
+def _leave_out(
+    subject: Subject, source: NDArray[Any], refit: Refit
+) -> Iterator[_LeftOut]:
     """Train without each source that holds more than one class, and score it."""
     sources, y = source[refit.rows], subject.y[refit.rows]
     groups = subject.patients(refit.rows)
-    for name in np.unique(sources).tolist():
+    for name in np.unique(sources):
         test = np.flatnonzero(sources == name)
         others = sources != name
         if groups is not None:
             others &= ~np.isin(groups, groups[test])
         train = np.flatnonzero(others)
-        labels = np.unique(y[test]).tolist()
-        unknown = np.setdiff1d(labels, y[train]).tolist()
+        labels = np.unique(y[test])
+        unknown = np.setdiff1d(labels, y[train])
+        reason = ""
         if len(labels) == 1:
-            yield _LeftOut(name, refit.rows[test], None, f"holds {labels[0]} alone")
-        elif unknown:
-            yield _LeftOut(
-                name,
-                refit.rows[test],
-                None,
-                f"is the only one with {', '.join(map(str, unknown))}",
-            )
+            reason = f"holds {labels[0]} alone"
+        elif len(unknown):
+            reason = f"is the only one with {', '.join(map(str, unknown))}"
         elif len(np.unique(y[train])) < 2:
-            yield _LeftOut(name, refit.rows[test], None, "leaves one class to train on")
-        else:
-            result = subject.evaluate(
-                refit.classifier, refit.X, rows=refit.rows, splits=[(train, test)]
-            )
-            tested = result.test_indices
-            yield _LeftOut(
-                name, refit.rows[tested], result.predictions == y[tested], ""
-            )
-
-
-class _Transfer(NamedTuple):
-    """What sources that were not trained on scored, beside cross-validation."""
-
-    verdict: str
-    figures: tuple[AuditFigure, ...]
-    drops: bool
+            reason = "leaves one class to train on"
+        if reason:
+            yield _LeftOut(str(name), refit.rows[test], None, reason)
+            continue
+        result = subject.evaluate(
+            refit.classifier, refit.X, rows=refit.rows, splits=[(train, test)]
+        )
+        tested = result.test_indices
+        hits = result.predictions == y[tested]
+        yield _LeftOut(str(name), refit.rows[tested], hits)
 
 
 def _compare(
     subject: Subject, left_out: list[_LeftOut], full_view: Baseline | None
-) -> _Transfer:
-    scored = [one for one in left_out if one.hits is not None]
+) -> tuple[str, list[AuditFigure]]:
+    """Compare accuracy on sources that were left out with cross-validation."""
+    scored = [(one.rows, one.hits) for one in left_out if one.hits is not None]
     if not scored:
-        return _Transfer(
+        return (
             "No source holds classes that the others hold too, so none could be left "
             "out of training and scored.",
-            (),
-            False,
+            [],
         )
-    rows = np.concatenate([one.rows for one in scored])
-    hits = np.concatenate([one.hits for one in scored if one.hits is not None])
-    outside = proportion(hits, subject.patients(rows))
+    rows, hits = (np.concatenate(parts) for parts in zip(*scored, strict=True))
+    outside = subject.estimate_share(hits, rows)
     figures = [AuditFigure("accuracy on sources that were not trained on", outside)]
     verdict = (
-        f"Trained without them, {len(scored)} sources are scored at "
+        f"On {len(scored)} sources that were not trained on, accuracy is "
         f"{outside.format_percent(1)}"
     )
     if full_view is None:
-        return _Transfer(f"{verdict}.", tuple(figures), False)
+        return f"{verdict}.", figures
     within = np.isin(full_view.rows, rows)
-    inside = proportion(
-        full_view.hits[within], subject.patients(full_view.rows[within])
-    )
+    inside = subject.estimate_share(full_view.hits[within], full_view.rows[within])
     figures.append(AuditFigure("accuracy on the same images, cross-validated", inside))
-    verdict = f"{verdict}, against {inside.format_percent(1)} in cross-validation."
-    return _Transfer(verdict, tuple(figures), outside.high < inside.low)
+    return f"{verdict}, in cross-validation {inside.format_percent(1)}.", figures
 
 
-def _left_out_table(left_out: list[_LeftOut]) -> AuditTable:
-    return AuditTable(
-        "Sources that were left out of training",
+def _left_out_table(subject: Subject, left_out: list[_LeftOut]) -> Table:
+    return Table(
         ["source", "images", "accuracy"],
         [
             [
-                str(one.source),
+                one.source,
                 str(len(one.rows)),
-                (
-                    f"not scored: {one.reason}"
-                    if one.hits is None
-                    else proportion(one.hits).format_percent(1)
-                ),
+                f"not scored: {one.reason}"
+                if one.hits is None
+                else subject.estimate_share(one.hits, one.rows).format_percent(1),
             ]
             for one in left_out
         ],
+        caption="Sources that were left out of training",
     )

@@ -1,4 +1,4 @@
-"""`Subject`, what is audited: images, labels, patients, and the model's folds."""
+"""`Subject`: the images, labels, patients and folds that are audited."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid.images._lazy_images import LazyImages
+from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._proportions import estimate_share
 from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._result import EvaluationResult
 from skcovid.reading._paths import as_paths, holds_paths
@@ -21,11 +23,11 @@ Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is audited."""
+    """The images, labels, patients and folds that are audited."""
 
     X: Any
-    y: NDArray
-    groups: NDArray | None
+    y: NDArray[Any]
+    groups: NDArray[Any] | None
     result: EvaluationResult
     pipeline: Any
     random_state: int
@@ -50,12 +52,18 @@ class Subject:
             return None
         return as_paths(self.X)
 
-    def patients(self, rows: NDArray[np.intp]) -> NDArray | None:
+    def patients(self, rows: NDArray[np.intp]) -> NDArray[Any] | None:
         """Patients of some images, None where they are not known."""
         return None if self.groups is None else self.groups[rows]
 
+    def estimate_share(
+        self, hits: NDArray[np.bool_], rows: NDArray[np.intp]
+    ) -> Estimate:
+        """Share of hits among some images, its interval by patients."""
+        return estimate_share(hits, self.patients(rows))
+
     def names(self, rows: Iterable[int]) -> list[str]:
-        """Name images by path below the folder of all, or, without, as "image 3"."""
+        """Name images by path relative to their common folder, or as "image 3"."""
         paths = self.paths
         if paths is None:
             return [f"image {row}" for row in rows]
@@ -65,7 +73,7 @@ class Subject:
             return [paths[row] for row in rows]
         return [os.path.relpath(paths[row], folder) for row in rows]
 
-    def leaked(self, units: NDArray) -> NDArray[np.bool_]:
+    def leaked(self, units: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether images are tested while their unit is among those trained on."""
         leaked = np.zeros(len(units), dtype=bool)
         for train, test in self.splits:
@@ -77,7 +85,7 @@ class Subject:
         classifier: Any,
         X: Any,
         *,
-        y: NDArray | None = None,
+        y: NDArray[Any] | None = None,
         rows: NDArray[np.intp] | None = None,
         splits: Sequence[Split] | None = None,
     ) -> EvaluationResult:
@@ -90,7 +98,7 @@ class Subject:
                 for split in self.splits
             ]
             splits = [(train, test) for train, test in pairs if len(test)]
-        # Where patients are on both sides, it is the leakage check that says so.
+        # Folds that part patients are reported by the leakage check.
         whole = self.groups is not None and not self.leaked(self.groups).any()
         return evaluate(
             classifier,

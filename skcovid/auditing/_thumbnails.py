@@ -1,15 +1,14 @@
-"""The check "thumbnails": what 16 × 16 pixels tell, and their outermost ring."""
+"""The check "thumbnails": classes told apart by the ring of 16 × 16 pixels."""
 
 import numpy as np
 
-from skcovid.auditing._baseline import THRESHOLD, Baseline, forest, measure
+from skcovid.auditing._baseline import THRESHOLD, Baseline, cross_validate, make_forest
 from skcovid.auditing._check import AuditCheck
 from skcovid.auditing._pixels import THUMBNAIL_SIDE, Pixels
 from skcovid.auditing._subject import Subject
 
 __all__ = ["check_thumbnails"]
 
-QUESTION = "Do 16 × 16 pixels tell the classes apart, and does their outermost ring?"
 # The ring is 1/16 of the image wide; a lung field seldom reaches into it.
 _RING = np.ones((THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=bool)
 _RING[1:-1, 1:-1] = False
@@ -17,52 +16,52 @@ _RING[1:-1, 1:-1] = False
 
 def check_thumbnails(
     subject: Subject, pixels: Pixels
-) -> tuple[AuditCheck, list[Baseline]]:
+) -> tuple[AuditCheck, Baseline, Baseline]:
     """Classify thumbnails, and the ring of pixels around them.
 
-    A thumbnail shows the lungs, if coarsely, and may show the disease: it decides
-    nothing. Its ring shows none of them: it decides.
+    A thumbnail shows the lungs, if coarsely, and may show the disease, so it does not
+    decide. Its ring does not show them, and decides.
     """
-    classifier = forest(subject.random_state)
-    whole = measure(
-        subject,
-        "16 × 16 thumbnails",
-        classifier,
-        pixels.thumbnails.reshape(len(pixels.thumbnails), -1),
+    forest, thumbnails = make_forest(subject.random_state), pixels.thumbnails
+    whole = cross_validate(
+        subject, "16 × 16 thumbnails", forest, thumbnails.reshape(len(thumbnails), -1)
     )
-    ring = measure(
-        subject, "ring of thumbnails", classifier, pixels.thumbnails[:, _RING]
-    )
-    accuracy = whole.accuracy.format_percent(1)
+    ring = cross_validate(subject, "ring of thumbnails", forest, thumbnails[:, _RING])
     seen = (
-        f"A random forest on 16 × 16 pixels gives {accuracy} of the images their class."
+        "A random forest on 16 × 16 pixels has an accuracy of "
+        f"{whole.accuracy.format_percent(1)}. Their outermost ring, which shows no "
+        "lungs,"
     )
-    if ring.separates:
+    flagged = bool(ring.told_apart)
+    if flagged:
+        labels, values = ring.describe_told_apart()
         verdict = (
-            f"{seen} Their outermost ring, which shows no lungs, tells apart "
-            f"{ring.describe_told_apart()}: brightness, framing or marks differ."
+            f"{seen} tells {labels} apart, with a balanced accuracy of {values}: "
+            "brightness, framing or marks differ."
         )
     else:
         verdict = (
-            f"{seen} Their outermost ring, which shows no lungs, tells no class apart: "
-            "what thumbnails show lies further in, where it may be the disease."
+            f"{seen} tells no class apart: what thumbnails show lies further in, where "
+            "it may be the disease."
         )
     check = AuditCheck(
         name="thumbnails",
-        question=QUESTION,
-        status="flagged" if ring.separates else "passed",
+        question=(
+            "Do 16 × 16 pixels tell the classes apart, and does their outermost ring?"
+        ),
+        status="flagged" if flagged else "passed",
         verdict=verdict,
         threshold=f"on the ring, {THRESHOLD}.",
         advice=(
             "Look at the mean image of each class. Bring all images to one exposure "
             "and framing (crop to the lungs, equalise the histogram), then audit "
-            "again; where classes come from different machines, nothing but images "
-            "of the same machine helps."
-            if ring.separates
+            "again. Where classes come from different machines, only images of the "
+            "same machine help."
+            if flagged
             else ""
         ),
-        figures=(*ring.figures(), *whole.figures()),
+        figures=(*ring.figures, *whole.figures),
         accuracies={one.name: one.accuracy for one in (ring, whole)},
-        tables=(ring.table(), whole.table()),
+        tables=(ring.table, whole.table),
     )
-    return check, [whole, ring]
+    return check, whole, ring

@@ -1,9 +1,9 @@
-"""`write_report`: the sections put together into one HTML file."""
+"""`write_report`: an evaluation and an audit in one HTML file."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,18 @@ import numpy as np
 
 from skcovid._base._atomic_files import atomic_write
 from skcovid._base._compatibility import HasMethods, num_samples, validate_params
-from skcovid.auditing._report import AuditReport
+from skcovid._base._document import Paragraph, Section, Table
+from skcovid.auditing._report import AuditReport, describe_audit
+from skcovid.inspection._audit import AuditDisplay
 from skcovid.inspection._saliency import SaliencyDisplay
-from skcovid.model_selection._result import EvaluationResult
-from skcovid.report import _evaluation_sections as of_evaluation
-from skcovid.report import _model_sections as of_model
-from skcovid.report._audit_section import audit_checks
-from skcovid.report._parts import Section
+from skcovid.model_selection._result import EvaluationResult, describe_result
+from skcovid.report._html import render_html
+from skcovid.report._model import (
+    describe_augmentation,
+    describe_model,
+    describe_saliency,
+)
+from skcovid.report._pictures import draw, draw_result, insert_image
 
 __all__ = ["write_report"]
 
@@ -27,6 +32,10 @@ the public collections COVID-19 images are mostly of adults and the other classe
 children, from other hospitals: a network can tell those apart instead of the disease, \
 and cross-validation on the same collection will not show it."""
 
+_ORDER = (
+    *("headline", "data", "audit", "confusion-matrix", "per-class", "calibration"),
+    *("training", "classes", "augmentation", "saliency", "making", "model-card"),
+)
 # Module, and the package that has it.
 _REQUIRED = {
     "jinja2": "jinja2",
@@ -48,7 +57,7 @@ _REQUIRED = {
     }
 )
 def write_report(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     result: EvaluationResult,
     *,
     pipeline: Any = None,
@@ -58,13 +67,12 @@ def write_report(
     title: str = "Evaluation of a chest radiograph classifier",
     description: str = "",
 ) -> Path:
-    """Write what was found into one self-contained HTML file.
+    """Write an evaluation, and what else is given, into one self-contained HTML file.
 
     It holds the intended-use warning, the headline figures, the data, the confusion
-    matrix, the per-class table and the class distribution; calibration and training
-    history where the classifier has probabilities and a history; and what is given
-    beyond the result. Every figure has its 95 % interval. The file loads nothing, runs
-    no script and can be read on a phone.
+    matrix, the per-class table and the class distribution, and calibration and training
+    history if the classifier has probabilities and a history. Every figure has its
+    95 % interval. The file loads nothing, runs no script and can be read on a phone.
 
     Parameters
     ----------
@@ -73,18 +81,18 @@ def write_report(
     result : EvaluationResult
         What :func:`skcovid.evaluate` returned.
     pipeline : estimator, default=None
-        What was evaluated, fitted or not, for the model card.
+        The evaluated pipeline, fitted or not, for the model card.
     audit : AuditReport, default=None
         What :func:`skcovid.audit` returned for the same result, for its checks.
     X : array-like of shape (n_samples, ...), default=None
-        The paths or images that were evaluated, for samples of what the augmentation
-        of `pipeline` makes of them.
+        The paths or images that were evaluated, for samples of the augmentation of
+        `pipeline`.
     saliency : SaliencyDisplay or sequence of them, default=None
         Where the model looks, on some images.
     title : str, default="Evaluation of a chest radiograph classifier"
         Title of the page.
     description : str, default=""
-        What stands below the title, such as where the images are from.
+        Text below the title, such as where the images are from.
 
     Returns
     -------
@@ -100,11 +108,11 @@ def write_report(
         If `audit` is of another result, `X` of other data, or `X` is given without
         `pipeline`.
     OSError
-        If it can't be written; an earlier report is then still there.
+        If the file cannot be written; an earlier report is then kept.
 
     See Also
     --------
-    model_card : What has to travel with a model, as Markdown.
+    model_card : Describes a model, as Markdown.
 
     Examples
     --------
@@ -123,9 +131,9 @@ def write_report(
     _check_installed()
     _check_same_data(result, pipeline, audit, X)
     displays = [saliency] if isinstance(saliency, SaliencyDisplay) else saliency or ()
-    sections = list(_collect(result, pipeline, audit, X, displays))
+    sections = _collect(result, pipeline, audit, X, displays)
     path = Path(path)
-    page = _render(title, description, sections)
+    page = render_html(title, description, _WARNING, sections)
     with atomic_write(path) as file:
         file.write(page.encode())
     return path
@@ -137,47 +145,48 @@ def _collect(
     audit: AuditReport | None,
     X: Any,
     displays: Sequence[SaliencyDisplay],
-) -> Iterator[Section]:
-    yield of_evaluation.headline(result, audit)
-    yield of_evaluation.data_summary(result)
+) -> list[Section]:
+    sections = describe_result(result)
+    sections[0] = _add_audit(sections[0], audit)
+    if result.probabilities is not None:
+        text = (
+            "On the diagonal, a class is as frequent as its probability says. Every "
+            "probability is of a model that did not see the image."
+        )
+        sections.append(Section("calibration", "Calibration", [Paragraph(text)]))
+    sections = [draw_result(result, section) for section in sections]
     if audit is not None:
-        yield audit_checks(audit)
-    yield of_evaluation.confusion_matrix(result)
-    yield of_evaluation.per_class(result)
-    for optional in (
-        of_evaluation.calibration(result),
-        of_evaluation.training_history(result),
-    ):
-        if optional is not None:
-            yield optional
-    yield of_evaluation.class_distribution(result)
+        image = draw(
+            AuditDisplay.from_report(audit).figure_,
+            "Accuracy of the model and of baselines that see less, with intervals; the "
+            "tables below have the values.",
+        )
+        sections.append(insert_image(describe_audit(audit), image))
     if X is not None:
-        yield of_model.augmentation_samples(pipeline, X, result)
+        sections.append(describe_augmentation(pipeline, X, result))
     if displays:
-        yield of_model.saliency_samples(displays)
-    yield of_evaluation.how_it_was_made(result)
+        sections.append(describe_saliency(displays))
     if pipeline is not None:
-        yield of_model.model_card(pipeline, result)
+        sections.append(describe_model(pipeline, result))
+    return sorted(sections, key=lambda section: _ORDER.index(section.anchor))
 
 
-def _render(title: str, description: str, sections: list[Section]) -> str:
-    import jinja2
-    from markdown_it import MarkdownIt
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+def _add_audit(headline: Section, audit: AuditReport | None) -> Section:
+    """State the audit's headline, and the shortcut ratio beside the accuracy."""
+    text = (
+        "Not audited: whether the score rests on the lungs, or on other differences of "
+        "the images' sources, was not examined."
     )
-    # HTML in the text is escaped: only what Markdown itself makes is markup.
-    markdown = MarkdownIt("commonmark", {"html": False})
-    environment.filters["markdown"] = lambda text: Markup(markdown.render(text))
-    template = files(__package__).joinpath("report.html.jinja")
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
-        title=title, description=description, warning=_WARNING, sections=sections
-    )
+    parts = list(headline.parts)
+    if audit is not None:
+        text = audit.headline
+        name = "Shortcut ratio: share of the skill that can be had without lungs"
+        ratio = [name, audit.shortcut_ratio.format_percent()]
+        for place, part in enumerate(parts):
+            if isinstance(part, Table):
+                accuracy, *rows = part.rows
+                parts[place] = replace(part, rows=[accuracy, ratio, *rows])
+    return replace(headline, parts=[Paragraph(text, emphasised=True), *parts])
 
 
 def _check_installed() -> None:
@@ -200,18 +209,18 @@ def _check_same_data(
         and np.array_equal(audit.result.predictions, result.predictions)
     ):
         raise ValueError(
-            "audit is of another result, with other labels or predictions: pass "
+            "audit is of another result, with other labels or predictions. Pass "
             "audit.result as result, or audit the result itself."
         )
     if X is None:
         return
     if pipeline is None:
         raise ValueError(
-            "X is shown as the pipeline augments it, but pipeline is None: pass the "
-            "pipeline too, or leave X out."
+            "X is given to show how the pipeline augments it, but pipeline is None. "
+            "Pass the pipeline too, or leave X out."
         )
     if num_samples(X) != len(result.y_true):
         raise ValueError(
-            f"X holds {num_samples(X)} samples, but the result is of "
-            f"{len(result.y_true)}: pass the X that was evaluated, in the same order."
+            f"X holds {num_samples(X)} samples, the result {len(result.y_true)}. Pass "
+            "the X that was evaluated, in the same order."
         )

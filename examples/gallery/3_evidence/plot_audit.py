@@ -95,14 +95,9 @@ with TemporaryDirectory() as folder:
     print(f"{page.name}: {page.stat().st_size / 1e3:.0f} kB")
 
 # %%
-# Figures (:class:`~skcovid.auditing.AuditFigure`) and tables
-# (:class:`~skcovid.auditing.AuditTable`) of one check:
+# One check with its figures (:class:`~skcovid.auditing.AuditFigure`) and tables:
 
-check = report["blanked lungs"]
-for figure in check.figures:
-    print(f"{figure.name}: {figure}")
-for table in check.tables:
-    print(table.to_markdown())
+print(report["blanked lungs"].to_markdown())
 
 # %%
 # Its parts

@@ -1,35 +1,33 @@
-"""Sections on the model: what it is, what it is trained on, where it looks."""
+"""Sections on the model: its augmentation, its saliency and its model card."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skcovid._base._compatibility import safe_indexing
-from skcovid.augmentation._balancer import AugmentationBalancer
-from skcovid.inspection._augmentation import AugmentationDisplay
-from skcovid.model_selection._result import EvaluationResult
-from skcovid.persistence._model_card import INTENDED_USE, LIMITATIONS, list_parameters
-from skcovid.report._parts import (
+from skcovid._base._document import (
     Details,
+    Heading,
     Markdown,
     Paragraph,
     Section,
-    Subheading,
     Table,
-    draw,
 )
+from skcovid.augmentation._balancer import AugmentationBalancer
+from skcovid.inspection._augmentation import AugmentationDisplay
+from skcovid.inspection._saliency import SaliencyDisplay
+from skcovid.model_selection._result import EvaluationResult
+from skcovid.persistence._model_card import INTENDED_USE, LIMITATIONS, list_parameters
+from skcovid.report._pictures import draw
 
-if TYPE_CHECKING:
-    from skcovid.inspection._saliency import SaliencyDisplay
-
-__all__ = ["augmentation_samples", "model_card", "saliency_samples"]
+__all__ = ["describe_augmentation", "describe_model", "describe_saliency"]
 
 
-def augmentation_samples(pipeline: Any, X: Any, result: EvaluationResult) -> Section:
-    """Show an image of each class and the copies that the pipeline makes of it."""
+def describe_augmentation(pipeline: Any, X: Any, result: EvaluationResult) -> Section:
+    """Show an image of each class and augmented copies of it."""
     title = "Augmentation samples"
     display = _augment_first(pipeline, X, result.y_true)
     if display is None:
@@ -40,7 +38,7 @@ def augmentation_samples(pipeline: Any, X: Any, result: EvaluationResult) -> Sec
         "The first image of each class and three augmented copies of it.",
     )
     text = (
-        "The first image of each class, and copies as training is given them (the "
+        "The first image of each class, and copies of it as they are trained on (the "
         "paper's Figure 4)."
     )
     return Section("augmentation", title, [Paragraph(text), image])
@@ -63,7 +61,7 @@ def _augment_first(pipeline: Any, X: Any, y: Any) -> AugmentationDisplay | None:
     return AugmentationDisplay.from_sampler(balancers[0], images, labels)
 
 
-def saliency_samples(displays: "Iterable[SaliencyDisplay]") -> Section:
+def describe_saliency(displays: Iterable[SaliencyDisplay]) -> Section:
     """Show where the model looks."""
     images = [
         draw(
@@ -74,27 +72,27 @@ def saliency_samples(displays: "Iterable[SaliencyDisplay]") -> Section:
         for display in displays
     ]
     text = (
-        "Where the network looks, on some images. A saliency is to be believed only if "
-        "it changes when the network's weights are made random "
+        "Where the network looks, on some images. Trust a saliency only if it changes "
+        "when the network's weights are made random "
         "(skcovid.inspection.randomization_check)."
     )
     return Section("saliency", "Saliency samples", [Paragraph(text), *images])
 
 
-def model_card(pipeline: Any, result: EvaluationResult) -> Section:
-    """Say what the model is for, what it is, and where it ends."""
+def describe_model(pipeline: Any, result: EvaluationResult) -> Section:
+    """State intended use, classes, parameters and limitations of the model."""
     classes = ", ".join(map(str, result.classes.tolist()))
-    parameters = Table("", ["parameter", "value"], list_parameters(pipeline))
+    parameters = Table(["parameter", "value"], list_parameters(pipeline))
     return Section(
         "model-card",
         "Model card",
         [
-            Subheading("Intended use"),
+            Heading("Intended use"),
             Markdown(INTENDED_USE),
-            Subheading("Model"),
+            Heading("Model"),
             Paragraph(f"Classes: {classes}."),
             Details("Parameters", [parameters]),
-            Subheading("Limitations"),
+            Heading("Limitations"),
             Markdown(LIMITATIONS),
         ],
     )

@@ -1,0 +1,107 @@
+"""The check "blanked lungs": classes told apart by the border of the images alone."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from tqdm.auto import tqdm
+
+from skcovid._base._document import Table
+from skcovid.auditing._baseline import THRESHOLD, Baseline, cross_validate
+from skcovid.auditing._check import AuditCheck, VisiblePoint
+from skcovid.auditing._refit import Refit
+from skcovid.auditing._subject import Subject
+from skcovid.auditing._visible_area import blank_centre, visible_share
+
+__all__ = ["check_blanked_lungs"]
+
+_NAME = "blanked lungs"
+_QUESTION = "Are the classes told apart where the lungs are blanked?"
+_THRESHOLD = f"where only the border is visible, {THRESHOLD}."
+
+
+def check_blanked_lungs(
+    subject: Subject, refit: Refit, fractions: Sequence[float]
+) -> tuple[AuditCheck, list[VisiblePoint], list[Baseline]]:
+    """Refit a classifier on whole images, and on ever less visible ones."""
+    images = refit.images
+    if images is None:
+        reason = (
+            "The classifier to refit takes paths and reads them itself, so its images "
+            "cannot be blanked. To run this check pass a pipeline that begins with "
+            "RadiographReader as refit."
+        )
+        return AuditCheck(_NAME, _QUESTION, "not run", reason, _THRESHOLD), [], []
+    levels = [0.0, *sorted(fractions)]
+    curve, baselines = [], []
+    for level in tqdm(
+        levels, desc="blanking", leave=False, disable=not subject.verbose
+    ):
+        if level == 0:
+            # As given, so that features which the model has kept are found.
+            name, share, X = "whole image", 1.0, refit.X
+        else:
+            share = visible_share(images.shape[1:], level)
+            name = f"outer {100 * share:.0f} % of the image"
+            blank = partial(blank_centre, fraction=level)
+            X = refit.like_given(images.map(blank, f"blank_centre({level})"))
+        found = cross_validate(subject, name, refit.classifier, X, rows=refit.rows)
+        curve.append(VisiblePoint(share, found.accuracy))
+        baselines.append(found)
+    border = baselines[-1]
+    flagged = bool(border.told_apart)
+    check = AuditCheck(
+        name=_NAME,
+        question=_QUESTION,
+        status="flagged" if flagged else "passed",
+        verdict=_verdict(subject, refit, border, curve[-1].visible_share),
+        threshold=_THRESHOLD,
+        advice=(
+            "The score cannot be put down to the lungs. Crop the images to the lung "
+            "fields or mask the rest, remove burnt-in marks, take images of all "
+            "classes from the same place and machine, and audit again."
+            if flagged
+            else ""
+        ),
+        figures=border.figures,
+        accuracies={border.name: border.accuracy},
+        tables=(_curve_table(levels, curve, baselines), border.table),
+        details={"refitted": refit.description, "n_images": len(refit.rows)},
+    )
+    return check, curve, baselines
+
+
+def _verdict(subject: Subject, refit: Refit, border: Baseline, share: float) -> str:
+    drawn = len(refit.rows) < len(subject.y)
+    sample = f" on {len(refit.rows)} images, drawn by class" if drawn else ""
+    seen = (
+        f"Refitted{sample} ({refit.description}) with a border of {100 * share:.0f} % "
+        f"of the area visible, the accuracy is {border.accuracy.format_percent(1)}."
+    )
+    if not border.told_apart:
+        return f"{seen} No class is told apart from the others."
+    labels, values = border.describe_told_apart()
+    return (
+        f"{seen} {labels} can be told apart without lungs, with a balanced accuracy of "
+        f"{values}."
+    )
+
+
+def _curve_table(
+    levels: list[float], curve: list[VisiblePoint], baselines: list[Baseline]
+) -> Table:
+    rows = []
+    for level, point, baseline in zip(levels, curve, baselines, strict=True):
+        best = baseline.best
+        rows.append(
+            [
+                f"{100 * level:.0f} %",
+                f"{100 * point.visible_share:.0f} %",
+                point.accuracy.format_percent(1),
+                f"{best.label}: {best.balanced_accuracy.format_percent(1)}",
+            ]
+        )
+    return Table(
+        ["blanked, of each side", "visible area", "accuracy", "best class, balanced"],
+        rows,
+        caption="Accuracy against the visible area",
+    )

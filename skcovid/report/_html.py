@@ -1,0 +1,32 @@
+"""Documents as one HTML page."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from skcovid._base._document import Section
+
+__all__ = ["render_html"]
+
+
+def render_html(
+    title: str, description: str, warning: str, sections: Sequence[Section]
+) -> str:
+    """Write sections as a page that loads nothing and runs no script."""
+    import jinja2
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    # HTML in the text is escaped: only Markdown's own elements are markup.
+    markdown = MarkdownIt("commonmark", {"html": False})
+    environment.filters["markdown"] = lambda text: Markup(markdown.render(text))
+    environment.filters["kind"] = lambda part: type(part).__name__
+    template = files(__package__).joinpath("report.html.jinja")
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        title=title, description=description, warning=warning, sections=sections
+    )
