@@ -91,7 +91,7 @@ class TestTwoAtOnce:
 
         class Nested(DummyClassifier):
             def predict_proba(self, X):
-                with pytest.raises(BlockingIOError, match="another run is at work"):
+                with pytest.raises(BlockingIOError, match="another run holds"):
                     predict_archive(model, paths, tmp_path, verbose=0)
                 return super().predict_proba(X)
 

@@ -1,4 +1,4 @@
-"""`predict_archive`: predictions for any number of files, as Parquet, resumable."""
+"""Predict any number of image files into Parquet files; interrupted runs resume."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from skcovid.reading._paths import as_paths, format_path
 
 __all__ = ["ArchivePredictions", "predict_archive"]
 
-# Readers of Parquet folders pass over names that begin with an underscore or a dot.
+# Readers of Parquet folders ignore names that begin with an underscore or a dot.
 _MANIFEST = "_manifest.json"
 _LOCK = "_lock"
 _PART = "part-{:08d}.parquet"
@@ -38,7 +38,7 @@ _FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class ArchivePredictions:
-    """What :func:`skcovid.predict_archive` did.
+    """Result of :func:`skcovid.predict_archive`.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ class ArchivePredictions:
     n_images : int
         Number of paths.
     n_errors : int
-        Of these, how many could not be predicted.
+        Number of paths that could not be predicted.
     n_resumed : int
-        Of these, how many had been dealt with before, by a run that was interrupted.
+        Number of paths that an earlier, interrupted run had finished.
     """
 
     path: Path
@@ -71,8 +71,8 @@ class ArchivePredictions:
 )
 def predict_archive(
     pipeline: Any,
-    paths: Iterable[str | os.PathLike],
-    output: str | os.PathLike,
+    paths: Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
     *,
     client: Any = None,
     chunk_size: int = 1000,
@@ -81,30 +81,28 @@ def predict_archive(
 ) -> ArchivePredictions:
     """Predict the classes of any number of image files.
 
-    Paths are taken `chunk_size` at a time, and what is known of a chunk is written
-    before the next: memory does not grow with the archive, and a run that was killed
-    goes on where it was, losing and repeating nothing.
+    Predictions are written every `chunk_size` files: memory does not grow with the
+    archive, and a killed run resumes without losing or repeating any chunk.
 
     Parameters
     ----------
     pipeline : estimator
         A fitted pipeline that takes paths and has ``predict_proba``.
     paths : iterable of str or path-like
-        The files; a generator will do. To resume, the same paths in the same order.
+        The files, also from a generator. To resume, the same paths in the same order.
     output : path-like
-        A folder, created if needed. It gets one Parquet file a chunk with the columns
-        "path" (bytes of a name that are no UTF-8 escaped), "prediction" (the class of
-        the largest probability), one ``probability_…`` a class, float32, and "error":
-        why a file could not be predicted, its other columns then being null; null
-        where all is well.
+        A folder, created if needed. It gets one Parquet file per chunk with the columns
+        "path" (bytes that are not UTF-8 are escaped), "prediction" (the class of the
+        largest probability), one ``probability_…`` per class (float32), and "error"
+        (why a file could not be predicted, with null in the other columns, or null).
     client : dask.distributed.Client, default=None
-        Workers to predict chunks on; files must have the same paths there. None
-        predicts here.
+        Cluster that predicts the chunks; files must have the same paths there. None
+        predicts in this process.
     chunk_size : int, default=1000
         Files in a chunk.
     resume : bool, default=True
-        Whether to go on with an interrupted run into the same folder; False makes it an
-        error if the folder holds one.
+        Whether to resume an interrupted run in the same folder. If False, a folder with
+        results is an error.
     verbose : int, default=1
         0 for silence; otherwise a progress bar.
 
@@ -112,7 +110,7 @@ def predict_archive(
     -------
     ArchivePredictions
         Folder and counts. ``pyarrow.parquet.read_table(result.path)`` or
-        ``pandas.read_parquet`` reads it all, in the order of the paths.
+        ``pandas.read_parquet`` reads the predictions in the order of the paths.
 
     Raises
     ------
@@ -121,13 +119,12 @@ def predict_archive(
     NotFittedError
         If the pipeline is not fitted.
     BlockingIOError
-        If another run is at work on the folder.
+        If another run is writing to the folder.
     FileExistsError
-        If the folder holds Parquet files of something else, or results, and `resume`
-        is False.
+        If the folder holds other Parquet files, or results and `resume` is False.
     ValueError
-        If the results in the folder are of another model, of other paths or of another
-        chunk size.
+        If the results in the folder are of another model, other paths or another chunk
+        size.
 
     Examples
     --------
@@ -145,7 +142,12 @@ def predict_archive(
     >>> result.n_images, result.n_errors
     (1, 1)
     """
-    _check_installed()
+    try:
+        import pyarrow.parquet  # noqa: F401 (is it installed?)
+    except ImportError:
+        raise ImportError(
+            "predict_archive needs pyarrow; pip install 'skcovid[archive]'."
+        ) from None
     check_is_fitted(pipeline)
     if isinstance(paths, str):
         raise ValueError(f"paths must be a list of paths, got one path: {paths!r}.")
@@ -153,72 +155,22 @@ def predict_archive(
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.glob("*.parquet")) and not (folder / _MANIFEST).exists():
         raise FileExistsError(
-            f"output={str(folder)!r} holds Parquet files of something else."
+            f"output={str(folder)!r} holds Parquet files of something else; pass "
+            "another folder."
         )
     busy = (
-        f"output={str(folder)!r}: another run is at work on it and holds "
-        f"{folder / _LOCK}. Wait until it ends, or pass another folder."
+        f"output={str(folder)!r}: another run holds {folder / _LOCK}. Wait until it "
+        "ends, or pass another folder."
     )
     with exclusive_lock(folder / _LOCK, busy):
-        _start(folder, pipeline, chunk_size, resume)
+        _write_or_check_manifest(folder, pipeline, chunk_size, resume)
         remove_partial_files(folder)
         return _predict_missing(pipeline, paths, folder, client, chunk_size, verbose)
 
 
-def _predict_missing(
-    pipeline: Any,
-    paths: Iterable[str | os.PathLike],
-    folder: Path,
-    client: Any,
-    chunk_size: int,
-    verbose: int,
-) -> ArchivePredictions:
-    n_images = n_errors = n_resumed = n_chunks = 0
-
-    def unfinished() -> Iterator[tuple[int, list[str]]]:
-        nonlocal n_images, n_errors, n_resumed, n_chunks
-        for index, chunk in enumerate(_chunks(paths, chunk_size)):
-            n_chunks = index + 1
-            n_images += len(chunk)
-            found = _finished(folder / _PART.format(index), chunk)
-            if found is None:
-                yield index, chunk
-            else:
-                n_resumed += len(chunk)
-                n_errors += found
-                progress.update(len(chunk))
-
-    progress = tqdm(
-        total=len(paths) if isinstance(paths, Sized) else None,
-        desc="archive",
-        unit="image",
-        disable=not verbose,
-    )
-    with progress:
-        for index, chunk, outcome in _outcomes(pipeline, unfinished(), client):
-            n_errors += _write(
-                folder / _PART.format(index), chunk, outcome, pipeline.classes_
-            )
-            progress.update(len(chunk))
-    if (folder / _PART.format(n_chunks)).exists():
-        raise ValueError(
-            f"{folder} holds results of more paths than the {n_images} given; pass "
-            "another folder as output."
-        )
-    return ArchivePredictions(folder, n_images, n_errors, n_resumed)
-
-
-def _check_installed() -> None:
-    try:
-        import pyarrow.parquet  # noqa: F401 (is it installed?)
-    except ImportError:
-        raise ImportError(
-            "predict_archive needs pyarrow; pip install 'skcovid[archive]'."
-        ) from None
-
-
-def _start(folder: Path, pipeline: Any, chunk_size: int, resume: bool) -> None:
-    """Write down what the run is of, or compare with what an earlier one wrote."""
+def _write_or_check_manifest(
+    folder: Path, pipeline: Any, chunk_size: int, resume: bool
+) -> None:
     manifest = {
         "format_version": _FORMAT_VERSION,
         "model": fingerprint_model(pipeline),
@@ -231,111 +183,141 @@ def _start(folder: Path, pipeline: Any, chunk_size: int, resume: bool) -> None:
         return
     if not resume:
         raise FileExistsError(
-            f"output={str(folder)!r} holds results already; pass resume=True to go on "
-            "with them, or another folder."
+            f"output={str(folder)!r} holds results already; pass resume=True to resume "
+            "that run, or another folder."
         )
-    before = json.loads(path.read_text(encoding="utf-8"))
+    found = json.loads(path.read_text(encoding="utf-8"))
     for name, value in manifest.items():
-        if before.get(name) != value:
+        if found.get(name) != value:
             raise ValueError(
                 f"output={str(folder)!r} holds results of another {name}, "
-                f"{before.get(name)!r} and not {value!r}; pass another folder."
+                f"{found.get(name)!r} and not {value!r}; pass another folder."
             )
 
 
-def _chunks(paths: Iterable[Any], chunk_size: int) -> Iterator[list[str]]:
-    remaining = iter(paths)
-    while chunk := as_paths(islice(remaining, chunk_size)):
-        yield chunk
+def _predict_missing(
+    pipeline: Any,
+    paths: Iterable[str | os.PathLike[str]],
+    folder: Path,
+    client: Any,
+    chunk_size: int,
+    verbose: int,
+) -> ArchivePredictions:
+    n_images = n_errors = n_resumed = n_parts = 0
+
+    def missing_parts() -> Iterator[tuple[Path, list[str]]]:
+        nonlocal n_images, n_errors, n_resumed, n_parts
+        remaining = iter(paths)
+        while chunk := as_paths(islice(remaining, chunk_size)):
+            part = folder / _PART.format(n_parts)
+            n_parts += 1
+            n_images += len(chunk)
+            found = _read_n_errors(part, chunk)
+            if found is None:
+                yield part, chunk
+            else:
+                n_resumed += len(chunk)
+                n_errors += found
+                progress.update(len(chunk))
+
+    progress = tqdm(
+        total=len(paths) if isinstance(paths, Sized) else None,
+        desc="archive",
+        unit="image",
+        disable=not verbose,
+    )
+    with progress:
+        for part, chunk, outcome in _predict_parts(pipeline, missing_parts(), client):
+            n_errors += _write_part(part, chunk, outcome, pipeline.classes_)
+            progress.update(len(chunk))
+    if (folder / _PART.format(n_parts)).exists():
+        raise ValueError(
+            f"{folder} holds results of more paths than the {n_images} given; pass "
+            "another folder as output."
+        )
+    return ArchivePredictions(folder, n_images, n_errors, n_resumed)
 
 
-def _finished(path: Path, chunk: list[str]) -> int | None:
-    """Return the number of errors in a part that is there, None if there is none."""
+def _read_n_errors(part: Path, chunk: list[str]) -> int | None:
+    """Return the number of errors in a finished part, or None."""
     import pyarrow.parquet
 
-    if not path.exists():
+    if not part.exists():
         return None
     try:
-        metadata = pyarrow.parquet.read_schema(path).metadata[b"skcovid"]
+        metadata = pyarrow.parquet.read_schema(part).metadata[b"skcovid"]
     except (OSError, ValueError, KeyError, TypeError):
-        warnings.warn(f"{path} is damaged and is made again.", stacklevel=2)
+        warnings.warn(f"{part} is damaged and is computed again.", stacklevel=2)
         return None
     description = json.loads(metadata)
     if description["paths"] != image_key(*map(os.fsencode, chunk)):
         raise ValueError(
-            f"{path} holds results of other paths than those given, which begin with "
+            f"{part} holds results of other paths than those given, which begin with "
             f"{chunk[0]!r}; give the same paths in the same order, or another folder "
             "as output."
         )
-    return description["n_errors"]
+    return int(description["n_errors"])
 
 
 Outcome = tuple[NDArray[np.float32], list[str | None]]
 
 
-def _outcomes(
-    pipeline: Any, chunks: Iterator[tuple[int, list[str]]], client: Any
-) -> Iterator[tuple[int, list[str], Outcome]]:
+def _predict_parts(
+    pipeline: Any, parts: Iterator[tuple[Path, list[str]]], client: Any
+) -> Iterator[tuple[Path, list[str], Outcome]]:
     if client is None:
-        for index, chunk in chunks:
-            yield index, chunk, predict_chunk(pipeline, chunk)
+        for part, chunk in parts:
+            yield part, chunk, predict_chunk(pipeline, chunk)
         return
     from dask.distributed import as_completed
 
-    # Under a hash of its content, it would meet the one of an earlier call as that is
-    # being let go of: Dask then loses it, or waits for ever.
+    # With hash=True its key would be that of an earlier call's pipeline, which Dask may
+    # be releasing; it then loses the new one or waits for ever.
     (shared,) = client.scatter([pipeline], broadcast=True, hash=False)
+    submitted: dict[str, tuple[Path, list[str]]] = {}
 
-    def submitted(number: int) -> Iterator[Any]:
-        for index, chunk in islice(chunks, number):
+    def submit(number: int) -> Iterator[Any]:
+        for part, chunk in islice(parts, number):
             future = client.submit(predict_chunk, shared, chunk, pure=False)
-            under_way[future.key] = index, chunk
+            submitted[future.key] = part, chunk
             yield future
 
-    under_way: dict[str, tuple[int, list[str]]] = {}
-    # Enough for every worker to have its next chunk when it is done with one.
+    # Every worker has its next chunk waiting when it finishes one.
     n_ahead = 2 * max(1, sum(client.nthreads().values()))
-    completed = as_completed(submitted(n_ahead))
+    completed: Any = as_completed(submit(n_ahead))  # type: ignore[no-untyped-call] # Dask's
     for future in completed:
-        index, chunk = under_way.pop(future.key)
-        yield index, chunk, future.result()
-        completed.update(submitted(1))
+        yield *submitted.pop(future.key), future.result()
+        completed.update(submit(1))
 
 
 def predict_chunk(pipeline: Any, paths: list[str]) -> Outcome:
-    """Predict files, the bad ones apart."""
-    errors = _unreadable(pipeline, paths)
+    """Predict files; errors of unreadable ones are returned."""
+    errors: list[str | None] = [None] * len(paths)
+    reader = getattr(pipeline, "steps", [("", pipeline)])[0][1]
+    if isinstance(reader, RadiographReader):
+        found = inspect_files(paths, channels=reader.channels, n_jobs=reader.n_jobs)
+        for row, entry in enumerate(found):
+            if isinstance(entry, Exception):
+                errors[row] = _reason(paths[row], entry)
     probabilities = np.full((len(paths), len(pipeline.classes_)), np.nan, np.float32)
     rows = np.flatnonzero([error is None for error in errors])
-    _predict(pipeline, paths, rows, probabilities, errors)
+    _predict_rows(pipeline, paths, rows, probabilities, errors)
     return probabilities, errors
 
 
-def _unreadable(pipeline: Any, paths: list[str]) -> list[str | None]:
-    steps = getattr(pipeline, "steps", [("", pipeline)])
-    reader = steps[0][1]
-    if not isinstance(reader, RadiographReader):
-        return [None] * len(paths)
-    found = inspect_files(paths, channels=reader.channels, n_jobs=reader.n_jobs)
-    return [
-        _reason(path, entry) if isinstance(entry, Exception) else None
-        for path, entry in zip(paths, found, strict=True)
-    ]
-
-
 def _reason(path: str, error: Exception) -> str:
-    # The reader counts the bad files in a line of its own and begins with the path.
+    # The reader's message has a line on the number of files, and begins with the path.
     return str(error).rpartition("\n")[2].strip().removeprefix(f"{format_path(path)}: ")
 
 
-def _predict(
+def _predict_rows(
     pipeline: Any,
     paths: list[str],
     rows: NDArray[np.intp],
     probabilities: NDArray[np.float32],
     errors: list[str | None],
 ) -> None:
-    """Fill in rows, halving them where one of them makes the pipeline fail."""
+    """Fill in rows; on an error, halve them until the files at fault are found."""
     if not len(rows):
         return
     try:
@@ -345,10 +327,12 @@ def _predict(
             errors[rows[0]] = _reason(paths[rows[0]], error)
             return
         for half in np.array_split(rows, 2):
-            _predict(pipeline, paths, half, probabilities, errors)
+            _predict_rows(pipeline, paths, half, probabilities, errors)
 
 
-def _write(path: Path, chunk: list[str], outcome: Outcome, classes: NDArray) -> int:
+def _write_part(
+    part: Path, chunk: list[str], outcome: Outcome, classes: NDArray[Any]
+) -> int:
     """Write a part and return the number of errors in it."""
     import pyarrow
     import pyarrow.parquet
@@ -356,8 +340,10 @@ def _write(path: Path, chunk: list[str], outcome: Outcome, classes: NDArray) -> 
     probabilities, errors = outcome
     failed = np.array([error is not None for error in errors])
     predictions = np.asarray(classes)[np.nan_to_num(probabilities).argmax(axis=1)]
+    # Names may have bytes that are not UTF-8.
+    names = [path.encode("utf-8", "backslashreplace").decode() for path in chunk]
     columns = {
-        "path": pyarrow.array([_as_text(path) for path in chunk]),
+        "path": pyarrow.array(names),
         "prediction": pyarrow.array(predictions.tolist(), mask=failed),
         **{
             f"probability_{label}": pyarrow.array(values, mask=failed)
@@ -370,13 +356,6 @@ def _write(path: Path, chunk: list[str], outcome: Outcome, classes: NDArray) -> 
     table = pyarrow.table(columns).replace_schema_metadata(
         {"skcovid": json.dumps(description)}
     )
-    content = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, content)
-    with atomic_write(path) as file:
-        file.write(content.getvalue())
+    with atomic_write(part) as file:
+        pyarrow.parquet.write_table(table, file)
     return n_errors
-
-
-def _as_text(path: str) -> str:
-    # Bytes of a name that are no UTF-8 can't be written as text.
-    return path.encode("utf-8", "backslashreplace").decode()
