@@ -16,11 +16,7 @@ from numpy.typing import NDArray
 
 from skcovid._base._network_estimator import NetworkEstimator
 from skcovid.networks.backbones import Backbone, get_backbone
-from skcovid.persistence._traversal import (
-    FOLDER_PARAMETERS,
-    copy_with_changes,
-    iterate_parts,
-)
+from skcovid.persistence._traversal import FOLDER_PARAMETERS, copy_with_changes
 from skcovid.persistence._zip_container import ModelFileError
 
 # A hostile file could ask for an image that fills the memory; no radiograph is larger.
@@ -71,8 +67,8 @@ def extract_networks(pipeline: Any) -> tuple[Any, list[Any]]:
             tuple(layer.trainable for layer in value.layers),
         )
 
-    copy = copy_with_changes(pipeline, refer)
-    for part in iterate_parts(copy):
+    copy, parts = copy_with_changes(pipeline, refer)
+    for part in parts:
         if isinstance(part, NetworkEstimator):
             for name in part._fit_attributes & vars(part).keys():
                 delattr(part, name)
@@ -128,8 +124,7 @@ def restore_networks(pipeline: Any, networks: list[tuple[bytes, list[str]]]) -> 
             return _find_backbone(value)
         return None if name in FOLDER_PARAMETERS else value
 
-    copy = copy_with_changes(pipeline, resolve)
-    parts = list(iterate_parts(copy))
+    copy, parts = copy_with_changes(pipeline, resolve)
     for part in parts:
         _check_part(part)
     for part in parts:

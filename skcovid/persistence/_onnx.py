@@ -21,7 +21,10 @@ from skcovid._base._network_estimator import NetworkEstimator
 from skcovid._base._version import __version__
 from skcovid.persistence._test_predictions import make_test_images
 from skcovid.persistence._traversal import without_folders
-from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
+from skcovid.preprocessing._backbone_preprocessor import (
+    PIXEL_MODES,
+    BackbonePreprocessor,
+)
 from skcovid.preprocessing._reader import RadiographReader
 
 __all__ = ["export"]
@@ -170,22 +173,14 @@ def _build_model(
     return keras.Model(inputs, outputs)
 
 
-def _prepare(inputs: Any, preprocessor: BackbonePreprocessor) -> Any:
-    """Apply the preprocessor, which is affine in the three channels in every mode."""
-    colours = 255 * np.array(
-        [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.uint8
-    )
-    images = np.broadcast_to(
-        colours[:, None, None, :], (4, *preprocessor.image_size_, 3)
-    )
-    prepared = np.asarray(preprocessor.transform(images))[:, 0, 0].astype(np.float64)
-    offset = prepared[0].astype(np.float32)
-    slopes = ((prepared[1:] - prepared[0]) / 255).astype(np.float32)
-    tensor = keras.ops.cast(inputs, "float32")
-    if len(inputs.shape) == 3:
+def _prepare(images: Any, preprocessor: BackbonePreprocessor) -> Any:
+    """Apply the preprocessor, without its resizing, to a Keras tensor of images."""
+    subtracted, divisor, reverse = PIXEL_MODES[preprocessor.backbone_.mode]
+    tensor = keras.ops.cast(images, "float32")
+    if len(images.shape) == 3:
         tensor = keras.ops.expand_dims(tensor, -1)
-        return tensor * slopes.sum(axis=0) + offset
-    return keras.ops.matmul(tensor, slopes) + offset
+    tensor = (tensor - subtracted) / divisor
+    return keras.ops.flip(tensor, axis=-1) if reverse else tensor
 
 
 def _apply_linear_steps(features: Any, steps: list[Any]) -> Any:

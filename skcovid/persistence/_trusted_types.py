@@ -139,7 +139,7 @@ def _trusted_types() -> dict[str, set[str]]:
 def dump_pipeline(pipeline: Any) -> bytes:
     """Write a pipeline without networks with skops."""
     try:
-        content = skops.io.dumps(pipeline)
+        content: bytes = skops.io.dumps(pipeline)
         _check(content)
     except ModelFileError as error:
         raise TypeError(f"This pipeline can't be saved: {error}.") from error

@@ -15,7 +15,7 @@ from skcovid.networks.backbones import Backbone, get_backbone
 from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
 from skcovid.reading._paths import holds_paths
 
-__all__ = ["BackbonePreprocessor"]
+__all__ = ["PIXEL_MODES", "BackbonePreprocessor"]
 
 # Channel statistics of ImageNet, RGB, as keras.applications.imagenet_utils has them.
 _CAFFE_MEAN = np.array([123.68, 116.779, 103.939], dtype=np.float32)
@@ -24,7 +24,7 @@ _TORCH_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32) * 255
 _ZEROS, _ONES = np.zeros(3, dtype=np.float32), np.ones(3, dtype=np.float32)
 
 # mode: (subtracted, divided by, whether the channels are reversed to BGR)
-_MODES: dict[str, tuple[NDArray[np.float32], NDArray[np.float32], bool]] = {
+PIXEL_MODES: dict[str, tuple[NDArray[np.float32], NDArray[np.float32], bool]] = {
     "caffe": (_CAFFE_MEAN, _ONES, True),
     "tf": (127.5 * _ONES, 127.5 * _ONES, False),
     "torch": (_TORCH_MEAN, _TORCH_STD, False),
@@ -151,7 +151,7 @@ class BackbonePreprocessor(ImageTransformer):
             The pixels.
         """
         check_is_fitted(self)
-        subtracted, divisor, reverse = _MODES[self.backbone_.mode]
+        subtracted, divisor, reverse = PIXEL_MODES[self.backbone_.mode]
         pixels = np.asarray(X, dtype=np.float32)
         pixels = pixels[..., ::-1] if reverse else pixels
         return np.clip(np.rint(pixels * divisor + subtracted), 0, 255).astype(np.uint8)
@@ -167,7 +167,7 @@ def _prepare(
     image: NDArray[np.uint8], size: tuple[int, int], mode: str
 ) -> NDArray[np.float32]:
     image = resize(image, size)
-    subtracted, divisor, reverse = _MODES[mode]
+    subtracted, divisor, reverse = PIXEL_MODES[mode]
     if image.ndim == 2:
         # A table of the 256 grey levels in all three channels is several times faster
         # than arithmetic on every pixel.
