@@ -8,7 +8,7 @@ __all__ = ["API_REFERENCE", "Section", "write_api_pages"]
 
 
 class Section(NamedTuple):
-    """Names of one module that belong together, and what they are for."""
+    """Names of one module, with a title and a sentence."""
 
     title: str
     module: str
@@ -22,7 +22,7 @@ API_REFERENCE = (
     Section(
         "Pipelines",
         "skcovid",
-        "Where to start: reader, balancer, preprocessor and classifier, composed.",
+        "Reader, balancer, preprocessor and classifier in one estimator.",
         ("make_transfer_pipeline", "HoldoutPipeline"),
         {"__version__": "Version of the package, as text."},
     ),
@@ -39,7 +39,7 @@ API_REFERENCE = (
     Section(
         "Estimators",
         "skcovid",
-        "The steps, which work alone and in any pipeline of imbalanced-learn.",
+        "The steps. They work alone and in any pipeline of imbalanced-learn.",
         (
             "RadiographReader",
             "AugmentationBalancer",
@@ -51,19 +51,19 @@ API_REFERENCE = (
     Section(
         "Evaluation",
         "skcovid",
-        "Cross-validation without a leak, and what may have made the score.",
+        "Cross-validation without leaks, and checks of its score.",
         ("evaluate", "compare", "audit", "write_report"),
     ),
     Section(
         "Saved models",
         "skcovid",
-        "A fitted pipeline in one file, as ONNX, described, and over an archive.",
+        "Save a fitted pipeline, export it to ONNX, describe it, predict an archive.",
         ("save", "load", "export", "model_card", "predict_archive"),
     ),
     Section(
         "Radiographs",
         "skcovid.datasets",
-        "Those of a folder, an archive or a table, and synthetic ones.",
+        "Load a folder, an archive or a table, or make synthetic radiographs.",
         (
             "load_radiographs",
             "make_radiographs",
@@ -82,7 +82,7 @@ API_REFERENCE = (
     Section(
         "Transforms",
         "skcovid.augmentation",
-        "The six of section 3.2 of the paper, and the bases of one's own.",
+        "The six of section 3.2 of the paper, and base classes for your own.",
         (
             "Brightness",
             "Gamma",
@@ -96,7 +96,7 @@ API_REFERENCE = (
         {"PAPER_TRANSFORMS": "The six transforms with the paper's ranges."},
     ),
     Section(
-        "A network of one's own",
+        "Your own network",
         "skcovid",
         "",
         ("register_backbone",),
@@ -116,13 +116,13 @@ API_REFERENCE = (
     Section(
         "Keys and reading ahead",
         "skcovid.images",
-        "What lazy images are made with.",
+        "Building blocks of lazy images.",
         ("image_key", "read_ahead"),
     ),
     Section(
         "The feature store",
         "skcovid.networks",
-        "Where features of the frozen layers are kept.",
+        "Stored outputs of frozen layers.",
         ("FeatureStore", "StoredFeatures", "feature_bytes"),
     ),
     Section(
@@ -134,8 +134,7 @@ API_REFERENCE = (
     Section(
         "Displays and saliency",
         "skcovid.inspection",
-        "Figures in the manner of scikit-learn's displays, and what a prediction "
-        "rests on.",
+        "Displays like scikit-learn's, and the pixels that a prediction depends on.",
         (
             "ClassDistributionDisplay",
             "AugmentationDisplay",
@@ -156,7 +155,7 @@ API_REFERENCE = (
     Section(
         "Metrics",
         "skcovid.metrics",
-        "Per-class evidence, every figure with its interval.",
+        "Scores per class, with confidence intervals.",
         (
             "per_class_table",
             "PerClassTable",
@@ -201,7 +200,7 @@ API_REFERENCE = (
     Section(
         "The audit's parts",
         "skcovid.auditing",
-        "What :func:`skcovid.audit` returns, and what it measures with.",
+        "What :func:`skcovid.audit` returns, and its measures.",
         (
             "AuditReport",
             "AuditCheck",
@@ -221,7 +220,7 @@ API_REFERENCE = (
     Section(
         "Model files",
         "skcovid.persistence",
-        "What :func:`skcovid.save` has written.",
+        "Describe and compare model files.",
         ("describe", "fingerprint_model", "ModelFileError"),
     ),
     Section(
@@ -234,12 +233,12 @@ API_REFERENCE = (
 
 
 def write_api_pages(folder: Path) -> None:
-    """Write the index of the API, from which autosummary makes a page a name."""
+    """Write the API index, from which autosummary makes one page per name."""
     lines = [
         "API reference",
         "=============",
         "",
-        "What is not listed here may change with any release.",
+        "Names that are not listed here may change in any release.",
         "",
     ]
     described = set()
@@ -258,7 +257,7 @@ def write_api_pages(folder: Path) -> None:
             lines += [f".. py:data:: {name}", "", f"   {description}", ""]
     text = "\n".join(lines)
     path = folder / "index.rst"
-    # A file that is written again is read again, and all pages below it.
+    # Sphinx reads a file again when its time changes, and all pages below it.
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         folder.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from api_reference import write_api_pages
 
-# Keras and TensorFlow tell of themselves on the standard error of every example.
+# Keras and TensorFlow log messages in every example.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 project = "skcovid"
@@ -40,8 +40,8 @@ nitpicky = True
 # A property that scikit-learn's Pipeline has, and numpydoc makes a link of.
 nitpick_ignore = [("py:obj", "classes_")]
 
-# Other projects' objects are links where their inventories may be fetched, and plain
-# code elsewhere: a build needs no network.
+# With intersphinx, names of other projects are links. It needs a network connection, so
+# it is off by default.
 if os.environ.get("SKCOVID_DOCS_INTERSPHINX") == "1":
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
@@ -58,16 +58,16 @@ else:
         for module in ("imblearn", "keras", "matplotlib", "numpy", "scipy", "sklearn")
     ]
 
-# Markdown. A block marked "python" is code that `sphinx-build -b doctest` runs; one
-# marked "py" is only shown.
+# Markdown. `sphinx-build -b doctest` runs blocks marked "python"; blocks marked "py"
+# are only shown.
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
 myst_fence_as_directive = {"python"}
 myst_heading_anchors = 3
 doctest_global_setup = "from doctest_setup import *"
-# The examples of docstrings are run by pytest.
+# pytest runs the examples in docstrings.
 doctest_test_doctest_blocks = ""
 
-# Docstrings. Types are in the text of numpydoc, and repeated in no signature.
+# Docstrings. The text has the types, so signatures do not repeat them.
 autodoc_typehints = "none"
 autosummary_generate = True
 numpydoc_show_class_members = False
@@ -113,15 +113,15 @@ sphinx_gallery_conf = {
     "doc_module": ("skcovid",),
     "remove_config_comments": True,
     "show_memory": False,
-    # Of a block's last expression only what a notebook draws.
+    # Show a block's last expression only if a notebook would.
     "capture_repr": ("_repr_html_",),
-    # Their pages load scripts from other sites; each example names its own time.
+    # That page loads scripts from other sites.
     "write_computation_times": False,
 }
 
 
 class PythonBlock(TestcodeDirective):
-    """A block of Python in Markdown, which is code to run as `testcode` is."""
+    """A block of Python in Markdown that is run like `testcode`."""
 
     def run(self) -> list[Any]:
         """Make the nodes of a `testcode` directive."""
@@ -130,5 +130,5 @@ class PythonBlock(TestcodeDirective):
 
 
 def setup(app: Sphinx) -> None:
-    """Register what is the documentation's own."""
+    """Register the directive `python`."""
     app.add_directive("python", PythonBlock)

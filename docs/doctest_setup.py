@@ -1,4 +1,4 @@
-"""What the code of the documentation finds: a folder of radiographs, and a pipeline.
+"""What the code of the documentation uses: a folder of radiographs, and a pipeline.
 
 `sphinx-build -b doctest` runs `from doctest_setup import *` before the code of each
 page, in a temporary folder with a sub-folder "radiographs".
