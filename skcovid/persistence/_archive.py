@@ -27,8 +27,6 @@ from skcovid.preprocessing._reader import RadiographReader
 from skcovid.reading._check_files import inspect_files
 from skcovid.reading._paths import as_paths, format_path
 
-__all__ = ["ArchivePredictions", "predict_archive"]
-
 # Readers of Parquet folders ignore names that begin with an underscore or a dot.
 _MANIFEST = "_manifest.json"
 _LOCK = "_lock"

@@ -1,7 +1,7 @@
 """A digest of all that a fitted pipeline's predictions depend on."""
 
-import os
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 import joblib
@@ -12,8 +12,6 @@ from skcovid._base._digests import image_key
 from skcovid._base._network_estimator import NetworkEstimator
 from skcovid.networks.backbones import Backbone
 from skcovid.persistence._traversal import FOLDER_PARAMETERS, is_composite
-
-__all__ = ["fingerprint_model"]
 
 # Attributes that predictions do not depend on.
 _NO_EFFECT = FOLDER_PARAMETERS | {"n_jobs", "n_trunk_passes_", "verbose"}
@@ -50,8 +48,6 @@ def fingerprint_model(value: Any) -> str:
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         content = np.ascontiguousarray(value).tobytes()
         return image_key(value.shape, value.dtype.str, content)
-    if isinstance(value, os.PathLike):
-        return image_key(os.fspath(value))
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, str | int | float | PurePath):
         return image_key(value)
     return image_key(joblib.hash(value))

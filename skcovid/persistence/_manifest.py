@@ -2,10 +2,10 @@
 
 import hashlib
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any
 
 import cv2
+import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -32,17 +32,13 @@ _PACKAGES = (
 )
 
 
-def list_versions(backend: str | None) -> dict[str, str]:
+def list_versions(*, with_backend: bool) -> dict[str, str]:
     """Return the versions of Python, skcovid and what it predicts with."""
     versions = installed_versions(_PACKAGES) | {"opencv": cv2.__version__}
-    if backend is not None:
+    if with_backend:
+        backend = keras.backend.backend()
         versions |= {"backend": backend, **installed_versions([backend])}
     return versions
-
-
-def timestamp() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def describe_data(X: Any, y: ArrayLike | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Describe a fitted pipeline in Markdown, for people who consider using it."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -15,16 +15,12 @@ from skcovid._base._document import (
     render_markdown,
     render_table,
 )
+from skcovid.model_selection._result import EvaluationResult
 from skcovid.persistence._manifest import list_versions
 
-if TYPE_CHECKING:
-    from skcovid.model_selection._result import EvaluationResult
-
-__all__ = ["model_card"]
-
 INTENDED_USE = """\
-**For research only.** This model is not a medical device, and its output is not
-a diagnosis. It must not be used to make decisions about patients.
+**For research only.** This model is not a medical device, and its output is not a
+diagnosis. It must not be used to make decisions about patients.
 
 It was made with skcovid after A. N. Alotaibi, *Transfer Learning for Detecting Covid-19
 Cases Using Chest X-Ray Images*, IJMLNCE 4(1), 2020,
@@ -35,8 +31,8 @@ LIMITATIONS = """\
   of children, from other hospitals. A network can tell those apart instead of the
   disease. Cross-validation on the same collection does not show it; only images from a
   source outside the training data do.
-- The model knows only the classes above. It gives one of them to any image, also of
-  another disease or without a radiograph.
+- The model knows only the classes above. It gives one of them to any image, even of
+  another disease or of something other than a chest.
 - Its probabilities assume the class frequencies of the training data: equal ones where
   it was balanced. They are not a patient's risk."""
 
@@ -48,33 +44,7 @@ _NOT_AUDITED = """\
 **Not audited.** It was not examined whether the model looks at the lungs or at other
 differences between the sources of the images."""
 
-_USE = """\
-**For research only.** This model is not a medical device, and its output is not
-a diagnosis. It must not be used to make decisions about patients.
-
-It was made with skcovid after A. N. Alotaibi, *Transfer Learning for Detecting Covid-19
-Cases Using Chest X-Ray Images*, IJMLNCE 4(1), 2020,
-<https://doi.org/10.30991/IJMLNCE.2020v04i01.003>."""
-
-LIMITATIONS = """\
-- In the public collections COVID-19 images are mostly of adults and the other classes
-  of children, from other hospitals. A network can tell those apart instead of the
-  disease, and cross-validation on the same collection will not show it: only images
-  from a source that was not trained on will.
-- It knows the classes above and no others. An image of anything else, another disease
-  or no radiograph at all, is given one of them.
-- Its probabilities take the classes to be as frequent as in training: equally so where
-  it was balanced. They are not the risk of anybody in a clinic."""
-
-_NOT_EVALUATED = """\
-**Not evaluated.** No figure here says how well this model does. `skcovid.evaluate`
-gives them; `model_card(pipeline, result)` writes them down."""
-
-_NOT_AUDITED = """\
-**Not audited.** Whether the model looks at lungs, or at what else tells the sources of
-the images apart, was not examined."""
-
-_USE = """\
+_EXAMPLE = """\
 ```python
 import skcovid
 
@@ -96,7 +66,7 @@ class _Report(Protocol):
 )
 def model_card(
     pipeline: Any,
-    result: "EvaluationResult | None" = None,
+    result: EvaluationResult | None = None,
     audit: _Report | None = None,
 ) -> str:
     """Write a model card: intended use, parameters, limitations and performance.
@@ -139,7 +109,7 @@ def model_card(
     check_is_fitted(pipeline)
     classes = ", ".join(str(label) for label in np.asarray(pipeline.classes_).tolist())
     versions = ", ".join(
-        f"{name} {found}" for name, found in list_versions(None).items()
+        f"{name} {found}" for name, found in list_versions(with_backend=False).items()
     )
     table = render_table(["parameter", "value"], list_parameters(pipeline))
     parts: dict[str, list[Part]] = {
@@ -155,7 +125,7 @@ def model_card(
             Markdown(_NOT_EVALUATED if result is None else result.to_markdown())
         ],
         "Audit": [Markdown(_NOT_AUDITED if audit is None else audit.to_markdown())],
-        "How to use it": [Markdown(_USE)],
+        "How to use it": [Markdown(_EXAMPLE)],
     }
     sections = [Section("", title, content) for title, content in parts.items()]
     return f"# Model card\n\n{render_markdown(sections)}\n"

@@ -6,10 +6,10 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import InconsistentVersionWarning
@@ -33,8 +33,6 @@ from skcovid.persistence._zip_container import (
     read_members,
     write_members,
 )
-
-__all__ = ["describe", "load", "save"]
 
 _MANIFEST = "manifest.json"
 _PIPELINE = "pipeline.skops"
@@ -112,8 +110,8 @@ def save(
         "format": _manifest.FORMAT,
         "format_version": _manifest.FORMAT_VERSION,
         "fingerprint": fingerprint_model(pipeline),
-        "created": _manifest.timestamp(),
-        "versions": _manifest.list_versions(_backend(networks)),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _manifest.list_versions(with_backend=bool(networks)),
         "data": None if X is None else _manifest.describe_data(X, y),
         "classes": np.asarray(getattr(pipeline, "classes_", [])).tolist(),
         "networks": [list_layer_classes(network) for network in networks],
@@ -132,10 +130,6 @@ def save(
             "This pipeline can't be saved: its parameters no longer describe what was "
             f"fitted ({error}). Fit it again."
         ) from error
-
-
-def _backend(networks: list[Any]) -> str | None:
-    return keras.backend.backend() if networks else None
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -254,7 +248,7 @@ def _read(file: BinaryIO) -> Any:
             # Comparing predictions tells more than comparing versions.
             warnings.simplefilter("ignore", InconsistentVersionWarning)
         pipeline = restore_networks(load_pipeline(members[_PIPELINE]), networks)
-    installed = _manifest.list_versions(_backend(networks))
+    installed = _manifest.list_versions(with_backend=bool(networks))
     differences = [
         f"{name} {saved} (here {installed.get(name, 'none')})"
         for name, saved in manifest["versions"].items()

@@ -6,7 +6,6 @@ layers again from its own parameters, so that no code or configuration is loaded
 
 import os
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import keras
@@ -15,7 +14,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from skcovid._base._network_estimator import NetworkEstimator
-from skcovid.networks.backbones import Backbone, get_backbone
+from skcovid.networks.backbones import Backbone, get_backbone, list_backbones
 from skcovid.persistence._traversal import FOLDER_PARAMETERS, copy_with_changes
 from skcovid.persistence._zip_container import ModelFileError
 
@@ -80,11 +79,8 @@ def _is_network_attribute(owner: Any, name: str) -> bool:
 
 
 def _refer_to_backbone(backbone: Backbone) -> BackboneReference:
-    try:
-        registered = get_backbone(backbone.name)
-    except ValueError:
-        registered = None
-    if registered != backbone:
+    known = backbone.name in list_backbones()
+    if not known or get_backbone(backbone.name) != backbone:
         raise TypeError(
             f"This pipeline can't be saved: its backbone {backbone.name!r} is not the "
             "one registered by that name. Register it with skcovid.register_backbone, "
@@ -172,15 +168,14 @@ def _check_size(size: Any, name: str) -> None:
     if not (
         isinstance(size, tuple)
         and len(size) == 2
-        and all(_is_integer(side) and 1 <= side <= _MAX_SIDE for side in size)
+        and all(
+            isinstance(side, int | np.integer) and 1 <= side <= _MAX_SIDE
+            for side in size
+        )
     ):
         raise ModelFileError(
             f"{name} must be two sides of 1 to {_MAX_SIDE} pixels, got {size!r}"
         )
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _restore_network(
@@ -192,7 +187,7 @@ def _restore_network(
     kind = type(owner).__name__
     if not _is_network_attribute(owner, name):
         raise ModelFileError(f"its {kind} has a network as {name!r}")
-    if not _is_integer(reference.index) or not 0 <= reference.index < len(networks):
+    if reference.index not in range(len(networks)):
         raise ModelFileError(f"the network of its {kind} is missing")
     _check_size(reference.image_size, f"the image size of its {kind}")
     content, layer_classes = networks[reference.index]

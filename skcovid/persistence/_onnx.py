@@ -27,8 +27,6 @@ from skcovid.preprocessing._backbone_preprocessor import (
 )
 from skcovid.preprocessing._reader import RadiographReader
 
-__all__ = ["export"]
-
 INPUT, OUTPUT = "images", "probabilities"
 # Largest difference allowed between onnxruntime's probabilities and the pipeline's.
 TOLERANCE = 1e-4
@@ -89,8 +87,7 @@ def export(pipeline: Any, path: str | os.PathLike[str]) -> None:
     _check_installed()
     check_is_fitted(pipeline)
     pipeline = without_folders(getattr(pipeline, "best_estimator_", pipeline))
-    reader, preprocessor, steps = _split_steps(pipeline)
-    shape = _input_shape(reader, preprocessor)
+    shape, preprocessor, steps = _split_steps(pipeline)
     model = _build_model(shape, preprocessor, steps)
     path = Path(path)
     with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as folder:
@@ -107,23 +104,17 @@ def _check_installed() -> None:
     needed = ["onnx", "onnxruntime", converter]
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        remedy = "pip install 'skcovid[onnx]'"
-        if backend != "tensorflow":
-            # The extra installs the converter for TensorFlow only.
-            remedy += (
-                f" {converter}, or save the pipeline, load it with "
-                "KERAS_BACKEND=tensorflow and export it there"
-            )
+        cure = "'skcovid[onnx]'" if backend == "tensorflow" else " ".join(missing)
         raise ImportError(
             f"Exporting on the Keras backend {backend!r} needs {', '.join(missing)}; "
-            f"{remedy}."
+            f"pip install {cure}."
         )
 
 
 def _split_steps(
     pipeline: Any,
-) -> tuple[RadiographReader | None, BackbonePreprocessor, list[Any]]:
-    """Return the reader, the preprocessor, and the steps from the network on."""
+) -> tuple[tuple[int, ...], BackbonePreprocessor, list[Any]]:
+    """Return the shape of an image, the preprocessor, and the steps behind it."""
     steps = [
         step
         for _, step in getattr(pipeline, "steps", [("", pipeline)])
@@ -135,20 +126,16 @@ def _split_steps(
             "export needs a pipeline that begins with a BackbonePreprocessor, or a "
             f"RadiographReader and a BackbonePreprocessor; got {pipeline!r}."
         )
-    return reader, steps[0], steps[1:]
-
-
-def _input_shape(
-    reader: RadiographReader | None, preprocessor: BackbonePreprocessor
-) -> tuple[int, ...]:
-    size = preprocessor.image_size_
-    if reader is not None and reader.image_size_ != size:
+    shape: tuple[int, ...] = steps[0].image_size_
+    if reader is not None and reader.image_size_ != shape:
         raise ValueError(
             f"The pipeline reads images at {reader.image_size_} and resizes them to "
-            f"{size} for the network, which ONNX can't do in the same way. Set the "
+            f"{shape} for the network, which ONNX can't do in the same way. Set the "
             "same image_size on both steps and fit again."
         )
-    return (*size, 3) if reader is not None and reader.channels == "rgb" else size
+    if reader is not None and reader.channels == "rgb":
+        shape = (*shape, 3)
+    return shape, steps[0], steps[1:]
 
 
 def _build_model(
@@ -188,7 +175,12 @@ def _apply_linear_steps(features: Any, steps: list[Any]) -> Any:
     *transformers, classifier = steps or [None]
     classifier = getattr(classifier, "best_estimator_", classifier)
     if transformers and isinstance(transformers[0], StandardScaler):
-        features = _standardise(features, transformers.pop(0))
+        # Not merged into the weights: a column that hardly varies would lose precision.
+        scaler = transformers.pop(0)
+        if scaler.with_mean:
+            features = features - scaler.mean_.astype(np.float32)
+        if scaler.with_std:
+            features = features / scaler.scale_.astype(np.float32)
     if not isinstance(classifier, LogisticRegression) or not all(
         isinstance(step, KernelPCA) and step.kernel == "linear" for step in transformers
     ):
@@ -208,15 +200,6 @@ def _apply_linear_steps(features: Any, steps: list[Any]) -> Any:
     outputs = layer(features)
     layer.set_weights([weights, bias])
     return outputs
-
-
-def _standardise(features: Any, scaler: StandardScaler) -> Any:
-    # Not merged into the weights: there a column that hardly varies loses precision.
-    if scaler.with_mean:
-        features = features - scaler.mean_.astype(np.float32)
-    if scaler.with_std:
-        features = features / scaler.scale_.astype(np.float32)
-    return features
 
 
 def _affine(components: KernelPCA) -> tuple[NDArray[Any], NDArray[Any]]:

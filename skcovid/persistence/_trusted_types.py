@@ -84,8 +84,6 @@ _OTHER_TYPES = {
     "sklearn.utils._metadata_requests.MethodMetadataRequest",
 }
 _PRIMITIVES = {f"builtins.{name}" for name in ("bool", "float", "int", "str")}
-
-
 _SKCOVID_TYPES = (
     AugmentationBalancer,
     BackbonePreprocessor,
@@ -173,14 +171,12 @@ def _check(content: bytes) -> None:
         value = pending.pop()
         if isinstance(value, dict):
             if "__loader__" in value or "__class__" in value:
-                _check_node(value, trusted)
+                loader = str(value.get("__loader__"))
+                name = f"{value.get('__module__')}.{value.get('__class__')}"
+                if name not in trusted.get(loader, ()):
+                    raise ModelFileError(
+                        f"it holds {name} ({loader}), which models may not hold"
+                    )
             pending.extend(value.values())
         elif isinstance(value, list):
             pending.extend(value)
-
-
-def _check_node(node: dict[str, Any], trusted: dict[str, set[str]]) -> None:
-    loader = node.get("__loader__")
-    name = f"{node.get('__module__')}.{node.get('__class__')}"
-    if not isinstance(loader, str) or name not in trusted.get(loader, ()):
-        raise ModelFileError(f"it holds {name} ({loader}), which models may not hold")
