@@ -727,10 +727,14 @@ def test_image_of_the_wrong_kind(image, error, message):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"transforms": []}, ValueError, "transforms must hold at least one"),
-        ({"transforms": Zoom()}, TypeError, r"transforms must be a list.*Zoom\("),
-        ({"transforms": [Zoom]}, TypeError, "transforms must hold instances.*Zoom"),
-        ({"transforms": ["zoom"]}, TypeError, "transforms must hold instances.*'zoom'"),
+        ({"transforms": []}, ValueError, r"transforms must hold one or more.*\[\]"),
+        ({"transforms": Zoom()}, TypeError, r"transforms must hold.*Zoom\("),
+        ({"transforms": [Zoom]}, TypeError, "transforms must hold.*instances.*Zoom"),
+        (
+            {"transforms": ["zoom"]},
+            TypeError,
+            "transforms must hold.*instances.*'zoom'",
+        ),
         ({"fill": 256}, ValueError, "'fill'.*256"),
         ({"fill": -1}, ValueError, "'fill'.*-1"),
         ({"fill": 0.5}, TypeError, "'fill'.*0.5"),

@@ -21,15 +21,12 @@ _MAX_IMAGE_SIDE = MAX_SIDE - 2
 # Pixels of images that are augmented at once, which bounds the memory for their fields.
 _MAX_PIXELS = 6_000_000
 
+_SEEDS = [Interval(Integral, 0, None, closed="left"), RandomState, Generator, None]
+
 
 @validate_params(
     {
-        "random_state": [
-            Interval(Integral, 0, None, closed="left"),
-            RandomState,
-            Generator,
-            None,
-        ],
+        "random_state": _SEEDS,
         "fill": [Interval(Integral, 0, 255, closed="both")],
     }
 )
@@ -72,11 +69,9 @@ def augment(
 
     Notes
     -----
-    The intensity transforms become one table of 256 grey levels, the geometric ones one
-    map of sampling positions, so that an image is interpolated and rounded once. Grey
-    levels therefore change before the image is warped, and `fill` keeps its value; and
-    nothing is cropped between two geometric transforms: what one moves over the edge
-    and the next moves back is still there.
+    Intensity transforms become one table of 256 grey levels, applied first, so that
+    `fill` keeps its value. Geometric ones become one map of sampling positions, so that
+    an image is interpolated once, and what one moves out is not lost to the next.
 
     Examples
     --------
@@ -137,14 +132,13 @@ def _check_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         raise TypeError(
             f"image must be uint8 in [0, 255]. Got an array of {image.dtype} instead."
         )
-    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+    if (
+        image.ndim not in (2, 3)
+        or image.shape[2:] not in ((), (3,))
+        or not 0 < min(image.shape[:2]) <= max(image.shape[:2]) <= _MAX_IMAGE_SIDE
+    ):
         raise ValueError(
-            "image must have shape (height, width) or (height, width, 3). Got shape "
-            f"{image.shape} instead."
-        )
-    if not 0 < min(image.shape[:2]) <= max(image.shape[:2]) <= _MAX_IMAGE_SIDE:
-        raise ValueError(
-            f"image must be 1 to {_MAX_IMAGE_SIDE} pixels high and wide. Got shape "
-            f"{image.shape} instead."
+            "image must have shape (height, width) or (height, width, 3) and sides of "
+            f"1 to {_MAX_IMAGE_SIDE} pixels. Got shape {image.shape} instead."
         )
     return image

@@ -8,13 +8,13 @@ from numbers import Integral, Real
 from typing import Any, NoReturn
 
 import numpy as np
-from imblearn.base import BaseSampler
+from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_sampling_strategy
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skcovid._base._compatibility import Interval, StrOptions
+from skcovid._base._compatibility import Interval
 from skcovid._base._digests import image_key
 from skcovid._base._random import draw_seed
 from skcovid.augmentation._augment import augment_batch
@@ -25,14 +25,12 @@ from skcovid.images._lazy_images import LazyImages
 
 __all__ = ["AugmentationBalancer"]
 
-_BATCH = 32
-
 # Version of what is drawn. It is part of the keys, so that features stored of copies
 # drawn by another version are not taken for those of these.
 _DRAWS = 3
 
 
-class AugmentationBalancer(BaseSampler):
+class AugmentationBalancer(BaseOverSampler):
     """Balance the classes of a training set with augmented copies of its images.
 
     Section 3.2 of the paper: each class ends with `factor` × (size of the largest
@@ -94,15 +92,8 @@ class AugmentationBalancer(BaseSampler):
     array([0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 1, 2, 3, 4])
     """
 
-    _sampling_type = "over-sampling"
-
     _parameter_constraints = {
-        "sampling_strategy": [
-            Interval(Real, 0, 1, closed="right"),
-            StrOptions({"all", "auto", "minority", "not minority", "not majority"}),
-            Mapping,
-            callable,
-        ],
+        **BaseOverSampler._parameter_constraints,
         "factor": [Interval(Real, 0, None, closed="neither")],
         "include_originals": ["boolean"],
         "transforms": [list, tuple, None],
@@ -212,7 +203,7 @@ class AugmentationBalancer(BaseSampler):
         if isinstance(X, LazyImages):
             return resampled, labels
         images = np.empty(resampled.shape, np.uint8)
-        for rows, batch in resampled.batches(_BATCH, n_jobs=self.n_jobs):
+        for rows, batch in resampled.batches(32, n_jobs=self.n_jobs):
             images[rows] = batch
         return images, labels
 

@@ -15,7 +15,6 @@ from skcovid.augmentation._transform_types import (
     BatchNumbers,
     Geometry,
     IntensityTransform,
-    Levels,
     Transform,
 )
 from skcovid.augmentation._transforms import DRAW_BATCHES, Elastic
@@ -41,10 +40,10 @@ def draw_plan(
     seeds: Sequence[int | None],
     make_generator: Callable[[int | None], Generator] = np.random.default_rng,
 ) -> AugmentationPlan:
-    """Draw a non-empty subset of the transforms and their parameters for each image.
+    """Draw a non-empty subset of transforms for each image; none where a seed is None.
 
     The paper's transforms draw for all images at once, from one random number of each;
-    others draw from a generator, image by image. A seed of None chooses no transform.
+    others draw from a generator, image by image.
     """
     height, width = image_shape[:2]
     numbers, chosen = _draw_numbers(seeds, len(transforms))
@@ -66,8 +65,13 @@ def draw_plan(
             levels[rows] = transform.draw(batch, levels[rows]).clip(0.0, 255.0)
             continue
         for row in rows:
-            drawn = transform.draw(generator(row), levels[row])
-            levels[row] = _check_levels(transform, drawn)
+            drawn = np.asarray(transform.draw(generator(row), levels[row]), np.float64)
+            if drawn.shape != (256,) or np.isnan(drawn).any():
+                raise ValueError(
+                    f"{transform!r}.draw must return 256 grey levels, none of them "
+                    f"NaN. Got an array of shape {drawn.shape} instead."
+                )
+            levels[row] = drawn.clip(0.0, 255.0)
     for transform, rows, own in draws:
         if isinstance(transform, IntensityTransform):
             continue
@@ -106,16 +110,6 @@ def _draw_numbers(
             bits = split_mix(known, (words + 1) * n_transforms)[:, -n_transforms:]
         chosen[empty] = bits[empty] >> np.uint64(bit) & np.uint64(1)
     return numbers, chosen
-
-
-def _check_levels(transform: Transform, levels: Levels) -> Levels:
-    levels = np.asarray(levels, dtype=np.float64)
-    if levels.shape != (256,) or np.isnan(levels).any():
-        raise ValueError(
-            f"{transform!r}.draw must return 256 grey levels, none of them NaN. Got "
-            f"an array of shape {levels.shape} instead."
-        )
-    return levels.clip(0.0, 255.0)
 
 
 def _check_geometry(

@@ -1,7 +1,7 @@
 """Base classes of transforms, and checks of their parameters."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,7 +17,6 @@ __all__ = [
     "IntensityTransform",
     "Levels",
     "Transform",
-    "check_parameters",
     "check_transforms",
 ]
 
@@ -26,13 +25,29 @@ Geometry: TypeAlias = NDArray[Any]  # an affine map (2, 3) or a field (rows, col
 
 
 class _Transform:
+    _intervals: Mapping[str, Interval] = {}  # of the parameters that are checked
+
+    def __post_init__(self) -> None:
+        for name, valid in self._intervals.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not valid.is_satisfied_by(value):
+                raise InvalidParameterError(
+                    f"The {name!r} parameter of {type(self).__name__} must be {valid}. "
+                    f"Got {value!r} instead."
+                )
+            # Equal transforms then have equal reprs.
+            object.__setattr__(self, name, float(value))
+        if "low" in self._intervals and vars(self)["low"] > vars(self)["high"]:
+            raise InvalidParameterError(
+                f"The 'low' parameter of {type(self).__name__} must not exceed 'high'. "
+                f"Got {self!r} instead."
+            )
+
     def __repr__(self) -> str:
         # Keys of augmented images include it, so that it states every parameter even
         # where a subclass is not a dataclass.
-        parameters = ", ".join(
-            f"{name}={value!r}" for name, value in vars(self).items()
-        )
-        return f"{type(self).__qualname__}({parameters})"
+        states = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__qualname__}({states})"
 
 
 class IntensityTransform(_Transform, ABC):
@@ -115,13 +130,11 @@ class GeometricTransform(_Transform, ABC):
         Returns
         -------
         ndarray of shape (2, 3) or (rows, columns, 2)
-            Either an affine map: the pixel at ``(x, y)`` of the new image shows the
-            old one at ``matrix @ (x, y, 1)``. Or a displacement field: it shows the
-            old one at ``(x, y)`` plus the field there, ``(dx, dy)`` in pixels. The
-            field is given at the centres of `rows` x `columns` equal cells that tile
-            the image, so ``(height, width, 2)`` is one value a pixel, and a smooth
-            field may be given on a coarser grid. ``x`` points right and ``y`` down, in
-            pixels; ``(0, 0)`` is the centre of the first pixel.
+            An affine map: the pixel at ``(x, y)`` of the new image shows the old one at
+            ``matrix @ (x, y, 1)``. Or a displacement field: it shows the old one at
+            ``(x, y)`` plus the field there, ``(dx, dy)`` in pixels, given at the
+            centres of `rows` x `columns` equal cells that tile the image. ``x`` points
+            right and ``y`` down, from the centre of the first pixel.
         """
 
 
@@ -143,37 +156,12 @@ class BatchNumbers:
 Transform: TypeAlias = IntensityTransform | GeometricTransform
 
 
-def check_parameters(transform: Transform, valid: Interval, *names: str) -> None:
-    """Require parameters in the interval and in ascending order; make them floats."""
-    for name in names:
-        value = getattr(transform, name)
-        if isinstance(value, bool) or not valid.is_satisfied_by(value):
-            raise InvalidParameterError(
-                f"The {name!r} parameter of {type(transform).__name__} must be "
-                f"{valid}. Got {value!r} instead."
-            )
-        # Equal transforms then have equal reprs.
-        object.__setattr__(transform, name, float(value))
-    if getattr(transform, names[0]) > getattr(transform, names[-1]):
-        raise InvalidParameterError(
-            f"The {names[0]!r} parameter of {type(transform).__name__} must not exceed "
-            f"{names[-1]!r}. Got {transform!r} instead."
-        )
-
-
 def check_transforms(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
-    """Require at least one transform, and nothing else; return them as a tuple."""
-    if not isinstance(transforms, Sequence):
-        raise TypeError(
-            "transforms must be a list or tuple of transforms such as [Brightness()]. "
-            f"Got {transforms!r} instead."
+    """Require transforms, at least one; return them as a tuple."""
+    given = transforms if isinstance(transforms, Sequence) else ()
+    if not given or not all(isinstance(transform, Transform) for transform in given):
+        raise InvalidParameterError(
+            "transforms must hold one or more instances of IntensityTransform and "
+            f"GeometricTransform, such as [Brightness()]. Got {transforms!r} instead."
         )
-    for transform in transforms:
-        if not isinstance(transform, Transform):
-            raise TypeError(
-                "transforms must hold instances of IntensityTransform and "
-                f"GeometricTransform, such as Brightness(). Got {transform!r} instead."
-            )
-    if not transforms:
-        raise ValueError("transforms must hold at least one transform. Got none.")
     return tuple(transforms)

@@ -20,7 +20,6 @@ from skcovid.augmentation._transform_types import (
     IntensityTransform,
     Levels,
     Transform,
-    check_parameters,
 )
 from skcovid.augmentation._warp import CUBIC_REACH
 
@@ -61,9 +60,7 @@ class Brightness(IntensityTransform):
 
     low: float = 1.05
     high: float = 1.10
-
-    def __post_init__(self) -> None:
-        check_parameters(self, _POSITIVE, "low", "high")
+    _intervals = {"low": _POSITIVE, "high": _POSITIVE}
 
     def draw(self, rng: Generator | BatchNumbers, levels: Levels) -> Levels:
         """Multiply the levels by a factor."""
@@ -91,9 +88,7 @@ class Gamma(IntensityTransform):
 
     low: float = 1.05
     high: float = 1.11
-
-    def __post_init__(self) -> None:
-        check_parameters(self, _POSITIVE, "low", "high")
+    _intervals = {"low": _POSITIVE, "high": _POSITIVE}
 
     def draw(self, rng: Generator | BatchNumbers, levels: Levels) -> Levels:
         """Raise the levels to a gamma."""
@@ -106,10 +101,9 @@ class Elastic(GeometricTransform):
     """Displace every pixel by smoothed noise, after Simard et al. (2003).
 
     The noise is uniform in [-1, 1], one value for x and one for y at every pixel,
-    smoothed by a Gaussian of `sigma` and multiplied by `alpha`. The displacements so
-    have a standard deviation of ``alpha / (2 * sqrt(3 * pi) * sigma)`` pixels whatever
-    the size of the image (3.26 with the defaults): below about 100 pixels that is a
-    strong distortion.
+    smoothed by a Gaussian of `sigma` and multiplied by `alpha`. The displacements have
+    a standard deviation of ``alpha / (2 * sqrt(3 * pi) * sigma)`` pixels at any image
+    size (3.26 with the defaults): below about 100 pixels a strong distortion.
 
     Parameters
     ----------
@@ -132,10 +126,7 @@ class Elastic(GeometricTransform):
 
     alpha: float = 2.0
     sigma: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_parameters(self, Interval(Real, 0, None, closed="left"), "alpha")
-        check_parameters(self, _POSITIVE, "sigma")
+    _intervals = {"alpha": Interval(Real, 0, None, closed="left"), "sigma": _POSITIVE}
 
     def draw(self, rng: Generator, height: int, width: int) -> Geometry:
         """Draw the displacements, in cells of at most sigma / 2."""
@@ -145,10 +136,9 @@ class Elastic(GeometricTransform):
     def fields(
         self, numbers: NDArray[np.float64], height: int, width: int
     ) -> tuple[NDArray[np.float32], tuple[int, int]]:
-        """Turn a random number of each image into its displacements.
+        """Make the displacements of each image, and of some cells beyond each edge.
 
-        Also returns how many rows and columns of each field lie beyond every edge of
-        the image, where cubic interpolation looks too.
+        Also returns how many rows and columns of cells lie beyond an edge.
         """
         (rows, columns), margins, (kernel_y, kernel_x), strength = _smoothing(
             self, height, width
@@ -195,7 +185,7 @@ def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:
     """Gaussian that sums to 1, cut off at three sigma."""
     margin = math.ceil(3 * sigma)
     kernel = np.exp(-0.5 * (np.arange(-margin, margin + 1) / sigma) ** 2)
-    return (kernel / kernel.sum()).astype(np.float32)
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)
 
 
 def _about_centre(xx: Any, xy: Any, height: int, width: int) -> Geometry:
@@ -225,9 +215,7 @@ class Zoom(GeometricTransform):
 
     low: float = 1.05
     high: float = 1.10
-
-    def __post_init__(self) -> None:
-        check_parameters(self, _POSITIVE, "low", "high")
+    _intervals = {"low": _POSITIVE, "high": _POSITIVE}
 
     def draw(self, rng: Generator | BatchNumbers, height: int, width: int) -> Geometry:
         """Draw the enlargement as an affine map."""
@@ -259,9 +247,7 @@ class Translation(GeometricTransform):
 
     low: float = 0.90
     high: float = 0.97
-
-    def __post_init__(self) -> None:
-        check_parameters(self, _SHARE, "low", "high")
+    _intervals = {"low": _SHARE, "high": _SHARE}
 
     def draw(self, rng: Generator | BatchNumbers, height: int, width: int) -> Geometry:
         """Draw the shift as an affine map."""
@@ -295,9 +281,7 @@ class Rotation(GeometricTransform):
 
     low: float = -5.0
     high: float = 5.0
-
-    def __post_init__(self) -> None:
-        check_parameters(self, _ANGLE, "low", "high")
+    _intervals = {"low": _ANGLE, "high": _ANGLE}
 
     def draw(self, rng: Generator | BatchNumbers, height: int, width: int) -> Geometry:
         """Draw the rotation as an affine map."""

@@ -1,8 +1,7 @@
 """Warping images: geometric transforms become sampling positions, and these pixels.
 
-What is small is computed for a batch of images together, in few calls: each call
-releases the interpreter lock, and waiting for it again may take longer than a small
-call does.
+Small arrays are computed for a whole batch in few calls: every call releases the
+interpreter lock, and waiting for it again may take longer than the call.
 """
 
 import math
@@ -25,12 +24,10 @@ MAX_SIDE = 32_766
 
 _LINEAR_INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
-# Steps in a cell: fine enough for a smooth field, and coarse enough for whole steps to
-# be exact in float32 up to the largest side.
+# Steps in a cell, few enough to be exact in float32 up to the largest side.
 _STEPS = 256
 
-# Pixels whose positions are interpolated in one call: those of a few images, which the
-# processor's cache holds.
+# Pixels whose positions are interpolated in one call: those that fit into the cache.
 _PIXELS_AT_ONCE = 2**18
 
 
@@ -62,8 +59,7 @@ class FieldStep(NamedTuple):
 class BatchWarp:
     """How the images of a batch are warped.
 
-    The transform that is applied last says first where a pixel comes from, so the
-    positions go through the transforms backwards: through rotation, translation and
+    Positions go through the transforms backwards: through rotation, translation and
     zoom, and the elastic field is looked up where these lead. The composition is exact
     at the nodes of a grid about as fine as the finest field, and linear between them.
     """
@@ -94,10 +90,7 @@ class BatchWarp:
                     self._positions[row] = positions, place
 
     def apply(self, row: int, image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-        """Write the image of a row of the batch, warped, to `out`.
-
-        Rows in their order take least time.
-        """
+        """Write the warped image of a row to `out`; rows in order take least time."""
         border = cv2.BORDER_CONSTANT, self._border
         if row in self._positions:
             positions, place = self._positions[row]
@@ -111,10 +104,9 @@ class BatchWarp:
 class _Positions:
     """Where the pixels are in the old images, interpolated between nodes.
 
-    Some images are interpolated in one call, as if one image, x of each above its y. At
-    the edges, and where two meet, lies one cell more than the image has. With a spacing
-    that is a power of two all weights are exact, so that an image's positions do not
-    depend on those it is interpolated with.
+    Some images are interpolated in one call, stacked, x of each above its y, with one
+    cell more at every edge. The spacing is a power of two, so that all weights are
+    exact and the positions of an image do not depend on the others in the call.
     """
 
     def __init__(
@@ -145,9 +137,8 @@ def _rows_by_spacing(
 ) -> dict[int | None, list[int]]:
     """Group the images that are warped by the spacing of nodes; None without a field.
 
-    It is a power of two of pixels, at most 0.8 of a cell of the finest field: with
-    cells of sigma / 2, linear interpolation between nodes then loses less than 1 % of
-    the standard deviation of `Elastic`.
+    It is at most 0.8 of a cell of the finest field: with cells of sigma / 2, linear
+    interpolation then loses less than 1 % of the standard deviation of `Elastic`.
     """
     spacings: dict[int, int] = {}
     for step in steps:
@@ -230,10 +221,7 @@ def _moved(
 def _looked_up(
     step: FieldStep, positions: NDArray[np.float32], height: int, width: int
 ) -> NDArray[np.float32]:
-    """Displacements at positions (n, 2, rows, columns).
-
-    The fields of several images are stacked, so that one call serves all.
-    """
+    """Displacements at positions (n, 2, rows, columns), the fields stacked."""
     fields, (margin_y, margin_x) = step.fields, step.margins
     if max(step.grid_shape) + 2 * max(step.margins) > MAX_SIDE:
         # No room for margins: the border mode of cv2.remap continues the field.
