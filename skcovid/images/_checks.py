@@ -1,4 +1,4 @@
-"""What images have to be like, and what is said when they are not."""
+"""Checks of images."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ def as_lazy(images: NDArray[Any] | LazyImages) -> LazyImages:
     return images if isinstance(images, LazyImages) else LazyImages.from_array(images)
 
 
-def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyImages":
-    """Validate grey or RGB images and bring their pixels to uint8."""
+def check_images(images: Any, *, name: str = "X") -> NDArray[np.uint8] | LazyImages:
+    """Require grey or RGB images and bring their pixels to uint8."""
     if not isinstance(images, LazyImages):
         images = _as_array(images, name)
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
@@ -27,20 +27,20 @@ def check_images(images: Any, *, name: str = "X") -> "NDArray[np.uint8] | LazyIm
         )
     if 0 in images.shape:
         raise ValueError(f"{name} holds no pixels: its shape is {images.shape}.")
-    if isinstance(images, LazyImages):
-        if images.dtype != np.uint8:
-            raise ValueError(
-                f"{name} must hold uint8 pixels, got LazyImages of {images.dtype}."
-            )
-        return images
-    return _to_uint8(images, name)
+    if not isinstance(images, LazyImages):
+        return _to_uint8(images, name)
+    if images.dtype != np.uint8:
+        raise ValueError(
+            f"{name} must hold uint8 pixels, got LazyImages of {images.dtype}."
+        )
+    return images
 
 
-def _as_array(images: Any, name: str) -> NDArray:
+def _as_array(images: Any, name: str) -> NDArray[Any]:
     _check_dense(images, name)
     try:
         array = np.asarray(images)
-        # An object array of images, as a pandas column holds them, is a list of them.
+        # A pandas column holds images as an object array of arrays.
         holds_arrays = array.dtype == object and array.ndim == 1 and array.size > 0
         return np.stack(list(array)) if holds_arrays else array
     except ValueError as error:
@@ -59,20 +59,20 @@ def _check_dense(images: Any, name: str) -> None:
         )
 
 
-def _check_real(images: NDArray | LazyImages, name: str) -> None:
+def _check_real(images: NDArray[Any] | LazyImages, name: str) -> None:
     if images.dtype.kind == "c":
         raise ValueError(
             f"{name} must hold real numbers, got dtype {images.dtype}. "
-            f"Complex data not supported; take np.abs({name}), say."
+            f"Complex data not supported; pass np.abs({name}), for example."
         )
 
 
-def _to_uint8(images: NDArray, name: str) -> NDArray[np.uint8]:
+def _to_uint8(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if images.dtype == np.uint8:
         return images
     _check_real(images, name)
     if images.dtype.kind == "u" and images.dtype.itemsize == 2:  # of any byte order
-        return ((images.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.asarray((images.astype(np.uint32) + 128) // 257, dtype=np.uint8)
     if images.dtype.kind not in "iuf":
         raise ValueError(
             f"{name} must hold numbers in [0, 255], got dtype {images.dtype}."
@@ -89,11 +89,11 @@ def _to_uint8(images: NDArray, name: str) -> NDArray[np.uint8]:
         raise ValueError(
             f"{name} must lie in [0, 255], got pixels in [{low:g}, {high:g}]."
         )
-    return np.rint(images).astype(np.uint8)
+    return np.asarray(np.rint(images), dtype=np.uint8)
 
 
 def check_network_input(X: Any, *, name: str = "X") -> LazyImages:
-    """Validate preprocessed images; an array comes back behind `LazyImages`."""
+    """Require preprocessed images, and wrap an array in `LazyImages`."""
     _check_dense(X, name)
     images = X if isinstance(X, LazyImages) else np.asarray(X)
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:

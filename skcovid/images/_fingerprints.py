@@ -1,4 +1,4 @@
-"""What results depend on, in words and digests that are the same in any process."""
+"""Parameters and samples as text and digests that are the same in any process."""
 
 import os
 import pickle
@@ -16,35 +16,29 @@ from skcovid.reading._paths import as_paths, holds_paths
 
 __all__ = ["describe_parameters", "digest_samples"]
 
-# They say how something is computed or where it is kept, not what.
+# Parameters that change no result.
 _NO_EFFECT = {"checkpoint", "memory", "n_jobs", "verbose"}
-# Of objects and functions that have no repr of their own.
+# In the repr of objects and functions without one of their own.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def describe_parameters(estimator: Any) -> dict[str, str]:
-    """Describe the parameters of an estimator and of all that it is made of.
+    """Describe the parameters of an estimator and its parts that may change a result.
 
-    Those that change no result are left out: `checkpoint`, `memory`, `n_jobs` and
-    `verbose`. A file counts by its content. A function counts by its name, whatever is
-    in it.
+    A file is described by its content, a function by its name alone.
     """
     params = estimator.get_params(deep=True)
     described = {"": _class_name(estimator)}
     for name, value in sorted(params.items()):
         prefix, _, own = name.rpartition("__")
         if own not in _NO_EFFECT:
-            members = (
-                set(params)
-                if not prefix
-                else {other.removeprefix(f"{prefix}__") for other in params}
-            )
+            members = {other.removeprefix(f"{prefix}__") for other in params}
             described[name] = _describe(name, _without_members(value, members))
     return described
 
 
 def _without_members(value: Any, members: set[str]) -> Any:
-    """Leave out the estimators of a pipeline or an ensemble, described apart."""
+    """Leave out the estimators of a pipeline or ensemble, which are described apart."""
     is_composition = isinstance(value, list) and all(
         isinstance(item, tuple) and len(item) > 1 and item[0] in members
         for item in value
@@ -65,8 +59,8 @@ def _describe(name: str, value: Any) -> str:
         digest = joblib.hash(value)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
-            f"{name}={value!r} can't be told from another value: {error}. Take one "
-            "that can be pickled, such as a function of a module in place of a lambda."
+            f"{name}={value!r} must be a value that can be pickled, such as a function "
+            f"of a module in place of a lambda: {error}"
         ) from error
     shown = _ADDRESS.sub("", repr(value))
     return f"{shown:.60} of digest {digest}"
@@ -77,24 +71,21 @@ def _class_name(value: Any) -> str:
 
 
 def digest_samples(X: Any) -> list[str]:
-    """Digest the content of every sample, of files too."""
+    """Digest the content of every sample, also of files."""
     if isinstance(X, LazyImages):
-        return X.keys.tolist()
+        return list(map(str, X.keys))
     if hasattr(X, "columns") or issparse(X):
         return [joblib.hash(X)]
     if holds_paths(X):
-        return [_digest_path(path) for path in as_paths(X)]
+        # A name that no file has may be a text that is to be classified.
+        return [
+            image_key(read_bytes(path) if exists(path) else path)
+            for path in as_paths(X)
+        ]
     samples = np.asarray(X)
     if samples.dtype.hasobject:
         return [joblib.hash(samples)]
     return [
-        image_key(
-            sample.dtype.str, sample.shape, np.ascontiguousarray(sample).tobytes()
-        )
+        image_key(sample.dtype.str, sample.shape, sample.tobytes())
         for sample in samples
     ]
-
-
-def _digest_path(path: str) -> str:
-    # A name that no file has may be a text that is to be classified.
-    return image_key(read_bytes(path) if exists(path) else path)

@@ -1,7 +1,8 @@
 """`LazyImages`, the one carrier of images between the steps of a pipeline."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -11,14 +12,8 @@ from skcovid._base._read_ahead import read_ahead
 
 __all__ = ["LazyImages"]
 
-# Images that are computed at once where many are asked for. More would take less time
-# each, but memory.
+# Images that are computed in one call; more would need less time but more memory.
 _TOGETHER = 64
-
-
-def _pixels_key(image: NDArray) -> str:
-    pixels = np.ascontiguousarray(image)
-    return image_key(pixels.shape, pixels.dtype.str, pixels.reshape(-1).data.cast("B"))
 
 
 class LazyImages:
@@ -77,7 +72,7 @@ class LazyImages:
 
     def __init__(
         self,
-        load: Callable[[Any], NDArray],
+        load: "_Load",
         items: Any,
         *,
         image_shape: tuple[int, ...],
@@ -86,10 +81,12 @@ class LazyImages:
         origins: ArrayLike | None = None,
     ) -> None:
         self._load = load
-        self._items = _object_array(items)
+        if not isinstance(items, np.ndarray) or items.ndim != 1:
+            items = np.fromiter(items, dtype=object, count=len(items))
+        self._items: NDArray[Any] = items
         self._image_shape = tuple(int(side) for side in image_shape)
         self._keys = None if keys is None else np.asarray(keys, dtype=np.str_)
-        self.dtype: np.dtype = np.dtype(dtype)
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
         self._origins = None if origins is None else np.asarray(origins, dtype=np.str_)
         if self._keys is not None and len(self._keys) != len(self._items):
             raise ValueError(
@@ -97,8 +94,8 @@ class LazyImages:
             )
 
     @classmethod
-    def from_array(cls, images: NDArray) -> "LazyImages":
-        """Wrap an array of images; the pixels are shared, not copied.
+    def from_array(cls, images: NDArray[Any]) -> "LazyImages":
+        """Wrap an array of images without copying the pixels.
 
         Parameters
         ----------
@@ -110,7 +107,7 @@ class LazyImages:
         LazyImages
         """
         return cls(
-            _identity, list(images), image_shape=images.shape[1:], dtype=images.dtype
+            np.asarray, list(images), image_shape=images.shape[1:], dtype=images.dtype
         )
 
     @property
@@ -126,20 +123,21 @@ class LazyImages:
     def keys(self) -> NDArray[np.str_]:
         """Content key of every image, ndarray of shape (n_samples,)."""
         if self._keys is None:
-            self._keys = np.array([_pixels_key(image) for image in self], dtype=np.str_)
+            keys = [
+                image_key(image.shape, image.dtype.str, image.tobytes())
+                for image in self
+            ]
+            self._keys = np.array(keys, dtype=np.str_)
         return self._keys
 
     @property
     def origins(self) -> NDArray[np.str_]:
-        """Key of the image each was first made from, ndarray of shape (n_samples,).
-
-        Copies that `derive` makes of one image share its origin.
-        """
+        """Key of the image that each was first made from, as `keys`."""
         return self.keys if self._origins is None else self._origins
 
     def map(
         self,
-        operation: Callable[[NDArray], NDArray],
+        operation: Callable[[NDArray[Any]], NDArray[Any]],
         name: str,
         *,
         image_shape: tuple[int, ...] | None = None,
@@ -163,22 +161,19 @@ class LazyImages:
         LazyImages
             The same number of images.
         """
+        keys = self._keys
         return LazyImages(
             _Composed(self._load, operation),
             self._items,
             image_shape=self._image_shape if image_shape is None else image_shape,
-            keys=(
-                None
-                if self._keys is None
-                else [image_key(key, name) for key in self._keys]
-            ),
+            keys=None if keys is None else [image_key(key, name) for key in keys],
             dtype=self.dtype if dtype is None else dtype,
             origins=self._origins,
         )
 
     def derive(
         self,
-        operation: Callable[[Sequence[NDArray], Sequence[Any]], NDArray],
+        operation: Callable[[Sequence[NDArray[Any]], Sequence[Any]], NDArray[Any]],
         indices: NDArray[np.intp],
         arguments: Any,
         keys: ArrayLike,
@@ -215,7 +210,7 @@ class LazyImages:
 
     def batches(
         self, batch_size: int, *, n_jobs: int = 2
-    ) -> Iterator[tuple[slice, NDArray]]:
+    ) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Compute the images in order, batch by batch, some batches ahead.
 
         Parameters
@@ -232,8 +227,8 @@ class LazyImages:
         images : ndarray of shape (batch_size, ...)
             Its images.
         """
-        # Two at once take less time, and little more memory with fewer ahead: one for
-        # each thread, and one for the first that is done.
+        # Two batches in one call take less time, and with fewer ahead (one for each
+        # thread and one more) little more memory.
         few = len(self) < 2 * n_jobs * batch_size
         n_together = 1 if few or 2 * batch_size > _TOGETHER else 2
         parts = read_ahead(
@@ -262,7 +257,8 @@ class LazyImages:
                 )
             index = index[0]
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
-            return self._compute(self._items[index])
+            [image] = _load_each(self._load, [self._items[index]])
+            return self._checked(image, self._image_shape)
         rows = np.arange(len(self))[index]
         if rows.ndim != 1:
             raise IndexError(
@@ -278,97 +274,72 @@ class LazyImages:
             origins=None if self._origins is None else self._origins[rows],
         )
 
-    def __iter__(self) -> Iterator[NDArray]:
-        return (self._compute(item) for item in self._items)
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[row] for row in range(len(self)))
 
-    def _compute(self, item: Any) -> NDArray:
-        return self._checked(self._load(item))
-
-    def _checked(self, image: NDArray) -> NDArray:
-        # An array would take it by broadcasting and casting, and say nothing.
-        if image.shape != self._image_shape or image.dtype != self.dtype:
-            raise ValueError(
-                f"an image of shape {self._image_shape} and {self.dtype} was "
-                f"announced, but load returned {image.shape} and {image.dtype}."
-            )
-        return image
-
-    def _compute_together(self, items: NDArray) -> NDArray:
+    def _compute(self, items: NDArray[Any]) -> NDArray[Any]:
         computed = _load_each(self._load, items)
         if isinstance(computed, np.ndarray):
-            if len(computed) != len(items):
-                raise ValueError(
-                    f"{len(items)} images were announced, but the operation returned "
-                    f"{len(computed)}."
-                )
-            self._checked(computed[0])
-            return computed
+            return self._checked(computed, (len(items), *self._image_shape))
         images = np.empty((len(items), *self._image_shape), self.dtype)
         for row, image in enumerate(computed):
-            images[row] = self._checked(image)
+            images[row] = self._checked(image, self._image_shape)
         return images
+
+    def _checked(self, computed: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+        # Assignment to an array would broadcast and cast without a word.
+        if computed.shape != shape or computed.dtype != self.dtype:
+            raise ValueError(
+                f"pixels of shape {shape} and {self.dtype} were announced, but load "
+                f"returned {computed.shape} and {computed.dtype}."
+            )
+        return computed
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
-    ) -> NDArray:
+    ) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("LazyImages have no array to share; copy=False can't be.")
+            raise ValueError("copy=False is not possible: LazyImages are computed.")
         if 0 < len(self) <= _TOGETHER:
-            images = self._compute_together(self._items)
+            images = self._compute(self._items)
         else:
             images = np.empty(self.shape, self.dtype)
             for start in range(0, len(self), _TOGETHER):
                 rows = slice(start, start + _TOGETHER)
-                images[rows] = self._compute_together(self._items[rows])
+                images[rows] = self._compute(self._items[rows])
         return images if dtype is None else images.astype(dtype, copy=False)
 
     def __repr__(self) -> str:
         return f"LazyImages(shape={self.shape}, dtype={self.dtype})"
 
 
-def _identity(image: NDArray) -> NDArray:
-    return image
-
-
+@dataclass
 class _Composed:
-    """``operation(load(item))``, as an object that can be pickled."""
+    """Load images and apply an operation to each; a class, so that it pickles."""
 
-    def __init__(self, load: Callable, operation: Callable) -> None:
-        self.load = load
-        self.operation = operation
+    load: "_Load"
+    operation: Callable[[NDArray[Any]], NDArray[Any]]
 
-    def __call__(self, item: Any) -> NDArray:
-        return self.operation(self.load(item))
-
-    def each(self, items: Iterable[Any]) -> Iterable[NDArray]:
+    def each(self, items: Iterable[Any]) -> Iterable[NDArray[Any]]:
         return map(self.operation, _load_each(self.load, items))
 
 
+@dataclass
 class _Derived:
-    """``operation([load(item)], [argument])``, as an object that can be pickled."""
+    """Load images and apply an operation to all of them and their arguments."""
 
-    def __init__(self, load: Callable, operation: Callable) -> None:
-        self.load = load
-        self.operation = operation
+    load: "_Load"
+    operation: Callable[[Sequence[NDArray[Any]], Sequence[Any]], NDArray[Any]]
 
-    def __call__(self, item: tuple[Any, Any]) -> NDArray:
-        return self.each([item])[0]
-
-    def each(self, items: Iterable[tuple[Any, Any]]) -> NDArray:
+    def each(self, items: Iterable[tuple[Any, Any]]) -> NDArray[Any]:
         sources, arguments = zip(*items, strict=True)
         return self.operation(list(_load_each(self.load, sources)), arguments)
 
 
-def _load_each(load: Callable, items: Iterable[Any]) -> Iterable[NDArray]:
+_Load: TypeAlias = Callable[[Any], NDArray[Any]] | _Composed | _Derived
+
+
+def _load_each(load: _Load, items: Iterable[Any]) -> Iterable[NDArray[Any]]:
     if isinstance(load, _Composed | _Derived):
         return load.each(items)
     return map(load, items)
-
-
-def _object_array(items: Any) -> NDArray:
-    if isinstance(items, np.ndarray) and items.ndim == 1:
-        return items
-    array = np.empty(len(items), dtype=object)
-    for position, item in enumerate(items):
-        array[position] = item
-    return array

@@ -154,7 +154,8 @@ class BackbonePreprocessor(ImageTransformer):
         subtracted, divisor, reverse = PIXEL_MODES[self.backbone_.mode]
         pixels = np.asarray(X, dtype=np.float32)
         pixels = pixels[..., ::-1] if reverse else pixels
-        return np.clip(np.rint(pixels * divisor + subtracted), 0, 255).astype(np.uint8)
+        pixels = np.rint(pixels * divisor + subtracted).clip(0, 255)
+        return np.asarray(pixels, dtype=np.uint8)
 
 
 def _check_pixels(X: Any) -> NDArray[np.uint8] | LazyImages:
