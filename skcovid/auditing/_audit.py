@@ -170,18 +170,21 @@ def audit(
     'No image occurs twice.'
     """
     _check_installed()
+    _check_fractions(fractions)
     check_consistent_length(X, y, groups, source)
     labels = column_or_1d(y)
-    _check_fractions(fractions)
-    patients = None if groups is None else column_or_1d(groups)
+    patients, sources = (
+        None if values is None else column_or_1d(values) for values in (groups, source)
+    )
     seed = draw_seed(random_state)
-    given = isinstance(pipeline_or_result, EvaluationResult)
-    if given:
+    pipeline = None
+    if isinstance(pipeline_or_result, EvaluationResult):
         result = pipeline_or_result
         _check_result(result, labels)
     else:
+        pipeline = pipeline_or_result
         result = evaluate(
-            pipeline_or_result,
+            pipeline,
             X,
             labels,
             cv=cv,
@@ -194,7 +197,7 @@ def audit(
         y=labels,
         groups=patients,
         result=result,
-        pipeline=None if given else pipeline_or_result,
+        pipeline=pipeline,
         random_state=seed,
         n_jobs=n_jobs,
         verbose=verbose,
@@ -204,12 +207,8 @@ def audit(
     thumbnails, whole, ring = check_thumbnails(subject, pixels)
     with prepare_refit(subject, refit, max_images) as refitted:
         blanked, curve, views = check_blanked_lungs(subject, refitted, fractions)
-        sources = check_source(
-            subject,
-            None if source is None else column_or_1d(source),
-            refitted,
-            full_view=views[0] if views else None,
-        )
+        whole_view = views[0] if views else None
+        of_source = check_source(subject, sources, refitted, whole_view)
     # The last view is the border alone.
     ratio = check_shortcut_ratio(subject, [*of_headers, ring, *views[-1:]], [whole])
     return AuditReport(
@@ -220,7 +219,7 @@ def audit(
             ratio,
             check_duplicates(subject, pixels),
             check_leakage(subject),
-            sources,
+            of_source,
         ),
         result=result,
         chance=subject.chance,
@@ -235,7 +234,7 @@ def audit(
             "random_state": seed,
         },
         visible_curve=tuple(curve),
-        visible_chance=views[0].chance if views else None,
+        visible_chance=None if whole_view is None else whole_view.chance,
     )
 
 

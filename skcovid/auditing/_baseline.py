@@ -1,9 +1,9 @@
 """How well classes are told apart by a classifier that cannot see the disease."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ __all__ = [
     "THRESHOLD",
     "Baseline",
     "ClassSeparation",
-    "balanced_accuracies",
+    "best_balanced_accuracy",
     "cross_validate",
     "make_forest",
     "shortcut_ratio",
@@ -82,8 +82,7 @@ def shortcut_ratio(baseline: float, model: float, chance: float) -> float:
     return max(0.0, baseline - chance) / (model - chance)
 
 
-@dataclass(frozen=True)
-class ClassSeparation:
+class ClassSeparation(NamedTuple):
     """How well one class is told from the others."""
 
     label: Hashable
@@ -192,18 +191,18 @@ def cross_validate(
     )
 
 
-def balanced_accuracies(result: EvaluationResult) -> NDArray[np.float64]:
-    """Balanced accuracy of every class that was tested, against the rest."""
-    is_class, called = _calls(result)
-    tested = is_class.any(axis=0)
-    is_class, called = is_class[:, tested], called[:, tested]
-    sensitivity = (is_class & called).sum(axis=0) / is_class.sum(axis=0)
-    specificity = (~is_class & ~called).sum(axis=0) / (~is_class).sum(axis=0)
-    return np.asarray((sensitivity + specificity) / 2)
+def best_balanced_accuracy(result: EvaluationResult) -> float:
+    """Balanced accuracy of the class that is best told from the rest."""
+    return max(
+        float(hits[members].mean() + hits[~members].mean()) / 2
+        for _, members, hits in _list_class_hits(result)
+    )
 
 
-def _calls(result: EvaluationResult) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each image is of each class, and whether it is called that class.
+def _list_class_hits(
+    result: EvaluationResult,
+) -> Iterator[tuple[Hashable, NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Label, members and hits of each class that was tested, against the rest.
 
     A class is called where its probability exceeds its share of the images, so that a
     rare class is called as often as it occurs. Without probabilities, the prediction
@@ -211,39 +210,35 @@ def _calls(result: EvaluationResult) -> tuple[NDArray[np.bool_], NDArray[np.bool
     """
     is_class = result.y_true[result.test_indices][:, None] == result.classes
     if result.probabilities is None:
-        return is_class, result.predictions[:, None] == result.classes
-    return is_class, result.probabilities > is_class.mean(axis=0)
+        called = result.predictions[:, None] == result.classes
+    else:
+        called = result.probabilities > is_class.mean(axis=0)
+    for label, members, calls in zip(
+        result.classes.tolist(), is_class.T, called.T, strict=True
+    ):
+        if members.any():
+            yield label, members, calls == members
 
 
 def _separate(
     result: EvaluationResult, groups: NDArray[Any] | None
-) -> list[ClassSeparation]:
+) -> Iterator[ClassSeparation]:
     # Intervals are two-sided: half of their error is below them.
     corrected = 1 - 2 * ALPHA / (len(result.classes) * _N_CHECKS)
-    separations = []
-    for label, members, calls in zip(
-        result.classes.tolist(), *(part.T for part in _calls(result)), strict=True
-    ):
-        if not members.any():
-            continue
+    for label, members, hits in _list_class_hits(result):
         (sensitivity, specificity), bounds = (
             [
                 estimate_share(
-                    (calls == members)[side],
-                    None if groups is None else groups[side],
-                    confidence_level,
+                    hits[side], None if groups is None else groups[side], level
                 )
                 for side in (members, ~members)
             ]
-            for confidence_level in (0.95, corrected)
+            for level in (0.95, corrected)
         )
-        separations.append(
-            ClassSeparation(
-                label,
-                sensitivity,
-                specificity,
-                balanced_accuracy=mean_estimate([sensitivity, specificity], np.eye(2)),
-                lower_bound=mean_estimate(bounds, np.eye(2)).low,
-            )
+        yield ClassSeparation(
+            label,
+            sensitivity,
+            specificity,
+            balanced_accuracy=mean_estimate([sensitivity, specificity], np.eye(2)),
+            lower_bound=mean_estimate(bounds, np.eye(2)).low,
         )
-    return separations

@@ -1,7 +1,7 @@
 """`AuditCheck`: the outcome of one check of the audit."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from skcovid._base._document import (
@@ -12,7 +12,7 @@ from skcovid._base._document import (
     Table,
     render_parts,
 )
-from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._estimates import Estimate, as_json
 
 __all__ = [
     "FIGURE_COLUMNS",
@@ -145,17 +145,8 @@ class AuditCheck:
             "threshold": self.threshold,
             "advice": self.advice,
             "figures": [figure.to_dict() for figure in self.figures],
-            "accuracies": {
-                name: accuracy.to_dict() for name, accuracy in self.accuracies.items()
-            },
-            "tables": [
-                {
-                    "caption": table.caption,
-                    "header": list(table.header),
-                    "rows": [list(row) for row in table.rows],
-                }
-                for table in self.tables
-            ],
+            "accuracies": as_json(self.accuracies),
+            "tables": [asdict(table) for table in self.tables],
             "details": dict(self.details),
         }
 

@@ -43,6 +43,11 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
     rows = np.arange(len(sets))
     in_crossing = np.isin(rows, [row for one in crossing for row in one["rows"]])
     tested = subject.result.test_indices
+    table = Table(
+        ["images", "classes", "pixels", "in training and test"],
+        list(map(_cells, copies)),
+        caption="Sets of copies",
+    )
     flagged = bool(leaked.any() or crossing)
     verdict = "No image occurs twice."
     if copies:
@@ -80,7 +85,7 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
                 subject.estimate_share(in_crossing, rows),
             ),
         ),
-        tables=(_table(copies),) if copies else (),
+        tables=(table,) if copies else (),
         details={"copies": copies},
     )
 
@@ -132,20 +137,17 @@ def _describe_sets(
     near: list[tuple[int, int, float]],
     leaked: NDArray[np.bool_],
 ) -> list[dict[str, Any]]:
-    correlations: dict[int, float] = {}
-    for one, _, correlation in near:
-        number = int(sets[one])
-        correlations[number] = min(correlation, correlations.get(number, 1.0))
     described = []
-    for number in np.flatnonzero(np.bincount(sets) > 1).tolist():
+    for number in np.flatnonzero(np.bincount(sets) > 1):
         rows = np.flatnonzero(sets == number)
+        correlations = [found for one, _, found in near if sets[one] == number]
         described.append(
             {
                 "rows": rows.tolist(),
                 "names": subject.names(rows),
                 "classes": np.unique(subject.y[rows]).tolist(),
-                "exact": number not in correlations,
-                "correlation": correlations.get(number, 1.0),
+                "exact": not correlations,
+                "correlation": min(correlations, default=1.0),
                 "across_folds": bool(leaked[rows].any()),
             }
         )
@@ -155,17 +157,10 @@ def _describe_sets(
     )
 
 
-def _table(copies: list[dict[str, Any]]) -> Table:
-    return Table(
-        ["images", "classes", "pixels", "in training and test"],
-        [
-            [
-                ", ".join(one["names"]),
-                ", ".join(map(str, one["classes"])),
-                "equal" if one["exact"] else f"correlation {one['correlation']:.3f}",
-                "yes" if one["across_folds"] else "no",
-            ]
-            for one in copies
-        ],
-        caption="Sets of copies",
-    )
+def _cells(copies: dict[str, Any]) -> list[str]:
+    return [
+        ", ".join(copies["names"]),
+        ", ".join(map(str, copies["classes"])),
+        "equal" if copies["exact"] else f"correlation {copies['correlation']:.3f}",
+        "yes" if copies["across_folds"] else "no",
+    ]

@@ -50,9 +50,7 @@ def check_leakage(subject: Subject) -> AuditCheck:
             else ""
         ),
         figures=tuple(
-            AuditFigure(one.what, one.share)
-            for one in findings
-            if one.share is not None
+            AuditFigure(one.what, one.share) for one in findings if one.share
         ),
         tables=(
             Table(
@@ -71,13 +69,11 @@ def _find_shared_patients(subject: Subject) -> _Finding:
         reason = "Patients are not known; pass groups to have them compared."
         return _Finding(what, None, reason)
     share = _leaked_share(subject, subject.groups)
-    return _Finding(
-        what,
-        share.value > 0,
+    explanation = (
         f"{share.format_percent(1)} of the test images show a patient who is trained "
-        f"on in the same fold; there are {len(np.unique(subject.groups))} patients.",
-        share,
+        f"on in the same fold; there are {len(np.unique(subject.groups))} patients."
     )
+    return _Finding(what, share.value > 0, explanation, share)
 
 
 def _find_shared_origins(subject: Subject) -> _Finding:
@@ -89,21 +85,18 @@ def _find_shared_origins(subject: Subject) -> _Finding:
         origins = subject.X.origins
         compared = "the originals of all images"
     else:
-        return _Finding(
-            what,
-            None,
+        reason = (
             "An array does not tell what its images were made from. Unchanged copies "
             "are found as duplicates; for augmented ones pass the balancer's "
-            "sample_indices_ as groups.",
+            "sample_indices_ as groups."
         )
+        return _Finding(what, None, reason)
     share = _leaked_share(subject, origins)
-    return _Finding(
-        what,
-        share.value > 0,
+    explanation = (
         f"{share.format_percent(1)} of the test images are made from an image that is "
-        f"trained on in the same fold, by comparison of {compared}.",
-        share,
+        f"trained on in the same fold, by comparison of {compared}."
     )
+    return _Finding(what, share.value > 0, explanation, share)
 
 
 def _leaked_share(subject: Subject, units: NDArray[Any]) -> Estimate:
@@ -116,11 +109,9 @@ def _find_resampled_validation_data(pipeline: Any) -> _Finding:
     if pipeline is None:
         reason = "A result holds no pipeline; pass the pipeline to check its steps."
         return _Finding(what, None, reason)
-    steps = (
-        [step for _, step in pipeline.steps]
-        if isinstance(pipeline, Pipeline)
-        else [pipeline]
-    )
+    steps = [pipeline]
+    if isinstance(pipeline, Pipeline):
+        steps = [step for _, step in pipeline.steps]
     samplers = [step for step in steps[:-1] if hasattr(step, "fit_resample")]
     if not samplers:
         return _Finding(what, False, "The pipeline does not resample.")
@@ -130,16 +121,14 @@ def _find_resampled_validation_data(pipeline: Any) -> _Finding:
     # passed to fit, which here hold several copies of every image.
     for name in ("validation_split", "early_stopping"):
         if parameters.get(name) not in (None, 0.0, False, "auto"):
-            return _Finding(
-                what,
-                True,
+            explanation = (
                 f"{type(last).__name__}({name}={parameters[name]!r}) takes validation "
                 f"data from the images that {sampler} has resampled: they are copies "
-                "of images it is trained on.",
+                "of images it is trained on."
             )
-    return _Finding(
-        what,
-        False,
+            return _Finding(what, True, explanation)
+    explanation = (
         f"{sampler} is a step of the pipeline: it resamples the training images of a "
-        "fold only, and no validation data are taken after it.",
+        "fold only, and no validation data are taken after it."
     )
+    return _Finding(what, False, explanation)

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +110,7 @@ class AuditReport(Mapping[str, AuditCheck]):
             "shortcut_ratio": self.shortcut_ratio.to_dict(),
             "flagged": list(self.flagged),
             "settings": dict(self.settings),
-            "visible_curve": [
-                {
-                    "visible_share": point.visible_share,
-                    "accuracy": point.accuracy.to_dict(),
-                }
-                for point in self.visible_curve
-            ],
+            "visible_curve": [asdict(point) for point in self.visible_curve],
             "visible_chance": self.visible_chance,
             "checks": {name: check.to_dict() for name, check in self.items()},
         }
@@ -146,15 +140,10 @@ class AuditReport(Mapping[str, AuditCheck]):
 
 def describe_audit(audit: AuditReport) -> Section:
     """Describe an audit: its headline, a table of the checks, and each check."""
-    no_figure = ["", "", ""]
-    rows = [
-        [
-            check.name,
-            check.status,
-            *(check.figures[0].cells if check.figures else no_figure),
-        ]
-        for check in audit.checks
-    ]
+    rows = []
+    for check in audit.checks:
+        cells = check.figures[0].cells if check.figures else ["", "", ""]
+        rows.append([check.name, check.status, *cells])
     return Section(
         "audit",
         "Audit",

@@ -86,27 +86,21 @@ def _compare(subject: Subject, baseline: Baseline, *, shows_lungs: bool) -> _Com
     hits = result.predictions[places] == subject.y[rows]
     model = subject.estimate_share(hits, rows)
     groups = subject.patients(rows)
-    units = rows if groups is None else groups
-    _, patients = np.unique(units, return_inverse=True)
-    per_patient = np.stack(
-        [np.bincount(patients, values) for values in (baseline.hits, hits)]
-        + [np.bincount(patients)],
-        axis=1,
-    )
+    _, patients = np.unique(rows if groups is None else groups, return_inverse=True)
+    columns = (baseline.hits, hits, np.ones(len(rows)))
+    per_patient = np.stack([np.bincount(patients, one) for one in columns], axis=1)
     n_patients = len(per_patient)
     generator = np.random.default_rng(subject.random_state)
-    ratios = np.empty(_N_RESAMPLES)
-    for number in range(_N_RESAMPLES):
+    ratios = []
+    for _ in range(_N_RESAMPLES):
         drawn = generator.integers(n_patients, size=n_patients)
         baseline_hits, model_hits, total = per_patient[drawn].sum(axis=0)
-        ratios[number] = shortcut_ratio(
-            baseline_hits / total, model_hits / total, baseline.chance
+        ratios.append(
+            shortcut_ratio(baseline_hits / total, model_hits / total, baseline.chance)
         )
     ratio = Estimate(math.nan, math.nan, math.nan)
     if np.isnan(ratios).mean() <= 0.025:
-        value = shortcut_ratio(
-            baseline.accuracy.value, float(model.value), baseline.chance
-        )
+        value = shortcut_ratio(baseline.accuracy.value, model.value, baseline.chance)
         low, high = np.nanpercentile(ratios, [2.5, 97.5])
         ratio = Estimate(value, float(low), float(high))
     return _Comparison(baseline, model, ratio, shows_lungs)

@@ -34,7 +34,7 @@ class _LeftOut(NamedTuple):
     source: str
     rows: NDArray[np.intp]
     hits: NDArray[np.bool_] | None
-    reason: str = ""
+    reason: str
 
 
 def check_source(
@@ -94,7 +94,14 @@ def check_source(
             AuditFigure("Cramér's V of source and class", v, as_percent=False),
             *figures,
         ),
-        tables=(crosstable, _left_out_table(subject, left_out)),
+        tables=(
+            crosstable,
+            Table(
+                ["source", "images", "accuracy"],
+                [_cells(subject, one) for one in left_out],
+                caption="Sources that were left out of training",
+            ),
+        ),
         details={"p_value": p_value, "n_sources": len(names)},
     )
 
@@ -161,15 +168,13 @@ def _leave_out(
             reason = f"is the only one with {', '.join(map(str, unknown))}"
         elif len(np.unique(y[train])) < 2:
             reason = "leaves one class to train on"
-        if reason:
-            yield _LeftOut(str(name), refit.rows[test], None, reason)
-            continue
-        result = subject.evaluate(
-            refit.classifier, refit.X, rows=refit.rows, splits=[(train, test)]
-        )
-        tested = result.test_indices
-        hits = result.predictions == y[tested]
-        yield _LeftOut(str(name), refit.rows[tested], hits)
+        hits = None
+        if not reason:
+            result = subject.evaluate(
+                refit.classifier, refit.X, rows=refit.rows, splits=[(train, test)]
+            )
+            hits = result.predictions == y[test]
+        yield _LeftOut(str(name), refit.rows[test], hits, reason)
 
 
 def _compare(
@@ -198,18 +203,8 @@ def _compare(
     return f"{verdict}, in cross-validation {inside.format_percent(1)}.", figures
 
 
-def _left_out_table(subject: Subject, left_out: list[_LeftOut]) -> Table:
-    return Table(
-        ["source", "images", "accuracy"],
-        [
-            [
-                one.source,
-                str(len(one.rows)),
-                f"not scored: {one.reason}"
-                if one.hits is None
-                else subject.estimate_share(one.hits, one.rows).format_percent(1),
-            ]
-            for one in left_out
-        ],
-        caption="Sources that were left out of training",
-    )
+def _cells(subject: Subject, one: _LeftOut) -> list[str]:
+    accuracy = f"not scored: {one.reason}"
+    if one.hits is not None:
+        accuracy = subject.estimate_share(one.hits, one.rows).format_percent(1)
+    return [one.source, str(len(one.rows)), accuracy]
