@@ -581,11 +581,11 @@ class TestSaveRadiographs:
             ({"images": np.zeros((6, 8, 8, 4), np.uint8)}, "got 4"),
             ({"target": list("ababa")}, "inconsistent numbers of samples"),
             ({"groups": list("ababa")}, "inconsistent numbers of samples"),
-            ({"target": ["a", "../b"] * 3}, r"'\.\./b' can't be"),
-            ({"target": ["a", ".."] * 3}, r"'\.\.' can't be"),
-            ({"target": ["a", ".b"] * 3}, r"'\.b' can't be"),
-            ({"target": ["a", "Masks"] * 3}, "'Masks' can't be"),
-            ({"target": ["a", ""] * 3}, "'' can't be"),
+            ({"target": ["a", "../b"] * 3}, r"'\.\./b'"),
+            ({"target": ["a", ".."] * 3}, r"'\.\.'"),
+            ({"target": ["a", ".b"] * 3}, r"'\.b'"),
+            ({"target": ["a", "Masks"] * 3}, "'Masks'"),
+            ({"target": ["a", ""] * 3}, "''"),
         ],
     )
     def test_wrong_input_is_an_error_and_writes_nothing(

@@ -2,8 +2,6 @@
 
 import hashlib
 
-__all__ = ["image_key"]
-
 
 def image_key(*parts: object) -> str:
     """Digest of `parts`, bytes or anything whose ``str`` says all there is to know.

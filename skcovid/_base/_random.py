@@ -6,8 +6,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_seed", "hashed_noise", "split_mix"]
-
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     """Return an integer as it is, or draw one."""

@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-__all__ = ["read_ahead"]
-
 
 def read_ahead(
     load: Callable[[slice], Any],

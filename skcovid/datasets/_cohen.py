@@ -1,29 +1,24 @@
-"""The table of the Cohen collection, which names files without their folder."""
+"""The metadata table of the Cohen collection, which names files without folders."""
 
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from skcovid.datasets._metadata import Metadata, enumerate_some
 from skcovid.reading._files import open_file
 
-__all__ = ["cohen_patients", "is_cohen_table", "read_cohen_table"]
-
-# Each image's name, without a folder, to its patient and its view, empty if not known.
-_Rows = dict[str, tuple[str, str]]
-
 
 def cohen_patients(
-    metadata: str | os.PathLike, files: Iterable[str | os.PathLike]
+    metadata: str | os.PathLike[str], files: Iterable[str | os.PathLike[str]]
 ) -> list[str]:
     r"""Patients of images of the Cohen collection (COVID-19 image data collection).
 
-    Its file names are those of the publications the images are from and name no
-    patient. Its ``metadata.csv`` does, in the column ``patientid`` (``Patientid`` in
-    early versions), beside ``filename``, which is without a folder. So the images may
-    lie in any folders, such as one a class.
+    Its file names tell no patient, but its ``metadata.csv`` does, in the columns
+    ``filename`` and ``patientid`` (``Patientid`` in early versions). File names there
+    have no folder, so the images may lie in any folders.
 
     Parameters
     ----------
@@ -47,7 +42,7 @@ def cohen_patients(
 
     See Also
     --------
-    load_radiographs : Finds such a table beside the folders by itself.
+    load_radiographs : Finds such a table beside the class folders.
 
     References
     ----------
@@ -66,35 +61,49 @@ def cohen_patients(
     ...     cohen_patients(table, ["COVID-19/lancet-case2a.jpg"])
     ['6']
     """
-    return [patient for patient, _ in _look_up(metadata, files)]
+    return [patient for patient, _ in _find_rows(metadata, files)]
 
 
 def is_cohen_table(path: Path) -> bool:
-    """Whether a table is laid out as that of the Cohen collection."""
+    """Whether a table has the columns of the Cohen collection, and no folders."""
     try:
-        with _open_table(path) as stream:
-            table = csv.DictReader(stream)
-            columns = _columns(table)
-            return {"patientid", "finding", "filename"} <= columns.keys() and not any(
-                set("/\\").intersection(row[columns["filename"]] or "") for row in table
+        with _open_table(path) as table:
+            columns = {"patientid", "finding", "filename"}
+            return columns.issubset(table.fieldnames or ()) and not any(
+                set("/\\").intersection(row["filename"]) for row in table
             )
     except (UnicodeDecodeError, csv.Error):
         return False
 
 
 def read_cohen_table(path: Path, files: Sequence[str]) -> Metadata:
-    """Read patients and views of the images of the Cohen collection."""
+    """Read patients and views of images of the Cohen collection."""
     rows = {
         file: {"patient": patient, "view": view}
-        for file, (patient, view) in zip(files, _look_up(path, files), strict=True)
+        for file, (patient, view) in zip(files, _find_rows(path, files), strict=True)
     }
     return Metadata(path, rows, frozenset({"path", "patient", "view"}))
 
 
-def _look_up(
-    metadata: str | os.PathLike, files: Iterable[str | os.PathLike]
+def _find_rows(
+    metadata: str | os.PathLike[str], files: Iterable[str | os.PathLike[str]]
 ) -> list[tuple[str, str]]:
-    rows = _read_rows(metadata)
+    """Patient and view of each file; an empty str is a view that is not known."""
+    rows: dict[str, tuple[str, str]] = {}
+    with _open_table(metadata) as table:
+        for column in ("patientid", "filename"):
+            if column not in (table.fieldnames or ()):
+                raise ValueError(
+                    f"{metadata} has no column {column!r}; give the metadata.csv of "
+                    "the Cohen collection."
+                )
+        for row in table:
+            file, patient = row["filename"].strip(), row["patientid"].strip()
+            known, _ = rows.setdefault(file, (patient, row.get("view", "").strip()))
+            if known != patient:
+                raise ValueError(
+                    f"{metadata} has two patients for {file}: {known!r}, {patient!r}."
+                )
     names = [PurePath(file).name for file in files]
     unknown = [name for name in names if not rows.get(name, ("", ""))[0]]
     if unknown:
@@ -105,35 +114,10 @@ def _look_up(
     return [rows[name] for name in names]
 
 
-def _read_rows(metadata: str | os.PathLike) -> _Rows:
-    rows: _Rows = {}
-    with _open_table(metadata) as stream:
-        table = csv.DictReader(stream)
-        columns = _columns(table)
-        for column in ("patientid", "filename"):
-            if column not in columns:
-                raise ValueError(
-                    f"{metadata} has no column {column!r}; give the metadata.csv of "
-                    "the Cohen collection."
-                )
-        for row in table:
-            file, patient, view = (
-                (row.get(columns.get(name, "")) or "").strip()
-                for name in ("filename", "patientid", "view")
-            )
-            known, _ = rows.setdefault(file, (patient, view))
-            if known != patient:
-                raise ValueError(
-                    f"{metadata} has two patients for {file}: {known!r} and "
-                    f"{patient!r}."
-                )
-    return rows
-
-
-def _open_table(path: str | os.PathLike) -> io.TextIOWrapper:
-    return io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="")
-
-
-def _columns(table: csv.DictReader) -> dict[str, str]:
-    """Names of the columns as they are written, by the name in small letters."""
-    return {name.strip().casefold(): name for name in table.fieldnames or []}
+@contextmanager
+def _open_table(path: str | os.PathLike[str]) -> Iterator["csv.DictReader[str]"]:
+    """Open a table with its column names in small letters."""
+    with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as stream:
+        table = csv.DictReader(stream, restval="")
+        table.fieldnames = [name.strip().casefold() for name in table.fieldnames or ()]
+        yield table

@@ -1,34 +1,21 @@
-"""Ways in which sets of radiographs lie in folders: one function a layout.
+"""Folder layouts of sets of radiographs: one function for each.
 
-Each takes a listing and returns None where the set lies otherwise.
+Each takes a listing, and returns None if the set has another layout.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from skcovid.datasets._listing import Listing, kind_of_image, natural_order
+from skcovid.datasets._metadata import enumerate_some
 from skcovid.reading._zip_archives import is_archive
-
-__all__ = [
-    "LAYOUTS",
-    "RESERVED_NAMES",
-    "ClassFolder",
-    "Layout",
-    "class_folders",
-    "find_layout",
-    "kermany",
-    "radiography_database",
-    "split_folders",
-    "split_pneumonia",
-]
 
 # Sub-folders of a class folder in the later releases of the COVID-19 Radiography
 # Database.
 _IMAGES, _MASKS = "images", "masks"
 RESERVED_NAMES = frozenset({_IMAGES, _MASKS})
-# Its classes, of all releases: "COVID-19" and "NORMAL" became "COVID" and "Normal",
-# and "Lung_Opacity" came later.
+# Its classes in all releases.
 _DATABASE_CLASSES = frozenset(
     {"covid", "covid-19", "lung_opacity", "normal", "viral pneumonia"}
 )
@@ -38,13 +25,13 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _KERMANY_CLASSES = frozenset({"normal", "pneumonia"})
-# Names that the classes of the COVID-19 Radiography Database go by.
+# Named like the classes of the COVID-19 Radiography Database.
 _PNEUMONIA = {"bacteria": "Bacterial Pneumonia", "virus": "Viral Pneumonia"}
 
 
 @dataclass
 class ClassFolder:
-    """What lies in the folder of a class, paths below the layout's root."""
+    """Contents of the folder of a class; paths are relative to the layout's root."""
 
     folder: PurePosixPath
     label: str
@@ -65,7 +52,7 @@ class Layout:
 
 
 def class_folders(listing: Listing) -> Layout | None:
-    """Find one folder per class, with images or ``images/`` and ``masks/`` in it."""
+    """Find a folder for each class, with images or ``images/`` and ``masks/`` in it."""
     names = listing.top_folders
     if not names or RESERVED_NAMES.intersection(name.casefold() for name in names):
         return None
@@ -74,13 +61,9 @@ def class_folders(listing: Listing) -> Layout | None:
 
 
 def radiography_database(listing: Listing) -> Layout | None:
-    """Find the COVID-19 Radiography Database, of any release.
-
-    The first releases have the images in ``COVID-19``, ``NORMAL`` and ``Viral
-    Pneumonia``; later ones in ``COVID``, ``Lung_Opacity``, ``Normal`` and ``Viral
-    Pneumonia``, the last ones in sub-folders ``images`` with ``masks`` beside them.
-    The ``*.metadata.xlsx`` and the read-me beside the folders are left alone.
-    """
+    """Find any release of the COVID-19 Radiography Database."""
+    # The first releases have COVID-19, NORMAL and Viral Pneumonia; later ones COVID,
+    # Lung_Opacity, Normal and Viral Pneumonia, at last with images and masks in each.
     names = {name.casefold() for name in listing.top_folders}
     if not (names <= _DATABASE_CLASSES and names & {"covid", "covid-19"}):
         return None
@@ -107,11 +90,8 @@ def split_folders(listing: Listing) -> Layout | None:
 
 
 def kermany(listing: Listing) -> Layout | None:
-    """Find the paediatric chest X-ray set of Kermany et al. (doi:10.17632/rscbjbr9sj).
-
-    Its folders are ``train``, ``test`` and, in Kaggle's copy, ``val``, each with
-    ``NORMAL`` and ``PNEUMONIA`` in it; one of the three alone will do.
-    """
+    """Find the paediatric chest X-rays of Kermany et al. (doi:10.17632/rscbjbr9sj)."""
+    # NORMAL and PNEUMONIA in train, test and, in Kaggle's copy, val, or in one of them.
     parts = [listing.enter(name) for name in _split_names(listing)] or [listing]
     names = {name.casefold() for part in parts for name in part.top_folders}
     if names != _KERMANY_CLASSES:
@@ -121,34 +101,32 @@ def kermany(listing: Listing) -> Layout | None:
     return None if layout is None else replace(layout, name=name)
 
 
-LAYOUTS: tuple[Callable[[Listing], Layout | None], ...] = (
+_LAYOUTS: list[Callable[[Listing], Layout | None]] = [
     kermany,
     split_folders,
     radiography_database,
     class_folders,
-)
+]
 
 
 def find_layout(listing: Listing) -> Layout:
-    """Find out how a set lies in its folders."""
-    candidates = [listing]
-    while len(candidates[-1].top_folders) == 1 and not candidates[-1].top_images:
-        candidates.append(candidates[-1].enter(candidates[-1].top_folders[0]))
-    for candidate in candidates:
-        is_named_so = (
-            is_archive(candidate.root.parent)
-            and candidate.root.name.casefold() == candidate.root.parent.stem.casefold()
-        )
-        own = LAYOUTS if candidate is listing or is_named_so else LAYOUTS[:-1]
-        # One folder alone may be a class or what all classes lie in.
-        for find in own if len(candidate.top_folders) > 1 else ():
-            if (layout := find(candidate)) is not None:
+    """Find the layout of a set, in the folder given or in a single one inside."""
+    inner = listing
+    while len(inner.top_folders) == 1 and not inner.top_images:
+        inner = inner.enter(inner.top_folders[0])
+    archive, name = inner.root.parent, inner.root.name.casefold()
+    is_named_like_archive = is_archive(archive) and archive.stem.casefold() == name
+    # The folders in any other single folder may be patients of one class.
+    may_be_any = inner is listing or is_named_like_archive
+    if len(inner.top_folders) > 1:
+        for find in _LAYOUTS if may_be_any else _LAYOUTS[:-1]:
+            if (layout := find(inner)) is not None:
                 return layout
     raise ValueError(_describe_failure(listing))
 
 
-def split_pneumonia(layout: Layout) -> Layout:
-    """Make two classes of the Kermany set's pneumonia, by file name."""
+def split_by_cause(layout: Layout) -> Layout:
+    """Split the Kermany set's pneumonia into bacterial and viral, by file name."""
     labels = {folder.label.casefold() for folder in layout.folders}
     if labels != _KERMANY_CLASSES:
         raise ValueError(
@@ -160,28 +138,20 @@ def split_pneumonia(layout: Layout) -> Layout:
         if folder.label.casefold() != "pneumonia":
             folders.append(folder)
             continue
-        of_kind = {
-            kind: [file for file in folder.images if kind in file.name.casefold()]
-            for kind in _PNEUMONIA
+        causes = {
+            file: [cause for cause in _PNEUMONIA if cause in file.name.casefold()]
+            for file in folder.images
         }
-        unclear = set(folder.images).difference(*of_kind.values())
-        unclear |= set(of_kind["bacteria"]).intersection(of_kind["virus"])
-        if unclear:
+        if unclear := [file for file, found in causes.items() if len(found) != 1]:
             raise ValueError(
                 f"split_pneumonia=True, but {len(unclear)} names in {folder.folder} "
-                f"don't say whether bacteria or virus, {min(unclear).name} for one."
+                f"contain neither or both of bacteria and virus, such as "
+                f"{min(unclear).name}."
             )
-        folders += [
-            replace(
-                folder,
-                label=_PNEUMONIA[kind],
-                images=images,
-                n_masks=folder.n_masks if kind == "bacteria" else 0,
-                others=folder.others if kind == "bacteria" else [],
-            )
-            for kind, images in of_kind.items()
-            if images
-        ]
+        for cause, label in _PNEUMONIA.items():
+            if images := [file for file in causes if causes[file] == [cause]]:
+                folders.append(ClassFolder(folder.folder, label, folder.split, images))
+        folders[-1].n_masks, folders[-1].others = folder.n_masks, folder.others
     return replace(layout, folders=folders)
 
 
@@ -227,14 +197,14 @@ def _describe_failure(listing: Listing) -> str:
         found = f"images and masks of one class: {', '.join(names)}"
     elif len(names) == 1:
         inner = listing.enter(names[0]).top_folders
-        found = f"one folder, {names[0]!r}, and classification needs at least two"
+        found = (
+            f"one folder, {names[0]!r}, and classification needs at least two classes"
+        )
         if inner:
             found += (
-                f" classes. If the folders in it, {_join(inner)}, are the classes, "
+                f". If the folders in it, {enumerate_some(inner)}, are the classes, "
                 f"give {root / names[0]} as root"
             )
-        else:
-            found += " classes"
     else:
         images = f"but {len(listing.top_images)}" if listing.top_images else "and no"
         found = f"no class folder {images} images"
@@ -244,7 +214,3 @@ def _describe_failure(listing: Listing) -> str:
         "same in each of train/, val/ and test/; a zip archive of these; or a CSV "
         "table with the columns path and label."
     )
-
-
-def _join(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

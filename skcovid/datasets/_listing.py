@@ -1,4 +1,4 @@
-"""What lies in a folder or a zip archive, but for what is none of the user's."""
+"""List the files and folders of a set, on disk or in a zip archive."""
 
 import os
 import re
@@ -11,57 +11,51 @@ from skcovid.reading._dicom_headers import DICOM_SUFFIXES, is_dicom
 from skcovid.reading._files import open_file
 from skcovid.reading._zip_archives import is_archive, list_members
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "Listing",
-    "is_hidden",
-    "kind_of_image",
-    "list_files",
-    "natural_order",
-]
-
-# What `skcovid.reading._read` reads; DICOM files may have any other suffix, too.
+# DICOM files may have any other suffix, too.
 IMAGE_SUFFIXES = DICOM_SUFFIXES | {
     *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm")
 }
-# Left by Windows, by macOS in archives, and by DICOM exports beside the images.
+# Written by Windows, by macOS in archives, and by DICOM exports beside the images.
 _SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "dicomdir"})
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Files and folders at any depth, hidden ones left out."""
+    """Files and folders at any depth, without hidden ones."""
 
     root: Path
-    files: tuple[PurePosixPath, ...]
-    folders: tuple[PurePosixPath, ...]
+    files: list[PurePosixPath]
+    folders: list[PurePosixPath]
 
     @property
     def top_folders(self) -> list[str]:
         """Names of the folders in the root itself, sorted."""
-        return sorted(folder.name for folder in self.folders if _depth(folder) == 1)
+        return sorted(folder.name for folder in self.folders if _is_top(folder))
 
     @property
     def top_images(self) -> list[PurePosixPath]:
         """Images in the root itself, in natural order."""
-        files = (file for file in self.files if _depth(file) == 1)
+        files = (file for file in self.files if _is_top(file))
         images = [file for file in files if kind_of_image(self.root / file)]
         return sorted(images, key=natural_order)
 
     def enter(self, name: str) -> "Listing":
         """List one of the folders in the root."""
-        return Listing(
-            self.root / name, _below(name, self.files), _below(name, self.folders)
-        )
+
+        def below(paths: Iterable[PurePosixPath]) -> list[PurePosixPath]:
+            inside = (path for path in paths if path.parts[:1] == (name,))
+            return [path.relative_to(name) for path in inside if not _is_top(path)]
+
+        return Listing(self.root / name, below(self.files), below(self.folders))
 
 
 def list_files(root: Path) -> Listing:
-    """List a folder on disk or in a zip archive, or all of an archive."""
+    """List a folder on disk, an archive or a folder in an archive."""
     if root.is_dir():
         return _list_folder(root)
     for archive in (root, *root.parents):
         if is_archive(archive):
-            listing = _list_archive(archive)
+            listing = Listing(archive, *map(_visible, list_members(archive)))
             for name in root.relative_to(archive).parts:
                 if name not in listing.top_folders:
                     raise FileNotFoundError(f"{root}: no such folder in the archive")
@@ -71,7 +65,7 @@ def list_files(root: Path) -> Listing:
 
 
 def kind_of_image(path: Path) -> Literal["dicom", "other"] | None:
-    """Which kind of image a file is, by its suffix or else its first bytes."""
+    """Find the kind of an image by its suffix or, for DICOM, its first bytes."""
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return "dicom" if suffix in DICOM_SUFFIXES else "other"
@@ -84,7 +78,7 @@ def kind_of_image(path: Path) -> Literal["dicom", "other"] | None:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is none of the user's."""
+    """Whether a file or folder is hidden or written by the operating system."""
     return name.startswith(".") or name.casefold() in _SYSTEM_NAMES
 
 
@@ -100,43 +94,28 @@ def _list_folder(root: Path) -> Listing:
         raise error
 
     files, folders = [], []
-    # Links to folders are followed, unless to one that they lie in.
+    # Links to folders are followed, except to a folder that they lie in.
     for parent, below, names in os.walk(root, onerror=fail, followlinks=True):
         loops = [name for name in below if _leads_back(Path(parent, name))]
         below[:] = [name for name in below if not is_hidden(name) and name not in loops]
         place = PurePosixPath(Path(parent).relative_to(root).as_posix())
         folders += [place / name for name in below]
         files += [place / name for name in [*names, *loops] if not is_hidden(name)]
-    return Listing(root, tuple(files), tuple(folders))
+    return Listing(root, files, folders)
 
 
 def _leads_back(folder: Path) -> bool:
-    """Whether a folder is a link to one that it lies in, through other links or not."""
+    """Whether a folder is a link to one that it lies in, directly or not."""
     if not folder.is_symlink():
         return False
     around = [*folder.absolute().parents, *folder.parent.resolve().parents]
     return any(folder.samefile(parent) for parent in around)
 
 
-def _list_archive(path: Path) -> Listing:
-    files, folders = (
-        tuple(
-            place
-            for place in map(PurePosixPath, names)
-            if not any(map(is_hidden, place.parts))
-        )
-        for names in list_members(path)
-    )
-    return Listing(path, files, folders)
+def _visible(names: Iterable[str]) -> list[PurePosixPath]:
+    paths = map(PurePosixPath, names)
+    return [path for path in paths if not any(map(is_hidden, path.parts))]
 
 
-def _depth(path: PurePosixPath) -> int:
-    return len(path.parts)
-
-
-def _below(name: str, paths: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
-    return tuple(
-        path.relative_to(name)
-        for path in paths
-        if len(path.parts) > 1 and path.parts[0] == name
-    )
+def _is_top(path: PurePosixPath) -> bool:
+    return len(path.parts) == 1

@@ -39,10 +39,10 @@ from skcovid.reading._paths import format_path
     }
 )
 def load_radiographs(
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     *,
     class_names: Sequence[str] | None = None,
-    metadata: str | os.PathLike | None = "auto",
+    metadata: str | os.PathLike[str] | None = "auto",
     views: Literal["all", "frontal"] = "all",
     split_pneumonia: bool = False,
     on_error: Literal["raise", "report"] = "raise",
@@ -298,9 +298,8 @@ def _describe(
         lines.append(f"Dropped as not frontal: {len(dropped)}, {views}")
     if found.bad_files:
         lines.append(f"Files left out that can't be read: {len(found.bad_files)}")
-        lines += [
-            f"{format_path(path)}: {why}" for path, why in found.bad_files.items()
-        ]
+        for path, reason in found.bad_files.items():
+            lines.append(f"{format_path(path)}: {reason}")
     lines += [f"Files ignored: {len(found.ignored)}", *map(format_path, found.ignored)]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Labels, patients, sources and views from a table of images."""
+"""A CSV table of images: their labels, patients, sources, views and splits."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ _COLUMNS = {
     "view": ("view", "viewposition"),
     "split": ("split",),
 }
-# What other sets call them: not enough to read them as such, but to ask.
+# Names in other sets, which an error suggests to rename.
 _GUESSES = {
     **dict.fromkeys(("image", "img", "imageid", "imageindex", "imagename"), "path"),
     **dict.fromkeys(("class", "diagnosis", "finding", "findinglabels"), "label"),
@@ -34,7 +34,7 @@ _NAMED_IN_ERRORS = 5
 
 @dataclass(frozen=True)
 class Metadata:
-    """The rows of a table of images."""
+    """The rows of a table of images, by file; each has an entry for every column."""
 
     path: Path
     rows: dict[str, dict[str, str]]
@@ -46,8 +46,8 @@ class Metadata:
         if unlisted := [file for file in labels if file not in self.rows]:
             raise ValueError(
                 f"{self.path} has no row for {len(unlisted)} {n_files}: "
-                f"{enumerate_some(unlisted)}. Add them, or pass metadata=None to load "
-                "without the table."
+                f"{enumerate_some(unlisted)}. Add them, or pass metadata=None to "
+                "ignore the table."
             )
         unknown = [file for file in labels if self.rows[file].get("patient") == ""]
         if unknown:
@@ -70,7 +70,7 @@ class Metadata:
 
 
 def read_metadata(path: Path, *, strict: bool = False) -> Metadata:
-    """Read a CSV table of images: a header, commas, UTF-8 with or without a mark."""
+    """Read a CSV table; `strict` demands labels and known columns only."""
     try:
         with io.TextIOWrapper(
             open_file(path), encoding="utf-8-sig", newline=""
@@ -118,12 +118,11 @@ def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[st
             f"{path} has no column {' and no column '.join(missing)}, but "
             f"{', '.join(shown) or 'no header'}. {_explain_columns(header, strict)}"
         )
-    # Patients overlooked would end up in training and test data alike.
-    is_overlooked = "patient" not in positions
+    # A patient column that is overlooked puts patients in training and test data.
     puzzling = [
         shown[at]
         for at, guess in guesses.items()
-        if strict or (is_overlooked and guess == "patient")
+        if strict or (guess == "patient" and "patient" not in positions)
     ]
     if puzzling:
         raise ValueError(
@@ -147,12 +146,12 @@ def _explain_columns(header: Sequence[str], strict: bool) -> str:
     elif strict:
         advice = "Rename or remove the others"
     else:
-        advice = "Rename the column, or pass metadata=None to do without the table"
+        advice = "Rename the column, or pass metadata=None to ignore the table"
     return f"Columns are {', '.join(_COLUMNS)}. {advice}."
 
 
 def enumerate_some(names: Sequence[str]) -> str:
-    """List the first five of some names, and say how many more there are."""
+    """List the first five names and the number of further ones."""
     more = len(names) - _NAMED_IN_ERRORS
     first = ", ".join(map(format_path, names[:_NAMED_IN_ERRORS]))
     return f"{first} and {more} more" if more > 0 else first

@@ -1,14 +1,7 @@
-"""Patients of public collections, from file names: one function each."""
+"""Patients of public collections, from their file names."""
 
 import re
-from collections.abc import Callable, Iterable
-
-__all__ = [
-    "PARSERS",
-    "find_patients",
-    "kermany_patient",
-    "nih_patient",
-]
+from collections.abc import Callable, Sequence
 
 _KERMANY_PERSON = re.compile(r"(person\d+_(?:virus|bacteria))_\d+(?:_\d+)?")
 _KERMANY_STUDY = re.compile(r"((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?")
@@ -19,16 +12,14 @@ _NIH = re.compile(r"(\d{8})_\d{3}")
 def kermany_patient(stem: str) -> str | None:
     """Patient of an image of the Kermany paediatric chest X-ray set.
 
-    Three schemes are in circulation. Kaggle's copy ("Chest X-Ray Images (Pneumonia)")
-    names pneumonia ``person1_virus_6``, and normal images ``IM-0115-0001`` or
-    ``NORMAL2-IM-1427-0001`` after their study; a trailing part numbers further images
-    of the same study. The publishers' archive (doi:10.17632/rscbjbr9sj, version 3)
-    describes its names as disease, randomised patient ID and image number:
-    ``BACTERIA-1008087-0001``.
+    Three schemes are in use. Kaggle's copy ("Chest X-Ray Images (Pneumonia)") has
+    ``person1_virus_6`` for pneumonia, and for normal images their study,
+    ``IM-0115-0001`` or ``NORMAL2-IM-1427-0001``. The publishers' archive
+    (doi:10.17632/rscbjbr9sj, version 3) has disease, randomised patient ID and image
+    number: ``BACTERIA-1008087-0001``.
 
-    Persons are counted separately for virus and bacteria: ``person1_virus`` is in the
-    test set and ``person1_bacteria`` in the training set, whose patients are said to
-    be independent. So ``person1_virus`` and ``person1_bacteria`` are two patients.
+    ``person1_virus`` and ``person1_bacteria`` are two patients, as one is in the test
+    set and the other in the training set, whose patients are said to be independent.
     Likewise ``IM-0115`` and ``NORMAL2-IM-0115`` are two studies.
 
     Parameters
@@ -60,9 +51,8 @@ def kermany_patient(stem: str) -> str | None:
 def nih_patient(stem: str) -> str | None:
     """Patient of an image of NIH ChestX-ray14.
 
-    Its file names are the patient ID, eight digits, and the number of the follow-up
-    (columns "Patient ID" and "Follow-up #" of its ``Data_Entry_2017.csv``). A patient
-    may have images in several classes.
+    Its file names are the patient ID, eight digits, and the follow-up number (columns
+    "Patient ID" and "Follow-up #" of its ``Data_Entry_2017.csv``).
 
     Parameters
     ----------
@@ -90,11 +80,10 @@ PARSERS: dict[str, Callable[[str], str | None]] = {
 }
 
 
-def find_patients(stems: Iterable[str]) -> tuple[str, list[str]] | None:
-    """Patients of one folder, if one scheme explains every file name in it."""
-    stems = list(stems)
+def find_patients(stems: Sequence[str]) -> tuple[str, list[str]] | None:
+    """Find the collection whose scheme all names follow, and their patients."""
     for name, parse in PARSERS.items():
         patients = [patient for stem in stems if (patient := parse(stem))]
-        if len(patients) == len(stems):
+        if stems and len(patients) == len(stems):
             return name, patients
     return None

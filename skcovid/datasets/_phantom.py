@@ -1,29 +1,23 @@
-"""Drawing of one synthetic chest radiograph: anatomy, lung findings, exposure.
+"""Draw one synthetic chest radiograph: anatomy, lung findings, exposure.
 
-A frontal chest is drawn as a map of X-ray attenuation, to which every organ adds its
-part. Lengths are fractions of the image side; x runs from the midline of the body to
-the right of the image, which is the patient's left, and y downwards. The numbers are
-proportions chosen by eye, not measurements.
+A frontal chest is drawn as a map of X-ray attenuation, the sum over its organs. Lengths
+are fractions of the image side; x runs from the midline of the body to the right of the
+image, which is the patient's left, and y downwards. The numbers are proportions chosen
+by eye, not measurements.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "FINDINGS",
-    "Anatomy",
-    "Projection",
-    "draw_anatomy",
-    "draw_projection",
-    "render",
-]
-
-Floats = NDArray[np.floating]
+# Coordinates along the last axis; masks and attenuation, one value a pixel.
+Points = NDArray[np.float64]
+Pixels = NDArray[np.floating[Any]]
 
 # Every image is drawn at this size and resampled, so that an image shows the same
 # patient at every `image_size`.
@@ -108,7 +102,7 @@ def draw_projection(rng: Generator) -> Projection:
 
 def render(
     anatomy: Anatomy, projection: Projection, finding: str, image_size: int
-) -> Floats:
+) -> Pixels:
     """Draw a radiograph without noise."""
     pen = _Pen(projection)
     rng = np.random.default_rng(anatomy.findings_seed)
@@ -117,14 +111,15 @@ def render(
         pen, rng, anatomy
     )
     attenuation = _chest(pen, anatomy, lungs) + lungs * opacity
-    grey = 1.0 - np.exp(-projection.contrast * attenuation)
+    grey: Pixels = 1.0 - np.exp(-projection.contrast * attenuation)
     shrinks = image_size < _CANVAS
     grey = cv2.resize(
         grey,
         (image_size, image_size),
         interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
     )
-    return grey * np.float32(255.0 * projection.exposure / grey.mean())
+    grey *= np.float32(255.0 * projection.exposure / grey.mean())
+    return grey
 
 
 class _Pen:
@@ -136,7 +131,7 @@ class _Pen:
         self._matrix = np.array([(cosine, sine), (-sine, cosine)])
         self._origin = np.array(projection.shift) + 0.5
 
-    def fill(self, *outlines: ArrayLike, blur: float) -> Floats:
+    def fill(self, *outlines: ArrayLike, blur: float) -> Pixels:
         """Fill polygons, their corners rounded."""
         mask = np.zeros((_CANVAS, _CANVAS), np.uint8)
         for outline in outlines:
@@ -144,7 +139,7 @@ class _Pen:
             cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
         return _blurred(mask, blur)
 
-    def lines(self, lines: ArrayLike, thickness: float, blur: float) -> Floats:
+    def lines(self, lines: ArrayLike, thickness: float, blur: float) -> Pixels:
         """Draw lines of equally many points, their corners rounded."""
         mask = np.zeros((_CANVAS, _CANVAS), np.uint8)
         points = self._pixels(_rounded(np.asarray(lines), closed=False))
@@ -154,13 +149,14 @@ class _Pen:
         )
         return _blurred(mask, blur)
 
-    def _pixels(self, points: Floats) -> NDArray[np.int32]:
+    def _pixels(self, points: Points) -> NDArray[np.int32]:
         centred = points - (0.0, 0.5)
         pixels = (centred @ self._matrix + self._origin) * _CANVAS
-        return np.rint(pixels * 2**_SUBPIXEL_BITS).astype(np.int32)
+        rounded: Points = np.rint(pixels * 2**_SUBPIXEL_BITS)
+        return rounded.astype(np.int32)
 
 
-def _rounded(points: Floats, closed: bool) -> Floats:
+def _rounded(points: Points, closed: bool) -> Points:
     # Chaikin's corner cutting, of the last but one axis.
     for _ in range(3):
         if closed:
@@ -173,35 +169,38 @@ def _rounded(points: Floats, closed: bool) -> Floats:
     return points
 
 
-def _blurred(mask: NDArray[np.uint8], sigma: float) -> Floats:
+def _blurred(mask: NDArray[np.uint8], sigma: float) -> Pixels:
     # A stack blur of radius r has the variance r(r + 2) / 6. It takes as long for a
     # large radius as for a small one.
     radius = round(np.sqrt(6 * (sigma * _CANVAS) ** 2 + 1) - 1)
     size = 2 * max(1, radius) + 1
-    return cv2.stackBlur(mask, (size, size)).astype(np.float32) / np.float32(255.0)
+    blurred: Pixels = cv2.stackBlur(mask, (size, size)).astype(np.float32)
+    return blurred / np.float32(255.0)
 
 
-def _both_sides(points: ArrayLike, width: float = 1.0) -> Floats:
+def _both_sides(points: ArrayLike, width: float = 1.0) -> Points:
     """Points of the positive side on either side, along a new first axis."""
-    return np.stack([np.asarray(points) * (side * width, 1.0) for side in _SIDES])
+    points = np.asarray(points, dtype=np.float64)
+    return np.stack([points * np.array([side * width, 1.0]) for side in _SIDES])
 
 
-def _ellipse(centre: ArrayLike, radii: ArrayLike, angle: float = 0.0) -> Floats:
+def _ellipse(centre: ArrayLike, radii: ArrayLike, angle: float = 0.0) -> Points:
     phase = np.linspace(0.0, 2 * np.pi, 16, endpoint=False)
     x, y = np.asarray(radii)[:, None] * (np.cos(phase), np.sin(phase))
     cosine, sine = np.cos(angle), np.sin(angle)
-    points = np.column_stack([x * cosine - y * sine, x * sine + y * cosine])
-    return points + np.asarray(centre)
+    points: Points = np.column_stack([x * cosine - y * sine, x * sine + y * cosine])
+    points += np.asarray(centre)
+    return points
 
 
-def _lungs(pen: _Pen, anatomy: Anatomy) -> Floats:
+def _lungs(pen: _Pen, anatomy: Anatomy) -> Pixels:
     outlines = _both_sides(_LUNG, anatomy.width)
     right = outlines[_SIDES.index(_PATIENT_RIGHT)]
     right[:, 1] -= anatomy.dome * np.clip((right[:, 1] - 0.5) / 0.3, 0.0, 1.0)
     return pen.fill(*outlines, blur=0.007)
 
 
-def _chest(pen: _Pen, anatomy: Anatomy, lungs: Floats) -> Floats:
+def _chest(pen: _Pen, anatomy: Anatomy, lungs: Pixels) -> Pixels:
     wall = _soft_tissue(pen, anatomy)
     return (
         anatomy.soft_tissue * wall * (1.0 - 0.68 * lungs)
@@ -211,7 +210,7 @@ def _chest(pen: _Pen, anatomy: Anatomy, lungs: Floats) -> Floats:
     )
 
 
-def _soft_tissue(pen: _Pen, anatomy: Anatomy) -> Floats:
+def _soft_tissue(pen: _Pen, anatomy: Anatomy) -> Pixels:
     flanks = _both_sides(_HALF_TORSO, anatomy.width)
     torso = np.concatenate([flanks[0], flanks[1][::-1]])
     trunk = pen.fill(torso, blur=0.006)
@@ -219,10 +218,11 @@ def _soft_tissue(pen: _Pen, anatomy: Anatomy) -> Floats:
     thickness = 0.55 + 0.45 * pen.fill(torso, blur=0.06)
     abdomen = pen.fill([(-0.6, 0.72), (0.6, 0.72), (0.6, 1.4), (-0.6, 1.4)], blur=0.03)
     arms = pen.lines(_both_sides(_ARM, anatomy.width), thickness=0.13, blur=0.01)
-    return np.maximum(trunk * (thickness + 0.5 * abdomen), 0.5 * arms)
+    tissue: Pixels = np.maximum(trunk * (thickness + 0.5 * abdomen), 0.5 * arms)
+    return tissue
 
 
-def _mediastinum(pen: _Pen, anatomy: Anatomy) -> Floats:
+def _mediastinum(pen: _Pen, anatomy: Anatomy) -> Pixels:
     size = anatomy.heart
     ventricles = _ellipse((0.075 * size, 0.61), (0.18 * size, 0.125 * size), angle=0.65)
     atrium = _ellipse((-0.04, 0.61), (0.08 * size, 0.13))
@@ -233,7 +233,7 @@ def _mediastinum(pen: _Pen, anatomy: Anatomy) -> Floats:
     return 0.7 * silhouette - 0.3 * pen.fill(trachea, blur=0.01)
 
 
-def _bones(pen: _Pen, anatomy: Anatomy) -> Floats:
+def _bones(pen: _Pen, anatomy: Anatomy) -> Pixels:
     width, contrast = anatomy.width, anatomy.rib_contrast
     posterior, anterior = _ribs(anatomy)
     shoulders = np.concatenate(
@@ -241,19 +241,20 @@ def _bones(pen: _Pen, anatomy: Anatomy) -> Floats:
     )
     heights = np.arange(-0.1, 1.1, anatomy.rib_distance)
     vertebrae = [[(-0.035, height), (0.035, height)] for height in heights]
-    return (
+    bones: Pixels = (
         contrast * pen.lines(posterior, thickness=0.02, blur=0.004)
         + 0.5 * contrast * pen.lines(anterior, thickness=0.024, blur=0.006)
         + 0.3 * pen.lines(shoulders, thickness=0.028, blur=0.005)
         + 0.3 * pen.lines([[(0.0, -0.2), (0.0, 1.2)]], thickness=0.085, blur=0.008)
         + 0.2 * pen.lines(vertebrae, thickness=0.035, blur=0.008)
     )
+    return bones
 
 
-def _ribs(anatomy: Anatomy) -> tuple[Floats, Floats]:
+def _ribs(anatomy: Anatomy) -> tuple[Points, Points]:
     """Posterior and anterior arcs of all ribs."""
     slope = anatomy.rib_slope
-    root = 0.13 + anatomy.rib_distance * np.arange(_RIBS)[:, None]
+    root = 0.13 + anatomy.rib_distance * np.arange(_RIBS, dtype=float)[:, None]
     wall = 0.015 + _lateral_border(root + slope)
     arc = np.linspace(0.0, 1.0, 8)
     x = 0.035 + (wall - 0.035) * np.sin(arc * np.pi / 2)
@@ -267,11 +268,12 @@ def _ribs(anatomy: Anatomy) -> tuple[Floats, Floats]:
     )
 
 
-def _lateral_border(heights: Floats) -> Floats:
-    return np.interp(heights, _LUNG[1:7, 1], _LUNG[1:7, 0])
+def _lateral_border(heights: Points) -> Points:
+    border: Points = np.interp(heights, _LUNG[1:7, 1], _LUNG[1:7, 0])
+    return border
 
 
-def _branches(rng: Generator, count: int, length: tuple[float, float]) -> Floats:
+def _branches(rng: Generator, count: int, length: tuple[float, float]) -> Points:
     """Wavy lines from both hila into the lungs, `count` a side."""
     angles = rng.uniform(-1.35, 1.35, (2, count, 1))
     bends = angles + np.cumsum(rng.normal(0.0, 0.22, (2, count, 5)), axis=-1)
@@ -283,18 +285,19 @@ def _branches(rng: Generator, count: int, length: tuple[float, float]) -> Floats
     return paths.reshape(-1, 5, 2)
 
 
-def _vessels(pen: _Pen, rng: Generator) -> Floats:
+def _vessels(pen: _Pen, rng: Generator) -> Pixels:
     hila = _both_sides(_ellipse(_HILUM, (0.03, 0.05)))
     large = pen.lines(_branches(rng, 7, (0.08, 0.16)), thickness=0.009, blur=0.006)
     small = pen.lines(_branches(rng, 14, (0.15, 0.3)), thickness=0.004, blur=0.004)
-    return 0.18 * large + 0.13 * small + 0.2 * pen.fill(*hila, blur=0.015)
+    vessels: Pixels = 0.18 * large + 0.13 * small + 0.2 * pen.fill(*hila, blur=0.015)
+    return vessels
 
 
-def _no_finding(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Floats:
+def _no_finding(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Pixels:
     return np.zeros((_CANVAS, _CANVAS), np.float32)
 
 
-def _ground_glass(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Floats:
+def _ground_glass(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Pixels:
     """Hazy patches near the chest wall of the lower zones, in both lungs."""
     patches = []
     for side in _SIDES:
@@ -306,21 +309,25 @@ def _ground_glass(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Floats:
     return 0.36 * pen.fill(*patches, blur=0.022) * _mottle(rng)
 
 
-def _interstitial(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Floats:
+def _interstitial(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Pixels:
     """Streaks from the hila through both lungs, in a perihilar haze."""
     perihilar = _both_sides(_ellipse((0.16, 0.46), (0.09, 0.16)), anatomy.width)
     haze = pen.fill(*perihilar, blur=0.05)
     thick = pen.lines(_branches(rng, 16, (0.1, 0.24)), thickness=0.011, blur=0.006)
     thin = pen.lines(_branches(rng, 40, (0.18, 0.38)), thickness=0.005, blur=0.004)
-    return (0.16 * haze + 0.15 * thick + 0.16 * thin) * _mottle(rng)
+    opacity: Pixels = (0.16 * haze + 0.15 * thick + 0.16 * thin) * _mottle(rng)
+    return opacity
 
 
-def _mottle(rng: Generator) -> Floats:
+def _mottle(rng: Generator) -> Pixels:
     cells = rng.uniform(0.5, 1.5, (24, 24)).astype(np.float32)
-    return cv2.resize(cells, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC)
+    mottle: Pixels = cv2.resize(
+        cells, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC
+    )
+    return mottle
 
 
-FINDINGS: dict[str, Callable[[_Pen, Generator, Anatomy], Floats]] = {
+FINDINGS: dict[str, Callable[[_Pen, Generator, Anatomy], Pixels]] = {
     "peripheral ground-glass opacities": _ground_glass,
     "clear": _no_finding,
     "interstitial opacities": _interstitial,

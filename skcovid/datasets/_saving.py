@@ -1,4 +1,4 @@
-"""Images in memory to the folder layout that `load_radiographs` reads."""
+"""Save images in the folder layout that `load_radiographs` reads."""
 
 import csv
 import os
@@ -7,14 +7,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length
 
 from skcovid._base._compatibility import validate_params
 from skcovid.datasets._layouts import RESERVED_NAMES
 from skcovid.datasets._listing import is_hidden
-
-__all__ = ["save_radiographs"]
 
 
 @validate_params(
@@ -28,7 +26,7 @@ __all__ = ["save_radiographs"]
 def save_radiographs(
     images: ArrayLike,
     target: ArrayLike,
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     *,
     groups: ArrayLike | None = None,
 ) -> None:
@@ -45,9 +43,9 @@ def save_radiographs(
     target : array-like of shape (n_images,), str
         Labels, which become names of folders.
     root : str or path-like
-        A folder that is empty or does not exist; it is made with its parents.
+        An empty folder, or a new one, which is made with its parents.
     groups : array-like of shape (n_images,), default=None
-        Patients, which `root` gets a ``metadata.csv`` for.
+        Patients, which are written to ``<root>/metadata.csv``.
 
     Raises
     ------
@@ -55,7 +53,7 @@ def save_radiographs(
         If `root` is a file, or a folder that is not empty.
     ValueError
         If images are not uint8 or of another shape, the lengths differ, or a label
-        can't be a class folder.
+        is not a valid name of a class folder.
 
     Examples
     --------
@@ -84,9 +82,15 @@ def save_radiographs(
         raise FileExistsError(f"{root}: exists and is not an empty folder")
     for label in set(labels):
         (root / label).mkdir(parents=True)
-    files = _file_names(labels)
-    for file, image in zip(files, images, strict=True):
-        _write_png(root / file, image)
+    counts: Counter[str] = Counter()
+    files = []
+    for label, image in zip(labels, images, strict=True):
+        counts[label] += 1
+        files.append(f"{label}/{counts[label]}.png")
+        in_opencv_order = image[..., ::-1] if image.ndim == 3 else image
+        # cv2.imwrite can't write to every path on Windows.
+        _, encoded = cv2.imencode(".png", in_opencv_order)
+        (root / files[-1]).write_bytes(encoded.tobytes())
     if groups is not None:
         rows = zip(files, labels, np.asarray(groups), strict=True)
         with (root / "metadata.csv").open("w", encoding="utf-8", newline="") as stream:
@@ -100,22 +104,6 @@ def _check_labels(labels: list[str]) -> None:
         is_name = label not in ("", "..") and not set(label) & set("/\\")
         if not is_name or is_hidden(label) or label.casefold() in RESERVED_NAMES:
             raise ValueError(
-                f"target: {label!r} can't be the name of a class folder that "
-                "load_radiographs finds."
+                f"target: load_radiographs does not read class folders named "
+                f"{label!r}; rename the label."
             )
-
-
-def _file_names(labels: list[str]) -> list[str]:
-    counts: Counter[str] = Counter()
-    files = []
-    for label in labels:
-        counts[label] += 1
-        files.append(f"{label}/{counts[label]}.png")
-    return files
-
-
-def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    # Not cv2.imwrite, which can't write to every path on Windows.
-    in_opencv_order = image[..., ::-1] if image.ndim == 3 else image
-    _, encoded = cv2.imencode(".png", in_opencv_order)
-    path.write_bytes(encoded.tobytes())

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skcovid.datasets import _layouts
 from skcovid.datasets._cohen import is_cohen_table, read_cohen_table
-from skcovid.datasets._layouts import ClassFolder, Layout, find_layout
+from skcovid.datasets._layouts import ClassFolder, Layout, find_layout, split_by_cause
 from skcovid.datasets._listing import IMAGE_SUFFIXES, list_files
 from skcovid.datasets._metadata import Metadata, enumerate_some, read_metadata
 from skcovid.reading._files import exists
@@ -70,7 +69,7 @@ def from_folders(
         )
     layout = find_layout(list_files(root))
     if split_pneumonia:
-        layout = _layouts.split_pneumonia(layout)
+        layout = split_by_cause(layout)
     chosen = _choose(root, (folder.label for folder in layout.folders), class_names)
     folders = [folder for folder in layout.folders if folder.label in chosen]
     folders.sort(key=lambda own: (own.label, _SPLITS_IN_ORDER.index(own.split)))

@@ -1,4 +1,4 @@
-"""Synthetic chest radiographs, for tests, examples and trying things out."""
+"""Synthetic chest radiographs for tests and examples."""
 
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -9,18 +9,15 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from skcovid._base._compatibility import Interval, validate_params
+from skcovid._base._random import draw_seed
 from skcovid.datasets._phantom import (
     FINDINGS,
-    Anatomy,
     draw_anatomy,
     draw_projection,
     render,
 )
 
-__all__ = ["make_radiographs"]
-
-# First entry of a seed's spawn key, so that patients and images draw from streams of
-# their own.
+# First entry of the spawn key: patients and images have separate random streams.
 _PATIENT, _IMAGE = 0, 1
 
 
@@ -50,12 +47,11 @@ def make_radiographs(
     """Draw synthetic frontal chest radiographs of three classes.
 
     Each shows a thorax with lungs, ribs, clavicles, spine and heart. The classes differ
-    in what the lungs show, as radiology describes it: COVID-19 by hazy ground-glass
-    patches in both lungs near the chest wall of the lower zones; normal by clear lungs
-    with vessels; viral pneumonia by interstitial streaks from the hila through both
-    lungs in a perihilar haze. Anatomy, position, contrast, exposure and severity vary
-    independently of the class; in particular the mean grey level tells nothing about
-    it. These are drawings: no figure reached on them says anything about real images.
+    in the lungs, as radiology describes it: COVID-19 has ground-glass opacities in both
+    lungs near the chest wall of the lower zones; normal has clear lungs with vessels;
+    viral pneumonia has interstitial streaks from the hila in a perihilar haze. Anatomy,
+    position, contrast, exposure, severity and mean grey level are independent of the
+    class. These are drawings: scores on them say nothing about real images.
 
     Parameters
     ----------
@@ -68,10 +64,10 @@ def make_radiographs(
         COVID-19 Radiography Database.
     weights : sequence of 3 float, default=(219, 1341, 1345)
         Relative frequencies of the classes, above 0. The defaults are the paper's
-        (section 3, figure 3). Every class has an image at least.
+        (section 3, figure 3). Every class has at least one image.
     n_patients : int, default=None
         Number of patients, from 3 to `n_samples`. Each has one diagnosis, and images
-        of the same anatomy and findings. None: a patient an image.
+        of the same anatomy and findings. None: each image has its own patient.
     noise : float, default=4.0
         Standard deviation of the noise, in grey levels.
     random_state : int, RandomState instance or None, default=None
@@ -95,7 +91,7 @@ def make_radiographs(
         groups : ndarray of shape (n_samples,), str
             Patient of each image.
         DESCR : str
-            Counts, and what was drawn.
+            Counts and findings of each class.
 
     (images, target) : tuple, if `return_X_y`
 
@@ -121,31 +117,23 @@ def make_radiographs(
     n_patients = n_samples if n_patients is None else n_patients
     if n_patients > n_samples:
         raise ValueError(
-            f"n_patients={n_patients} exceeds n_samples={n_samples}; every patient has "
-            "an image at least."
+            f"n_patients={n_patients} exceeds n_samples={n_samples}; every patient "
+            "needs an image."
         )
-    seed = _entropy(random_state)
+    seed = draw_seed(random_state)
     classes = _alternate(shares, n_samples)
     patients = _assign_patients(classes, _alternate(shares, n_patients))
     anatomies = [
         draw_anatomy(_generator(seed, _PATIENT, patient))
         for patient in range(n_patients)
     ]
-    findings = list(FINDINGS)
-    images = np.stack(
-        [
-            _draw_image(
-                anatomies[patient],
-                findings[label],
-                image_size,
-                noise,
-                _generator(seed, _IMAGE, number),
-            )
-            for number, (label, patient) in enumerate(
-                zip(classes, patients, strict=True)
-            )
-        ]
-    )
+    images = np.empty((n_samples, image_size, image_size), dtype=np.uint8)
+    for number, (label, patient) in enumerate(zip(classes, patients, strict=True)):
+        rng = _generator(seed, _IMAGE, number)
+        finding = list(FINDINGS)[label]
+        grey = render(anatomies[patient], draw_projection(rng), finding, image_size)
+        grey += np.float32(noise) * rng.standard_normal(grey.shape, dtype=np.float32)
+        images[number] = np.rint(np.clip(grey, 0, 255))
     target = np.array(names)[classes]
     if return_X_y:
         return images, target
@@ -156,18 +144,6 @@ def make_radiographs(
         groups=np.array([f"patient-{patient + 1}" for patient in patients]),
         DESCR=_describe(names, classes, patients, image_size),
     )
-
-
-def _draw_image(
-    anatomy: Anatomy,
-    finding: str,
-    image_size: int,
-    noise: float,
-    rng: np.random.Generator,
-) -> NDArray[np.uint8]:
-    grey = render(anatomy, draw_projection(rng), finding, image_size)
-    grey += np.float32(noise) * rng.standard_normal(grey.shape, dtype=np.float32)
-    return np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
 
 
 def _check_class_names(class_names: Sequence[str]) -> list[str]:
@@ -190,21 +166,12 @@ def _check_weights(weights: Sequence[float]) -> NDArray[np.float64]:
     return np.array(valid, dtype=np.float64) / sum(valid)
 
 
-def _entropy(random_state: int | RandomState | None) -> int:
-    if random_state is None:
-        # Not numpy's global state, which is the user's.
-        random_state = RandomState()
-    if isinstance(random_state, RandomState):
-        return int(random_state.randint(2**31 - 1))
-    return int(random_state)
-
-
 def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
     return np.random.default_rng(SeedSequence(seed, spawn_key=(stream, number)))
 
 
 def _alternate(shares: NDArray[np.float64], length: int) -> NDArray[np.intp]:
-    """Class numbers: each once, and from then on the one furthest behind its share."""
+    """Class numbers: each once, then always the one furthest behind its share."""
     classes = np.arange(length)
     counts = np.ones(len(shares))
     for position in range(len(shares), length):
