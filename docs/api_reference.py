@@ -169,7 +169,6 @@ API_REFERENCE = (
             "pooled_confusion_matrix",
             "patient_confusion_matrices",
             "confusion_matrix_to_markdown",
-            "check_confusion_matrix",
             "wilson_interval",
         ),
     ),

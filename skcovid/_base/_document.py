@@ -6,21 +6,6 @@ HTML is made from the same parts by `skcovid.report`.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = [
-    "Details",
-    "Heading",
-    "Image",
-    "List",
-    "Markdown",
-    "Paragraph",
-    "Part",
-    "Section",
-    "Table",
-    "render_markdown",
-    "render_parts",
-    "render_table",
-]
-
 
 @dataclass(frozen=True)
 class Paragraph:

@@ -7,8 +7,6 @@ import platform
 from collections.abc import Iterable
 from importlib import metadata
 
-__all__ = ["__version__", "installed_versions"]
-
 __version__ = "0.1.0.dev0"
 
 # What the numbers of a training or an evaluation depend on.

@@ -2,7 +2,6 @@
 
 from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics._confusion_matrix import (
-    check_confusion_matrix,
     confusion_matrix_to_markdown,
     patient_confusion_matrices,
     pooled_confusion_matrix,
@@ -22,7 +21,6 @@ __all__ = [
     "PredictiveValues",
     "RocAucTable",
     "bootstrap_intervals",
-    "check_confusion_matrix",
     "confusion_matrix_to_markdown",
     "multiclass_accuracy",
     "patient_confusion_matrices",

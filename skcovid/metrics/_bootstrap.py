@@ -22,12 +22,14 @@ from skcovid.metrics._proportions import find_class_ratios
 from skcovid.metrics._roc_auc import find_areas, roc_auc_table
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 
-__all__ = ["BootstrapIntervals", "bootstrap_intervals"]
-
 # With fewer patients behind a figure's variance, bootstrap intervals are too narrow.
 # Found by simulation, see docs/evaluation.md.
 _MIN_EFFECTIVE_PATIENTS = 30
 _RESAMPLES_PER_BATCH = 200
+
+# From the number of times that each patient is drawn, (n_resamples, n_patients), to
+# figures, (n_figures, n_resamples).
+Statistic = Callable[[NDArray[np.intp]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -147,47 +149,43 @@ def bootstrap_intervals(
     units = np.arange(len(column_or_1d(y_true))) if groups is None else groups
     patients = np.unique(units, return_inverse=True)[1]
     matrices = patient_confusion_matrices(y_true, y_pred, patients, labels=classes)
-    strata = _stratify(matrices.sum(axis=2), classes)
-    options: dict[str, Any] = {
-        "method": method,
-        "n_resamples": n_resamples,
-        "confidence_level": confidence_level,
-        "random_state": draw_seed(random_state),
-    }
     # Without patients, images are independent in the intervals without resampling.
     counts = matrices.sum(axis=0) if groups is None else matrices
     table = per_class_table(counts, classes, confidence_level=confidence_level)
+    plain = [table.accuracy, *(row.f1 for row in table.values()), table.means.f1]
     ratios = find_class_ratios(*read_sample(matrices))
-    accuracy, *f1, f1_macro = _resample(
-        [table.accuracy, *(row.f1 for row in table.values()), table.means.f1],
-        np.append(
-            ratios["accuracy"].effective_n_patients(),
-            _append_min(ratios["jaccard"].effective_n_patients()),
-        ),
-        partial(_accuracy_and_f1, matrices),
-        strata,
-        **options,
-    )
-    areas: list[Estimate] = []
+    n_effective = [
+        *ratios["accuracy"].effective_n_patients(),
+        *_append_min(ratios["jaccard"].effective_n_patients()),
+    ]
+    statistics: list[Statistic] = [partial(_accuracy_and_f1, matrices)]
     if probabilities is not None:
         scores = check_array(probabilities, input_name="probabilities")
-        plain = roc_auc_table(
+        table_of_areas = roc_auc_table(
             y_true, scores, classes, groups=groups, confidence_level=confidence_level
         )
+        plain += [*table_of_areas.values(), table_of_areas.mean]
         true = column_or_1d(y_true)[:, np.newaxis] == classes
-        areas = _resample(
-            [*plain.values(), plain.mean],
-            _append_min(find_areas(true, scores, patients).effective_n_patients()),
-            partial(_areas, true, scores, patients),
-            strata,
-            **options,
-        )
+        areas = find_areas(true, scores, patients)
+        n_effective += [*_append_min(areas.effective_n_patients())]
+        statistics.append(partial(_areas, true, scores, patients))
+    accuracy, *of_classes = _resample(
+        plain,
+        np.array(n_effective) >= _MIN_EFFECTIVE_PATIENTS,
+        statistics,
+        _stratify(matrices.sum(axis=2), classes),
+        method=method,
+        n_resamples=n_resamples,
+        confidence_level=confidence_level,
+        random_state=np.random.default_rng(draw_seed(random_state)),
+    )
+    f1, roc_auc = of_classes[: len(classes) + 1], of_classes[len(classes) + 1 :]
     return BootstrapIntervals(
         accuracy=accuracy,
-        f1=dict(zip(table.labels, f1, strict=True)),
-        f1_macro=f1_macro,
-        roc_auc=dict(zip(table.labels, areas[:-1], strict=True)) if areas else None,
-        roc_auc_macro=areas[-1] if areas else None,
+        f1=dict(zip(table.labels, f1[:-1], strict=True)),
+        f1_macro=f1[-1],
+        roc_auc=dict(zip(table.labels, roc_auc[:-1], strict=True)) if roc_auc else None,
+        roc_auc_macro=roc_auc[-1] if roc_auc else None,
         n_resamples=int(n_resamples),
         confidence_level=float(confidence_level),
     )
@@ -200,33 +198,30 @@ def _append_min(of_classes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _resample(
     plain: Sequence[Estimate],
-    effective_n_patients: NDArray[np.float64],
-    statistic: Callable[[NDArray[np.intp]], NDArray[np.float64]],
+    enough: NDArray[np.bool_],
+    statistics: Sequence[Statistic],
     strata: tuple[NDArray[np.intp], ...],
     *,
     method: str,
-    random_state: int,
     **options: Any,
 ) -> list[Estimate]:
     """Give estimates bootstrap intervals where enough patients are behind them."""
-    enough = effective_n_patients >= _MIN_EFFECTIVE_PATIENTS
     if not enough.any():
         return list(plain)
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         # A figure that never varies keeps its plain interval.
         warnings.simplefilter("ignore", DegenerateDataWarning)
-        resampled = bootstrap(
+        interval = bootstrap(
             strata,
-            partial(_evaluate, statistic, sum(map(len, strata))),
+            partial(_evaluate, statistics, sum(map(len, strata))),
             vectorized=True,
             axis=-1,
             batch=_RESAMPLES_PER_BATCH,
             method=method,
-            random_state=np.random.default_rng(random_state),
             **options,
         ).confidence_interval
-    bounds = np.array([resampled.low, resampled.high])
-    enough &= np.isfinite(bounds).all(axis=0)
+    bounds = np.array([interval.low, interval.high])
+    enough = enough & np.isfinite(bounds).all(axis=0)
     return [
         replace(estimate, low=low, high=high, method=f"bootstrap ({method})")
         if is_enough
@@ -262,12 +257,12 @@ def _stratify(
 
 
 def _evaluate(
-    statistic: Callable[[NDArray[np.intp]], NDArray[np.float64]],
+    statistics: Sequence[Statistic],
     n_patients: int,
     *strata: NDArray[np.intp],
     axis: int,
 ) -> NDArray[np.float64]:
-    """Return figures of resamples; rows of patients are along the last axes."""
+    """Return the figures of resamples, whose patients are along the last axis."""
     leading = np.broadcast_shapes(*(rows.shape[:-1] for rows in strata))
     n_resamples = int(np.prod(leading))
     first = np.arange(n_resamples)[:, np.newaxis] * n_patients
@@ -279,7 +274,8 @@ def _evaluate(
     weights = np.bincount(
         np.concatenate(cells, axis=1).ravel(), minlength=n_resamples * n_patients
     ).reshape(n_resamples, n_patients)
-    return statistic(weights).reshape(-1, *leading)
+    figures = np.concatenate([statistic(weights) for statistic in statistics])
+    return figures.reshape(-1, *leading)
 
 
 def _accuracy_and_f1(

@@ -16,16 +16,6 @@ from skcovid._base._document import render_table
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._proportions import Sample, find_ratios
 
-__all__ = [
-    "check_confusion_matrix",
-    "check_labels",
-    "confusion_matrix_to_markdown",
-    "estimate_cell_shares",
-    "patient_confusion_matrices",
-    "pooled_confusion_matrix",
-    "read_sample",
-]
-
 
 def check_confusion_matrix(
     matrix: ArrayLike, name: str = "confusion_matrix"
@@ -60,7 +50,8 @@ def read_sample(confusion_matrix: ArrayLike) -> tuple[Sample, int]:
     counts = np.asarray(confusion_matrix)
     if counts.ndim != 3:
         counts = check_confusion_matrix(counts)
-        return Sample.of_independent_images(counts.ravel()), len(counts)
+        kinds = np.eye(counts.size)
+        return Sample(kinds, counts.ravel(), grouped=False), len(counts)
     n_patients, n_classes, n_columns = counts.shape
     if n_classes != n_columns or n_classes < 2 or not n_patients:
         raise ValueError(
@@ -68,7 +59,7 @@ def read_sample(confusion_matrix: ArrayLike) -> tuple[Sample, int]:
             f"one for each patient, got an array of shape {counts.shape}."
         )
     units = _check_counts(counts, "confusion_matrix").reshape(n_patients, -1)
-    return Sample.of_patients(units), n_classes
+    return Sample(units, np.ones(n_patients), grouped=True), n_classes
 
 
 def check_labels(
@@ -204,16 +195,13 @@ def patient_confusion_matrices(
     return matrices
 
 
-def estimate_cell_shares(
-    confusion_matrix: ArrayLike, confidence_level: float = 0.95
-) -> list[list[Estimate]]:
+def estimate_cell_shares(confusion_matrix: ArrayLike) -> list[list[Estimate]]:
     """Return the share of each true class (rows) predicted as each label (columns)."""
     sample, n_classes = read_sample(confusion_matrix)
     cells = np.eye(n_classes**2, dtype=bool)
-    # Of shape (n_classes, n_cells): the cells of each true class.
-    of_class = np.kron(np.eye(n_classes), np.ones(n_classes)).astype(bool)
-    shares = find_ratios(sample, cells, np.repeat(of_class, n_classes, axis=0))
-    estimates = shares.estimate(confidence_level)
+    # The cells of each cell's true class.
+    same_class = np.kron(np.eye(n_classes), np.ones((n_classes, n_classes)))
+    estimates = find_ratios(sample, cells, same_class).estimate(0.95)
     return [
         estimates[start : start + n_classes]
         for start in range(0, n_classes**2, n_classes)

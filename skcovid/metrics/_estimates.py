@@ -10,15 +10,6 @@ from numpy.typing import NDArray
 
 from skcovid.metrics._wilson import wilson_interval
 
-__all__ = [
-    "EFFECTIVE_WILSON",
-    "MOVER",
-    "WILSON",
-    "Estimate",
-    "as_json",
-    "mean_estimate",
-]
-
 # Values of `Estimate.method`.
 WILSON = "Wilson"
 EFFECTIVE_WILSON = "Wilson with effective sample size"
@@ -83,22 +74,6 @@ class Estimate:
         value = float(successes / total) if total else math.nan
         return cls(value, low, high, WILSON)
 
-    def transform(self, function: Callable[[float], float]) -> "Estimate":
-        """Apply a monotonic function to the figure and its bounds.
-
-        Parameters
-        ----------
-        function : callable
-            From float to float, increasing or decreasing over the interval.
-
-        Returns
-        -------
-        Estimate
-            With the same confidence level and method.
-        """
-        low, high = sorted((function(self.low), function(self.high)))
-        return Estimate(function(self.value), low, high, self.method)
-
     def format_percent(self, decimals: int = 2) -> str:
         """Write the figure and its interval in percent, ``"n/a"`` if it is NaN.
 
@@ -145,6 +120,14 @@ class Estimate:
 
     def __str__(self) -> str:
         return self.format_percent()
+
+
+def transform_estimate(
+    estimate: Estimate, function: Callable[[float], float]
+) -> Estimate:
+    """Apply a monotonic function to a figure and its bounds."""
+    low, high = sorted((function(estimate.low), function(estimate.high)))
+    return Estimate(function(estimate.value), low, high, estimate.method)
 
 
 def as_json(entry: Any) -> Any:

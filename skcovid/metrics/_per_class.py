@@ -7,12 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from skcovid._base._compatibility import validate_params
 from skcovid.metrics._confusion_matrix import check_labels, read_sample
-from skcovid.metrics._estimates import Estimate, mean_estimate
+from skcovid.metrics._estimates import Estimate, mean_estimate, transform_estimate
 from skcovid.metrics._proportions import find_class_ratios
 from skcovid.metrics._tables import ClassMetrics, PerClassTable
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
-
-__all__ = ["multiclass_accuracy", "per_class_table"]
 
 
 @validate_params(
@@ -147,7 +145,7 @@ def per_class_table(
         name: figures.estimate(confidence_level) for name, figures in ratios.items()
     }
     estimates["f1"] = [
-        jaccard.transform(lambda figure: 2 * figure / (1 + figure))
+        transform_estimate(jaccard, lambda figure: 2 * figure / (1 + figure))
         for jaccard in estimates["f1"]
     ]
     (accuracy,) = estimates.pop("accuracy")
@@ -155,8 +153,8 @@ def per_class_table(
         name: mean_estimate(figures, ratios[name].correlate())
         for name, figures in estimates.items()
     }
-    means["one_vs_rest_accuracy"] = accuracy.transform(
-        lambda figure: 1 - 2 * (1 - figure) / n_classes
+    means["one_vs_rest_accuracy"] = transform_estimate(
+        accuracy, lambda figure: 1 - 2 * (1 - figure) / n_classes
     )
     cells = sample.count_images().astype(int).reshape(n_classes, n_classes)
     supports = cells.sum(axis=1).tolist()

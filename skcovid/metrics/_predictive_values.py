@@ -6,9 +6,7 @@ from numbers import Real
 from typing import Any
 
 from skcovid._base._compatibility import Interval, validate_params
-from skcovid.metrics._estimates import MOVER, Estimate, as_json
-
-__all__ = ["PredictiveValues", "predictive_values"]
+from skcovid.metrics._estimates import MOVER, Estimate, as_json, transform_estimate
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def predictive_values(
     """
     odds = prevalence / (1 - prevalence)
     false_negatives, false_positives = (
-        figure.transform(lambda share: 1 - share)
+        transform_estimate(figure, lambda share: 1 - share)
         for figure in (sensitivity, specificity)
     )
     against_ppv = _ratio(false_positives, sensitivity)
@@ -122,8 +120,8 @@ def predictive_values(
         prevalence=float(prevalence),
         sensitivity=sensitivity,
         specificity=specificity,
-        ppv=against_ppv.transform(lambda ratio: 1 / (1 + ratio / odds)),
-        npv=against_npv.transform(lambda ratio: 1 / (1 + ratio * odds)),
+        ppv=transform_estimate(against_ppv, lambda ratio: 1 / (1 + ratio / odds)),
+        npv=transform_estimate(against_npv, lambda ratio: 1 / (1 + ratio * odds)),
     )
 
 

@@ -14,14 +14,6 @@ from scipy.sparse import sparray
 from skcovid.metrics._estimates import EFFECTIVE_WILSON, WILSON, Estimate
 from skcovid.metrics._wilson import wilson_bounds
 
-__all__ = [
-    "Proportions",
-    "Sample",
-    "estimate_share",
-    "find_class_ratios",
-    "find_ratios",
-]
-
 
 class Sample(NamedTuple):
     """Number of images of each kind in each unit, a patient or an image."""
@@ -30,16 +22,6 @@ class Sample(NamedTuple):
     units: NDArray[Any] | sparray
     repeats: NDArray[Any]
     grouped: bool
-
-    @classmethod
-    def of_independent_images(cls, counts: NDArray[Any]) -> "Sample":
-        """Make each image a unit, given the counts of shape (n_kinds,)."""
-        return cls(np.eye(len(counts)), counts, grouped=False)
-
-    @classmethod
-    def of_patients(cls, units: NDArray[Any] | sparray) -> "Sample":
-        """Make each patient a unit, given counts of shape (n_patients, n_kinds)."""
-        return cls(units, np.ones(units.shape[0]), grouped=True)
 
     def count_images(self) -> NDArray[np.float64]:
         """Count the images of each kind, shape (n_kinds,)."""
@@ -168,13 +150,9 @@ def find_ratios(
 
 def find_class_ratios(sample: Sample, n_classes: int) -> dict[str, Proportions]:
     """Return the figures of every class; the kinds are cells of a confusion matrix."""
-    cells = np.arange(n_classes)
-    classes = cells[:, np.newaxis, np.newaxis]
     # Of shape (n_classes, n_cells): is the class the true one, the predicted one?
-    true, predicted = (
-        np.broadcast_to(side, (n_classes,) * 3).reshape(n_classes, -1)
-        for side in (cells[:, np.newaxis] == classes, cells == classes)
-    )
+    one_hot = np.eye(n_classes, dtype=bool)
+    true, predicted = np.repeat(one_hot, n_classes, axis=1), np.tile(one_hot, n_classes)
     every = np.ones_like(true)
     hit = true & predicted
     return {
@@ -199,5 +177,9 @@ def estimate_share(
         )
     patients = np.unique(groups, return_inverse=True)[1]
     units = np.stack([np.bincount(patients, hits), np.bincount(patients, ~hits)], 1)
-    share = find_ratios(Sample.of_patients(units), [[True, False]], [[True, True]])
+    share = find_ratios(
+        Sample(units, np.ones(len(units)), grouped=True),
+        [[True, False]],
+        [[True, True]],
+    )
     return share.estimate(confidence_level)[0]

@@ -16,8 +16,6 @@ from skcovid.metrics._proportions import Proportions, Sample
 from skcovid.metrics._tables import RocAucTable
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 
-__all__ = ["find_areas", "roc_auc_table"]
-
 
 @validate_params(
     {

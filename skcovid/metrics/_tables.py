@@ -7,8 +7,6 @@ from typing import Any, Generic, TypeVar
 from skcovid._base._document import render_table
 from skcovid.metrics._estimates import MOVER, Estimate, as_json
 
-__all__ = ["ClassMetrics", "PerClassTable", "RocAucTable"]
-
 Row = TypeVar("Row")
 
 

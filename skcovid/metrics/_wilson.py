@@ -9,8 +9,6 @@ from scipy.stats import norm
 
 from skcovid._base._compatibility import Interval, validate_params
 
-__all__ = ["CONFIDENCE_LEVEL", "wilson_bounds", "wilson_interval"]
-
 # What `validate_params` checks a confidence level by.
 CONFIDENCE_LEVEL = [Interval(Real, 0, 1, closed="neither")]
 _COUNT = [Interval(Integral, 0, None, closed="left")]

@@ -25,13 +25,6 @@ from skcovid._base._version import installed_versions
 from skcovid.images._fingerprints import describe_parameters, digest_samples
 from skcovid.model_selection._result import Fold
 
-__all__ = [
-    "EvaluationCheckpoint",
-    "describe_evaluation",
-    "open_checkpoint",
-    "own_parameters",
-]
-
 _MANIFEST = "evaluation.json"
 _LOCK = "lock"
 _FORMAT_VERSION = 1

@@ -19,8 +19,6 @@ from skcovid.metrics._estimates import Estimate, as_json
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 from skcovid.model_selection._result import EvaluationResult
 
-__all__ = ["Comparison", "compare"]
-
 Scoring = Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr"]
 
 CORRECTED_T = "Nadeau-Bengio corrected resampled t"

@@ -15,17 +15,6 @@ from skcovid._base._version import installed_versions
 from skcovid.metrics._estimates import MOVER, Estimate
 from skcovid.metrics._tables import PerClassTable, RocAucTable
 
-__all__ = [
-    "describe_classes",
-    "describe_confusion_matrix",
-    "describe_data",
-    "describe_headline",
-    "describe_making",
-    "describe_per_class",
-    "describe_training",
-    "list_versions",
-]
-
 PROTOCOLS = {
     "cross_val_predict": "every image predicted once, by a model that never saw it",
     "paper": (

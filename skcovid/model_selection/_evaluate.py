@@ -35,8 +35,6 @@ from skcovid.model_selection._splits import (
 )
 from skcovid.preprocessing._reader import RadiographReader
 
-__all__ = ["evaluate"]
-
 
 @validate_params(
     {

@@ -26,8 +26,6 @@ from skcovid.metrics._roc_auc import roc_auc_table
 from skcovid.metrics._tables import PerClassTable, RocAucTable
 from skcovid.model_selection import _document
 
-__all__ = ["EvaluationResult", "Fold", "describe_result"]
-
 
 @dataclass(frozen=True)
 class Fold:

@@ -20,8 +20,6 @@ from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parame
 from skcovid.model_selection._result import Fold
 from skcovid.model_selection._splits import Split
 
-__all__ = ["run_folds"]
-
 
 def run_folds(
     pipeline: Any,

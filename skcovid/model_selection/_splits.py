@@ -17,8 +17,6 @@ from skcovid._base._compatibility import safe_indexing
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._proportions import estimate_share
 
-__all__ = ["Protocol", "Seed", "Split", "check_splits", "find_patient_overlap", "split"]
-
 Protocol = Literal["cross_val_predict", "paper"]
 Seed = int | np.random.RandomState | None
 
