@@ -3,7 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from skcovid._base._malloc import keep_freed_blocks
 from skcovid._base._version import __version__
 
 if TYPE_CHECKING:
@@ -54,8 +53,6 @@ _NAMES = {
     "report": ["write_report"],
 }
 _ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
-
-keep_freed_blocks()
 
 
 def __dir__() -> list[str]:

@@ -260,7 +260,7 @@ def split(model, base, first):
     """The tail of a network whose layers from `first` on are trained."""
     head = model.layers[len(base.layers) :]
     batch_norm = next(filter(network.is_batch_norm, head))
-    (head_input,) = graph.inputs_of(batch_norm)
+    (head_input,) = graph.layer_inputs(batch_norm)
     above = [*base.layers[first:], *head]
     trained = [
         layer
@@ -283,10 +283,10 @@ class TestSplitTail:
         model = add_head(base, feature_layers=sides, pooling=pooling)
         set_moving_statistics(model)
         tail = split(model, base, first)
-        trunk = keras.Model(model.input, tail.entering)
+        trunk = keras.Model(model.input, tail.inputs)
         features = keras.tree.flatten(trunk.predict_on_batch(images()))
         assert_allclose(
-            keras.Model(tail.entering, tail.output).predict_on_batch(features),
+            keras.Model(tail.inputs, tail.output).predict_on_batch(features),
             model.predict_on_batch(images()),
             rtol=1e-6,
         )
@@ -296,8 +296,8 @@ class TestSplitTail:
         model = add_head(base, pooling=("avg", "max"))
         set_moving_statistics(model)
         tail = split(model, base, FINE_TUNE_FROM)
-        trunk = keras.Model(model.input, tail.entering)
-        gather = keras.Model(tail.entering, tail.head_input)
+        trunk = keras.Model(model.input, tail.inputs)
+        gather = keras.Model(tail.inputs, tail.head_input)
         features = keras.tree.flatten(trunk.predict_on_batch(images()))
         gathered = gather.predict_on_batch(features)
         head = keras.Model(tail.head_input, tail.output)
@@ -313,7 +313,7 @@ class TestSplitTail:
         network.freeze(base.layers, "frozen")
         network.unfreeze(base.layers[FINE_TUNE_FROM:], "frozen")
         tail = split(model, base, FINE_TUNE_FROM)
-        part = keras.Model(tail.entering, tail.output)
+        part = keras.Model(tail.inputs, tail.output)
         assert {id(weight) for weight in part.trainable_weights} == {
             id(weight) for weight in model.trainable_weights
         }
@@ -323,16 +323,16 @@ class TestSplitTail:
         model = add_head(base, pooling=("avg", "max"))
         # The short branch joins the long one above the cut and skips what is trained.
         tail = split(model, base, FINE_TUNE_FROM)
-        (into_convolution,) = graph.inputs_of(base.layers[FINE_TUNE_FROM])
-        assert any(tensor is into_convolution for tensor in tail.entering)
-        assert shapes(tail.entering) == sorted([(6,), (6,), (8, 8, 4)])
+        (into_convolution,) = graph.layer_inputs(base.layers[FINE_TUNE_FROM])
+        assert any(tensor is into_convolution for tensor in tail.inputs)
+        assert shapes(tail.inputs) == sorted([(6,), (6,), (8, 8, 4)])
 
     def test_layers_without_weights_belong_to_the_trunk(self):
         base = build()
         model = add_head(base, pooling=("avg",))
         last = len(base.layers) - 1
         tail = split(model, base, last)
-        assert [id(tensor) for tensor in tail.entering] == [id(tail.head_input)]
+        assert [id(tensor) for tensor in tail.inputs] == [id(tail.head_input)]
 
     def test_inception(self):
         backbone = get_backbone("inceptionv3")
@@ -340,12 +340,12 @@ class TestSplitTail:
         model = add_head(base, pooling=("avg", "max"))
         set_moving_statistics(model)
         tail = split(model, base, backbone.fine_tune_from)
-        maps = [tensor for tensor in tail.entering if len(tensor.shape) == 4]
+        maps = [tensor for tensor in tail.inputs if len(tensor.shape) == 4]
         assert shapes(maps) == [(1, 1, 2048)]
         image = images(1, 96)
-        features = keras.Model(base.input, tail.entering).predict_on_batch(image)
+        features = keras.Model(base.input, tail.inputs).predict_on_batch(image)
         assert_allclose(
-            keras.Model(tail.entering, tail.output).predict_on_batch(features),
+            keras.Model(tail.inputs, tail.output).predict_on_batch(features),
             model.predict_on_batch(image),
             rtol=1e-5,
         )

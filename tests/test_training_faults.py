@@ -41,7 +41,7 @@ def lazy(load):
     )
 
 
-def test_a_loss_that_is_no_number_any_more(tmp_path):
+def test_a_loss_that_becomes_nan_or_infinite(tmp_path):
     classifier = TransferLearningClassifier(
         "tiny", learning_rate=1e38, checkpoint=tmp_path, **QUICK
     )
@@ -52,14 +52,14 @@ def test_a_loss_that_is_no_number_any_more(tmp_path):
 @pytest.mark.parametrize(
     ("error", "kind", "advice"),
     [
-        (MemoryError(), MemoryError, "batch_size=8: lower it"),
-        (RuntimeError("CUDA out of memory."), MemoryError, "batch_size=8: lower it"),
-        (RuntimeError("RESOURCE_EXHAUSTED: x"), MemoryError, "batch_size=8: lower it"),
-        (RuntimeError("CUDA error: lost"), RuntimeError, "GPU failed or is gone.*lost"),
+        (MemoryError(), MemoryError, "batch_size=8.* lower"),
+        (RuntimeError("CUDA out of memory."), MemoryError, "batch_size=8.* lower"),
+        (RuntimeError("RESOURCE_EXHAUSTED: x"), MemoryError, "batch_size=8.* lower"),
+        (RuntimeError("CUDA error: lost"), RuntimeError, "GPU failed.*CPU.*lost"),
         (RuntimeError("Something else"), RuntimeError, "^Something else"),
     ],
 )
-def test_what_a_backend_says_is_explained(error, kind, advice):
+def test_errors_of_a_backend_are_explained(error, kind, advice):
     def fail(number):
         raise error
 
@@ -130,7 +130,7 @@ def test_validation_data_that_are_too_few_to_monitor(n_absent):
     messages = [str(warning.message) for warning in caught]
     found = [message for message in messages if "too few to monitor" in message]
     assert len(found) == n_absent
-    assert all("none of the classes ['COVID-19']" in message for message in found)
+    assert all("['COVID-19']" in message for message in found)
 
 
 def test_a_constant_prediction():

@@ -122,7 +122,7 @@ def measure(
 
     from skcovid.estimators._training import Batches
 
-    model, load = trained_part(recipe, phase, images, options, folder)
+    model, load = build_trained_model(recipe, phase, images, options, folder)
     batches = Batches(load, y, batch_size=options.batch_size, n_jobs=options.n_jobs)
     batch = batches[0]
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
@@ -147,14 +147,18 @@ def measure(
     }
 
 
-def trained_part(
+def build_trained_model(
     recipe: str, phase: int, images: Any, options: argparse.Namespace, folder: str
 ) -> tuple[Any, Callable]:
     """Build what a phase trains, as the classifier does, and what feeds it."""
     import keras
 
     from skcovid import make_transfer_pipeline
-    from skcovid.estimators._training import KeptFeatures, WholeNetwork
+    from skcovid.estimators._trainable_network import (
+        FineTunedModel,
+        SplitNetwork,
+        WholeNetwork,
+    )
     from skcovid.networks import _graph as graph
     from skcovid.networks import _network as network
     from skcovid.networks._network import check_pooling
@@ -187,32 +191,28 @@ def trained_part(
     )
     if parameters["reset_batch_norm"]:
         network.reset_moving_statistics(model)
-    layers = model.layers[: len(base.layers)]
-    first = graph.find_layer(layers, backbone.fine_tune_from)
-    network.freeze(layers, parameters["batch_norm"])
-    if phase == 2:
-        network.unfreeze(layers[first:], parameters["batch_norm"])
-    feed = (
-        KeptFeatures(
-            model,
-            n_backbone_layers=len(layers),
-            fine_tune_from=first,
-            directory=folder,
+    first = graph.find_layer(base.layers, backbone.fine_tune_from)
+    parts = FineTunedModel(model, len(base.layers), first)
+    parts.set_trainable(phase, parameters["batch_norm"])
+    trained = (
+        SplitNetwork(
+            parts,
+            folder,
             dtype=parameters["features_dtype"],
             batch_size=options.batch_size,
             n_jobs=options.n_jobs,
             verbose=1,
         )
         if parameters["keep_features"]
-        else WholeNetwork(model)
+        else WholeNetwork(parts)
     )
-    part = feed.trained_part(phase)
+    part = trained.trained_model(phase)
     part.compile(
         optimizer=keras.optimizers.Adam(parameters["learning_rate"]),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    return part, feed.inputs(images, phase)
+    return part, trained.loader(images, phase)
 
 
 def same_batch(batch: Any, steps: int) -> Any:

@@ -177,7 +177,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         )
         layers = choose_layers(base, backbone, self.layers)
         self.layer_names_ = [layer.name for layer in layers]
-        outputs = network.pooled(
+        outputs = network.global_pool(
             [layer.output for layer in layers], check_pooling(self.pooling)
         )
         self.trunk_ = keras.Model(base.input, outputs)

@@ -1,6 +1,7 @@
-"""The state of a training on disk, for it to go on as if it had not been stopped."""
+"""The state of a training on disk, from which it continues to the same result."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -11,25 +12,23 @@ from numpy.typing import NDArray
 
 from skcovid._base._atomic_files import Record, read_record, write_record
 
-__all__ = ["TrainingState"]
+Arrays = dict[str, NDArray[Any]]
+History = dict[str, list[float]]
 
-# By ReduceLROnPlateau and EarlyStopping.
-_SEEN = ("best", "best_epoch", "cooldown_counter", "stopped_epoch", "wait")
-
-History = dict[str, list]
-_FINISHED = 3
+# Attributes of ReduceLROnPlateau and EarlyStopping.
+_CALLBACK_STATE = ("best", "best_epoch", "cooldown_counter", "stopped_epoch", "wait")
+_FINISHED = 3  # the phase after the last
 
 
 class TrainingState:
-    """One training's file: what it needs to go on after its last whole epoch.
+    """One training's file: its state after the last complete epoch.
 
-    Keras' own ``BackupAndRestore`` keeps the weights, the optimiser and the number of
-    the epoch. Epochs after a stop are those of a run without one only if what the
-    callbacks have seen, the best weights so far and the generator of the images' order
-    are kept too.
+    Keras' ``BackupAndRestore`` saves the weights, the optimiser and the epoch. To train
+    exactly as without an interruption, the callbacks' state, the best weights so far
+    and the generator of the images' order are needed too.
     """
 
-    def __init__(self, folder: Any, key: str) -> None:
+    def __init__(self, folder: str | os.PathLike[str], key: str) -> None:
         self._path = Path(folder) / f"{key}.npz"
         self._saved = read_record(self._path)
         saved: dict[str, Any] = {} if self._saved is None else self._saved.description
@@ -37,50 +36,41 @@ class TrainingState:
         self.history: History = saved.get("history", {"phase": []})
 
     def is_past(self, phase: int) -> bool:
-        """Whether a phase has ended and another one begun."""
+        """Tell whether a later phase has begun."""
         return phase < self._phase
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether all phases have ended."""
-        return self._phase == _FINISHED
 
     @contextmanager
     def features_folder(self) -> Iterator[Path]:
-        """Give a folder for features that stays after a stop, but not after the end."""
+        """Yield a folder for features; it survives an interruption, not the end."""
         folder = self._path.with_suffix(".features")
         yield folder
         rmtree(folder, ignore_errors=True)
 
-    def follow(
+    def make_backup(
         self, phase: int, batches: Any, callbacks: Sequence[Any]
-    ) -> "StateKeeper":
-        """Make the callback that restores and writes the state of a phase."""
+    ) -> "PhaseBackup":
+        """Make the callback that restores and saves the state of a phase."""
         saved = self._saved if phase == self._phase else None
-        return StateKeeper(self, phase, batches, callbacks, saved)
+        return PhaseBackup(self, phase, batches, callbacks, saved)
 
-    def write(
-        self, phase: int, description: dict[str, Any], arrays: dict[str, NDArray]
-    ) -> None:
+    def write(self, phase: int, description: dict[str, Any], arrays: Arrays) -> None:
         """Write the state after an epoch."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         described = {**description, "phase": phase, "history": self.history}
         write_record(self._path, Record(described, arrays))
 
     def finish(self, model: Any) -> None:
-        """Write what the network has become, in place of how to go on."""
-        self.write(_FINISHED, {}, _numbered("variable", _trained_variables(model)))
-
-    def restore(self, model: Any) -> None:
-        """Give a network the weights that a finished training ended with."""
-        assert self._saved is not None
-        _assign(_trained_variables(model), self._saved.arrays, "variable")
+        """Save the trained weights; if training has ended before, restore them."""
+        if self._saved is not None and self._phase == _FINISHED:
+            _assign(_trained_variables(model), self._saved.arrays, "variable")
+        else:
+            self.write(_FINISHED, {}, _to_arrays(_trained_variables(model), "variable"))
 
 
-class StateKeeper(keras.callbacks.Callback):
-    """Restores a phase's state before its first epoch and writes it after each.
+class PhaseBackup(keras.callbacks.Callback):
+    """Restores a phase's state before its first epoch and saves it after each.
 
-    It must be the last of the callbacks: what it restores, others reset before.
+    It must be the last of the callbacks, as others reset what it restores.
     """
 
     def __init__(
@@ -100,13 +90,13 @@ class StateKeeper(keras.callbacks.Callback):
         self.logs: History = {} if saved is None else saved.description["logs"]
 
     def first_epoch(self, epochs: int) -> int:
-        """Return the epoch to begin with; `epochs` if training has stopped early."""
+        """Return the epoch to start with; `epochs` if training has stopped early."""
         if self._saved is None:
             return 0
         description = self._saved.description
-        return epochs if description["stopped"] else description["n_epochs"]
+        return int(epochs if description["stopped"] else description["n_epochs"])
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._saved is None:
             return
         description, arrays = self._saved
@@ -115,46 +105,51 @@ class StateKeeper(keras.callbacks.Callback):
             optimizer.build(model.trainable_variables)
         _assign(optimizer.variables, arrays, "optimizer")
         _assign(_trained_variables(model), arrays, "variable")
-        for callback, numbers in zip(
+        for callback, values in zip(
             self._callbacks, description["callbacks"], strict=True
         ):
-            vars(callback).update(numbers)
-        trained = _positions_of_trained_weights(model)
+            vars(callback).update(values)
         if "best_0" in arrays:
             weights = model.get_weights()
-            for number, position in enumerate(trained):
+            for number, position in enumerate(_trained_positions(model)):
                 weights[position] = arrays[f"best_{number}"]
             self._callbacks[-1].best_weights = weights
         self._batches.generator.bit_generator.state = description["generator"]
         self._batches.order = arrays["order"]
         self._saved = None
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         for name, value in (logs or {}).items():
             self.logs.setdefault(name, []).append(float(value))
+        model = self.model
         arrays = {
-            **_numbered("variable", _trained_variables(self.model)),
-            **_numbered("optimizer", self.model.optimizer.variables),
+            **_to_arrays(_trained_variables(model), "variable"),
+            **_to_arrays(model.optimizer.variables, "optimizer"),
             "order": self._batches.order,
         }
         best = self._callbacks[-1].best_weights
         if best is not None:
-            for number, position in enumerate(
-                _positions_of_trained_weights(self.model)
-            ):
+            for number, position in enumerate(_trained_positions(model)):
                 arrays[f"best_{number}"] = best[position]
         description = {
             "n_epochs": epoch + 1,
-            "stopped": bool(self.model.stop_training),
+            "stopped": bool(model.stop_training),
             "logs": self.logs,
-            "callbacks": [_numbers(callback) for callback in self._callbacks],
+            "callbacks": [
+                {
+                    name: vars(callback)[name]
+                    for name in _CALLBACK_STATE
+                    if name in vars(callback)
+                }
+                for callback in self._callbacks
+            ],
             "generator": self._batches.generator.bit_generator.state,
         }
         self._state.write(self._phase, description, arrays)
 
 
 def _trained_variables(model: Any) -> list[Any]:
-    """Variables of the layers that train; those of the others stay what they were."""
+    """List the variables of the layers that train; those of the others are constant."""
     return [
         variable
         for layer in model.layers
@@ -163,7 +158,8 @@ def _trained_variables(model: Any) -> list[Any]:
     ]
 
 
-def _positions_of_trained_weights(model: Any) -> list[int]:
+def _trained_positions(model: Any) -> list[int]:
+    """List the places of the trained variables among the model's weights."""
     trained = {id(variable) for variable in _trained_variables(model)}
     return [
         position
@@ -172,18 +168,15 @@ def _positions_of_trained_weights(model: Any) -> list[int]:
     ]
 
 
-def _numbered(name: str, variables: Sequence[Any]) -> dict[str, NDArray]:
+def _to_arrays(variables: Sequence[Any], name: str) -> Arrays:
     return {
         f"{name}_{number}": keras.ops.convert_to_numpy(variable)
         for number, variable in enumerate(variables)
     }
 
 
-def _assign(variables: Sequence[Any], arrays: Any, name: str) -> None:
+def _assign(
+    variables: Sequence[Any], arrays: Mapping[str, NDArray[Any]], name: str
+) -> None:
     for number, variable in enumerate(variables):
         variable.assign(arrays[f"{name}_{number}"])
-
-
-def _numbers(callback: Any) -> dict[str, Any]:
-    """Return what a callback has seen so far; its parameters it has already."""
-    return {name: vars(callback)[name] for name in _SEEN if name in vars(callback)}

@@ -1,4 +1,4 @@
-"""Checks of what the classifier is trained and monitored on."""
+"""Checks of the classifier's validation data and sample weights."""
 
 import warnings
 from typing import Any
@@ -12,13 +12,14 @@ from skcovid._base._compatibility import check_sample_weight
 from skcovid.images._checks import check_network_input
 from skcovid.images._lazy_images import LazyImages
 
-__all__ = ["check_validation_data", "weigh_samples"]
-
 
 def check_validation_data(
-    X_val: Any, y_val: ArrayLike | None, image_shape: tuple[int, ...], classes: NDArray
-) -> tuple[LazyImages, NDArray] | None:
-    """Validate the images and labels that training is monitored on."""
+    X_val: Any,
+    y_val: ArrayLike | None,
+    image_shape: tuple[int, ...],
+    classes: NDArray[Any],
+) -> tuple[LazyImages, NDArray[Any]] | None:
+    """Validate the images and labels that training monitors."""
     if (X_val is None) != (y_val is None):
         raise ValueError("X_val and y_val must be given together.")
     if X_val is None:
@@ -33,32 +34,35 @@ def check_validation_data(
     check_consistent_length(images, labels)
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
-        raise ValueError(f"y_val holds classes that y does not: {unknown.tolist()}.")
+        raise ValueError(f"y_val has classes that y has not: {unknown.tolist()}.")
     unseen = np.setdiff1d(classes, labels)
     if len(unseen):
         warnings.warn(
-            "The validation data are too few to monitor training: among "
-            f"{len(labels)} images there is none of the classes {unseen.tolist()}, "
-            "which the validation loss, and the learning rate that follows it, won't "
-            "see. Give more images as X_val, or none: then the training loss is "
-            "monitored.",
+            "The validation data are too few to monitor training: none of the "
+            f"{len(labels)} images is of the classes {unseen.tolist()}, so the "
+            "validation loss ignores them. Pass more images as X_val, or none, to "
+            "monitor the training loss.",
             stacklevel=3,
         )
     return images, labels
 
 
-def weigh_samples(
-    sample_weight: ArrayLike | None, class_weight: dict | str | None, y: NDArray
+def combine_weights(
+    sample_weight: ArrayLike | None,
+    class_weight: dict[Any, float] | str | None,
+    y: NDArray[Any],
 ) -> NDArray[np.float32] | None:
     """Multiply the weights of samples by those of their classes."""
     if sample_weight is None and class_weight is None:
         return None
-    weights = check_sample_weight(sample_weight, y, ensure_non_negative=True)
+    weights: NDArray[Any] = check_sample_weight(
+        sample_weight, y, ensure_non_negative=True
+    )
     if class_weight is not None:
         weights = weights * compute_sample_weight(class_weight, y)
     if not weights.any():
         raise ValueError(
             f"sample_weight and class_weight={class_weight!r} give every sample a "
-            "weight of zero; at least one must have more."
+            "weight of zero; at least one sample needs a positive weight."
         )
     return weights.astype(np.float32)

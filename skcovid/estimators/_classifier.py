@@ -1,10 +1,12 @@
-"""`TransferLearningClassifier`: the two training phases behind scikeras."""
+"""`TransferLearningClassifier`: a network that trains in two phases."""
 
 import math
 import os
 from collections.abc import Sequence
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
 from numbers import Integral, Real
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,63 +16,68 @@ from sklearn.utils.validation import check_is_fitted
 from skcovid._base._compatibility import Interval, StrOptions
 from skcovid._base._network_estimator import allow_in_model_files
 from skcovid._base._random import draw_seed
-from skcovid.estimators._checks import check_validation_data, weigh_samples
+from skcovid.estimators._checkpoint import TrainingState
+from skcovid.estimators._checks import check_validation_data, combine_weights
 from skcovid.estimators._keras_classifier import ImageKerasClassifier
-from skcovid.estimators._phases import LabelledImages, keep_features, train_phases
+from skcovid.estimators._phases import LabelledImages, train_phases, training_key
+from skcovid.estimators._trainable_network import (
+    FineTunedModel,
+    SplitNetwork,
+    WholeNetwork,
+)
+from skcovid.estimators._training import TrainingSettings
+from skcovid.images._fingerprints import describe_parameters
+from skcovid.images._lazy_images import LazyImages
 from skcovid.networks import _network as network
 from skcovid.networks._graph import choose_layers, find_layer
 from skcovid.networks._network import Pooling, check_pooling
 from skcovid.networks.backbones import Backbone, get_backbone
-
-__all__ = ["TransferLearningClassifier"]
 
 
 @allow_in_model_files
 class TransferLearningClassifier(ImageKerasClassifier):
     """Fine-tune an ImageNet network in two phases (section 3.4 of the paper).
 
-    Phase 1 trains a new head on the frozen network. Phase 2 unfreezes the network's
-    last layers too, from `fine_tune_from` up, and goes on.
+    Phase 1 trains a new head on the frozen network. Phase 2 also trains the network's
+    last layers, from `fine_tune_from` up.
 
     Parameters
     ----------
     backbone : str or Backbone, default="inceptionv3"
         A registered network; case does not matter.
     weights : "imagenet", path or None, default="imagenet"
-        The network's first weights. "imagenet" has Keras download them; a path is a
+        The network's initial weights. Keras downloads "imagenet"; a path is a
         ``.weights.h5`` or ``.keras`` file; None draws them at random.
     fine_tune_from : int or str, default=None
         Index or name of the first layer that phase 2 unfreezes; None for the
         backbone's own (Table 2).
     feature_layers : "auto", sequence of str or int, or None, default=None
-        Names or indices of further layers whose outputs, pooled, the head sees beside
+        Names or indices of further layers whose pooled outputs the head takes beside
         the network's own; "auto" for the backbone's, as in :class:`BackboneFeatures`.
         None for none, as in the paper. Needs `pooling`.
     pooling : {"avg", "max"}, sequence of them or None, default=None
-        Global pooling of what the head sees; several are joined. None flattens it, as
-        the paper does.
+        Global pooling before the head; several are concatenated. None flattens, as in
+        the paper.
     dense_units : int, default=128
         Units of the hidden layer (section 3.4).
     dropout : float, default=0.6
-        Share of the hidden units dropped in training, in [0, 1) (section 3.4).
+        Fraction of the hidden units dropped in training, in [0, 1) (section 3.4).
     batch_norm : {"trainable", "frozen"}, default="trainable"
-        Whether the network's batch normalisation is trained, in both phases, and
-        normalises by the batch (section 3.4), or stays in inference mode. The head's
-        is always trained.
+        Whether the network's batch normalisation is trained in both phases (section
+        3.4) or stays in inference mode. The head's is always trained.
     reset_batch_norm : bool, default=True
-        Whether the moving statistics of the network's and the head's batch
-        normalisation are first set to zeros (section 3.4). Needs
-        ``batch_norm="trainable"``: a frozen one would divide by zero.
+        Whether the moving statistics of all batch normalisation start at zero (section
+        3.4). Needs ``batch_norm="trainable"``: frozen, it would divide by zero.
     learning_rate : float, default=0.001
-        Adam's first rate (section 3.4).
+        Adam's initial learning rate (section 3.4).
     fine_tune_learning_rate : float, default=None
-        Adam's first rate in phase 2; None for `learning_rate`, as in the paper.
+        The initial rate of phase 2; None for `learning_rate`, as in the paper.
     batch_size : int, default=32
-        Images in a batch. The paper does not say.
+        Images in a batch. The paper gives none.
     epochs : int, default=50
-        Epochs a phase at the most; early stopping decides. The paper does not say.
+        Maximum number of epochs a phase, with early stopping. The paper gives none.
     reduce_lr_factor : float, default=0.05
-        What the rate is multiplied by on a plateau, in (0, 1) (section 3.4).
+        Factor of the learning rate on a plateau, in (0, 1) (section 3.4).
     reduce_lr_patience : int, default=5
         Epochs without improvement that make a plateau (section 3.4).
     early_stopping_patience : int, default=10
@@ -79,28 +86,32 @@ class TransferLearningClassifier(ImageKerasClassifier):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, as in scikit-learn.
     keep_features : bool, default=False
-        Whether the features of the layers that never train are computed once an image
-        and kept, rather than in every epoch. Needs ``batch_norm="frozen"``: a trained
-        batch normalisation changes them.
+        Whether to compute the features of the layers that never train once an image,
+        rather than in every epoch. Needs ``batch_norm="frozen"``: trained batch
+        normalisation changes them.
     features_dtype : {"float16", "float32"}, default="float16"
-        Type the features are kept in.
+        Type of the kept features.
     memory : path-like, default=None
-        Folder where the features are kept for other fits, folds, searches and
-        processes, and where predictions look them up. None keeps them for one fit.
+        Folder where the features are kept for other fits, folds, searches, processes
+        and predictions. None keeps them for one fit.
     precision : {"float32", "mixed_bfloat16", "mixed_float16"}, default="float32"
         Keras dtype policy of the backbone; the head is always float32. The mixed ones
-        are faster where the hardware knows them, and less exact.
+        are less exact, and faster on hardware that supports them.
     n_jobs : int, default=2
         Threads that prepare batches ahead of the network.
     random_state : int, RandomState instance or None, default=None
         Seed of the head's weights, the dropout, the order of the images, and the
         network's weights where `weights` is None.
     checkpoint : path-like, default=None
-        Folder where the state of the training is written after every epoch: the same
-        fit, of the same data, parameters and versions, then goes on after a stop, and
-        ends with the same network to the last bit; once it has ended, it is found. Any
-        number of fits may share a folder. Needs a `random_state`. Delete the folder
-        when it is not needed any more. None keeps nothing.
+        Folder where the state of training is saved after every epoch. After an
+        interruption, the same fit (data, parameters and versions) continues from it to
+        the same network, to the last bit; a fit that has ended is loaded. Fits may
+        share a folder; delete it when they are done. Needs a `random_state`.
+    keep_freed_memory : bool, default=True
+        Whether ``fit`` on a CPU has glibc keep freed blocks of up to 256 MiB, for the
+        rest of the process. Without it, every training step asks the system for its
+        memory again, which takes a third of the step. Only with glibc, and only where
+        no ``MALLOC_*`` or ``GLIBC_TUNABLES`` variable is set. False changes nothing.
     verbose : int, default=1
         0 for silence; otherwise progress bars.
 
@@ -109,36 +120,36 @@ class TransferLearningClassifier(ImageKerasClassifier):
     model_ : keras.Model
         The whole network, the backbone's layers first.
     backbone_ : Backbone
-        Its description.
+        The backbone.
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     n_classes_ : int
         Number of classes.
     n_outputs_, n_outputs_expected_ : int
-        1: of the label columns, and of the network's outputs.
+        Number of label columns and of the network's outputs: 1.
     target_encoder_ : transformer
-        From labels to the network's class numbers and back.
+        Converts labels to class numbers and back.
     feature_encoder_ : transformer
-        Leaves the images as they are.
+        Returns the images unchanged.
     X_shape_ : tuple of int
         (n_samples, height, width, 3) of the images in ``fit``.
     X_dtype_ : dtype
         Type of their pixels, float32.
     history_ : dict of str to list
-        Loss, accuracy (``val_`` where there is validation data) and learning rate of
-        every epoch, and its "phase", 1 or 2.
+        Loss and accuracy (with validation data, also with ``val_``), learning rate and
+        phase (1 or 2) of every epoch.
     n_backbone_layers_ : int
-        How many of ``model_.layers`` are the backbone's.
+        Number of the backbone's layers.
     fine_tune_from_ : int
         Index of the first layer that phase 2 unfroze.
     n_trunk_passes_ : int
-        Images that went through the trunk to have their features kept, in ``fit`` and
-        in the predictions since.
+        Number of images whose features were computed to be kept, in ``fit`` and in
+        predictions since.
 
     See Also
     --------
     BackbonePreprocessor : Prepares the images.
-    make_transfer_pipeline : Composes the whole.
+    make_transfer_pipeline : Composes the whole pipeline.
 
     Examples
     --------
@@ -189,6 +200,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
         "n_jobs": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
         "checkpoint": [str, os.PathLike, None],
+        "keep_freed_memory": ["boolean"],
         "verbose": ["verbose"],
     }
 
@@ -196,7 +208,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
         self,
         backbone: str | Backbone = "inceptionv3",
         *,
-        weights: str | os.PathLike | None = "imagenet",
+        weights: str | os.PathLike[str] | None = "imagenet",
         fine_tune_from: int | str | None = None,
         feature_layers: Literal["auto"] | Sequence[str | int] | None = None,
         pooling: Pooling | Sequence[Pooling] | None = None,
@@ -211,14 +223,15 @@ class TransferLearningClassifier(ImageKerasClassifier):
         reduce_lr_factor: float = 0.05,
         reduce_lr_patience: int = 5,
         early_stopping_patience: int = 10,
-        class_weight: dict | Literal["balanced"] | None = None,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         keep_features: bool = False,
         features_dtype: Literal["float16", "float32"] = "float16",
-        memory: str | os.PathLike | None = None,
+        memory: str | os.PathLike[str] | None = None,
         precision: str = "float32",
         n_jobs: int = 2,
         random_state: int | np.random.RandomState | None = None,
-        checkpoint: str | os.PathLike | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        keep_freed_memory: bool = True,
         verbose: int = 1,
     ) -> None:
         self.backbone = backbone
@@ -245,6 +258,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.checkpoint = checkpoint
+        self.keep_freed_memory = keep_freed_memory
         self.verbose = verbose
 
     def fit(
@@ -268,8 +282,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
             Weights of the images in the loss.
         X_val : LazyImages or array-like of shape (n_val, height, width, 3), \
                 default=None
-            Validation images: what the callbacks monitor, otherwise the training
-            loss. Where a class has none, there is a UserWarning.
+            Validation images, whose loss the callbacks monitor instead of the training
+            loss. If they lack a class, there is a UserWarning.
         y_val : array-like of shape (n_val,), default=None
             Their labels.
 
@@ -281,33 +295,55 @@ class TransferLearningClassifier(ImageKerasClassifier):
         Raises
         ------
         ValueError
-            If the images, labels or weights file are not valid or don't fit one
-            another.
+            If the images, the labels or the weights file are not valid.
         FileNotFoundError
-            If the weights file is missing.
+            If the weights file does not exist.
         OSError
-            If ImageNet's weights can't be downloaded or the disk has no room for the
-            features or the checkpoint.
-        FloatingPointError, MemoryError
-            If the loss is no number any more; if a batch can't fit in memory.
+            If the download of ImageNet's weights fails or the disk is full.
+        FloatingPointError
+            If the loss becomes NaN or infinite.
+        MemoryError
+            If a batch does not fit in memory.
         """
         self._validate_params()
         self._check_combinations()
-        self.classes_: Any = None  # scikeras' sign that every class is in y
+        self.classes_: Any = None  # tells scikeras that y holds every class
         images, labels = self._initialize(X, y)
         validation = check_validation_data(
             X_val, y_val, images.shape[1:], self.target_encoder_.classes_
         )
-        encoded = partial(LabelledImages.encoded, self.target_encoder_)
-        weights = weigh_samples(sample_weight, self.class_weight, labels)
-        training = encoded(images, labels, weights)
-        monitored = None if validation is None else encoded(*validation)
-        self.history_, self.n_trunk_passes_ = train_phases(
-            self, training, monitored, self._generator
+        weights = combine_weights(sample_weight, self.class_weight, labels)
+        data = self._encode(images, labels, weights)
+        monitored = None if validation is None else self._encode(*validation)
+        settings = TrainingSettings(
+            **{
+                field.name: getattr(self, field.name)
+                for field in fields(TrainingSettings)
+            }
         )
+        state = None
+        if self.checkpoint is not None:
+            key = training_key(
+                self.model_,
+                describe_parameters(self),
+                data,
+                monitored,
+                self._generator,
+            )
+            state = TrainingState(self.checkpoint, key)
+        with self._features_folder(state) as folder:
+            trained = (
+                self._split_network(folder)
+                if self.keep_features
+                else WholeNetwork(self._parts())
+            )
+            self.history_ = train_phases(
+                trained, settings, data, monitored, self._generator, state
+            )
+        self.n_trunk_passes_ = trained.n_trunk_passes
         return self
 
-    def predict(self, X: Any) -> NDArray:
+    def predict(self, X: Any) -> NDArray[Any]:
         """Predict the class of images.
 
         Parameters
@@ -321,7 +357,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
             Class labels.
         """
         most_likely = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[most_likely]
+        predicted: NDArray[Any] = self.classes_[most_likely]
+        return predicted
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Predict the probability of every class.
@@ -334,7 +371,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
         Returns
         -------
         ndarray of shape (n_samples, n_classes), float32 in [0, 1]
-            One column a class, in the order of `classes_`.
+            One column for each class, in the order of `classes_`.
 
         Raises
         ------
@@ -344,9 +381,9 @@ class TransferLearningClassifier(ImageKerasClassifier):
         check_is_fitted(self, "history_")
         X, _ = self._validate_data(X)
         if self.keep_features and self.memory is not None:
-            kept = keep_features(self, self.memory)
-            model, inputs = kept.predictor, kept.features(X, 2)
-            self.n_trunk_passes_ += kept.n_trunk_passes
+            split = self._split_network(self.memory)
+            model, inputs = split.predictor, split.features(X, 2)
+            self.n_trunk_passes_ += split.n_trunk_passes
         else:
             model, inputs = self.model_, X
         batches = inputs.batches(self.batch_size, n_jobs=self.n_jobs)
@@ -357,29 +394,62 @@ class TransferLearningClassifier(ImageKerasClassifier):
         if self.feature_layers is not None and self.pooling is None:
             raise ValueError(
                 f"feature_layers={self.feature_layers!r} needs pooling, got "
-                "pooling=None: flattened, layers of several depths would make a head "
-                "of many millions of weights."
+                "pooling=None: flattened maps of several layers would give the head "
+                "many millions of weights."
             )
         if self.keep_features and self.batch_norm != "frozen":
             raise ValueError(
                 "keep_features=True needs batch_norm='frozen', got "
-                f"batch_norm={self.batch_norm!r}: training batch normalisation would "
-                "change the features that are kept."
+                f"batch_norm={self.batch_norm!r}: trained batch normalisation changes "
+                "the features."
             )
         if self.checkpoint is not None and self.random_state is None:
             raise ValueError(
                 f"checkpoint={str(self.checkpoint)!r} needs a random_state, got None: "
-                "training that was begun could not be told from another."
+                "without a seed no later fit is the same."
             )
         if self.reset_batch_norm and self.batch_norm != "trainable":
             raise ValueError(
                 "reset_batch_norm=True needs batch_norm='trainable', got "
-                f"batch_norm={self.batch_norm!r}: moving statistics of zero that are "
-                "never trained would blank the network."
+                f"batch_norm={self.batch_norm!r}: frozen, moving variances of zero "
+                "would divide by zero."
             )
 
+    def _encode(
+        self,
+        images: LazyImages,
+        labels: NDArray[Any],
+        weights: NDArray[np.float32] | None = None,
+    ) -> LabelledImages:
+        numbers = self.target_encoder_.transform(labels).astype(np.intp)
+        return LabelledImages(images, numbers, weights)
+
+    def _parts(self) -> FineTunedModel:
+        return FineTunedModel(
+            self.model_, self.n_backbone_layers_, self.fine_tune_from_
+        )
+
+    def _split_network(self, folder: str | os.PathLike[str]) -> SplitNetwork:
+        return SplitNetwork(
+            self._parts(),
+            folder,
+            dtype=self.features_dtype,
+            batch_size=self.batch_size,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+
+    def _features_folder(
+        self, state: TrainingState | None
+    ) -> AbstractContextManager[Any]:
+        if self.memory is not None or not self.keep_features:
+            return nullcontext(self.memory)
+        if state is not None:
+            return state.features_folder()
+        return TemporaryDirectory(prefix="skcovid-")
+
     def _build_keras_model(self) -> Any:
-        # In place of scikeras' own, which sets TensorFlow's global seed.
+        # scikeras' own method sets TensorFlow's global seed.
         self._generator = np.random.default_rng(draw_seed(self.random_state))
         seed = int(self._generator.integers(2**31 - 2))
         self.backbone_ = get_backbone(self.backbone)
@@ -390,13 +460,15 @@ class TransferLearningClassifier(ImageKerasClassifier):
             precision=self.precision,
             seed=seed,
         )
-        further, chosen = list[Any](), self.feature_layers
-        if chosen is not None:
-            further = choose_layers(base, self.backbone_, chosen, name="feature_layers")
+        chosen: list[Any] = []
+        if self.feature_layers is not None:
+            chosen = choose_layers(
+                base, self.backbone_, self.feature_layers, name="feature_layers"
+            )
         model = network.add_head(
             base,
             self.n_classes_,
-            feature_layers=further,
+            feature_layers=chosen,
             pooling=() if self.pooling is None else check_pooling(self.pooling),
             dense_units=self.dense_units,
             dropout=self.dropout,
@@ -404,9 +476,9 @@ class TransferLearningClassifier(ImageKerasClassifier):
         )
         self.n_backbone_layers_ = len(base.layers)
         first = self.fine_tune_from
-        self.fine_tune_from_ = find_layer(
-            base.layers, self.backbone_.fine_tune_from if first is None else first
-        )
+        if first is None:
+            first = self.backbone_.fine_tune_from
+        self.fine_tune_from_ = find_layer(base.layers, first)
         if self.reset_batch_norm:
             network.reset_moving_statistics(model)
         return model

@@ -1,9 +1,12 @@
-"""scikeras' classifier, made to keep scikit-learn's rules."""
+"""scikeras' classifier, adapted to images and to scikit-learn's conventions."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
+import keras
 import numpy as np
-from scikeras.wrappers import KerasClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import ClassifierTags
 from sklearn.utils.multiclass import check_classification_targets
@@ -11,11 +14,39 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid.images._checks import check_network_input
 
-__all__ = ["ImageKerasClassifier"]
+
+@contextmanager
+def _restore_keras() -> Iterator[None]:
+    """Undo what importing scikeras changes in Keras' classes.
+
+    It replaces how they are pickled and copied; Keras does both itself. Where the user
+    has imported scikeras already, nothing is undone.
+    """
+    if "scikeras" in sys.modules:
+        yield
+        return
+    classes = (
+        keras.Model,
+        keras.losses.Loss,
+        keras.metrics.Metric,
+        keras.optimizers.Optimizer,
+    )
+    before = [dict(vars(changed)) for changed in classes]
+    yield
+    for changed, attributes in zip(classes, before, strict=True):
+        for name in ("__reduce__", "__deepcopy__"):
+            if name in attributes:
+                setattr(changed, name, attributes[name])
+            elif name in vars(changed):
+                delattr(changed, name)
+
+
+with _restore_keras():
+    from scikeras.wrappers import KerasClassifier
 
 
 class ImageKerasClassifier(KerasClassifier):
-    """A classifier of images behind scikeras' interface."""
+    """A classifier of images with scikeras' interface."""
 
     # scikeras reads these as if they were parameters.
     model = None
@@ -23,8 +54,7 @@ class ImageKerasClassifier(KerasClassifier):
     warm_start = False
     loss = "sparse_categorical_crossentropy"
 
-    # scikeras takes parameters from whatever attributes there are, and lets unknown
-    # ones pass; these are scikit-learn's own.
+    # scikeras takes all attributes for parameters and accepts unknown ones.
     _get_param_names: Any = classmethod(BaseEstimator._get_param_names.__func__)
     set_params = BaseEstimator.set_params
     __repr__ = BaseEstimator.__repr__
@@ -32,13 +62,13 @@ class ImageKerasClassifier(KerasClassifier):
 
     @property
     def partial_fit(self) -> NoReturn:
-        """Not there: two phases of training can't go on one epoch at a time."""
+        """Hide scikeras' method: two training phases can't continue by one epoch."""
         raise AttributeError(f"{type(self).__name__} has no partial_fit.")
 
     def _validate_data(
         self, X: Any = None, y: Any = None, reset: bool = False
     ) -> tuple[Any, Any]:
-        # In place of scikeras' own, which would compute every lazy image.
+        # scikeras' own method would compute every lazy image.
         X = check_network_input(X)
         if reset:
             self.X_shape_, self.X_dtype_ = X.shape, X.dtype
@@ -53,13 +83,13 @@ class ImageKerasClassifier(KerasClassifier):
             check_consistent_length(X, y)
             if len(np.unique(y)) < 2:
                 raise ValueError(
-                    f"y holds one class only, {y.tolist()[0]!r}; a classifier needs "
-                    "two."
+                    f"y has one class only, {y.tolist()[0]!r}; a classifier needs at "
+                    "least two."
                 )
         return X, y
 
     def __sklearn_tags__(self) -> Any:
-        # scikeras' class order has these say that it is no classifier.
+        # scikeras inherits in an order that makes these the tags of no classifier.
         tags = super().__sklearn_tags__()
         tags.estimator_type = "classifier"
         tags.classifier_tags = ClassifierTags(poor_score=True)

@@ -17,7 +17,7 @@ from skcovid.reading._paths import as_paths, holds_paths
 __all__ = ["describe_parameters", "digest_samples"]
 
 # Parameters that change no result.
-_NO_EFFECT = {"checkpoint", "memory", "n_jobs", "verbose"}
+_NO_EFFECT = {"checkpoint", "keep_freed_memory", "memory", "n_jobs", "verbose"}
 # In the repr of objects and functions without one of their own.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 

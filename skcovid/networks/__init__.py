@@ -1,4 +1,4 @@
-"""Keras networks: backbones, weights, heads, and kept features of frozen layers."""
+"""Keras networks: backbones, weights, heads, and stored features of frozen layers."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Which images go through a network together, the same after a stop as without one."""
+"""Which images form a batch, the same in an interrupted run and in a whole one."""
 
 import json
 from pathlib import Path
@@ -9,16 +9,14 @@ from numpy.typing import NDArray
 from skcovid._base._atomic_files import atomic_write
 from skcovid._base._digests import image_key
 
-__all__ = ["BatchPlan"]
-
 
 class BatchPlan:
-    """The batches of a list of images, on disk until all of them are computed.
+    """The batches of some images, on disk until all of them are computed.
 
-    The last digits of a feature depend on where in its batch the image is: of
-    InceptionV3's, a batch split over threads, a twelfth were others in another place.
-    Whoever goes on after a stop must therefore not compose batches of what is still
-    missing, but repeat those that were planned.
+    The last digits of a feature depend on the image's place in its batch: with
+    InceptionV3 and batches split over threads, a twelfth of the features differ in
+    another place. A run that continues after an interruption therefore repeats the
+    planned batches instead of forming batches of the images that are still missing.
     """
 
     def __init__(
@@ -50,5 +48,5 @@ class BatchPlan:
             file.write(json.dumps(rows.tolist()).encode())
 
     def finish(self) -> None:
-        """Forget the plan, now that nothing is missing."""
+        """Delete the plan, as nothing is missing any more."""
         self._path.unlink(missing_ok=True)

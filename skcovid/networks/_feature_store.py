@@ -25,10 +25,10 @@ from skcovid._base._version import __version__
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks._batch_norm import fold_batch_norm
 from skcovid.networks._batch_plan import BatchPlan
-from skcovid.networks._derived import derived_once
+from skcovid.networks._model_cache import build_once
 from skcovid.networks._network import predict_batches
 
-__all__ = ["FeatureStore", "StoredFeatures", "feature_bytes"]
+Arrays = tuple[NDArray[Any], ...]
 
 # numpy.save writes a header of this many bytes before a one-dimensional array.
 _NPY_HEADER = 128
@@ -40,11 +40,11 @@ def feature_bytes(trunk: Any, n_images: int, dtype: str = "float16") -> int:
     Parameters
     ----------
     trunk : keras.Model
-        The trunk; every one of its outputs is kept.
+        The trunk; all its outputs are kept.
     n_images : int
         Number of different images.
     dtype : {"float16", "float32"}, default="float16"
-        Type the features are kept in.
+        Type of the kept features.
 
     Returns
     -------
@@ -61,23 +61,23 @@ def feature_bytes(trunk: Any, n_images: int, dtype: str = "float16") -> int:
     152000
     """
     size = sum(math.prod(output.shape[1:]) for output in trunk.outputs)
-    return n_images * (_NPY_HEADER + size * np.dtype(dtype).itemsize)
+    return int(n_images * (_NPY_HEADER + size * np.dtype(dtype).itemsize))
 
 
 class StoredFeatures:
-    """Features of some images in a store, read when they are asked for.
+    """Features in a store, read on access.
 
     Parameters
     ----------
     store : FeatureStore
-        Where they are kept.
+        The store.
     keys : ndarray of shape (n_samples,) of str
-        The images' keys.
+        Keys of the images.
 
     Attributes
     ----------
     keys : ndarray of shape (n_samples,) of str
-        The images' keys.
+        Keys of the images.
     """
 
     def __init__(self, store: "FeatureStore", keys: NDArray[np.str_]) -> None:
@@ -90,73 +90,78 @@ class StoredFeatures:
     def __getitem__(self, rows: "NDArray[np.intp] | slice") -> "StoredFeatures":
         return StoredFeatures(self.store, self.keys[rows])
 
-    def load(self, rows: "NDArray[np.intp] | slice") -> tuple[NDArray[Any], ...]:
+    def load(self, rows: "NDArray[np.intp] | slice") -> Arrays:
         """Read the features of the images in some rows.
 
         Parameters
         ----------
         rows : ndarray of int or slice
-            Which images.
+            The rows.
 
         Returns
         -------
         tuple of ndarray of shape (n_rows, ...), float16 or float32
-            One array an output of the trunk, in the dtype they are kept in.
+            One array for each output of the trunk, in the dtype of the store.
+
+        Raises
+        ------
+        OSError
+            If a file is missing or damaged.
         """
         return self.store.read(self.keys[rows])
 
     def batches(
         self, batch_size: int, *, n_jobs: int = 2
-    ) -> Iterator[tuple[slice, tuple[NDArray[Any], ...]]]:
-        """Read the features in order, batch by batch, some batches ahead.
+    ) -> Iterator[tuple[slice, Arrays]]:
+        """Read the features in order, batch by batch, in threads that read ahead.
 
         Parameters
         ----------
         batch_size : int
             Images in a batch; the last may hold fewer.
         n_jobs : int, default=2
-            Threads.
+            Number of threads.
 
         Yields
         ------
         rows : slice
-            Where the batch lies.
+            The rows of the batch.
         features : tuple of ndarray of shape (batch_size, ...), float16 or float32
-            One array an output of the trunk, in the dtype they are kept in.
+            As from :meth:`load`.
         """
         return read_ahead(self.load, len(self), batch_size=batch_size, n_jobs=n_jobs)
 
 
 class FeatureStore:
-    """What a frozen network makes of images, one file an image.
+    """The features of images from a frozen network, one file an image.
 
-    A file's name is the image's key, its folder's a fingerprint of the network: whoever
-    asks for the same features finds them, in another fold, search or process. Files are
-    written under a temporary name and then renamed, so that a file that is there is
-    whole, whoever was killed and however many processes write.
+    A folder is named by a fingerprint of the network, a file by the image's key, so
+    other folds, searches and processes find the same features. A file is written under
+    a temporary name and then renamed: any number of processes may write, and a killed
+    one leaves no incomplete file.
 
     Parameters
     ----------
     directory : path-like
-        Where features are kept; it is created if needed.
+        Folder of the features; it is created if needed.
     trunk : keras.Model
         Computes the features, in inference mode, so that they never change.
     dtype : {"float16", "float32"}, default="float16"
-        Type the features are kept in.
+        Type of the kept features.
     source : FeatureStore, default=None
-        Whose features the trunk takes in place of images.
+        Store of the features that the trunk takes instead of images.
 
     Attributes
     ----------
     fingerprint : str
-        Digest of the network and of all below it.
+        Digest of the network and of the networks below it.
     n_computed : int
-        Images whose features this object computed.
+        Number of images whose features this object computed.
     """
 
     def __init__(
         self,
-        directory: str | os.PathLike,
+        directory: str | os.PathLike[str],
         trunk: Any,
         *,
         dtype: str = "float16",
@@ -179,10 +184,10 @@ class FeatureStore:
         n_jobs: int,
         verbose: int,
     ) -> StoredFeatures:
-        """Compute the features of every image that has none yet.
+        """Compute the features that are missing.
 
-        A call that goes on where an earlier one was stopped repeats the batches that
-        the earlier one planned, and so computes the same features to the last bit.
+        After an interruption, the next call repeats the batches that were planned, so
+        the features are the same to the last bit.
 
         Parameters
         ----------
@@ -198,15 +203,15 @@ class FeatureStore:
         Returns
         -------
         StoredFeatures
-            The features of all the images, in their order.
+            The features of all images, in their order.
 
         Raises
         ------
         OSError
-            If the disk has no room; the message names the space needed. What was
-            written stays and will be found.
+            If the disk has too little space; the message names the space needed.
+            Features written so far remain.
         FloatingPointError
-            If a feature does not fit the dtype they are kept in.
+            If a feature exceeds the range of the dtype.
         """
         keys, first_rows = np.unique(source.keys, return_index=True)
         absent = np.array([not self._has(key) for key in keys], dtype=bool)
@@ -234,43 +239,53 @@ class FeatureStore:
             disable=not verbose,
         )
 
-        def keep(rows: slice, outputs: Sequence[NDArray]) -> None:
+        def write(rows: slice, outputs: Sequence[NDArray[Any]]) -> None:
             try:
                 self._write(images.keys[rows], outputs)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                raise self._no_space(len(images) - rows.start) from error
+                raise self._disk_full_error(len(images) - rows.start) from error
             self.n_computed += rows.stop - rows.start
             progress.update(rows.stop - rows.start)
 
         passes = predict_batches(
-            derived_once(self.trunk, "folded", self.fingerprint, fold_batch_norm),
+            build_once(
+                self.trunk,
+                "folded",
+                self.fingerprint,
+                lambda: fold_batch_norm(self.trunk),
+            ),
             images.batches(batch_size, n_jobs=n_jobs),
             batch_size=batch_size,
         )
         # A batch is written while the network computes the next.
         with progress, ThreadPoolExecutor(1) as writer:
-            written: Future = writer.submit(lambda: None)
+            written: Future[None] = writer.submit(lambda: None)
             for rows, outputs in passes:
                 written.result()
-                written = writer.submit(keep, rows, outputs)
+                written = writer.submit(write, rows, outputs)
             written.result()
 
-    def read(self, keys: NDArray[np.str_]) -> tuple[NDArray[Any], ...]:
+    def read(self, keys: NDArray[np.str_]) -> Arrays:
         """Read the features of images.
 
         Parameters
         ----------
         keys : ndarray of shape (n_samples,) of str
-            The images' keys.
+            Keys of the images.
 
         Returns
         -------
         tuple of ndarray of shape (n_samples, ...), float16 or float32
-            One array an output of the trunk, in the dtype they are kept in: networks
-            widen it faster than NumPy, and half as much is copied on the way.
+            One array for each output of the trunk, in the dtype of the store.
+
+        Raises
+        ------
+        OSError
+            If a file is missing or damaged.
         """
+        # Not widened to float32: networks do that faster than NumPy.
         parts = [np.empty((len(keys), size), self.dtype) for size in self._sizes]
         for row, key in enumerate(keys):
             _read_into([part[row] for part in parts], self._path(key))
@@ -280,7 +295,7 @@ class FeatureStore:
         )
 
     def _path(self, key: str) -> Path:
-        # Keys may be any text; a digest of one is a file name everywhere.
+        # A key may be any text; its digest is a valid file name.
         name = image_key(key)
         return self._directory / name[:2] / f"{name}.npy"
 
@@ -293,22 +308,24 @@ class FeatureStore:
             return False
         if found != expected:
             warnings.warn(
-                f"{path} is damaged: it has {found} bytes instead of {expected}; its "
+                f"{path} is damaged: it has {found} bytes instead of {expected}. Its "
                 "features are computed again.",
                 stacklevel=2,
             )
         return found == expected
 
-    def _write(self, keys: NDArray[np.str_], outputs: Sequence[NDArray]) -> None:
+    def _write(self, keys: NDArray[np.str_], outputs: Sequence[NDArray[Any]]) -> None:
         n_rows = len(keys)
         rows = [np.asarray(part, np.float32).reshape(n_rows, -1) for part in outputs]
         features = np.concatenate(rows, axis=1)
         largest = max(features.max(), -features.min())
         if not np.isfinite(largest):
-            raise FloatingPointError("The trunk gives NaN or infinite features.")
+            raise FloatingPointError(
+                "The network gives NaN or infinite features; check its weights."
+            )
         if largest > np.finfo(self.dtype).max:
             raise FloatingPointError(
-                f"Features up to {largest:g} don't fit {self.dtype}; pass "
+                f"Features of up to {largest:g} exceed the range of {self.dtype}; pass "
                 "features_dtype='float32'."
             )
         # NumPy takes up to ten times as long for values that are subnormal in float16.
@@ -316,7 +333,7 @@ class FeatureStore:
         for key, row in zip(keys, kept, strict=True):
             self._write_file(self._path(key), row)
 
-    def _write_file(self, path: Path, values: NDArray) -> None:
+    def _write_file(self, path: Path, values: NDArray[Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
             try:
@@ -328,59 +345,50 @@ class FeatureStore:
         Path(file.name).replace(path)
 
     def _check_space(self, n_images: int) -> None:
-        if feature_bytes(self.trunk, n_images, self.dtype.name) > self._free():
-            raise self._no_space(n_images)
+        if feature_bytes(self.trunk, n_images, self.dtype.name) > self._free_bytes():
+            raise self._disk_full_error(n_images)
 
-    def _free(self) -> int:
-        existing = next(
-            folder
-            for folder in (self._directory, *self._directory.absolute().parents)
-            if folder.is_dir()
-        )
-        return shutil.disk_usage(existing).free
+    def _free_bytes(self) -> int:
+        folders = self._directory, *self._directory.absolute().parents
+        return shutil.disk_usage(next(filter(Path.is_dir, folders))).free
 
-    def _no_space(self, n_images: int) -> OSError:
+    def _disk_full_error(self, n_images: int) -> OSError:
         needed = feature_bytes(self.trunk, n_images, self.dtype.name)
         return OSError(
             errno.ENOSPC,
-            f"The features of {n_images} images need {needed / 1e6:,.1f} MB more and "
-            f"{self._directory} has {self._free() / 1e6:,.1f} MB free. Set memory to "
-            "a folder on a larger disk; features_dtype='float16' takes half of "
-            "'float32'.",
+            f"The features of {n_images} images need {needed / 1e6:,.1f} MB more; "
+            f"{self._directory} has {self._free_bytes() / 1e6:,.1f} MB free. Set "
+            "memory to a folder on a larger disk, or features_dtype='float16', which "
+            "takes half of 'float32'.",
         )
 
 
-def _read_into(parts: Sequence[NDArray], path: Path) -> None:
-    # NumPy's own reader looks at the header and copies: three times as long.
+def _read_into(parts: Sequence[NDArray[Any]], path: Path) -> None:
+    # numpy.load parses the header and copies, which takes three times as long.
     with path.open("rb", buffering=0) as file:
         file.seek(_NPY_HEADER)
         n_read = sum(file.readinto(part.data) or 0 for part in parts)
     if n_read != sum(part.nbytes for part in parts):
-        raise OSError(f"{path} is damaged: it ends early. Fit again.")
+        raise OSError(f"{path} is damaged: it ends early. Fit again to replace it.")
 
 
 def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:
-    """Digest of all that a network's output depends on, beside its input."""
+    """Digest all that a network's output depends on, except its input."""
     digest = hashlib.blake2b(digest_size=16)
     positions = {id(layer): index for index, layer in enumerate(model.layers)}
-    # Another version of skcovid may augment or read differently.
-    parts: list[Any] = [
-        __version__,
-        below,
-        keras.backend.backend(),
-        keras.__version__,
-        dtype,
-    ]
+
+    def position(tensor: Any) -> int | None:
+        return positions.get(id(tensor_source(tensor).layer))
+
+    # Other versions may augment or read differently.
+    versions = [__version__, below, keras.backend.backend(), keras.__version__, dtype]
+    parts: list[Any] = [*versions]
     for layer in model.layers:
         config = {**layer.get_config(), "name": None, "trainable": None}
-        sources = [
-            positions.get(id(tensor_source(tensor).layer))
-            for tensor in input_tensors(layer)
-        ]
+        sources = [position(tensor) for tensor in input_tensors(layer)]
         parts.append([type(layer).__name__, config, sources])
         for weights in layer.get_weights():
             digest.update(np.ascontiguousarray(weights).data.cast("B"))
-    for output in model.outputs:
-        parts.append(positions[id(tensor_source(output).layer)])
+    parts += map(position, model.outputs)
     digest.update(json.dumps(parts, default=str, sort_keys=True).encode())
     return digest.hexdigest()

@@ -1,9 +1,10 @@
-"""Whether a network's batch can fit in memory, before it is tried.
+"""The process' memory: whether a batch fits, and freed blocks that are kept.
 
-Where the system refuses memory, networks' libraries hang or end the process, in which
-there is nothing left to catch. So what can't fit is refused before.
+Where the system refuses memory, Keras' backends hang or end the process instead of
+raising an error. A batch that can't fit is therefore refused beforehand.
 """
 
+import ctypes
 import os
 from math import prod
 from pathlib import Path
@@ -11,47 +12,79 @@ from typing import Any
 
 import keras
 
-from skcovid.networks._graph import inputs_of
+from skcovid.networks._graph import layer_inputs
 
-__all__ = ["check_memory"]
+# Parameters of glibc's mallopt(3).
+_M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
+_M_MMAP_THRESHOLD = -3
+# Larger than any block that a training step asks for, small enough that arrays of many
+# images go back to the system once freed.
+_KEPT_BYTES = 2**28
+_PADDING_BYTES = 2**26
 
 
-def check_memory(model: Any, batch_size: int, *, trained: bool = False) -> None:
+class KeepFreedMemory(keras.callbacks.Callback):
+    """Have glibc keep freed blocks of up to 256 MiB while a CPU trains, and later.
+
+    By default it returns large blocks to the system at once. The next step asks for the
+    same again, and the system fills it with zeros, page by page. Nothing is changed
+    with another C library or where the environment configures the allocator.
+    """
+
+    # Not just once: with its first data set in a process, TensorFlow 2.21 on Python
+    # 3.11 sets the threshold itself, to 128 KiB.
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if os.name != "posix" or not _runs_on_cpu():
+            return
+        if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+            return
+        library = ctypes.CDLL(None)
+        if hasattr(library, "gnu_get_libc_version"):
+            library.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+            library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+            library.mallopt(_M_TOP_PAD, _PADDING_BYTES)
+
+
+def check_memory(model: Any, batch_size: int, *, train: bool = False) -> None:
     """Refuse a batch that can't fit in the memory that is left.
 
-    What is counted is the least that it takes; a batch that passes may still be too
-    large. On a GPU nothing is checked: its allocators raise errors.
+    This counts the least that a batch takes; a batch that passes may still be too
+    large. On a GPU nothing is checked, as its allocators raise errors.
     """
-    room = _available()
-    device = str(keras.ops.convert_to_tensor([0.0]).device)
-    if room is None or "cpu" not in device.lower():
+    available = min(_available_memory(), default=None)
+    if available is None or not _runs_on_cpu():
         return
-    needed = batch_size * _bytes_of_an_image(model, trained=trained)
-    if needed > room:
+    needed = batch_size * _bytes_per_image(model, train=train)
+    if needed > available:
         raise MemoryError(
             f"A batch of batch_size={batch_size} images takes at least "
-            f"{needed / 2**20:,.0f} MiB, and {room / 2**20:,.0f} MiB are left. Lower "
-            "batch_size or image_size, or end other processes."
+            f"{needed / 2**20:,.0f} MiB, and {available / 2**20:,.0f} MiB are left. "
+            "Lower batch_size or image_size, or end other processes."
         )
 
 
-def _bytes_of_an_image(model: Any, *, trained: bool) -> int:
+def _runs_on_cpu() -> bool:
+    return "cpu" in str(keras.ops.convert_to_tensor([0.0]).device).lower()
+
+
+def _bytes_per_image(model: Any, *, train: bool) -> int:
     """Count what is in memory at once, at the least."""
     largest = kept = 0
     is_kept = False
     for layer in model.layers:
-        is_kept = is_kept or (trained and bool(layer.trainable_weights))
-        if not _takes_memory(layer):
+        is_kept = is_kept or (train and bool(layer.trainable_weights))
+        if not _allocates_output(layer):
             continue
-        shape = layer.compute_output_shape(inputs_of(layer)[0].shape)
+        shape = layer.compute_output_shape(layer_inputs(layer)[0].shape)
         size = prod(shape[1:]) * (2 if "16" in layer.compute_dtype else 4)
         largest = max(largest, size)
         kept += size if is_kept else 0
     return max(kept, largest)
 
 
-def _takes_memory(layer: Any) -> bool:
-    """Whether its output is kept for the way back, and is no other layer's too."""
+def _allocates_output(layer: Any) -> bool:
+    """Tell whether a layer's output is kept for backpropagation and is its own."""
     kinds = keras.layers
     return isinstance(
         layer,
@@ -59,31 +92,22 @@ def _takes_memory(layer: Any) -> bool:
     )
 
 
-def _available() -> int | None:
-    """Count the bytes this process may still take; None where nobody says."""
-    rooms = [room for room in (_of_system(), _of_process()) if room is not None]
-    return min(rooms, default=None)
-
-
-def _of_system() -> int | None:
+def _available_memory() -> list[int]:
+    """List the bytes that the system and the process' limit leave, where known."""
+    available = []
     try:
         lines = Path("/proc/meminfo").read_text("utf-8").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 2**10
-    return None
-
-
-def _of_process() -> int | None:
-    try:
+        available += [
+            int(line.split()[1]) * 2**10
+            for line in lines
+            if line.startswith("MemAvailable:")
+        ]
         import resource
 
         pages = int(Path("/proc/self/statm").read_text("utf-8").split()[0])
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            available.append(max(0, limit - pages * os.sysconf("SC_PAGE_SIZE")))
     except (ImportError, OSError):
-        return None
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
-        return None
-    return max(0, limit - pages * os.sysconf("SC_PAGE_SIZE"))
+        pass
+    return available

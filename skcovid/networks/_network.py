@@ -1,6 +1,6 @@
-"""The network: a backbone, its weights, a new head, and what trains in it.
+"""The network: a backbone, its weights, a new head, freezing and prediction.
 
-Keras 3 alone, no backend's own functions, so that TensorFlow, JAX and PyTorch run it.
+It uses Keras 3 alone, so that TensorFlow, JAX and PyTorch run it.
 """
 
 import os
@@ -17,35 +17,24 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid.networks._faults import explained_faults
+from skcovid.networks._errors import explain_backend_errors
 from skcovid.networks._memory import check_memory
-from skcovid.networks._tensorflow_memory import forget_gone
+from skcovid.networks._tensorflow import ignore_retracing, release_dead_models
 from skcovid.networks.backbones import Backbone
-
-__all__ = [
-    "add_head",
-    "build_backbone",
-    "freeze",
-    "is_batch_norm",
-    "pooled",
-    "predict_batches",
-    "reset_moving_statistics",
-    "unfreeze",
-]
 
 BatchNorm = Literal["trainable", "frozen"]
 Pooling = Literal["avg", "max"]
 
-# JAX takes the variables' memory away from them while a prediction runs: another one,
-# of the same network in another thread, would find it gone.
-_PREDICTING: AbstractContextManager = (
+# While JAX predicts, the variables give their memory away: a prediction by the same
+# network in another thread would find none.
+_PREDICTION_LOCK: AbstractContextManager[Any] = (
     threading.Lock() if keras.backend.backend() == "jax" else nullcontext()
 )
 
 
 def build_backbone(
     backbone: Backbone,
-    weights: str | os.PathLike | None,
+    weights: str | os.PathLike[str] | None,
     *,
     image_size: tuple[int, int],
     precision: str = "float32",
@@ -53,7 +42,7 @@ def build_backbone(
 ) -> Any:
     """Build a backbone without its top and load its weights."""
     path = _weights_path(weights)
-    with _BUILDING, _dtype_policy(precision), _seeded(seed):
+    with _BUILD_LOCK, _dtype_policy(precision), _seed_initializers(seed):
         if weights == "imagenet":
             return _download(backbone, image_size)
         base = _construct(backbone, None, image_size)
@@ -80,7 +69,7 @@ def add_head(
     layers = keras.layers
     # The head computes in float32 whatever the precision of the backbone.
     maps = [*(layer.output for layer in feature_layers), base.output]
-    gathered = pooled(maps, pooling) or [
+    gathered = global_pool(maps, pooling) or [
         layers.Flatten(dtype="float32")(output) for output in maps
     ]
     outputs = gathered[0]
@@ -105,17 +94,17 @@ def add_head(
 
 
 def check_pooling(pooling: Any) -> tuple[Pooling, ...]:
-    """Validate global poolings."""
+    """Validate the kinds of global pooling."""
     chosen = (pooling,) if isinstance(pooling, str) else tuple(pooling)
     if not chosen or not set(chosen) <= {"avg", "max"}:
         raise ValueError(
-            f"pooling must be 'avg', 'max' or a sequence of them, got {pooling!r}."
+            f"pooling must be 'avg', 'max' or a sequence of these, got {pooling!r}."
         )
     return chosen
 
 
-def pooled(maps: Iterable[Any], pooling: Sequence[Pooling]) -> list[Any]:
-    """Pool feature maps over the whole image, in float32."""
+def global_pool(maps: Iterable[Any], pooling: Sequence[Pooling]) -> list[Any]:
+    """Pool each of the feature maps over the whole image, in float32."""
     pools = {
         "avg": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
@@ -124,13 +113,13 @@ def pooled(maps: Iterable[Any], pooling: Sequence[Pooling]) -> list[Any]:
 
 
 def freeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
-    """Freeze a backbone, phase 1 of the training."""
+    """Freeze a backbone for phase 1 of training."""
     for layer in layers:
         layer.trainable = batch_norm == "trainable" and is_batch_norm(layer)
 
 
 def unfreeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
-    """Unfreeze the last layers of a backbone, phase 2 of the training."""
+    """Unfreeze the last layers of a backbone for phase 2 of training."""
     for layer in layers:
         layer.trainable = batch_norm == "trainable" or not is_batch_norm(layer)
 
@@ -151,21 +140,25 @@ def predict_batches(
     batches: Iterable[tuple[slice, Any]],
     *,
     batch_size: int | None = None,
-) -> Iterator[tuple[slice, list[NDArray]]]:
+) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
     """Run a network on batches, in inference mode."""
-    forget_gone(model)
+    release_dead_models(model)
     for rows, batch in batches:
         n_rows = rows.stop - rows.start
         batch_size = batch_size or n_rows
         if not rows.start:
             check_memory(model, batch_size)
         padded = keras.tree.map_structure(partial(_pad_rows, size=batch_size), batch)
-        with _PREDICTING, explained_faults(batch_size):
+        with (
+            _PREDICTION_LOCK,
+            explain_backend_errors(batch_size),
+            ignore_retracing(),
+        ):
             outputs = keras.tree.flatten(model.predict_on_batch(padded))
         yield rows, [np.asarray(output)[:n_rows] for output in outputs]
 
 
-def _pad_rows(values: NDArray, size: int) -> NDArray:
+def _pad_rows(values: NDArray[Any], size: int) -> NDArray[Any]:
     missing = size - len(values)
     if not missing:
         return values
@@ -177,7 +170,7 @@ def is_batch_norm(layer: Any) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
 
 
-def _weights_path(weights: str | os.PathLike | None) -> Path | None:
+def _weights_path(weights: str | os.PathLike[str] | None) -> Path | None:
     if weights is None or weights == "imagenet":
         return None
     path = Path(weights)
@@ -187,7 +180,9 @@ def _weights_path(weights: str | os.PathLike | None) -> Path | None:
             "a .weights.h5 or .keras file."
         )
     if not path.is_file():
-        raise FileNotFoundError(f"weights={os.fspath(weights)!r}: no such file")
+        raise FileNotFoundError(
+            f"weights={os.fspath(weights)!r}: there is no such file."
+        )
     return path
 
 
@@ -198,12 +193,12 @@ def _construct(
     if isinstance(builder, str):
         if not hasattr(keras.applications, builder):
             raise ValueError(
-                f"Backbone {backbone.name!r} is built by {builder!r}, which "
-                "keras.applications does not have."
+                f"The builder of backbone {backbone.name!r} is {builder!r}, which "
+                "keras.applications does not have; pass a callable or another name."
             )
         builder = getattr(keras.applications, builder)
     base = builder(include_top=False, weights=weights, input_shape=(*image_size, 3))
-    # A Sequential model has no output of its own to put a head on.
+    # A Sequential model has no output that a head could be added to.
     return keras.Model(base.inputs[0], base.outputs[0])
 
 
@@ -211,11 +206,10 @@ def _download(backbone: Backbone, image_size: tuple[int, int]) -> Any:
     try:
         return _construct(backbone, "imagenet", image_size)
     except ValueError:
-        # What Keras says of an input size, not of a download.
-        raise
+        raise  # about the input size, not the download
     except Exception as error:
         raise OSError(
-            f"weights='imagenet': the weights of {backbone.name!r} can't be downloaded "
+            f"weights='imagenet': downloading the weights of {backbone.name!r} failed "
             f"({error}). Pass weights=PATH, a .weights.h5 or .keras file, or "
             "weights=None for random weights."
         ) from error
@@ -224,8 +218,7 @@ def _download(backbone: Backbone, image_size: tuple[int, int]) -> Any:
 def _load_weights(base: Any, path: Path, backbone: Backbone) -> None:
     try:
         with warnings.catch_warnings():
-            # Keras only warns of layers that a file has no weights for, and leaves
-            # them at random.
+            # Where a file lacks a layer's weights, Keras warns and leaves them random.
             warnings.filterwarnings("error", message="Skipping|A total of")
             if path.name.endswith(".keras"):
                 loaded = keras.saving.load_model(path, compile=False)
@@ -239,13 +232,13 @@ def _load_weights(base: Any, path: Path, backbone: Backbone) -> None:
         ) from error
 
 
-# One build at a time in a process, as the dtype policy and `random` are the process'.
-_BUILDING = threading.RLock()
+# The dtype policy and `random` are global: one build at a time in a process.
+_BUILD_LOCK = threading.RLock()
 
 
 @contextmanager
 def _dtype_policy(precision: str) -> Iterator[None]:
-    # keras.applications take no dtype: the policy has to be set around them.
+    # keras.applications take no dtype.
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -255,18 +248,17 @@ def _dtype_policy(precision: str) -> Iterator[None]:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def _seed_initializers(seed: int) -> Iterator[None]:
     # keras.applications take no seed: their initialisers draw one by `random.randint`.
-    # Seeding `random` itself would change other threads' draws, and they our weights.
-    builder, drawn_elsewhere = threading.get_ident(), random.randint
-    drawn_here = random.Random(seed).randint
+    # Seeding `random` itself would change the draws of other threads, and theirs ours.
+    builder, original = threading.get_ident(), random.randint
+    ours = random.Random(seed).randint
 
     def randint(a: int, b: int) -> int:
-        ours = threading.get_ident() == builder
-        return drawn_here(a, b) if ours else drawn_elsewhere(a, b)
+        return (ours if threading.get_ident() == builder else original)(a, b)
 
     random.randint = randint
     try:
         yield
     finally:
-        random.randint = drawn_elsewhere
+        random.randint = original

@@ -1,24 +1,24 @@
-"""The ImageNet networks skcovid knows: Tables 1 and 2 of the paper, as data."""
+"""The ImageNet networks that skcovid fine-tunes: Tables 1 and 2 of the paper."""
 
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 __all__ = ["Backbone", "get_backbone", "list_backbones", "register_backbone"]
 
 PreprocessingMode = Literal["caffe", "tf", "torch", "raw"]
-PREPROCESSING_MODES: tuple[PreprocessingMode, ...] = ("caffe", "tf", "torch", "raw")
+PREPROCESSING_MODES: tuple[PreprocessingMode, ...] = get_args(PreprocessingMode)
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """What has to be known of a network to fine-tune it.
+    """An ImageNet network and how to fine-tune it.
 
     Parameters
     ----------
     name : str
-        The name it goes by, lower case.
+        Its name, in lower case.
     builder : str or callable
         Name of a function of ``keras.applications``, or any callable that takes
         ``include_top``, ``weights`` and ``input_shape`` as those functions do and
@@ -29,13 +29,13 @@ class Backbone:
         How pixels in [0, 255] become the network's input. "caffe": RGB to BGR,
         ImageNet's channel means subtracted. "tf": scaled to [-1, 1]. "torch": scaled
         to [0, 1], then standardised with ImageNet's channel statistics. "raw": left
-        in [0, 255], for networks that begin with a rescaling layer of their own.
+        in [0, 255], for networks that begin with a rescaling layer.
     fine_tune_from : int or str
         Index or name of the first layer, among the network's layers without its top,
         that the second training phase unfreezes.
     feature_layers : tuple of str, default=()
-        Names of the layers that :class:`skcovid.BackboneFeatures` pools; without any it
-        takes the ends of the network's stages.
+        Names of the layers that :class:`skcovid.BackboneFeatures` pools; if empty, the
+        ends of the network's stages.
     """
 
     name: str
@@ -88,31 +88,30 @@ def register_backbone(
     Parameters
     ----------
     name : str
-        The name it will go by; case does not matter.
+        Its name; case does not matter.
     builder : str or callable
         Name of a function of ``keras.applications``, or a callable like those.
     image_size : int
         Side of the square input image, in pixels.
     mode : {"caffe", "tf", "torch", "raw"}
-        Preprocessing of the pixels; see
-        :class:`skcovid.networks.backbones.Backbone`.
+        Preprocessing of the pixels; see :class:`skcovid.networks.backbones.Backbone`.
     fine_tune_from : int or str
         Index or name of the first layer that the second training phase unfreezes.
     feature_layers : sequence of str, default=()
-        Names of the layers that :class:`BackboneFeatures` pools; without any it takes
-        the ends of the network's stages.
+        Names of the layers that :class:`skcovid.BackboneFeatures` pools.
     overwrite : bool, default=False
-        Whether a network already registered under `name` is replaced.
+        Whether to replace a network that is registered under `name`.
 
     Returns
     -------
     Backbone
-        The registered description.
+        The registered network.
 
     Raises
     ------
     ValueError
-        If a parameter is not valid, or `name` is taken and `overwrite` is False.
+        If a parameter is not valid, or another network has the name and `overwrite` is
+        False.
 
     Examples
     --------
@@ -125,8 +124,7 @@ def register_backbone(
     """
     if isinstance(feature_layers, str):
         raise ValueError(
-            "feature_layers must be a sequence of layer names, got one name, "
-            f"{feature_layers!r}."
+            f"feature_layers must be a sequence of layer names, got {feature_layers!r}."
         )
     backbone = Backbone(
         name=name.lower() if isinstance(name, str) else name,
@@ -159,12 +157,12 @@ def list_backbones() -> list[str]:
 
 
 def get_backbone(backbone: str | Backbone) -> Backbone:
-    """Look a backbone up by name; a :class:`Backbone` is returned as it is.
+    """Look up a backbone by name; return a :class:`Backbone` unchanged.
 
     Parameters
     ----------
     backbone : str or Backbone
-        A registered name, in any case, or a description.
+        A registered name, in any case, or the backbone itself.
 
     Returns
     -------
@@ -173,7 +171,7 @@ def get_backbone(backbone: str | Backbone) -> Backbone:
     Raises
     ------
     ValueError
-        If no backbone of that name is registered.
+        If no backbone is registered under that name.
 
     Examples
     --------
@@ -206,13 +204,13 @@ _PAPER_BACKBONES = (
         299,
         "tf",
         299,
-        # Not in the paper: the first half of the network transfers best to radiographs
-        # (docs/results.md, "Linear recipe: layers"); with the last blocks it is worse.
+        # Not in the paper: the first half of the network transfers best to radiographs;
+        # adding the last blocks is worse (docs/results.md, "Linear recipe: layers").
         tuple(f"mixed{number}" for number in range(8)),
     ),
 )
-# Not in the paper: size and mode are Keras' own defaults, and fine-tuning starts, as
-# Table 2 does, at the network's last convolution.
+# Not in the paper: size and mode are Keras' defaults; as in Table 2, fine-tuning starts
+# at the last convolution.
 _OTHER_BACKBONES = (
     Backbone("mobilenetv2", "MobileNetV2", 224, "tf", "Conv_1"),
     Backbone("efficientnetv2b0", "EfficientNetV2B0", 224, "raw", "top_conv"),

@@ -14,7 +14,12 @@ from skcovid.networks.backbones import Backbone
 from skcovid.persistence._traversal import FOLDER_PARAMETERS, is_composite
 
 # Attributes that predictions do not depend on.
-_NO_EFFECT = FOLDER_PARAMETERS | {"n_jobs", "n_trunk_passes_", "verbose"}
+_NO_EFFECT = FOLDER_PARAMETERS | {
+    "keep_freed_memory",
+    "n_jobs",
+    "n_trunk_passes_",
+    "verbose",
+}
 
 
 def fingerprint_model(value: Any) -> str:

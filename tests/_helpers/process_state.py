@@ -86,7 +86,13 @@ def state(imports):
         },
         "Keras' classes": {
             f"{owner.__name__}.{name}": origin(value)
-            for owner in (keras.Model, keras.layers.Layer)
+            for owner in (
+                keras.Model,
+                keras.layers.Layer,
+                keras.losses.Loss,
+                keras.metrics.Metric,
+                keras.optimizers.Optimizer,
+            )
             for name, value in vars(owner).items()
         },
         "Keras' settings": [keras.config.floatx(), keras.config.dtype_policy().name],

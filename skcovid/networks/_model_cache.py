@@ -1,0 +1,22 @@
+"""Models built from another model: built once and kept as long as that model."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+Built = TypeVar("Built")
+
+
+def build_once(
+    model: Any, name: str, settings: object, build: Callable[[], Built]
+) -> Built:
+    """Return what was built from a model under this name and with these settings.
+
+    Each model built from another one's layers adds nodes to them and is compiled anew;
+    building one for every prediction would fill the memory.
+    """
+    # Not by setattr: Keras would track the models as parts of the one they belong to.
+    # Not in a weak dictionary: the garbage collector would need a pass for each model.
+    kept: dict[str, tuple[Any, Any]] = vars(model).setdefault("_skcovid_built", {})
+    if name not in kept or kept[name][0] != settings:
+        kept[name] = settings, build()
+    return cast(Built, kept[name][1])

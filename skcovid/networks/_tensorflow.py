@@ -1,0 +1,76 @@
+"""TensorFlow's own ways: memory that it keeps, and a warning about retracing.
+
+It keeps megabytes of every fit and has no public function to release them. Where a
+version lacks the attributes used here, there is nothing to release.
+"""
+
+import logging
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+# The functions that feed data sets stay with the global graph
+# (https://github.com/tensorflow/tensorflow/pull/123530).
+_FEEDS = "_py_funcs_used_in_graph"
+
+_seen_models: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_dead_models: list[None] = []  # one entry a model
+
+
+@contextmanager
+def release_training_memory() -> Iterator[None]:
+    """Release what TensorFlow keeps of a training's input and compiled functions."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    graph = tf.compat.v1.get_default_graph()
+    n_before = len(getattr(graph, _FEEDS, ()))
+    try:
+        yield
+    finally:
+        del getattr(graph, _FEEDS, [])[n_before:]
+        _clear_kernels()
+
+
+def release_dead_models(model: Any) -> None:
+    """Release the compiled functions of deleted models, and watch `model`."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    if _dead_models:
+        _dead_models.clear()
+        _clear_kernels()
+    if model not in _seen_models:
+        _seen_models.add(model)
+        # The garbage collector may run anywhere, so TensorFlow isn't called from it.
+        weakref.finalize(model, _dead_models.append, None).atexit = False
+
+
+def _clear_kernels() -> None:
+    from tensorflow.python.eager import context
+
+    clear = getattr(context.context(), "clear_kernel_cache", None)
+    if clear is not None:
+        clear()
+
+
+@contextmanager
+def ignore_retracing() -> Iterator[None]:
+    """Drop TensorFlow's warning that functions are compiled often.
+
+    Every fold compiles a network of its own; TensorFlow takes them for one.
+    """
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in str(record.msg)
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
