@@ -35,8 +35,7 @@ PIXEL_MODES: dict[str, tuple[NDArray[np.float32], NDArray[np.float32], bool]] = 
 class BackbonePreprocessor(ImageTransformer):
     """Prepare images for a backbone: its size, three channels, its pixel mode.
 
-    Size and mode are those of Table 1 of the paper, with which the networks were
-    trained on ImageNet.
+    Size and mode are those that the network was trained with on ImageNet (Table 1).
 
     Parameters
     ----------
@@ -129,11 +128,9 @@ class BackbonePreprocessor(ImageTransformer):
         check_is_fitted(self)
         images = _check_pixels(X)
         mode, size = self.backbone_.mode, self.image_size_
+        prepare = partial(_prepare, size=size, mode=mode)
         prepared = as_lazy(images).map(
-            partial(_prepare, size=size, mode=mode),
-            f"prepare({mode}, {size})",
-            image_shape=(*size, 3),
-            dtype=np.float32,
+            prepare, f"prepare({mode}, {size})", image_shape=(*size, 3), dtype="float32"
         )
         return prepared if isinstance(images, LazyImages) else np.asarray(prepared)
 

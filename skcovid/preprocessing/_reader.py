@@ -27,8 +27,8 @@ class RadiographReader(ImageTransformer):
     Parameters
     ----------
     image_size : int or tuple of int, default=None
-        Side, or (height, width), in pixels that every image is resized to. None keeps
-        the images' own size, which must then be the same for all.
+        Side, or (height, width), in pixels that every image is resized to. None for the
+        images' own size, which must be the same for all.
     channels : {"grey", "rgb"}, default="grey"
         Whether files are read as one grey level or as three RGB channels. Arrays keep
         the channels they have under "grey" and become RGB under "rgb".
@@ -78,16 +78,14 @@ class RadiographReader(ImageTransformer):
 
     @fit_context()
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Determine the size of the images.
-
-        Files are opened only if `image_size` is None, to find out their size.
+        """Determine the size of the images; open files only if `image_size` is None.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples,) of paths, LazyImages, or array-like of \
-                shape (n_samples, height, width[, 3])
-            Files as str or path-like, in a list, array, pandas or polars column (not
-            a table); or grey or RGB pixels in [0, 255].
+        X : LazyImages or array-like of shape (n_samples,) or \
+                (n_samples, height, width[, 3])
+            Paths, str or path-like, in a list, array or column (not a table); or grey
+            or RGB pixels in [0, 255].
         y : None
             Ignored.
 
@@ -101,9 +99,8 @@ class RadiographReader(ImageTransformer):
         FileNotFoundError
             If `image_size` is None and files are missing (all are listed).
         ValueError
-            If `X` holds neither paths nor images or pixels are outside [0, 255]; if
-            `image_size` is None and files are unreadable (all are listed) or images
-            differ in size.
+            If `X` holds neither paths nor pixels in [0, 255]; if `image_size` is None
+            and files are unreadable (all are listed) or differ in size.
         """
         source = as_paths(X) if holds_paths(X) else check_images(X)
         self.image_size_ = as_size(self.image_size) or self._own_size(source)
@@ -112,14 +109,13 @@ class RadiographReader(ImageTransformer):
     def transform(self, X: Any) -> NDArray[np.uint8] | LazyImages:
         """Read or take the images and resize them.
 
-        Every file is decoded once here, so that all unreadable files are found before
-        a long computation begins. A file that has not changed since it was last decoded
-        in this process is not decoded again.
+        Each file is decoded once here, so that all unreadable ones are listed before a
+        long computation; in this process it is decoded again only after a change.
 
         Parameters
         ----------
-        X : LazyImages or array-like of shape (n_samples,) or (n_samples, height, \
-                width[, 3])
+        X : LazyImages or array-like of shape (n_samples,) or \
+                (n_samples, height, width[, 3])
             Paths or pixels, as `fit` takes them.
 
         Returns
@@ -147,19 +143,15 @@ class RadiographReader(ImageTransformer):
         if not isinstance(source, list):
             return source.shape[1], source.shape[2]
         files = check_files(source, channels=self.channels, n_jobs=self.n_jobs)
-        height, width = files[0].height, files[0].width
-        odd = [
-            path
-            for path, file in zip(source, files, strict=True)
-            if (file.height, file.width) != (height, width)
-        ]
-        if odd:
-            raise ValueError(
-                f"image_size=None needs files of one size: {source[0]} is {height}×"
-                f"{width}, and {len(odd)} files are not, for example {odd[0]}. Pass "
-                "image_size to resize them."
-            )
-        return height, width
+        size = files[0].height, files[0].width
+        for path, file in zip(source, files, strict=True):
+            if (file.height, file.width) != size:
+                raise ValueError(
+                    "image_size=None needs files of one size, but "
+                    f"{source[0]} is {size[0]}×{size[1]} and {path} is "
+                    f"{file.height}×{file.width}. Pass image_size to resize them."
+                )
+        return size
 
     def _read(self, paths: list[str]) -> LazyImages:
         size, channels = self.image_size_, self.channels

@@ -24,10 +24,9 @@ def as_size(image_size: int | tuple[int, ...] | None) -> tuple[int, int] | None:
     """Return an `image_size` parameter as (height, width)."""
     if image_size is None:
         return None
-    size = image_size if isinstance(image_size, tuple) else (image_size, image_size)
-    if len(size) != 2 or not all(
-        isinstance(side, int | np.integer) and side > 0 for side in size
-    ):
+    size = image_size if isinstance(image_size, tuple) else (image_size,) * 2
+    valid = [isinstance(side, int | np.integer) and side > 0 for side in size]
+    if len(size) != 2 or not all(valid):
         raise ValueError(
             f"image_size must be a side or (height, width) in pixels, got {image_size}."
         )
@@ -42,6 +41,5 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     shrinks = image.shape[0] > height or image.shape[1] > width
     # Averaging over areas keeps fine structure from aliasing when an image shrinks.
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(
-        cv2.resize(image, (width, height), interpolation=method), np.uint8
-    )
+    resized = cv2.resize(image, (width, height), interpolation=method)
+    return np.asarray(resized, dtype=np.uint8)
