@@ -1,10 +1,20 @@
-"""Digests of content that are the same in any process."""
+"""Digests of content, the same in every process."""
 
 import hashlib
 
 
 def image_key(*parts: object) -> str:
-    """Digest of `parts`, bytes or anything whose ``str`` says all there is to know.
+    """Digest of `parts`: bytes, or objects whose ``str`` determines their value.
+
+    Parameters
+    ----------
+    *parts : object
+        What the digest depends on, in this order.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
 
     Examples
     --------

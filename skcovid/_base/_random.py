@@ -1,4 +1,4 @@
-"""From scikit-learn's ``random_state`` to a seed, without touching global state."""
+"""Seeds and random numbers that leave NumPy's global state as it is."""
 
 import sys
 from functools import lru_cache
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
-    """Return an integer as it is, or draw one."""
+    """Return a `random_state` that is an integer, or draw an integer from it."""
     if isinstance(random_state, int | np.integer):
         return int(random_state)
     if random_state is None:
@@ -17,12 +17,9 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
 
 
 def split_mix(seeds: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
-    """Draw from SplitMix64 with each of the seeds, all in a few calls of NumPy.
-
-    The generator is that of Steele, Lea and Flood, "Fast splittable pseudorandom number
-    generators" (OOPSLA 2014). A `numpy.random.Generator` has one seed and needs a call
-    for each.
-    """
+    """Draw `size` numbers for each seed from SplitMix64, vectorised over seeds."""
+    # Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (OOPSLA
+    # 2014). `numpy.random.Generator` has one seed and needs a call for each.
     steps = np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed = seeds[:, np.newaxis] + steps
     mixed ^= mixed >> np.uint64(30)
@@ -34,13 +31,10 @@ def split_mix(seeds: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
 
 
 def hashed_noise(seeds: NDArray[np.uint32], size: int) -> NDArray[np.uint8]:
-    """Make white noise of each of the seeds, all in two calls of NumPy.
-
-    Fixed random words are multiplied by the seed made odd, and the upper half of the
-    product is two numbers. To multiply by an odd number takes the words one to one onto
-    themselves, so with every seed the noise is as random as the words are; between
-    seeds it is as independent as a multiplicative hash is.
-    """
+    """Make white noise of shape ``(len(seeds), size, 2)``, vectorised over seeds."""
+    # Fixed random words are multiplied by the seed made odd, and the upper half of each
+    # product gives two numbers. Multiplying by an odd number permutes the words, so the
+    # noise is as random as they are; between seeds it is a multiplicative hash.
     products = np.multiply.outer(seeds | np.uint32(1), _random_words(size))
     halves = products.view(np.uint16).reshape(len(seeds), size, 2)
     upper = np.ascontiguousarray(halves[..., _UPPER_HALF])

@@ -1,21 +1,23 @@
-"""Batches computed in threads, some of them ahead of the caller."""
+"""Load batches in threads, some of them ahead of the caller."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def read_ahead(
-    load: Callable[[slice], Any],
+    load: Callable[[slice], T],
     n_samples: int,
     *,
     batch_size: int,
     n_jobs: int,
     n_ahead: int | None = None,
-) -> Iterator[tuple[slice, Any]]:
-    """Load batches in order, some of them ahead of the caller, in threads.
+) -> Iterator[tuple[slice, T]]:
+    """Load batches in threads and yield them in order.
 
     Parameters
     ----------
@@ -24,18 +26,25 @@ def read_ahead(
     n_samples : int
         Number of rows.
     batch_size : int
-        Rows in a batch; the last may hold fewer.
+        Rows in a batch; the last may have fewer.
     n_jobs : int
-        Threads.
+        Number of threads.
     n_ahead : int, default=None
-        Batches that are under way at once; twice as many as threads by default.
+        Batches that are loaded at once; by default, twice the number of threads.
 
     Yields
     ------
     rows : slice
-        Where the batch lies.
+        Rows of the batch.
     batch : object
         What `load` returned.
+
+    Examples
+    --------
+    >>> from skcovid.images import read_ahead
+    >>> batches = read_ahead(lambda rows: rows.stop, 5, batch_size=2, n_jobs=2)
+    >>> [batch for rows, batch in batches]
+    [2, 4, 5]
     """
     rows = (
         slice(start, min(start + batch_size, n_samples))
@@ -55,8 +64,8 @@ def read_ahead(
                 pending.append((following, executor.submit(load, following)))
             yield part, batch
     except GeneratorExit:
-        # Whoever closes this may be Python's garbage collector, and that while a lock
-        # of `threading` is held, under which waiting for a thread never ends.
+        # Python's garbage collector may close this while a lock of `threading` is held,
+        # and then waiting for a thread would never end.
         wait = False
         raise
     finally:

@@ -1,4 +1,4 @@
-"""Radiographs: those of a folder, and synthetic ones."""
+"""Sets of radiographs, found in folders, archives and tables, or synthetic."""
 
 from skcovid.datasets._cohen import cohen_patients
 from skcovid.datasets._loaders import load_radiographs

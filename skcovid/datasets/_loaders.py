@@ -1,4 +1,4 @@
-"""Radiographs on disk: paths, labels, patients, sources and views of a set."""
+"""Load a set of radiographs: paths, labels, patients, sources and views."""
 
 import os
 import warnings
@@ -51,48 +51,45 @@ def load_radiographs(
 ) -> Bunch:
     """Find the radiographs of a folder, a zip archive or a table.
 
-    Unless `on_error` is "report", no pixels are read, only the headers of DICOM files:
-    :class:`skcovid.RadiographReader` reads the paths. Layouts that are understood, on
-    disk or in an archive:
+    It returns paths, for :class:`skcovid.RadiographReader`, and reads no pixels unless
+    `on_error` is "report". Supported layouts, on disk or in an archive:
 
     - a folder for each class;
-    - the COVID-19 Radiography Database, all releases: images in the class folders or
-      in ``images`` therein, lung masks in ``masks`` beside them, which are left alone;
+    - all releases of the COVID-19 Radiography Database: images in the class folders, or
+      in ``images`` there with lung masks in ``masks``, which are ignored;
     - the paediatric set of Kermany et al., and any other with class folders in
       ``train``, ``val`` and ``test``.
 
     Parameters
     ----------
     root : str or path-like
-        A folder, a zip archive of one (read in place, nothing is unpacked), a folder
-        in an archive, or a CSV table. Hidden files and folders, and those that
-        operating systems leave, are as if they weren't there. A table has the columns
-        ``path`` (relative to the table's folder, or absolute) and ``label``, and any of
-        ``patient``, ``source``, ``view`` and ``split``.
+        A folder, a zip archive of one (read in place), a folder in an archive, or a CSV
+        table. Hidden files, and those that operating systems write, are skipped. A
+        table has the columns ``path`` (absolute, or relative to the table's folder) and
+        ``label``, and any of ``patient``, ``source``, ``view`` and ``split``.
     class_names : list of str, default=None
-        Classes to load; the others are left out. All by default.
+        Classes to load; all by default.
     metadata : str, path-like or None, default="auto"
-        A CSV table beside the folders, with a row per image: its ``path``, relative to
-        the folder of class folders, and any of ``label`` (checked against the folder),
-        ``patient``, ``source`` and ``view``; or the table of the Cohen collection,
-        which names files without their folder (:func:`cohen_patients`). "auto" stands
-        for ``metadata.csv`` in that folder, if there is one. None: no table is read.
+        A CSV table with a row for each image: its ``path``, relative to the folder of
+        class folders, and any of ``label`` (checked against the folder), ``patient``,
+        ``source``, ``view`` and ``split``; or the table of the Cohen collection
+        (:func:`cohen_patients`). "auto" reads ``metadata.csv`` in that folder, if it
+        exists; None reads no table.
     views : {"all", "frontal"}, default="all"
         "frontal" keeps the images known to be postero-anterior or antero-posterior;
         `dropped` lists the others, and `DESCR` counts them by view.
     split_pneumonia : bool, default=False
-        Whether the Kermany set's ``PNEUMONIA`` becomes ``Bacterial Pneumonia`` and
-        ``Viral Pneumonia``, by file name.
+        Whether to split the Kermany set's ``PNEUMONIA`` into ``Bacterial Pneumonia``
+        and ``Viral Pneumonia``, by file name.
     on_error : {"raise", "report"}, default="raise"
-        What becomes of files that can't be read. "raise": bad headers of DICOM files
-        and files that a table names and that don't exist are errors here, all others
-        when :class:`skcovid.RadiographReader` takes the paths; each lists all of them.
-        "report": every file is read once, here, and bad ones are left out;
-        `bad_files` says which and why.
+        What to do with files that can't be read. "raise": missing files of a table and
+        bad headers of DICOM files raise one error here that lists them, other files
+        when :class:`skcovid.RadiographReader` reads them. "report": every file is read
+        here, and `bad_files` has those that are left out.
     n_jobs : int, default=2
         Threads that read files, if `on_error` is "report".
     verbose : int, default=1
-        0 hides the bars over files and DICOM headers.
+        0 hides the progress bars.
 
     Returns
     -------
@@ -100,40 +97,37 @@ def load_radiographs(
         Dictionary-like, with the attributes
 
         paths : ndarray of shape (n_images,), object
-            Paths of the images, each a str that begins with `root` as given; by class
-            name, then by file name with numbers in numeric order. Those of a table
-            begin with its folder and are in its order. Those in an archive go through
-            it, as in ``radiographs.zip/NORMAL/1.png``.
+            Paths of the images, each a str that begins with `root` (the table's folder,
+            for a table); sorted by class name, then by file name with numbers in
+            numeric order, or in the table's order. Paths in an archive look like
+            ``radiographs.zip/NORMAL/1.png``.
         target : ndarray of shape (n_images,), str
             Labels: the names of the class folders, or the table's.
         target_names : list of str
             The classes, sorted.
         groups : ndarray of shape (n_images,), str, or None
-            Patient of each image: from the table's patient column, or else from the
-            patient ID of DICOM files, or else from file names, where all names of a
-            class follow one scheme (that of the Kermany set or of NIH ChestX-ray14,
-            say). A DICOM file whose patient ID is empty or a placeholder counts by its
-            study. An image of which nothing is known is a group of its own. None if
-            nothing is known of any.
+            Patient of each image: from the table; or else the patient ID of a DICOM
+            file, or its study if the ID is empty or a placeholder; or else from file
+            names, if all names of a class follow the scheme of the Kermany set or of
+            NIH ChestX-ray14. An image without any is a group of its own. None if no
+            patient is known.
         source : ndarray of shape (n_images,), str, or None
-            Source of each image, empty where not known: the table's source column, or
-            else the institution of DICOM files and the set whose scheme file names
-            follow. None if none is known.
+            Source of each image, or empty: from the table, or else the institution of a
+            DICOM file, or the collection whose scheme file names follow. None if none
+            is known.
         view_position : ndarray of shape (n_images,), object, or None
-            ``PA``, ``AP``, ``LATERAL`` or another in capitals, None where not known:
-            the table's view column, or else that of DICOM files. None if none is known.
+            ``PA``, ``AP``, ``LATERAL`` or another in capitals, or None: from the table,
+            or else from DICOM files. None if none is known.
         split : ndarray of shape (n_images,), str, or None
-            ``train``, ``val`` or ``test``, where the folders or the table say so.
+            ``train``, ``val`` or ``test``, if the folders or the table say so.
         dropped : list of str
             Images left out by `views`.
         ignored : list of str
-            Files in class folders that are no images, and images outside any.
+            Files in class folders that are not images, and images outside of any.
         bad_files : dict of str to str
-            Why a file can't be read, by the path of each that was left out for it.
-            Empty if `on_error` is "raise".
+            Reason why a file can't be read, by path; empty if `on_error` is "raise".
         DESCR : str
-            Layout, counts, how patients were found, what was left out, dropped and
-            ignored.
+            Layout, counts, how patients were found, and what was left out.
 
     Raises
     ------
@@ -145,19 +139,18 @@ def load_radiographs(
     ImportError
         If there are DICOM files, and pydicom is not installed.
     ValueError
-        If there are fewer than two classes, a class has no images, the layout is not
-        understood, the table leaves out an image, contradicts its folder or has columns
-        that are not understood, the archive is damaged or not safe to read, DICOM
-        files are no radiographs (all are listed), or `on_error` is "report" and no
-        file of a class can be read.
+        If there are fewer than two classes; a class has no images; the layout is not
+        supported; the table lacks an image, contradicts its folder or has unknown
+        columns; the archive is damaged or not safe; DICOM files are not radiographs; or
+        `on_error` is "report" and no file of a class can be read.
     OSError
         If a folder may not be read.
 
     Warns
     -----
     UserWarning
-        If files are ignored or left out, rows of the table name files that do not
-        exist, or DICOM files name no patient.
+        If files are ignored or left out, rows of the table name missing files, or DICOM
+        files name no patient.
 
     Examples
     --------
