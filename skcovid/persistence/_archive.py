@@ -31,7 +31,6 @@ from skcovid.reading._paths import as_paths, format_path
 _MANIFEST = "_manifest.json"
 _LOCK = "_lock"
 _PART = "part-{:08d}.parquet"
-_FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,6 @@ def _write_or_check_manifest(
     folder: Path, pipeline: Any, chunk_size: int, resume: bool
 ) -> None:
     manifest = {
-        "format_version": _FORMAT_VERSION,
         "model": fingerprint_model(pipeline),
         "chunk_size": int(chunk_size),
     }
@@ -225,9 +223,9 @@ def _predict_missing(
         disable=not verbose,
     )
     with progress:
-        for part, chunk, outcome in _predict_parts(pipeline, missing_parts(), client):
-            n_errors += _write_part(part, chunk, outcome, pipeline.classes_)
-            progress.update(len(chunk))
+        for predicted in _predict_parts(pipeline, missing_parts(), client):
+            n_errors += _write_part(predicted, pipeline.classes_)
+            progress.update(len(predicted[1]))
     if (folder / _PART.format(n_parts)).exists():
         raise ValueError(
             f"{folder} holds results of more paths than the {n_images} given; pass "
@@ -257,39 +255,37 @@ def _read_n_errors(part: Path, chunk: list[str]) -> int | None:
     return int(description["n_errors"])
 
 
-Outcome = tuple[NDArray[np.float32], list[str | None]]
+# Part, paths, probabilities and errors.
+Predicted = tuple[Path, list[str], NDArray[np.float32], list[str | None]]
 
 
 def _predict_parts(
     pipeline: Any, parts: Iterator[tuple[Path, list[str]]], client: Any
-) -> Iterator[tuple[Path, list[str], Outcome]]:
+) -> Iterator[Predicted]:
     if client is None:
         for part, chunk in parts:
-            yield part, chunk, predict_chunk(pipeline, chunk)
+            yield predict_part(pipeline, part, chunk)
         return
     from dask.distributed import as_completed
 
     # With hash=True its key would be that of an earlier call's pipeline, which Dask may
     # be releasing; it then loses the new one or waits for ever.
     (shared,) = client.scatter([pipeline], broadcast=True, hash=False)
-    submitted: dict[str, tuple[Path, list[str]]] = {}
 
     def submit(number: int) -> Iterator[Any]:
         for part, chunk in islice(parts, number):
-            future = client.submit(predict_chunk, shared, chunk, pure=False)
-            submitted[future.key] = part, chunk
-            yield future
+            yield client.submit(predict_part, shared, part, chunk, pure=False)
 
     # Every worker has its next chunk waiting when it finishes one.
     n_ahead = 2 * max(1, sum(client.nthreads().values()))
     completed: Any = as_completed(submit(n_ahead))  # type: ignore[no-untyped-call] # Dask's
     for future in completed:
-        yield *submitted.pop(future.key), future.result()
+        yield future.result()
         completed.update(submit(1))
 
 
-def predict_chunk(pipeline: Any, paths: list[str]) -> Outcome:
-    """Predict files; errors of unreadable ones are returned."""
+def predict_part(pipeline: Any, part: Path, paths: list[str]) -> Predicted:
+    """Predict files, and list the errors of those that can't be read or predicted."""
     errors: list[str | None] = [None] * len(paths)
     reader = getattr(pipeline, "steps", [("", pipeline)])[0][1]
     if isinstance(reader, RadiographReader):
@@ -300,7 +296,7 @@ def predict_chunk(pipeline: Any, paths: list[str]) -> Outcome:
     probabilities = np.full((len(paths), len(pipeline.classes_)), np.nan, np.float32)
     rows = np.flatnonzero([error is None for error in errors])
     _predict_rows(pipeline, paths, rows, probabilities, errors)
-    return probabilities, errors
+    return part, paths, probabilities, errors
 
 
 def _reason(path: str, error: Exception) -> str:
@@ -328,18 +324,16 @@ def _predict_rows(
             _predict_rows(pipeline, paths, half, probabilities, errors)
 
 
-def _write_part(
-    part: Path, chunk: list[str], outcome: Outcome, classes: NDArray[Any]
-) -> int:
+def _write_part(predicted: Predicted, classes: NDArray[Any]) -> int:
     """Write a part and return the number of errors in it."""
     import pyarrow
     import pyarrow.parquet
 
-    probabilities, errors = outcome
+    part, paths, probabilities, errors = predicted
     failed = np.array([error is not None for error in errors])
     predictions = np.asarray(classes)[np.nan_to_num(probabilities).argmax(axis=1)]
     # Names may have bytes that are not UTF-8.
-    names = [path.encode("utf-8", "backslashreplace").decode() for path in chunk]
+    names = [path.encode("utf-8", "backslashreplace").decode() for path in paths]
     columns = {
         "path": pyarrow.array(names),
         "prediction": pyarrow.array(predictions.tolist(), mask=failed),
@@ -350,7 +344,7 @@ def _write_part(
         "error": pyarrow.array(errors, pyarrow.string()),
     }
     n_errors = int(failed.sum())
-    description = {"paths": image_key(*map(os.fsencode, chunk)), "n_errors": n_errors}
+    description = {"paths": image_key(*map(os.fsencode, paths)), "n_errors": n_errors}
     table = pyarrow.table(columns).replace_schema_metadata(
         {"skcovid": json.dumps(description)}
     )

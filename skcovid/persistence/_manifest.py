@@ -93,14 +93,13 @@ def check_manifest(manifest: Any) -> None:
 
 def check_members(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
     """Check that the members match the checksums in the manifest."""
-    described = manifest["members"]
-    for name in sorted(described.keys() | members.keys()):
-        if name not in members:
+    described, found = manifest["members"], describe_members(members)
+    for name in sorted(described.keys() | found.keys()):
+        if name not in found:
             raise ModelFileError(f"its member {name!r} is missing")
         if name not in described:
             raise ModelFileError(f"its member {name!r} is not in its manifest")
-    for name, found in describe_members(members).items():
-        if found != described[name]:
+        if found[name] != described[name]:
             raise ModelFileError(
                 f"its member {name!r} was changed after it was saved: its size or "
                 "checksum differs"

@@ -213,13 +213,11 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _name_file_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    except ModelFileError as error:
-        raise ModelFileError(f"{os.fspath(path)} can't be loaded: {error}.") from error
     except Exception as error:
         # A hostile file makes the libraries that read it raise many kinds of errors.
-        raise ModelFileError(
-            f"{os.fspath(path)} can't be loaded: {type(error).__name__}: {error}"
-        ) from error
+        known = isinstance(error, ModelFileError)
+        reason = f"{error}." if known else f"{type(error).__name__}: {error}"
+        raise ModelFileError(f"{os.fspath(path)} can't be loaded: {reason}") from error
 
 
 def _read_members(file: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -45,8 +45,6 @@ def _make_samples(pipeline: Any) -> NDArray[Any] | None:
 
 def make_test_images(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Make the test images by arithmetic alone, so that they never change."""
-    axes = np.ogrid[tuple(slice(side) for side in (_N_SAMPLES, *shape))]
-    images = np.zeros((_N_SAMPLES, *shape), dtype=np.uint8)
-    for slope, axis in zip((60, 7, 3, 40), axes, strict=False):
-        images += (slope * axis % 256).astype(np.uint8)  # wraps around
-    return images
+    axes = np.indices((_N_SAMPLES, *shape), sparse=True)
+    ramps = (slope * axis for slope, axis in zip((60, 7, 3, 40), axes, strict=False))
+    return (sum(ramps, np.zeros((), np.int64)) % 256).astype(np.uint8)

@@ -48,10 +48,11 @@ def copy_with_changes(
 
 def is_composite(value: Any) -> bool:
     """Whether it is an estimator or another scikit-learn object with attributes."""
-    if isinstance(value, BaseEstimator):
-        return True
-    is_part = type(value).__module__.startswith("sklearn.")
-    return is_part and hasattr(value, "__dict__") and not isinstance(value, dict)
+    return isinstance(value, BaseEstimator) or (
+        type(value).__module__.startswith("sklearn.")
+        and hasattr(value, "__dict__")
+        and not isinstance(value, dict)
+    )
 
 
 def without_folders(pipeline: Any) -> Any:
