@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.ndimage import gaussian_gradient_magnitude
 
-from skcovid import make_transfer_pipeline
+from skcovid import AugmentationBalancer, make_transfer_pipeline
 from skcovid.datasets import make_radiographs
 from skcovid.inspection import (
     AugmentationDisplay,
@@ -39,7 +39,8 @@ X, y = make_radiographs(
 )
 X[y == "COVID-19", 3:13, 3:13] = 255
 X_train, y_train, X_test, y_test = X[:90], y[:90], X[90:], y[90:]
-samples = AugmentationDisplay.from_images(X_train, y_train, random_state=0)
+balancer = AugmentationBalancer(random_state=0)
+samples = AugmentationDisplay.from_sampler(balancer, X_train, y_train)
 
 # %%
 # The network

@@ -16,10 +16,10 @@ ACCURACIES = {
     "file properties": Estimate(0.8, 0.75, 0.84),
     "border": Estimate(0.5, 0.45, 0.55),
 }
-CURVE = {
-    "visible_shares": [1.0, 0.5, 0.2],
-    "visible_accuracies": [Estimate(v, v - 0.1, v + 0.05) for v in (0.9, 0.8, 0.7)],
-}
+CURVE = [
+    (share, Estimate(value, value - 0.1, value + 0.05))
+    for share, value in [(1.0, 0.9), (0.5, 0.8), (0.2, 0.7)]
+]
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +59,12 @@ def test_intervals_chance_and_threshold_are_drawn():
 
 
 def test_the_curve_has_axes_of_its_own():
-    display = AuditDisplay(ACCURACIES, 0.4, visible_chance=0.3, **CURVE).plot()
+    display = AuditDisplay(
+        ACCURACIES, 0.4, visible_chance=0.3, visible_curve=CURVE
+    ).plot()
     bars, curve = display.ax_
     line = curve.lines[0]
-    np.testing.assert_allclose(line.get_xdata(), CURVE["visible_shares"])
+    np.testing.assert_allclose(line.get_xdata(), [1.0, 0.5, 0.2])
     np.testing.assert_allclose(line.get_ydata(), [0.9, 0.8, 0.7])
     assert curve.lines[-1].get_ydata()[0] == 0.3
     # What is left to see grows less to the right.
@@ -75,11 +77,11 @@ def test_the_curve_has_axes_of_its_own():
 
 def test_it_draws_where_it_is_told(plt):
     _, axes = plt.subplots(ncols=2)
-    display = AuditDisplay(ACCURACIES, 0.4, **CURVE).plot(ax=axes)
+    display = AuditDisplay(ACCURACIES, 0.4, visible_curve=CURVE).plot(ax=axes)
     assert display.ax_[0] is axes[0]
     assert len(plt.get_fignums()) == 1
-    with pytest.raises(ValueError, match="2 axes, for the bars and the curve, got 1"):
-        AuditDisplay(ACCURACIES, 0.4, **CURVE).plot(ax=axes[0])
+    with pytest.raises(ValueError, match=r"2 axes.*got 1"):
+        AuditDisplay(ACCURACIES, 0.4, visible_curve=CURVE).plot(ax=axes[0])
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,6 @@ def test_it_draws_where_it_is_told(plt):
     [
         ({}, {}, "accuracies is empty"),
         (ACCURACIES, {"flagged": ["headers"]}, "flagged must be among .*'headers'"),
-        (ACCURACIES, {"visible_shares": [1.0]}, "for each of the 0"),
     ],
 )
 def test_wrong_values_are_errors(accuracies, options, message):
@@ -107,7 +108,7 @@ def test_from_report_draws_an_audit():
         *("model", "ring of thumbnails", "16 × 16 thumbnails")
     ]
     assert display.flagged[0] == "ring of thumbnails"
-    assert len(display.visible_accuracies) == 2
+    assert len(display.visible_curve) == 2
     assert display.chance < display.threshold < display.accuracies["model"].value
 
 

@@ -1,14 +1,14 @@
 """The audit as a plot: baselines beside the model, and accuracy by visible area."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from skcovid.inspection._plotting import (
     COLOURS,
-    AxesMixin,
+    Display,
     describe_axes,
     errors_of,
     percent_ticks,
@@ -22,24 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["AuditDisplay"]
 
 
-class _Point(Protocol):
-    """A point of the curve of accuracy by visible area."""
-
-    @property
-    def visible_share(self) -> float: ...
-    @property
-    def accuracy(self) -> Estimate: ...
-
-
-class _Check(Protocol):
-    """A check of the audit."""
-
-    @property
-    def accuracies(self) -> Mapping[str, Estimate]: ...
-    @property
-    def flagged(self) -> bool: ...
-
-
 class _Report(Protocol):
     """What is drawn of an :class:`skcovid.AuditReport`."""
 
@@ -50,13 +32,13 @@ class _Report(Protocol):
     @property
     def threshold(self) -> float: ...
     @property
-    def visible_curve(self) -> Sequence[_Point]: ...
+    def visible_curve(self) -> Sequence[Any]: ...
     @property
     def visible_chance(self) -> float | None: ...
-    def values(self) -> Collection[_Check]: ...
+    def values(self) -> Collection[Any]: ...
 
 
-class AuditDisplay(AxesMixin):
+class AuditDisplay(Display):
     """Accuracy of the model beside that of baselines, and by how much it can see.
 
     Parameters
@@ -70,11 +52,9 @@ class AuditDisplay(AxesMixin):
         by default.
     flagged : sequence of str, default=()
         Which of `accuracies` belong to flagged checks; they get another colour.
-    visible_shares : sequence of float, default=()
-        Share of the image's area that was visible, in (0, 1], for each of
-        `visible_accuracies`. Without any, the curve is left out.
-    visible_accuracies : sequence of Estimate, default=()
-        Accuracy where only that share was visible.
+    visible_curve : sequence of (float, Estimate), default=()
+        Shares of the image's area that were visible, in (0, 1], and the accuracy with
+        each. Without any, the curve is left out.
     visible_chance : float, default=None
         Accuracy of guessing there; `chance` by default.
 
@@ -90,8 +70,7 @@ class AuditDisplay(AxesMixin):
     Raises
     ------
     ValueError
-        If `accuracies` is empty, `flagged` holds other names, or the curve has not as
-        many accuracies as shares.
+        If `accuracies` is empty or `flagged` holds other names.
 
     See Also
     --------
@@ -122,8 +101,7 @@ class AuditDisplay(AxesMixin):
         *,
         threshold: float | None = None,
         flagged: Sequence[str] = (),
-        visible_shares: ArrayLike = (),
-        visible_accuracies: Sequence[Estimate] = (),
+        visible_curve: Sequence[tuple[float, Estimate]] = (),
         visible_chance: float | None = None,
     ) -> None:
         if not accuracies:
@@ -134,73 +112,39 @@ class AuditDisplay(AxesMixin):
                 f"flagged must be among accuracies ({', '.join(accuracies)}), got "
                 f"{', '.join(map(repr, unknown))}."
             )
-        if np.shape(visible_shares) != (len(visible_accuracies),):
-            raise ValueError(
-                "visible_shares must hold a share for each of the "
-                f"{len(visible_accuracies)} visible_accuracies, got an array of shape "
-                f"{np.shape(visible_shares)}."
-            )
         self.accuracies = accuracies
         self.chance = chance
         self.threshold = threshold
         self.flagged = flagged
-        self.visible_shares = visible_shares
-        self.visible_accuracies = visible_accuracies
+        self.visible_curve = visible_curve
         self.visible_chance = visible_chance
 
-    def plot(self, ax: "Axes | Sequence[Axes] | None" = None) -> Self:
-        """Draw bars and curve side by side.
+    def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
+        n_panels = 2 if self.visible_curve else 1
+        return (1.5 + 5 * n_panels, 1.6 + 0.55 * len(self.accuracies)), (n_panels,)
 
-        Parameters
-        ----------
-        ax : matplotlib Axes or sequence of them, default=None
-            Where to draw: one for the bars and, if there is a curve, one for it. A new
-            figure by default.
-
-        Returns
-        -------
-        AuditDisplay
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ValueError
-            If `ax` does not hold as many axes as are needed.
-        """
-        panels = (
-            ["the bars", "the curve"] if len(self.visible_accuracies) else ["the bars"]
-        )
-        axes = self._set_axes(
-            ax,
-            (1.5 + 5 * len(panels), 1.6 + 0.55 * len(self.accuracies)),
-            (len(panels),),
-            " and ".join(panels),
-        )
-        self._plot_bars(axes[0])
+    def _draw(self, axes: NDArray[np.object_]) -> None:
+        self._draw_bars(axes[0])
         if len(axes) == 2:
-            self._plot_curve(axes[1])
-        return self
+            self._draw_curve(axes[1])
 
-    def _plot_bars(self, ax: "Axes") -> None:
+    def _draw_bars(self, ax: "Axes") -> None:
         from matplotlib.patches import Patch
 
         positions = range(len(self.accuracies))
         values, errors = errors_of(list(self.accuracies.values()))
         colours = [COLOURS[name in self.flagged] for name in self.accuracies]
-        self.bars_ = ax.barh(positions, values, height=0.6, color=colours)
-        ax.errorbar(
-            values, positions, xerr=errors, fmt="none", ecolor="0.15", capsize=3
+        self.bars_ = ax.barh(
+            positions,
+            values,
+            height=0.6,
+            color=colours,
+            xerr=errors,
+            error_kw={"ecolor": "0.15", "capsize": 3},
         )
-        for position, value, to_high in zip(positions, values, errors[1], strict=True):
-            ax.annotate(
-                f"{100 * value:.1f} %",
-                (value + to_high, position),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
-            )
+        ax.bar_label(
+            self.bars_, [f"{100 * value:.1f} %" for value in values], padding=5
+        )
         ax.axvline(self.chance, color="0.35", linestyle="--", label="Chance")
         if self.threshold is not None:
             ax.axvline(self.threshold, color="0.35", linestyle=":", label="Threshold")
@@ -228,9 +172,9 @@ class AuditDisplay(AxesMixin):
             frameon=False,
         )
 
-    def _plot_curve(self, ax: "Axes") -> None:
-        shares = np.asarray(self.visible_shares, dtype=float)
-        values, errors = errors_of(self.visible_accuracies)
+    def _draw_curve(self, ax: "Axes") -> None:
+        shares = np.array([share for share, _ in self.visible_curve])
+        values, errors = errors_of([accuracy for _, accuracy in self.visible_curve])
         ax.errorbar(
             shares, values, yerr=errors, marker="o", color=COLOURS[0], capsize=3
         )
@@ -275,7 +219,8 @@ class AuditDisplay(AxesMixin):
             report.chance,
             threshold=report.threshold,
             flagged=flagged,
-            visible_shares=[point.visible_share for point in report.visible_curve],
-            visible_accuracies=[point.accuracy for point in report.visible_curve],
+            visible_curve=[
+                (point.visible_share, point.accuracy) for point in report.visible_curve
+            ],
             visible_chance=report.visible_chance,
         ).plot(ax=ax)

@@ -4,12 +4,12 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.images._checks import check_images
-from skcovid.inspection._plotting import AxesMixin, label_rows, show_radiograph
+from skcovid.inspection._plotting import Display, label_rows, show_radiograph
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["AugmentationDisplay"]
 
 
-class AugmentationDisplay(AxesMixin):
+class AugmentationDisplay(Display):
     """An image of each class and its augmented copies: Figure 4 of the paper.
 
     Parameters
@@ -44,10 +44,12 @@ class AugmentationDisplay(AxesMixin):
     Examples
     --------
     >>> import matplotlib.pyplot as plt
+    >>> from skcovid import AugmentationBalancer
     >>> from skcovid.datasets import make_radiographs
     >>> from skcovid.inspection import AugmentationDisplay
     >>> X, y = make_radiographs(12, image_size=32, random_state=0, return_X_y=True)
-    >>> display = AugmentationDisplay.from_images(X, y, n_copies=4, random_state=0)
+    >>> sampler = AugmentationBalancer(random_state=0)
+    >>> display = AugmentationDisplay.from_sampler(sampler, X, y, n_copies=4)
     >>> display.copies.shape
     (3, 4, 32, 32)
     >>> plt.close(display.figure_)
@@ -71,33 +73,11 @@ class AugmentationDisplay(AxesMixin):
                 f"{self.images.shape}, {self.copies.shape} and {len(labels)}."
             )
 
-    def plot(self, ax: "Axes | Sequence[Axes] | None" = None) -> Self:
-        """Draw each original, followed by its copies, in a row.
+    def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
+        n_rows, n_columns = len(self.copies), 1 + self.copies.shape[1]
+        return (0.6 + 2.1 * n_columns, 0.5 + 2.1 * n_rows), (n_rows, n_columns)
 
-        Parameters
-        ----------
-        ax : sequence of n_rows × (1 + n_copies) matplotlib Axes, default=None
-            Where to draw, row by row; a new figure by default.
-
-        Returns
-        -------
-        AugmentationDisplay
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ValueError
-            If `ax` does not hold as many axes as there are images and copies.
-        """
-        n_rows, n_copies = self.copies.shape[:2]
-        axes = self._set_axes(
-            ax,
-            (0.6 + 2.1 * (1 + n_copies), 0.5 + 2.1 * n_rows),
-            (n_rows, 1 + n_copies),
-            f"{n_rows} images with {n_copies} copies each",
-        )
+    def _draw(self, axes: NDArray[np.object_]) -> None:
         for row, image, copies in zip(axes, self.images, self.copies, strict=True):
             for panel, shown in zip(row, [image, *copies], strict=True):
                 show_radiograph(panel, shown)
@@ -105,7 +85,6 @@ class AugmentationDisplay(AxesMixin):
         axes[0, 0].set_title("Original")
         for number, panel in enumerate(axes[0, 1:], start=1):
             panel.set_title(f"Copy {number}")
-        return self
 
     @classmethod
     def from_sampler(
@@ -155,40 +134,3 @@ class AugmentationDisplay(AxesMixin):
             copies.reshape(len(labels), n_copies, *copies.shape[1:]),
             labels.tolist(),
         ).plot(ax=ax)
-
-    @classmethod
-    def from_images(
-        cls,
-        X: Any,
-        y: ArrayLike,
-        *,
-        n_copies: int = 3,
-        random_state: int | np.random.RandomState | None = None,
-        ax: "Axes | Sequence[Axes] | None" = None,
-    ) -> Self:
-        """Augment the first image of each class as the paper does and plot the copies.
-
-        Parameters
-        ----------
-        X : LazyImages or array-like of shape (n_samples, height, width[, 3])
-            Grey or RGB pixels in [0, 255]; a RadiographReader turns paths into them.
-        y : array-like of shape (n_samples,)
-            Class labels, at least two classes.
-        n_copies : int, default=3
-            Copies of each image.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the copies.
-        ax : sequence of matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        AugmentationDisplay
-
-        Raises
-        ------
-        ValueError
-            If `X` holds no valid images or `y` only one class.
-        """
-        sampler = AugmentationBalancer(random_state=random_state)
-        return cls.from_sampler(sampler, X, y, n_copies=n_copies, ax=ax)

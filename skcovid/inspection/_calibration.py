@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_consistent_length
 
 from skcovid.inspection._plotting import (
     COLOURS,
-    AxesMixin,
+    Display,
+    ResultMixin,
     check_matplotlib_support,
     describe_axes,
     errors_of,
@@ -28,7 +29,7 @@ __all__ = ["OneVsRestCalibrationDisplay"]
 _MARKERS = "osD^vP"
 
 
-class OneVsRestCalibrationDisplay(AxesMixin):
+class OneVsRestCalibrationDisplay(ResultMixin, Display):
     """Calibration curve of every class against the rest, with intervals.
 
     :class:`sklearn.calibration.CalibrationDisplay` draws the curve of a binary
@@ -88,28 +89,11 @@ class OneVsRestCalibrationDisplay(AxesMixin):
         self.prob_pred = prob_pred
         self.labels = labels
 
-    def plot(self, ax: "Axes | None" = None) -> Self:
-        """Draw the curves over the line of perfect calibration.
+    def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
+        return (6.5, 4.2), ()
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        OneVsRestCalibrationDisplay
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        axes: Axes = self._set_axes(ax, (6.5, 4.2))
-        axes.plot(
-            [0, 1], [0, 1], color="0.5", linestyle=":", label="Perfect calibration"
-        )
+    def _draw(self, ax: "Axes") -> None:
+        ax.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="Perfect calibration")
         self.lines_ = []
         for index, name in enumerate(wrap_labels(self.labels, 24)):
             bins = zip(
@@ -119,7 +103,7 @@ class OneVsRestCalibrationDisplay(AxesMixin):
             )
             shares, errors = errors_of([Estimate.from_counts(*bin_) for bin_ in bins])
             self.lines_.append(
-                axes.errorbar(
+                ax.errorbar(
                     self.prob_pred[index],
                     shares,
                     yerr=errors,
@@ -130,15 +114,14 @@ class OneVsRestCalibrationDisplay(AxesMixin):
                     label=name,
                 )
             )
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         describe_axes(
-            axes,
+            ax,
             "Mean predicted probability of the class",
             "Share of images of the class",
             "Calibration of each class against the rest",
         )
-        legend_outside(axes)
-        return self
+        legend_outside(ax)
 
     @classmethod
     def from_predictions(
@@ -178,23 +161,7 @@ class OneVsRestCalibrationDisplay(AxesMixin):
             If `y_prob` is not of shape (n_samples, n_classes) and in [0, 1], or
             `y_true` holds a class that `labels` does not.
         """
-        y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
-        if y_prob.shape != (len(y_true), len(labels)):
-            raise ValueError(
-                f"y_prob must have shape ({len(y_true)}, {len(labels)}), a row for "
-                f"each image and a column for each class, got {y_prob.shape}."
-            )
-        unknown = np.setdiff1d(y_true, np.asarray(labels))
-        if len(unknown):
-            raise ValueError(f"y_true holds classes not in labels: {unknown.tolist()}.")
-        n_true, n_images, prob_pred = zip(
-            *[
-                _curve(y_true == label, column, n_bins, strategy)
-                for label, column in zip(labels, y_prob.T, strict=True)
-            ],
-            strict=True,
-        )
-        return cls(n_true, n_images, prob_pred, labels).plot(ax)
+        return cls(*_curves(y_true, y_prob, labels, n_bins, strategy)).plot(ax)
 
     @classmethod
     def from_estimator(
@@ -230,41 +197,41 @@ class OneVsRestCalibrationDisplay(AxesMixin):
         return cls.from_predictions(y, y_prob, labels=labels, **options)
 
     @classmethod
-    def from_result(
-        cls, result: EvaluationResult, *, ax: "Axes | None" = None, **options: Any
-    ) -> Self:
-        """Plot the calibration of the out-of-fold probabilities of an evaluation.
-
-        Parameters
-        ----------
-        result : EvaluationResult
-            What :func:`skcovid.evaluate` returned.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-        **options
-            `n_bins` and `strategy` of :meth:`from_predictions`.
-
-        Returns
-        -------
-        OneVsRestCalibrationDisplay
-
-        Raises
-        ------
-        ValueError
-            If the evaluated classifier has no probabilities.
-        """
+    def _from_result(cls, result: EvaluationResult) -> Self:
         if result.probabilities is None:
             raise ValueError(
                 "The evaluated classifier has no probabilities; evaluate one with "
                 "`predict_proba`."
             )
-        return cls.from_predictions(
-            result.y_true[result.test_indices],
-            result.probabilities,
-            labels=result.classes.tolist(),
-            ax=ax,
-            **options,
+        y_true = result.y_true[result.test_indices]
+        return cls(*_curves(y_true, result.probabilities, result.classes.tolist()))
+
+
+def _curves(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    labels: Sequence[Hashable],
+    n_bins: int = 5,
+    strategy: str = "uniform",
+) -> tuple[Any, Any, Any, Sequence[Hashable]]:
+    """Return the parameters of the display."""
+    y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
+    if y_prob.shape != (len(y_true), len(labels)):
+        raise ValueError(
+            f"y_prob must have shape ({len(y_true)}, {len(labels)}), a row for "
+            f"each image and a column for each class, got {y_prob.shape}."
         )
+    unknown = np.setdiff1d(y_true, np.asarray(labels))
+    if len(unknown):
+        raise ValueError(f"y_true holds classes not in labels: {unknown.tolist()}.")
+    n_true, n_images, prob_pred = zip(
+        *[
+            _curve(y_true == label, column, n_bins, strategy)
+            for label, column in zip(labels, y_prob.T, strict=True)
+        ],
+        strict=True,
+    )
+    return n_true, n_images, prob_pred, labels
 
 
 def _curve(

@@ -4,11 +4,12 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from skcovid.inspection._plotting import (
     COLOURS,
-    AxesMixin,
+    Display,
+    ResultMixin,
     describe_axes,
     wrap_labels,
 )
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ClassDistributionDisplay"]
 
 
-class ClassDistributionDisplay(AxesMixin):
+class ClassDistributionDisplay(ResultMixin, Display):
     """Bars of how many images each class has: Figure 3 of the paper.
 
     Parameters
@@ -58,11 +59,10 @@ class ClassDistributionDisplay(AxesMixin):
 
     def __init__(self, counts: ArrayLike, labels: Sequence[Hashable]) -> None:
         numbers = np.asarray(counts)
-        if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or (numbers < 0).any():
+        if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or (numbers < 0).any():
             raise ValueError(
                 "counts must hold an integer of at least 0 for each class, got "
-                f"{counts!r}. To count the labels of images, use "
-                "ClassDistributionDisplay.from_labels."
+                f"{counts!r}. from_labels counts the labels of images."
             )
         if len(numbers) != len(labels) or not len(labels):
             raise ValueError(
@@ -72,32 +72,17 @@ class ClassDistributionDisplay(AxesMixin):
         self.counts = numbers
         self.labels = labels
 
-    def plot(self, ax: "Axes | None" = None) -> Self:
-        """Draw the bars.
+    def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
+        return (7, 1.4 + 0.5 * len(self.labels)), ()
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        ClassDistributionDisplay
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        axes: Axes = self._set_axes(ax, (7, 1.4 + 0.5 * len(self.labels)))
+    def _draw(self, ax: "Axes") -> None:
         from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
         total = self.counts.sum()
         positions = range(len(self.labels))
-        self.bars_ = axes.barh(positions, self.counts, height=0.7, color=COLOURS[0])
+        self.bars_ = ax.barh(positions, self.counts, height=0.7, color=COLOURS[0])
         shares = 100 * self.counts / max(total, 1)
-        axes.bar_label(
+        ax.bar_label(
             self.bars_,
             [
                 f"{count:,} ({share:.1f} %)"
@@ -105,15 +90,14 @@ class ClassDistributionDisplay(AxesMixin):
             ],
             padding=4,
         )
-        axes.set_yticks(positions, wrap_labels(self.labels, 24))
-        axes.invert_yaxis()
+        ax.set_yticks(positions, wrap_labels(self.labels, 24))
+        ax.invert_yaxis()
         # Room for the text beside the longest bar.
-        axes.set_xlim(0, 1.35 * max(self.counts.max(), 1))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        ax.set_xlim(0, 1.35 * max(self.counts.max(), 1))
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         title = f"Class distribution ({total:,} images)"
-        describe_axes(axes, "Number of images", "Class", title)
-        return self
+        describe_axes(ax, "Number of images", "Class", title)
 
     @classmethod
     def from_labels(cls, y: ArrayLike, *, ax: "Axes | None" = None) -> Self:
@@ -130,22 +114,13 @@ class ClassDistributionDisplay(AxesMixin):
         -------
         ClassDistributionDisplay
         """
-        labels, counts = np.unique(np.asarray(y), return_counts=True)
-        return cls(counts, labels.tolist()).plot(ax=ax)
+        return cls(*_count(y)).plot(ax)
 
     @classmethod
-    def from_result(cls, result: EvaluationResult, *, ax: "Axes | None" = None) -> Self:
-        """Plot the class distribution of the images of an evaluation.
+    def _from_result(cls, result: EvaluationResult) -> Self:
+        return cls(*_count(result.y_true))
 
-        Parameters
-        ----------
-        result : EvaluationResult
-            What :func:`skcovid.evaluate` returned.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
 
-        Returns
-        -------
-        ClassDistributionDisplay
-        """
-        return cls.from_labels(result.y_true, ax=ax)
+def _count(y: ArrayLike) -> tuple[NDArray[np.intp], list[Hashable]]:
+    labels, counts = np.unique(np.asarray(y), return_counts=True)
+    return counts, labels.tolist()

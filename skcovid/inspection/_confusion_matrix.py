@@ -7,7 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from skcovid.inspection._plotting import AxesMixin, wrap_labels
+from skcovid.inspection._plotting import (
+    ResultMixin,
+    check_matplotlib_support,
+    wrap_labels,
+)
 from skcovid.metrics._confusion_matrix import check_confusion_matrix
 from skcovid.model_selection._result import EvaluationResult
 
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["PooledConfusionMatrixDisplay"]
 
 
-class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay, AxesMixin):
+class PooledConfusionMatrixDisplay(ResultMixin, ConfusionMatrixDisplay):
     """Confusion matrix with counts and, under each, its share of the true class.
 
     A :class:`sklearn.metrics.ConfusionMatrixDisplay`, with its ``from_estimator`` and
@@ -67,8 +71,8 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay, AxesMixin):
 
     def plot(
         self,
-        *,
         ax: "Axes | None" = None,
+        *,
         xticks_rotation: float | str = "horizontal",
         values_format: str | None = None,
         text_kw: dict[str, Any] | None = None,
@@ -102,21 +106,25 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay, AxesMixin):
         ValueError
             If `confusion_matrix` holds anything but counts.
         """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
         counts = check_confusion_matrix(self.confusion_matrix)
-        axes: Axes = self._set_axes(ax)
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
         super().plot(
             xticks_rotation=xticks_rotation,
             values_format="d" if values_format is None else values_format,
-            ax=axes,
+            ax=ax,
             text_kw=text_kw,
             **options,
         )
         self._show_shares(counts, recolour={"c", "color"}.isdisjoint(text_kw or {}))
-        labels = [tick.get_text() for tick in axes.get_yticklabels()]
-        axes.set_yticks(range(len(counts)), wrap_labels(labels, 20))
+        labels = [tick.get_text() for tick in ax.get_yticklabels()]
+        ax.set_yticks(range(len(counts)), wrap_labels(labels, 20))
         if xticks_rotation == "horizontal":
-            axes.set_xticks(range(len(counts)), wrap_labels(labels, 12))
-        axes.set_title(f"Confusion matrix ({counts.sum():,} images)")
+            ax.set_xticks(range(len(counts)), wrap_labels(labels, 12))
+        ax.set_title(f"Confusion matrix ({counts.sum():,} images)")
         return self
 
     def _show_shares(self, counts: NDArray[np.int64], recolour: bool) -> None:
@@ -139,23 +147,5 @@ class PooledConfusionMatrixDisplay(ConfusionMatrixDisplay, AxesMixin):
                 text.set_color(self.im_.cmap(0.0 if dark_on_light else 1.0))
 
     @classmethod
-    def from_result(
-        cls, result: EvaluationResult, *, ax: "Axes | None" = None, **options: Any
-    ) -> Self:
-        """Plot the confusion matrix of all folds of an evaluation together.
-
-        Parameters
-        ----------
-        result : EvaluationResult
-            What :func:`skcovid.evaluate` returned.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-        **options
-            Other parameters of :meth:`plot`.
-
-        Returns
-        -------
-        PooledConfusionMatrixDisplay
-        """
-        display = cls(result.confusion_matrix, display_labels=result.classes.tolist())
-        return display.plot(ax=ax, **options)
+    def _from_result(cls, result: EvaluationResult) -> Self:
+        return cls(result.confusion_matrix, display_labels=result.classes.tolist())

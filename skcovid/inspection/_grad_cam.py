@@ -79,30 +79,29 @@ def grad_cam(
     With a small network for speed; `make_transfer_pipeline` has the real ones.
 
     >>> import keras
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from skcovid import BackbonePreprocessor, TransferLearningClassifier
-    >>> from skcovid.networks.backbones import Backbone
-    >>> from skcovid.datasets import make_radiographs
+    >>> import numpy as np
+    >>> from skcovid import TransferLearningClassifier
     >>> from skcovid.inspection import grad_cam
+    >>> from skcovid.networks.backbones import Backbone
     >>> def build(include_top, weights, input_shape):
     ...     pixels = keras.Input(input_shape)
     ...     return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=4)(pixels))
     >>> network = Backbone("conv", build, image_size=32, mode="tf", fine_tune_from=1)
-    >>> X, y = make_radiographs(
-    ...     9, image_size=32, weights=(1, 1, 1), random_state=0, return_X_y=True
-    ... )
-    >>> pipeline = make_pipeline(
-    ...     BackbonePreprocessor(network),
-    ...     TransferLearningClassifier(network, weights=None, epochs=1, verbose=0),
-    ... ).fit(X, y)
-    >>> saliency = grad_cam(pipeline, X[:2], target="COVID-19", verbose=0)
+    >>> X = np.random.default_rng(0).random((9, 32, 32, 3), dtype=np.float32)
+    >>> classifier = TransferLearningClassifier(
+    ...     network, weights=None, epochs=1, verbose=0
+    ... ).fit(X, ["ill", "well", "well"] * 3)
+    >>> saliency = grad_cam(classifier, X[:2], target="ill", verbose=0)
     >>> saliency.shape, saliency.dtype
     ((2, 32, 32), dtype('float32'))
     """
     import keras
 
-    from skcovid.inspection._feature_maps import find_feature_maps, scale_to_images
-    from skcovid.inspection._gradient import gradient
+    from skcovid.inspection._feature_maps import (
+        find_feature_maps,
+        gradient,
+        scale_to_images,
+    )
     from skcovid.networks._graph import frontier
     from skcovid.networks._network import predict_batches
 

@@ -10,7 +10,8 @@ from sklearn.utils.multiclass import unique_labels
 
 from skcovid.inspection._plotting import (
     COLOURS,
-    AxesMixin,
+    Display,
+    ResultMixin,
     describe_axes,
     errors_of,
     legend_outside,
@@ -36,7 +37,7 @@ _METRICS = (
 _STEP = 0.18
 
 
-class PerClassTableDisplay(AxesMixin):
+class PerClassTableDisplay(ResultMixin, Display):
     """Every metric of the per-class table as a dot, its interval as a line.
 
     Parameters
@@ -64,31 +65,16 @@ class PerClassTableDisplay(AxesMixin):
     def __init__(self, table: PerClassTable) -> None:
         self.table = table
 
-    def plot(self, ax: "Axes | None" = None) -> Self:
-        """Draw the dots and intervals; a metric that is NaN is written as "n/a".
+    def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
+        return (8.5, 2 + 0.8 * len(self.table)), ()
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        PerClassTableDisplay
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
+    def _draw(self, ax: "Axes") -> None:
         rows = [*self.table.rows, self.table.means]
-        axes: Axes = self._set_axes(ax, (8.5, 1.2 + 0.8 * len(rows)))
         for index, (field, name, marker) in enumerate(_METRICS):
             offset = (index - (len(_METRICS) - 1) / 2) * _STEP
             values, errors = errors_of([getattr(row, field) for row in rows])
             positions = np.arange(len(rows)) + offset
-            axes.errorbar(
+            ax.errorbar(
                 100 * values,
                 positions,
                 xerr=100 * errors,
@@ -100,25 +86,24 @@ class PerClassTableDisplay(AxesMixin):
                 label=name,
             )
             for position in positions[np.isnan(values)]:
-                axes.text(
+                ax.text(
                     0.01,
                     position,
                     "n/a",
                     color=COLOURS[index],
                     va="center",
                     fontsize="small",
-                    transform=axes.get_yaxis_transform(),
+                    transform=ax.get_yaxis_transform(),
                 )
-        self._label_classes(axes)
+        self._label_classes(ax)
         describe_axes(
-            axes,
+            ax,
             f"Percent, with {100 * self.table.confidence_level:g} % "
             "confidence interval",
             "Class",
             "Recall, precision, F1 and one-vs-rest accuracy of each class",
         )
-        legend_outside(axes)
-        return self
+        legend_outside(ax)
 
     def _label_classes(self, ax: "Axes") -> None:
         names = wrap_labels(self.table.labels, 24)
@@ -173,18 +158,5 @@ class PerClassTableDisplay(AxesMixin):
         return cls(table).plot(ax=ax)
 
     @classmethod
-    def from_result(cls, result: EvaluationResult, *, ax: "Axes | None" = None) -> Self:
-        """Plot the per-class table of an evaluation.
-
-        Parameters
-        ----------
-        result : EvaluationResult
-            What :func:`skcovid.evaluate` returned.
-        ax : matplotlib Axes, default=None
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        PerClassTableDisplay
-        """
-        return cls(result.per_class).plot(ax=ax)
+    def _from_result(cls, result: EvaluationResult) -> Self:
+        return cls(result.per_class)

@@ -1,14 +1,14 @@
 """What the displays share: axes, colours, axis labels, and radiographs."""
 
-import math
 import textwrap
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skcovid.metrics._estimates import Estimate
+from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+    AxesLike = Axes | Sequence[Axes] | NDArray[np.object_]
+
 __all__ = [
     "COLOURS",
-    "AxesMixin",
+    "Display",
+    "ResultMixin",
     "check_matplotlib_support",
     "describe_axes",
     "errors_of",
@@ -45,37 +48,92 @@ def check_matplotlib_support(caller: str) -> None:
         ) from error
 
 
-class AxesMixin:
-    """Gives a display its axes: those passed to `plot`, or those of a new figure."""
+class Display:
+    """Base class: a display says what axes it needs and draws into them."""
 
     ax_: Any
     figure_: "Figure"
 
-    def _set_axes(
-        self,
-        ax: Any,
-        figsize: tuple[float, float] | None = None,
-        shape: tuple[int, ...] = (),
-        contents: str = "the plot",
-    ) -> Any:
-        """Set `ax_` to an array of axes of this shape, or to the only one."""
+    def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
+        """Return the size of a new figure in inches, and the shape of `ax_`."""
+        raise NotImplementedError
+
+    def _draw(self, axes: Any) -> None:
+        raise NotImplementedError
+
+    def plot(self, ax: "AxesLike | None" = None) -> Self:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or sequence of them, default=None
+            Where to draw: as many axes as `ax_` holds, row by row; a new figure by
+            default.
+
+        Returns
+        -------
+        Self
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `ax` holds another number of axes.
+        """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
-        n_axes = math.prod(shape)
+        size, shape = self._layout()
+        n_rows, n_columns = (1, 1, *shape)[-2:]
         if ax is None:
-            n_rows, n_columns = (1, 1, *shape)[-2:]
-            _, ax = plt.subplots(
-                n_rows, n_columns, figsize=figsize, layout="constrained"
-            )
+            _, ax = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained")
         axes = np.array(ax, dtype=object)
-        if axes.size != n_axes:
+        if axes.size != n_rows * n_columns:
             raise ValueError(
-                f"ax must hold {n_axes} axes, for {contents}, got {axes.size}."
+                f"ax must hold {n_rows * n_columns} axes, {n_columns} in each of "
+                f"{n_rows} rows, got {axes.size}."
             )
         self.ax_ = axes.reshape(shape)[()]
         self.figure_ = axes.flat[0].figure
-        return self.ax_
+        self._draw(self.ax_)
+        return self
+
+
+class ResultMixin:
+    """Lets a display be drawn from the result of an evaluation."""
+
+    @classmethod
+    def _from_result(cls, result: EvaluationResult) -> Any:
+        raise NotImplementedError
+
+    @classmethod
+    def from_result(
+        cls, result: EvaluationResult, *, ax: "AxesLike | None" = None
+    ) -> Self:
+        """Plot what an evaluation found, all folds together.
+
+        Parameters
+        ----------
+        result : EvaluationResult
+            What :func:`skcovid.evaluate` returned.
+        ax : matplotlib Axes or sequence of them, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        Self
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the evaluated classifier gives none of what is drawn: probabilities or a
+            training history.
+        """
+        display: Self = cls._from_result(result).plot(ax)
+        return display
 
 
 def wrap_labels(labels: Iterable[Hashable], width: int) -> list[str]:

@@ -4,12 +4,12 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from skcovid.inspection._grad_cam import grad_cam
 from skcovid.inspection._occlusion import occlusion_sensitivity
 from skcovid.inspection._plotting import (
-    AxesMixin,
+    Display,
     check_matplotlib_support,
     label_rows,
     show_radiograph,
@@ -40,7 +40,7 @@ _METHODS: dict[str, tuple[str, Any, str]] = {
 }
 
 
-class SaliencyDisplay(AxesMixin):
+class SaliencyDisplay(Display):
     """Radiographs, each beside itself under its saliency: Grad-CAM, occlusion, others.
 
     Parameters
@@ -113,33 +113,10 @@ class SaliencyDisplay(AxesMixin):
         if not np.isfinite(self.saliency).all():
             raise ValueError("saliency holds NaN or infinite values.")
 
-    def plot(self, ax: "Axes | Sequence[Axes] | None" = None) -> Self:
-        """Draw each image in a row: as it is, and under its saliency.
+    def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
+        return (6.0, 0.5 + 2.1 * len(self.images)), (len(self.images), 2)
 
-        Parameters
-        ----------
-        ax : sequence of 2 × n_samples matplotlib Axes, default=None
-            Where to draw, row by row; a new figure by default.
-
-        Returns
-        -------
-        SaliencyDisplay
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ValueError
-            If `ax` does not hold two axes an image.
-        """
-        n_images = len(self.images)
-        axes = self._set_axes(
-            ax,
-            (6.0, 0.5 + 2.1 * n_images),
-            (n_images, 2),
-            f"{n_images} images with their saliency",
-        )
+    def _draw(self, axes: NDArray[np.object_]) -> None:
         largest = np.abs(self.saliency).max() or 1
         signed = self.saliency.min() < 0
         self.im_: list[AxesImage] = []
@@ -164,7 +141,6 @@ class SaliencyDisplay(AxesMixin):
         )
         if bar.solids is not None:
             bar.solids.set_alpha(1)
-        return self
 
     @classmethod
     def from_estimator(
@@ -183,13 +159,8 @@ class SaliencyDisplay(AxesMixin):
 
         Parameters
         ----------
-        estimator : estimator
-            A fitted classifier, or pipeline that ends in one.
-        X : array-like of shape (n_samples, ...)
-            Images or paths, as `estimator` takes them.
-        target : class label or array-like of shape (n_samples,), default=None
-            The class to explain, for all images or for each; by default the predicted
-            one.
+        estimator, X, target
+            As the function of `method` takes them.
         method : {"grad_cam", "score_cam", "occlusion_sensitivity"}, \
                 default="grad_cam"
             The function of :mod:`skcovid.inspection` that explains.

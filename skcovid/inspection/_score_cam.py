@@ -45,21 +45,12 @@ def score_cam(
 
     Parameters
     ----------
-    estimator : TransferLearningClassifier or Pipeline
-        A fitted classifier, alone or as the last step of a pipeline.
-    X : array-like of shape (n_samples, ...)
-        Images or paths, as `estimator` takes them.
-    target : class label or array-like of shape (n_samples,), default=None
-        The class to explain, for all images or for each; by default the predicted one.
-    layer : int or str, default=None
-        Index or name of the backbone's layer whose maps are weighted, by default the
-        last but poolings.
+    estimator, X, target, layer, verbose
+        As for :func:`grad_cam`.
     max_channels : int, default=None
         How many maps of each image to use, those of the largest variance. None uses
         all, as the source does; each costs a pass of the network, and InceptionV3 has
         2,048.
-    verbose : int, default=1
-        0 hides the progress bar over the images.
 
     Returns
     -------
@@ -69,12 +60,8 @@ def score_cam(
 
     Raises
     ------
-    TypeError
-        If `estimator` does not end in a TransferLearningClassifier.
-    ValueError
-        If `target` is not a class, `layer` has no feature maps, or `X` is not valid.
-    sklearn.exceptions.NotFittedError
-        If `estimator` is not fitted.
+    TypeError, ValueError, sklearn.exceptions.NotFittedError
+        As :func:`grad_cam` does.
 
     See Also
     --------

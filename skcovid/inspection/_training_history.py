@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skcovid.inspection._plotting import (
     COLOURS,
-    AxesMixin,
+    Display,
+    ResultMixin,
     describe_axes,
     legend_outside,
     percent_ticks,
@@ -29,7 +31,7 @@ _PANELS = (("loss", "Loss"), ("accuracy", "Accuracy"))
 _CURVES = (("", "Training", COLOURS[0], "-"), ("val_", "Validation", COLOURS[1], "--"))
 
 
-class TrainingHistoryDisplay(AxesMixin):
+class TrainingHistoryDisplay(ResultMixin, Display):
     """Loss and accuracy over the epochs, and where the second training phase begins.
 
     Parameters
@@ -69,48 +71,24 @@ class TrainingHistoryDisplay(AxesMixin):
     def __init__(self, history: History | Sequence[History]) -> None:
         self.history = history
         self._histories = _check_histories(history)
-
-    def plot(self, ax: "Axes | Sequence[Axes] | None" = None) -> Self:
-        """Draw loss and accuracy side by side.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes or sequence of them, default=None
-            Where to draw: one for the loss and, if any history has it, one for the
-            accuracy. A new figure by default.
-
-        Returns
-        -------
-        TrainingHistoryDisplay
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ValueError
-            If `ax` does not hold as many axes as there are panels.
-        """
-        recorded = {key for history in self._histories for key in history}
-        panels = [
+        recorded = {key for record in self._histories for key in record}
+        self._panels = [
             (key, label)
             for key, label in _PANELS
             if recorded & {f"{prefix}{key}" for prefix, *_ in _CURVES}
         ]
-        axes = self._set_axes(
-            ax,
-            (2.5 + 4 * len(panels), 3.8),
-            (len(panels),),
-            " and ".join(key for key, _ in panels),
-        )
-        for panel_axes, (key, label) in zip(axes, panels, strict=True):
-            self._plot_panel(panel_axes, key, label)
+
+    def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
+        return (2.5 + 4 * len(self._panels), 3.8), (len(self._panels),)
+
+    def _draw(self, axes: NDArray[np.object_]) -> None:
+        for panel, (key, label) in zip(axes, self._panels, strict=True):
+            self._draw_panel(panel, key, label)
         # One entry for each kind of line, whichever panel or fold has it.
         lines = {line.get_label(): line for panel in axes for line in panel.lines}
         legend_outside(axes[-1], [*lines.values()], [*lines])
-        return self
 
-    def _plot_panel(self, ax: "Axes", key: str, label: str) -> None:
+    def _draw_panel(self, ax: "Axes", key: str, label: str) -> None:
         from matplotlib.ticker import MaxNLocator
 
         n_folds = len(self._histories)
@@ -182,32 +160,12 @@ class TrainingHistoryDisplay(AxesMixin):
         return cls(final.history_).plot(ax=ax)
 
     @classmethod
-    def from_result(
-        cls, result: EvaluationResult, *, ax: "Axes | Sequence[Axes] | None" = None
-    ) -> Self:
-        """Plot the training histories of all folds of an evaluation.
-
-        Parameters
-        ----------
-        result : EvaluationResult
-            What :func:`skcovid.evaluate` returned.
-        ax : matplotlib Axes or sequence of them, default=None
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        TrainingHistoryDisplay
-
-        Raises
-        ------
-        ValueError
-            If the evaluated classifier keeps no training history.
-        """
+    def _from_result(cls, result: EvaluationResult) -> Self:
         if not result.histories:
             raise ValueError(
                 "The evaluated classifier keeps no training history in `history_`."
             )
-        return cls(result.histories).plot(ax=ax)
+        return cls(result.histories)
 
 
 def _check_histories(history: History | Sequence[History]) -> list[History]:
