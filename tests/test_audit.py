@@ -131,7 +131,7 @@ class TestReport:
             assert check.threshold in text
             if check.flagged:
                 assert check.advice in text
-        assert "COVID-19 can be told apart without lungs" in text
+        assert "COVID-19 can be told apart, with" in text
         assert f"shortcut ratio {report.shortcut_ratio.format_percent(1)}" in text
 
     def test_a_check_that_was_not_run_says_why(self, report):

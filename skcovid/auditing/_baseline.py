@@ -19,6 +19,7 @@ from skcovid.model_selection._result import EvaluationResult
 __all__ = [
     "ALPHA",
     "MAX_RATIO",
+    "NOT_TOLD_APART",
     "THRESHOLD",
     "Baseline",
     "ClassSeparation",
@@ -45,6 +46,7 @@ THRESHOLD = (
     f"{100 * _MIN_BALANCED_ACCURACY:.0f} % (chance: 50 %), by the lower bound of an "
     f"interval whose error of {100 * ALPHA:.0f} % is shared by all classes and checks"
 )
+NOT_TOLD_APART = "No class can be told apart from the others."
 # With this share of its skill gone, a model of 95 % over a chance of 46 % is one of
 # 83 %: enough to change what is concluded from it.
 MAX_RATIO = 0.25
@@ -114,11 +116,15 @@ class Baseline:
         found = sorted(self.separations, key=lambda one: -one.lower_bound)
         return [one for one in found if one.lower_bound > _MIN_BALANCED_ACCURACY]
 
-    def describe_told_apart(self) -> tuple[str, str]:
-        """Enumerate the classes that are told apart, and their balanced accuracies."""
+    @property
+    def outcome(self) -> str:
+        """A sentence on the classes that are told apart."""
         found = self.told_apart
-        values = [one.balanced_accuracy.format_percent(1) for one in found]
-        return _enumerate([str(one.label) for one in found]), _enumerate(values)
+        if not found:
+            return NOT_TOLD_APART
+        labels = " and ".join(str(one.label) for one in found)
+        values = " and ".join(one.balanced_accuracy.format_percent(1) for one in found)
+        return f"{labels} can be told apart, with a balanced accuracy of {values}."
 
     @property
     def figures(self) -> tuple[AuditFigure, ...]:
@@ -152,11 +158,6 @@ class Baseline:
             ],
             caption=f"Each class against the rest, by {self.name}",
         )
-
-
-def _enumerate(words: list[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def make_forest(random_state: int) -> RandomForestClassifier:

@@ -1,6 +1,5 @@
 """The check "headers": classes told apart by properties of the files alone."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skcovid._base._document import Table
 from skcovid.auditing._baseline import (
     ALPHA,
+    NOT_TOLD_APART,
     THRESHOLD,
     Baseline,
     best_balanced_accuracy,
@@ -51,16 +51,8 @@ def check_headers(
         return AuditCheck("headers", _QUESTION, "passed", verdict, _THRESHOLD), []
     forest = make_forest(subject.random_state)
     found = cross_validate(subject, "file properties", forest, columns)
-
-    def separation(y: NDArray[Any]) -> float:
-        return best_balanced_accuracy(subject.evaluate(forest, columns, y=y))
-
-    p_value = _permutation_p_value(separation, subject, n_permutations)
+    p_value = _permutation_p_value(subject, forest, columns, n_permutations)
     flagged = bool(found.told_apart) and p_value <= ALPHA
-    told = "No class is told apart from the others."
-    if flagged:
-        labels, values = found.describe_told_apart()
-        told = f"It tells {labels} apart, with a balanced accuracy of {values}."
     check = AuditCheck(
         name="headers",
         question=_QUESTION,
@@ -68,7 +60,7 @@ def check_headers(
         verdict=(
             "A random forest on properties of the files, without a pixel, has an "
             f"accuracy of {found.accuracy.format_percent(1)} (permutation p = "
-            f"{p_value:.3f}). {told}"
+            f"{p_value:.3f}). {found.outcome if flagged else NOT_TOLD_APART}"
         ),
         threshold=_THRESHOLD,
         advice=_advice(files) if flagged else "",
@@ -130,9 +122,9 @@ def _summarise(values: NDArray[Any]) -> str:
 
 
 def _permutation_p_value(
-    statistic: Callable[[NDArray[Any]], float], subject: Subject, n_permutations: int
+    subject: Subject, classifier: Any, X: NDArray[Any], n_permutations: int
 ) -> float:
-    """Share of random labellings whose statistic is no less than that of the labels.
+    """Share of random labellings that are told apart no less than the labels.
 
     scikit-learn's `permutation_test_score` permutes inside groups, where all images of
     a patient have one label and nothing would change: here patients change places.
@@ -141,6 +133,10 @@ def _permutation_p_value(
     significant; the share of those so far is a p-value too (Besag and Clifford, 1991,
     Sequential Monte Carlo p-values, Biometrika, 78, 301-304).
     """
+
+    def statistic(y: NDArray[Any]) -> float:
+        return best_balanced_accuracy(subject.evaluate(classifier, X, y=y))
+
     generator = np.random.default_rng(subject.random_state)
     observed = statistic(subject.y)
     n_made = n_no_less = 0

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +26,8 @@ __all__ = ["Refit", "prepare_refit"]
 _PIXELS_SIDE = 32
 
 
-@dataclass(frozen=True)
-class Refit:
-    """A classifier to refit, and its images; `images` is None if they are not read."""
+class Refit(NamedTuple):
+    """A classifier and images to refit it on; `images` is None if it reads paths."""
 
     classifier: Any
     description: str
@@ -37,10 +35,10 @@ class Refit:
     X: Any
     images: LazyImages | None
 
-    def like_given(self, images: LazyImages) -> Any:
-        """Compute changed images where an array was given."""
-        lazily = isinstance(self.X, LazyImages) or holds_paths(self.X)
-        return images if lazily else np.asarray(images)
+    @property
+    def eager(self) -> bool:
+        """Whether `X` is an array of images."""
+        return not (isinstance(self.X, LazyImages) or holds_paths(self.X))
 
 
 @contextmanager
