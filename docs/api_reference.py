@@ -170,31 +170,16 @@ API_REFERENCE = (
             "patient_confusion_matrices",
             "confusion_matrix_to_markdown",
             "wilson_interval",
+            "bootstrap_intervals",
+            "BootstrapIntervals",
         ),
     ),
     Section(
         "Results of an evaluation",
         "skcovid.model_selection",
-        "What :func:`skcovid.evaluate` returns.",
-        ("EvaluationResult", "Fold"),
-    ),
-    Section(
-        "Splits of a protocol",
-        "skcovid.model_selection",
-        "",
-        ("split",),
-    ),
-    Section(
-        "Comparison",
-        "skcovid.model_selection",
-        "What :func:`skcovid.compare` returns.",
-        ("Comparison",),
-    ),
-    Section(
-        "Bootstrap",
-        "skcovid.metrics",
-        "Intervals by resampling patients.",
-        ("bootstrap_intervals", "BootstrapIntervals"),
+        "What :func:`skcovid.evaluate` and :func:`skcovid.compare` return, and the "
+        "splits of a protocol.",
+        ("EvaluationResult", "Fold", "Comparison", "split"),
     ),
     Section(
         "The audit's parts",
@@ -217,16 +202,10 @@ API_REFERENCE = (
         },
     ),
     Section(
-        "Model files",
+        "Model files and archives",
         "skcovid.persistence",
-        "Describe and compare model files.",
-        ("describe", "fingerprint_model", "ModelFileError"),
-    ),
-    Section(
-        "Archives",
-        "skcovid.persistence",
-        "What :func:`skcovid.predict_archive` returns.",
-        ("ArchivePredictions",),
+        "Describe and compare model files; the results of an archive.",
+        ("describe", "fingerprint_model", "ModelFileError", "ArchivePredictions"),
     ),
 )
 
