@@ -29,6 +29,11 @@ _VIEW_TERMS = {
     **dict.fromkeys(("ANTEROPOSTERIOR", "ANTERO-POSTERIOR", "AP SUPINE"), "AP"),
     **dict.fromkeys(("POSTEROANTERIOR", "POSTERO-ANTERIOR"), "PA"),
 }
+# Names of codes in the context group "DX View", CID 4010.
+_VIEW_CODES = {
+    **{"AnteroPosterior": "AP", "PosteroAnterior": "PA", "Frontal": "FRONTAL"},
+    **dict.fromkeys(("LateralProjection", "LeftLateral", "RightLateral"), "LATERAL"),
+}
 # Placeholders that de-identification writes, and IDs of zeros, crosses or punctuation.
 _PLACEHOLDER = re.compile(
     r"[\W_0x]*|anon|anonymi[sz]ed|anonymous|de[- _]?identified|n[/.]?a|none|no[ _]?id"
@@ -214,16 +219,9 @@ def _find_view(dataset: Any) -> str:
         _text(item, element)
         for element in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
     )
-    # Context group "DX View"; pydicom equates SRT codes with their successors in SCT.
-    views = codes.CID4010
-    terms = [
-        (views.AnteroPosterior, "AP"),
-        (views.PosteroAnterior, "PA"),
-        (views.Frontal, "FRONTAL"),
-        (views.LateralProjection, "LATERAL"),
-        (views.LeftLateral, "LATERAL"),
-        (views.RightLateral, "LATERAL"),
-    ]
     own = Code(value, scheme, meaning)
-    known = (term for code, term in terms if code == own)
-    return next(known, view_term(meaning))
+    for name, term in _VIEW_CODES.items():
+        # pydicom equates SRT codes with their successors in SCT.
+        if getattr(codes.CID4010, name) == own:
+            return term
+    return view_term(meaning)

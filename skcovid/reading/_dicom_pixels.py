@@ -11,7 +11,12 @@ from skcovid.reading._dicom_headers import (
     raise_with_path,
     read_dataset,
 )
-from skcovid.reading._jpeg import decode_strictly, read_jpeg_2000_size, read_jpeg_header
+from skcovid.reading._jpeg import (
+    JPEG_START,
+    decode_strictly,
+    read_jpeg_2000_size,
+    read_jpeg_header,
+)
 from skcovid.reading._limits import RefusedError, check_size
 
 _END_OF_IMAGE = b"\xff\xd9"
@@ -112,7 +117,7 @@ def _check_frame(dataset: Any, syntax: Any) -> None:
         raise RefusedError(
             "the image is truncated: its compressed data have no end. Copy it again"
         )
-    if frame.startswith(b"\xff\xd8"):
+    if frame.startswith(JPEG_START):
         header = read_jpeg_header(frame)
         height, width, n_channels = header.height, header.width, header.n_channels
     else:

@@ -1,6 +1,5 @@
-"""Headers of PNG, BMP, WebP and PGM files, and which format a file has."""
+"""Headers of PNG, BMP and WebP files, and which format a file has."""
 
-import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from skcovid.reading._tiff import read_orientation, read_tiff_header
 
 # The largest image has 32,768 of the usual 8 KiB.
 _MAX_CHUNKS = 100_000
-_PORTABLE_MAP = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")
 
 
 def read_image_header(data: bytes) -> ImageHeader:
@@ -24,7 +22,7 @@ def read_image_header(data: bytes) -> ImageHeader:
         )
     try:
         header = read(data)
-    except struct.error:
+    except (struct.error, IndexError):
         raise RefusedError("the image is truncated") from None
     check_size(header.height, header.width)
     if header.n_frames != 1:
@@ -51,7 +49,7 @@ def _read_png(data: bytes) -> ImageHeader:
                 f"damaged or truncated: the checksum of its chunk {kind!r} is wrong"
             )
         if kind == b"IEND":
-            return ImageHeader("PNG", height, width, n_frames, orientation=orientation)
+            return ImageHeader(height, width, n_frames, orientation=orientation)
         if kind == b"acTL":
             (n_frames,) = struct.unpack_from(">I", data, position + 8)
         elif kind == b"eXIf":
@@ -66,7 +64,7 @@ def _read_bmp(data: bytes) -> ImageHeader:
         raise RefusedError("the image is truncated")
     width, height = struct.unpack_from("<HH" if header_size == 12 else "<Ii", data, 18)
     # The height is negative where rows are stored from the top.
-    return ImageHeader("BMP", abs(height), width)
+    return ImageHeader(abs(height), width)
 
 
 def _read_webp(data: bytes) -> ImageHeader:
@@ -74,22 +72,19 @@ def _read_webp(data: bytes) -> ImageHeader:
     if len(data) < n_bytes + 8:
         raise RefusedError("the image is truncated")
     if kind == b"WEBPVP8X":
-        flags, width, width_high, height, height_high = struct.unpack_from(
-            "<IHBHB", data, 20
-        )
+        width, height = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
         return ImageHeader(
-            "WebP",
-            height=height + (height_high << 16) + 1,
-            width=width + (width_high << 16) + 1,
-            n_frames=2 if flags & 2 else 1,
+            height + 1,
+            width + 1,
+            n_frames=2 if data[20] & 2 else 1,
             orientation=_find_webp_orientation(data),
         )
     if kind == b"WEBPVP8L":
         (sides,) = struct.unpack_from("<I", data, 21)
-        return ImageHeader("WebP", (sides >> 14) % 2**14 + 1, sides % 2**14 + 1)
+        return ImageHeader((sides >> 14) % 2**14 + 1, sides % 2**14 + 1)
     if kind == b"WEBPVP8 ":
         width, height = struct.unpack_from("<HH", data, 26)
-        return ImageHeader("WebP", height % 2**14, width % 2**14)
+        return ImageHeader(height % 2**14, width % 2**14)
     raise RefusedError("a RIFF file without a WebP image")
 
 
@@ -105,26 +100,6 @@ def _find_webp_orientation(data: bytes) -> int:
     raise RefusedError(f"damaged: a WebP of more than {_MAX_CHUNKS:,} chunks")
 
 
-def _read_portable_map(data: bytes) -> ImageHeader:
-    match = _PORTABLE_MAP.match(data)
-    if match is None:
-        raise RefusedError("its header is damaged, or of another kind than P5 and P6")
-    kind, width, height, maximum = map(int, match.groups())
-    if not 0 < maximum < 2**16:
-        raise RefusedError(f"its header states {maximum} as white; 1 to 65535 are read")
-    n_channels, n_bytes = (3 if kind == 6 else 1), (2 if maximum > 255 else 1)
-    if len(data) - match.end() < height * width * n_channels * n_bytes:
-        raise RefusedError("the image is truncated")
-    return ImageHeader(
-        "PNM",
-        height,
-        width,
-        n_channels=n_channels,
-        maximum=maximum,
-        start=match.end(),
-    )
-
-
 _READERS: dict[bytes, Callable[[bytes], ImageHeader]] = {
     b"\x89PNG\r\n\x1a\n": _read_png,
     b"\xff\xd8": read_jpeg_header,
@@ -132,6 +107,4 @@ _READERS: dict[bytes, Callable[[bytes], ImageHeader]] = {
     b"MM\0*": read_tiff_header,
     b"BM": _read_bmp,
     b"RIFF": _read_webp,
-    b"P5": _read_portable_map,
-    b"P6": _read_portable_map,
 }

@@ -1,25 +1,33 @@
 """Decode image files other than DICOM to 8-bit grey or RGB, scaled and upright."""
 
+import re
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from skcovid.reading._image_formats import read_image_header
-from skcovid.reading._jpeg import decode_jpeg
-from skcovid.reading._limits import Channels, ImageHeader, RefusedError
+from skcovid.reading._jpeg import JPEG_START, decode_jpeg
+from skcovid.reading._limits import (
+    Channels,
+    ImageHeader,
+    RefusedError,
+    check_size,
+)
 
 # EXIF orientation to the code of `cv2.flip`: 1 swaps left and right, 0 top and bottom,
 # -1 both. Those above 4 are transposed first.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+_PORTABLE_MAP = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")
 
 
 def decode_image(data: bytes, channels: Channels) -> NDArray[np.uint8]:
     """Decode an image file; some formats keep the channels that they have."""
+    if data.startswith((b"P5", b"P6")):
+        return _decode_portable_map(data)
     header = read_image_header(data)
-    if header.kind == "JPEG":
-        pixels = decode_jpeg(data, header, channels)
-    elif header.kind == "PNM":
-        pixels = _decode_portable_map(data, header)
+    if data.startswith(JPEG_START):
+        pixels = decode_jpeg(data, header.n_channels, channels)
     else:
         pixels = _decode_with_opencv(data, header, channels)
     if pixels.shape[:2] != (header.height, header.width):
@@ -34,16 +42,25 @@ def decode_image(data: bytes, channels: Channels) -> NDArray[np.uint8]:
     return pixels
 
 
-def _decode_portable_map(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
+def _decode_portable_map(data: bytes) -> NDArray[np.uint8]:
     # OpenCV scales by the number of bits, not by the level that stands for white.
-    shape = (header.height, header.width * header.n_channels)
-    kind = np.dtype(">u2" if header.maximum > 255 else "u1")
-    stored = np.frombuffer(data, kind, shape[0] * shape[1], header.start)
-    levels = stored.reshape(shape).astype(kind.newbyteorder("="))
-    if levels.max() > header.maximum:
+    match = _PORTABLE_MAP.match(data)
+    if match is None:
+        raise RefusedError("its header is damaged, or of another kind than P5 and P6")
+    kind, width, height, white = map(int, match.groups())
+    if not 0 < white < 2**16:
+        raise RefusedError(f"its header states {white} as white; 1 to 65535 are read")
+    n_values = height * width * (3 if kind == 6 else 1)
+    dtype = np.dtype(">u2" if white > 255 else "u1")
+    if len(data) - match.end() < n_values * dtype.itemsize:
+        raise RefusedError("the image is truncated")
+    check_size(height, width)
+    levels = np.frombuffer(data, dtype, n_values, match.end()).reshape(height, -1)
+    if levels.max() > white:
         raise RefusedError("damaged: it has levels above the white of its header")
-    grey: NDArray[np.uint8] = cv2.convertScaleAbs(levels, alpha=255 / header.maximum)
-    return grey if header.n_channels == 1 else grey.reshape(header.height, -1, 3)
+    native = levels.astype(dtype.newbyteorder("="))
+    grey: NDArray[np.uint8] = cv2.convertScaleAbs(native, alpha=255 / white)
+    return grey.reshape(height, width, 3) if kind == 6 else grey
 
 
 def _decode_with_opencv(

@@ -25,6 +25,7 @@ from skcovid.reading._tiff import EXIF_START, read_orientation
 # largest image may have this many, and smaller ones more.
 _MAX_SCANS = 24
 _MAX_SEGMENTS = 100_000
+JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 # In image data 0xff is followed by a byte below 0x80, a fill byte or a restart marker.
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
@@ -50,9 +51,7 @@ def read_jpeg_header(data: bytes) -> ImageHeader:
             f"a progressive JPEG of {n_scans} scans would take too long to decode. "
             "Save it as PNG"
         )
-    return ImageHeader(
-        "JPEG", height, width, n_channels=n_channels, orientation=orientation
-    )
+    return ImageHeader(height, width, n_channels=n_channels, orientation=orientation)
 
 
 def read_jpeg_2000_size(data: bytes) -> tuple[int, int, int]:
@@ -66,11 +65,9 @@ def read_jpeg_2000_size(data: bytes) -> tuple[int, int, int]:
     return bottom - top, right - left, n_channels
 
 
-def decode_jpeg(
-    data: bytes, header: ImageHeader, channels: Channels
-) -> NDArray[np.uint8]:
-    """Decode a JPEG file."""
-    if header.n_channels != 4:
+def decode_jpeg(data: bytes, n_channels: int, channels: Channels) -> NDArray[np.uint8]:
+    """Decode a JPEG file of 1, 3 or 4 channels."""
+    if n_channels != 4:
         pixels = decode_strictly(data, "GRAY" if channels == "grey" else "RGB")
         return pixels[..., 0] if channels == "grey" else pixels
     inks = decode_strictly(data, "CMYK")
@@ -98,7 +95,7 @@ def _read_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         marker = _MARKER.search(data, position)
         if marker is None:
             raise RefusedError("the image is truncated")
-        if marker.group() == b"\xff\xd9":
+        if marker.group() == _JPEG_END:
             return
         length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
         position = marker.end() + length

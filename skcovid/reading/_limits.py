@@ -23,13 +23,10 @@ class RefusedError(Exception):
 class ImageHeader:
     """What a file states of its image."""
 
-    kind: str
     height: int
     width: int
     n_frames: int = 1
     n_channels: int = 1
-    maximum: int = 255
-    start: int = 0
     orientation: int = 1
     white_is_zero: bool = False
     # Bytes to replace, by position, so that OpenCV neither turns nor inverts pixels.

@@ -44,7 +44,6 @@ def read_tiff_header(data: bytes) -> ImageHeader:
     changed = [_ORIENTATION] if _ORIENTATION in first else []
     changed += [_PHOTOMETRIC] if white_is_zero else []
     return ImageHeader(
-        "TIFF",
         height=first[_HEIGHT],
         width=first[_WIDTH],
         # Thumbnails are not counted.
