@@ -69,16 +69,13 @@ def check_labels(
     plain = tuple(
         label.item() if isinstance(label, np.generic) else label for label in labels
     )
+    names = ", ".join(map(repr, plain))
     if len(plain) != n_classes:
         raise ValueError(
-            f"labels must name the {n_classes} classes of confusion_matrix, got "
-            f"{len(plain)}: {', '.join(map(repr, plain))}."
+            f"labels must name the {n_classes} classes, got {len(plain)}: {names}."
         )
     if len(set(map(str, plain))) < n_classes:
-        raise ValueError(
-            "labels must differ from one another, also as text, got "
-            f"{', '.join(map(repr, plain))}."
-        )
+        raise ValueError(f"labels must differ, also as text, got {names}.")
     return plain
 
 

@@ -132,10 +132,10 @@ def transform_estimate(
 
 def as_json(entry: Any) -> Any:
     """Turn estimates, and mappings with them, into nested dicts; NaN becomes None."""
-    if isinstance(entry, Mapping):
-        return {str(name): as_json(value) for name, value in entry.items()}
     if hasattr(entry, "to_dict"):
         return entry.to_dict()
+    if isinstance(entry, Mapping):
+        return {str(name): as_json(value) for name, value in entry.items()}
     return None if isinstance(entry, float) and math.isnan(entry) else entry
 
 

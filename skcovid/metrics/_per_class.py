@@ -71,10 +71,9 @@ def per_class_table(
     ----------
     confusion_matrix : array-like of shape (n_classes, n_classes) or \
             (n_patients, n_classes, n_classes)
-        Counts of images: rows are true classes, columns predicted ones. In one matrix
-        images count as independent; with one for each patient, as
-        :func:`patient_confusion_matrices` makes them, the intervals allow for images
-        of one patient being alike.
+        Counts of images: rows are true classes, columns predicted ones. With a matrix
+        for each patient, as :func:`patient_confusion_matrices` makes them, the
+        intervals allow for images of one patient being alike.
     labels : sequence of length n_classes
         The classes, in the order of the matrix.
     confidence_level : float, default=0.95
@@ -101,23 +100,19 @@ def per_class_table(
     independent images that would leave the figure as uncertain, from the variance
     between patients [1]_. Where few patients have mistakes that variance is poorly
     known, and is averaged with the worst case, in which a patient's images are all
-    right or all wrong. With one image a patient the intervals are those without
-    patients.
+    right or all wrong. With one image a patient nothing changes.
 
-    The means are unweighted, over the exact figures (the paper averages rounded
-    percentages, hence differences of some tenths of a percent). Their intervals come
-    from those of the classes (MOVER, [2]_): the mean lies
-    ``sqrt(d @ R @ d) / n_classes`` from its bound, `d` being the distances of the
-    classes' figures from theirs and `R` the correlation between them by the delta
-    method. Mean one-vs-rest accuracy is ``1 - 2 (1 - accuracy) / n_classes``, as every
-    mistake counts for two classes; its bounds are those of the multi-class accuracy put
-    through that formula. Unlike bootstrap percentiles, these intervals do not shrink to
-    a point if there is no mistake.
+    The means are unweighted, over the exact figures; the paper averages rounded
+    percentages. Their intervals come from those of the classes (MOVER, [2]_): the mean
+    lies ``sqrt(d @ R @ d) / n_classes`` from its bound, `d` being the distances of the
+    classes' figures from theirs and `R` their correlation by the delta method. Mean
+    one-vs-rest accuracy is ``1 - 2 (1 - accuracy) / n_classes``, as every mistake
+    counts for two classes, and its interval is put through that formula too. Without a
+    mistake, these intervals do not shrink to a point as bootstrap percentiles do.
 
-    A figure that the data do not give (the recall of a class without images, the
-    precision of a class never predicted) is NaN, and so is every mean with it.
-
-    All intervals are too narrow if the model was chosen on the images that evaluate it.
+    The recall of a class without images and the precision of a class that is never
+    predicted are NaN, and so are their means. All intervals are too narrow if the model
+    was chosen on the images that evaluate it.
 
     References
     ----------

@@ -85,9 +85,8 @@ def predictive_values(
     The odds of the positive predictive value are those of the prevalence times the
     likelihood ratio sensitivity / (1 - specificity); the odds against the negative one
     are those of the prevalence times (1 - sensitivity) / specificity. The interval of a
-    ratio of independent proportions comes from their intervals (MOVER-R, [1]_). This
-    works with intervals that allow for patients, and for a proportion of 0 or 1.
-    Mercaldo's logit interval [2]_ needs counts, and an adjustment if one is zero.
+    ratio of independent proportions comes from their intervals (MOVER-R, [1]_), which
+    may allow for patients; the logit interval of [2]_ needs counts above zero.
 
     References
     ----------
@@ -132,17 +131,17 @@ def _ratio(top: Estimate, bottom: Estimate) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan, method)
     product = top.value * bottom.value
 
-    def squares(top_bound: float, bottom_bound: float) -> tuple[float, float, float]:
+    def solve(top_bound: float, bottom_bound: float) -> tuple[float, float, float]:
         above = top_bound * (2 * top.value - top_bound)
         below = bottom_bound * (2 * bottom.value - bottom_bound)
-        return above, below, math.sqrt(max(product**2 - above * below, 0))
+        return above, below, product + math.sqrt(max(product**2 - above * below, 0))
 
     low, high = 0.0, math.inf
     if top.low:
-        above, _, root = squares(top.low, bottom.high)
-        low = above / (product + root)
+        above, _, root = solve(top.low, bottom.high)
+        low = above / root
     if bottom.low:
-        _, below, root = squares(top.high, bottom.low)
-        high = (product + root) / below
+        _, below, root = solve(top.high, bottom.low)
+        high = root / below
     value = top.value / bottom.value if bottom.value else math.inf
     return Estimate(value, low, high, method)

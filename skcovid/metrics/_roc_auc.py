@@ -70,11 +70,10 @@ def roc_auc_table(
     The area is a proportion of pairs of an image of the class and one of the rest. It
     has Wilson's interval [1]_, with the number of independent trials that would have
     its variance. The variance is DeLong's [2]_, between patients where they are given
-    [3]_. It is poorly known where few images contribute to it, as with classes that
-    are almost separated, and is then averaged with the largest one possible: that of
-    as many trials as the smaller side has images, or patients. So no interval shrinks
-    to a point. The mean's interval comes from those of the classes, as in
-    :func:`skcovid.metrics.per_class_table`.
+    [3]_. Where few images contribute to it, as with classes that are almost separated,
+    it is poorly known and averaged with the largest one possible: that of as many
+    trials as the smaller side has images, or patients. The mean's interval comes from
+    those of the classes, as in :func:`skcovid.metrics.per_class_table`.
 
     References
     ----------
@@ -119,7 +118,7 @@ def find_areas(
     patients = np.arange(len(true))
     if groups is not None:
         patients = np.unique(groups, return_inverse=True)[1]
-    columns = [_influences(*pair) for pair in zip(true.T, scores.T, strict=True)]
+    columns = map(_influences, true.T, scores.T)
     values, influence, max_influence = map(np.array, zip(*columns, strict=True))
     n_positive = true.sum(axis=0)
     images = np.arange(len(true))

@@ -47,8 +47,7 @@ class ClassMetrics:
         Harmonic mean of recall and precision.
     one_vs_rest_accuracy : Estimate
         (TP + TN) / all, which Table 4 of the paper calls accuracy. It is close to one
-        for a rare class even if that class is never predicted, as the other classes'
-        images count as right.
+        for any rare class, as the other classes' images count as right.
     specificity : Estimate
         TN / (TN + FP): the share of other classes' images not predicted as this class.
     support : int
@@ -93,14 +92,7 @@ class PerClassTable(_ByClass[ClassMetrics]):
     confidence_level: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the table as nested dicts, ready for JSON.
-
-        Returns
-        -------
-        dict
-            Keys ``classes`` (a dict from label, as text, to row), ``means``,
-            ``accuracy`` and ``confidence_level``. NaN becomes None.
-        """
+        """Return the table as nested dicts, ready for JSON: NaN becomes None."""
         return {
             "classes": as_json(dict(self)),
             "means": self.means.to_dict(),
@@ -122,17 +114,11 @@ class PerClassTable(_ByClass[ClassMetrics]):
             The table, then a line with the multi-class accuracy.
         """
         header = ["", "recall", "precision", "F1", "one-vs-rest accuracy", "support"]
-        lines = [
-            [
-                str(label),
-                row.recall.format_percent(decimals),
-                row.precision.format_percent(decimals),
-                row.f1.format_percent(decimals),
-                row.one_vs_rest_accuracy.format_percent(decimals),
-                str(row.support),
-            ]
-            for label, row in (*self.items(), ("MEAN", self.means))
-        ]
+        lines = []
+        for label, row in (*self.items(), ("MEAN", self.means)):
+            figures = row.recall, row.precision, row.f1, row.one_vs_rest_accuracy
+            percents = [figure.format_percent(decimals) for figure in figures]
+            lines.append([str(label), *percents, str(row.support)])
         return (
             f"{render_table(header, lines)}\n\n"
             f"Multi-class accuracy: {self.accuracy.format_percent(decimals)}. "
@@ -167,14 +153,7 @@ class RocAucTable(_ByClass[Estimate]):
     confidence_level: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the table as nested dicts, ready for JSON.
-
-        Returns
-        -------
-        dict
-            Keys ``classes`` (a dict from label, as text, to estimate), ``mean`` and
-            ``confidence_level``. NaN becomes None.
-        """
+        """Return the table as nested dicts, ready for JSON: NaN becomes None."""
         return {
             "classes": as_json(dict(self)),
             "mean": self.mean.to_dict(),

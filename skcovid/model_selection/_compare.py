@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -24,22 +25,11 @@ Scoring = Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr"]
 CORRECTED_T = "Nadeau-Bengio corrected resampled t"
 
 
-def _mean_area(y_true: NDArray[Any], _: Any, probabilities: NDArray[Any]) -> float:
-    areas = [
-        roc_auc_score(y_true == label, column)
-        for label, column in zip(np.unique(y_true), probabilities.T, strict=True)
-    ]
-    return float(np.mean(areas))
-
-
-# Functions of a fold's true labels, predictions and probabilities.
-_SCORES: dict[str, Callable[[NDArray[Any], NDArray[Any], Any], float]] = {
-    "accuracy": lambda true, predicted, _: accuracy_score(true, predicted),
-    "balanced_accuracy": lambda true, predicted, _: balanced_accuracy_score(
-        true, predicted
-    ),
-    "f1_macro": lambda true, predicted, _: f1_score(true, predicted, average="macro"),
-    "roc_auc_ovr": _mean_area,
+# Functions of the true and the predicted labels of a fold.
+_SCORES: dict[str, Callable[..., float]] = {
+    "accuracy": accuracy_score,
+    "balanced_accuracy": balanced_accuracy_score,
+    "f1_macro": partial(f1_score, average="macro"),
 }
 
 
@@ -104,7 +94,7 @@ class Comparison:
     {
         "result_a": [EvaluationResult],
         "result_b": [EvaluationResult],
-        "scoring": [StrOptions(set(_SCORES))],
+        "scoring": [StrOptions({*_SCORES, "roc_auc_ovr"})],
         "confidence_level": CONFIDENCE_LEVEL,
     }
 )
@@ -240,7 +230,11 @@ def _score(result: EvaluationResult, scoring: str) -> NDArray[np.float64]:
                 f"scoring={scoring!r} needs every class in every fold, but fold "
                 f"{number} tests no image of {missing[0]!r}; use 'accuracy'."
             )
-        scores.append(_SCORES[scoring](true, fold.predictions, fold.probabilities))
+        if fold.probabilities is not None and scoring == "roc_auc_ovr":
+            is_class = true[:, np.newaxis] == result.classes
+            scores.append(roc_auc_score(is_class, fold.probabilities))
+        else:
+            scores.append(_SCORES[scoring](true, fold.predictions))
     return np.array(scores)
 
 

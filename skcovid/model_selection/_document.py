@@ -1,7 +1,6 @@
 """The sections of a report on an evaluation: its facts as text and tables.
 
-They take tables, not the result, so that the result can write itself in Markdown.
-:func:`skcovid.model_selection._result.describe_result` puts them together.
+`describe_result` in `_result.py` puts them together.
 """
 
 from collections.abc import Hashable, Sequence
@@ -54,11 +53,7 @@ def describe_headline(table: PerClassTable, areas: RocAucTable | None) -> Sectio
     methods = f"{table.accuracy.method} for shares of images and F1"
     if areas is not None:
         rows.append(["ROC AUC, mean over the classes", areas.mean.format_fraction()])
-        method = areas.rows[0].method
-        if method == table.accuracy.method:
-            methods += " and for ROC AUC"
-        else:
-            methods += f", {method} for ROC AUC"
+        methods += f", {areas.rows[0].method} for ROC AUC"
     return Section(
         "headline",
         "Headline figures",

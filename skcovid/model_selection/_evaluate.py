@@ -146,47 +146,6 @@ def evaluate(
     >>> f"{result.accuracy.value:.3f}"
     '0.583'
     """
-    y = _check_target(X, y, groups)
-    plain_random_state = copy.deepcopy(random_state)
-    cv = _check_cv(cv, y, groups, random_state)
-    first = pipeline.steps[0][1] if isinstance(pipeline, Pipeline) else pipeline
-    if isinstance(first, RadiographReader):
-        # Report unreadable files now, not in the last fold.
-        clone(first).set_params(lazy=True).fit_transform(X)
-    splits = list(
-        split(y, cv=cv, groups=groups, protocol=protocol, random_state=random_state)
-    )
-    check_splits(splits, cv, groups)
-    _warn_of_absent_classes(splits, y)
-    run = partial(
-        run_folds, pipeline, X, y, groups, splits, n_jobs=n_jobs, verbose=verbose
-    )
-    if checkpoint is None:
-        folds = run()
-    else:
-        _check_folds_seeded(cv, protocol, random_state)
-        description = describe_evaluation(pipeline, X, y, groups, splits, protocol)
-        with open_checkpoint(Path(checkpoint), description) as opened:
-            folds = run(checkpoint=opened)
-    _warn_of_constant_predictions(folds)
-    overlap = None
-    if groups is not None:
-        groups = np.asarray(groups)
-        overlap = find_patient_overlap(
-            y, groups, len(splits), protocol, plain_random_state
-        )
-    return EvaluationResult(
-        y_true=y,
-        folds=folds,
-        protocol=protocol,
-        cv=repr(cv),
-        pipeline=repr(pipeline),
-        groups=groups,
-        patient_overlap=overlap,
-    )
-
-
-def _check_target(X: Any, y: ArrayLike, groups: ArrayLike | None) -> NDArray[Any]:
     check_consistent_length(X, y, groups)
     check_classification_targets(y)
     labels: NDArray[Any] = column_or_1d(y)
@@ -194,7 +153,45 @@ def _check_target(X: Any, y: ArrayLike, groups: ArrayLike | None) -> NDArray[Any
         raise ValueError(
             f"y has one class only, {labels.tolist()[0]!r}; evaluate needs two."
         )
-    return labels
+    plain_random_state = copy.deepcopy(random_state)
+    cv = _check_cv(cv, labels, groups, random_state)
+    first = pipeline.steps[0][1] if isinstance(pipeline, Pipeline) else pipeline
+    if isinstance(first, RadiographReader):
+        # Report unreadable files now, not in the last fold.
+        clone(first).set_params(lazy=True).fit_transform(X)
+    splits = list(
+        split(
+            labels, cv=cv, groups=groups, protocol=protocol, random_state=random_state
+        )
+    )
+    check_splits(splits, cv, groups)
+    _warn_of_absent_classes(splits, labels)
+    run = partial(
+        run_folds, pipeline, X, labels, groups, splits, n_jobs=n_jobs, verbose=verbose
+    )
+    if checkpoint is None:
+        folds = run()
+    else:
+        _check_folds_seeded(cv, protocol, random_state)
+        description = describe_evaluation(pipeline, X, labels, groups, splits, protocol)
+        with open_checkpoint(Path(checkpoint), description) as opened:
+            folds = run(checkpoint=opened)
+    _warn_of_constant_predictions(folds)
+    overlap = None
+    if groups is not None:
+        groups = np.asarray(groups)
+        overlap = find_patient_overlap(
+            labels, groups, len(splits), protocol, plain_random_state
+        )
+    return EvaluationResult(
+        y_true=labels,
+        folds=folds,
+        protocol=protocol,
+        cv=repr(cv),
+        pipeline=repr(pipeline),
+        groups=groups,
+        patient_overlap=overlap,
+    )
 
 
 def _check_cv(

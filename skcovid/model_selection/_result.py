@@ -19,7 +19,7 @@ from skcovid.metrics._confusion_matrix import (
     patient_confusion_matrices,
     pooled_confusion_matrix,
 )
-from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._estimates import Estimate, as_json
 from skcovid.metrics._per_class import per_class_table
 from skcovid.metrics._predictive_values import PredictiveValues, predictive_values
 from skcovid.metrics._roc_auc import roc_auc_table
@@ -105,14 +105,14 @@ class EvaluationResult:
         return self.groups is not None
 
     @property
+    def _test_groups(self) -> NDArray[Any] | None:
+        return None if self.groups is None else self.groups[self.test_indices]
+
+    @property
     def n_patients(self) -> int | None:
         """Number of patients with predicted images, if patients are known."""
         patients = self._test_groups
         return None if patients is None else len(np.unique(patients))
-
-    @property
-    def _test_groups(self) -> NDArray[Any] | None:
-        return None if self.groups is None else self.groups[self.test_indices]
 
     @property
     def classes(self) -> NDArray[Any]:
@@ -198,26 +198,23 @@ class EvaluationResult:
     def predictive_values(
         self, prevalence: Mapping[Hashable, float]
     ) -> dict[Hashable, PredictiveValues]:
-        """Predictive values where classes are as frequent as you say.
-
-        How many images of a class were collected says nothing of how many will come.
+        """Predictive values at given prevalences.
 
         Parameters
         ----------
         prevalence : mapping of label to float
-            For each class that is asked about, the share of images that will be of it,
-            in (0, 1). The other classes keep the mix that they have in the data.
+            Share of images of a class where predictions will be made, in (0, 1). The
+            other classes keep the mix that they have in the data.
 
         Returns
         -------
         dict of label to PredictiveValues
-            Positive and negative predictive value, with 95 % intervals: see
-            :func:`skcovid.metrics.predictive_values`.
+            As of :func:`skcovid.metrics.predictive_values`, with 95 % intervals.
 
         Raises
         ------
         KeyError
-            If a label is no class.
+            If a label is not a class.
         ValueError
             If a prevalence is not between 0 and 1.
         """
@@ -230,9 +227,7 @@ class EvaluationResult:
         }
 
     def bootstrap(self, **parameters: Any) -> BootstrapIntervals:
-        """Intervals of accuracy, F1 and ROC AUC by resampling patients.
-
-        Images are resampled where no patients are known.
+        """Intervals of accuracy, F1 and ROC AUC by resampling patients, or images.
 
         Parameters
         ----------
@@ -275,21 +270,20 @@ class EvaluationResult:
             Estimates are dicts of value, low, high and method. Patients are counted,
             not named.
         """
-        areas, overlap = self.roc_auc, self.patient_overlap
         probabilities = self.probabilities
         return {
             "protocol": self.protocol,
             "cv": self.cv,
             "grouped": self.grouped,
             "n_patients": self.n_patients,
-            "patient_overlap": None if overlap is None else overlap.to_dict(),
+            "patient_overlap": as_json(self.patient_overlap),
             "pipeline": self.pipeline,
             "versions": _document.list_versions(),
             "classes": self.classes.tolist(),
             "accuracy": self.accuracy.to_dict(),
             "balanced_accuracy": self.balanced_accuracy.to_dict(),
             "per_class": self.per_class.to_dict(),
-            "roc_auc": None if areas is None else areas.to_dict(),
+            "roc_auc": as_json(self.roc_auc),
             "confusion_matrix": self.confusion_matrix.tolist(),
             "test_indices": self.test_indices.tolist(),
             "y_true": self.y_true[self.test_indices].tolist(),
