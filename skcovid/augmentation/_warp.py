@@ -183,8 +183,10 @@ def _node_positions(
 
 def _matching(
     step: AffineStep | FieldStep, rows: Sequence[int]
-) -> tuple[list[int], list[int]]:
+) -> tuple[list[int] | slice, list[int] | slice]:
     """Places in `rows` of the images that the step moves, and those in the step."""
+    if step.rows == rows:
+        return slice(None), slice(None)
     own = {row: place for place, row in enumerate(step.rows)}
     places = [place for place, row in enumerate(rows) if row in own]
     return places, [own[rows[place]] for place in places]
