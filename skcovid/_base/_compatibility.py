@@ -45,16 +45,20 @@ def validate_params(
     constraints: Mapping[str, Any], *, prefer_skip_nested_validation: bool = True
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Check a function's arguments at each call, and keep its signature for types."""
-    return _param_validation.validate_params(
+    decorate: Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]
+    decorate = _param_validation.validate_params(
         dict(constraints), prefer_skip_nested_validation=prefer_skip_nested_validation
     )
+    return decorate
 
 
 def fit_context() -> Callable[
     [Callable[Parameters, Result]], Callable[Parameters, Result]
 ]:
     """Check an estimator's parameters when its ``fit`` is called."""
-    return _fit_context(prefer_skip_nested_validation=True)
+    decorate: Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]
+    decorate = _fit_context(prefer_skip_nested_validation=True)
+    return decorate
 
 
 def scorer_functions() -> set[Callable[..., float]]:
