@@ -1,10 +1,10 @@
 """`HoldoutPipeline`, and the pipelines of the paper composed."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from numbers import Real
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from imblearn.pipeline import Pipeline
@@ -31,14 +31,21 @@ from skcovid.preprocessing._reader import RadiographReader
 
 __all__ = ["RECIPES", "HoldoutPipeline", "make_transfer_pipeline"]
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+# With a type: the decorated method keeps its own.
+_available_if: Callable[[Callable[[Any], bool]], Callable[[Method], Method]] = (
+    available_if
+)
+
 
 class HoldoutPipeline(Pipeline):
     """An imblearn pipeline that sets validation data aside before it resamples.
 
-    Keras' ``validation_split`` takes the last rows of what it is given: after
-    resampling, augmented copies of training images. Here `validation_fraction` of the
-    images is set aside first; the samplers see the rest alone; the part set aside goes
-    through the transformers only, and to the last step as `X_val` and `y_val`.
+    Keras' ``validation_split`` takes the last rows of its input: after resampling,
+    augmented copies of training images. Here `validation_fraction` of the images is set
+    aside first. The samplers see only the rest; the transformers apply to both, and the
+    last step is given the part set aside as `X_val` and `y_val`.
 
     Parameters
     ----------
@@ -46,7 +53,7 @@ class HoldoutPipeline(Pipeline):
         As for ``imblearn.pipeline.Pipeline``. The last step's ``fit`` must take `X_val`
         and `y_val`.
     validation_fraction : float, default=0.1
-        Share of the images set aside, in (0, 0.5], stratified by class; whole groups
+        Fraction of the images set aside, in (0, 0.5], stratified by class; whole groups
         where ``fit`` is given `groups`.
     random_state : int, RandomState instance or None, default=None
         Seed of the split.
@@ -60,11 +67,11 @@ class HoldoutPipeline(Pipeline):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     validation_indices_ : ndarray of shape (n_val,) or None
-        Which images were set aside; None where ``fit`` was given `X_val`.
+        Indices of the images set aside; None where ``fit`` was given `X_val`.
 
     See Also
     --------
-    make_transfer_pipeline : Composes one out of skcovid's estimators.
+    make_transfer_pipeline : Composes one of skcovid's estimators.
 
     Examples
     --------
@@ -85,14 +92,11 @@ class HoldoutPipeline(Pipeline):
     __metadata_request__fit = {"groups": True}
 
     _parameter_constraints = {
-        **{
-            name: constraint
-            for name, constraint in Pipeline._parameter_constraints.items()
-            if name != "transform_input"
-        },
+        **Pipeline._parameter_constraints,
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
         "random_state": ["random_state"],
     }
+    del _parameter_constraints["transform_input"]
 
     def __init__(
         self,
@@ -128,13 +132,13 @@ class HoldoutPipeline(Pipeline):
         y : array-like of shape (n_samples,)
             Class labels.
         groups : array-like of shape (n_samples,), default=None
-            Patients; all images of one are set aside or none.
+            Patients; either all images of one are set aside or none.
         X_val : array-like of shape (n_val, ...), default=None
-            Validation data to use as it is; nothing is set aside then.
+            Validation data; if given, nothing is set aside.
         y_val : array-like of shape (n_val,), default=None
             Its labels.
         **params : dict
-            What steps have requested by scikit-learn's metadata routing.
+            Metadata that steps request by scikit-learn's metadata routing.
 
         Returns
         -------
@@ -145,7 +149,7 @@ class HoldoutPipeline(Pipeline):
         ------
         ValueError
             If `validation_fraction` leaves a class without a validation image, or `y`
-            does not hold classes.
+            are not classes.
         TypeError
             If the last step's ``fit`` does not take `X_val`.
         """
@@ -157,20 +161,21 @@ class HoldoutPipeline(Pipeline):
                 "imblearn.pipeline.Pipeline for it."
             )
         check_classification_targets(y)
-        labels: NDArray = column_or_1d(y, warn=True)
+        labels: NDArray[Any] = column_or_1d(y, warn=True)
         X, labels, groups = indexable(X, labels, groups)
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
         self.validation_indices_ = None
         if X_val is None:
-            train, self.validation_indices_ = split_off(
+            train, self.validation_indices_ = _split(
                 labels, groups, self.validation_fraction, self.random_state
             )
             X_val = safe_indexing(X, self.validation_indices_)
             y_val = labels[self.validation_indices_]
             X, labels = safe_indexing(X, train), labels[train]
         with config_context(enable_metadata_routing=True):
-            return super().fit(X, labels, X_val=X_val, y_val=y_val, **params)
+            super().fit(X, labels, X_val=X_val, y_val=y_val, **params)
+        return self
 
     def _transforms(self) -> bool:
         last = self._final_estimator
@@ -178,19 +183,18 @@ class HoldoutPipeline(Pipeline):
             hasattr(last, method) for method in ("transform", "fit_resample")
         )
 
-    @available_if(_transforms)
+    @_available_if(_transforms)
     def transform(self, X: Any, **params: Any) -> Any:
         """Transform `X` with every step that is not a sampler.
 
-        imblearn's own pipeline can't where a sampler is the last step, and needs to for
-        `X_val` where it is the last but one.
+        imblearn needs this for `X_val` where a sampler is the last step but one.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
             Input of the first step.
         **params : dict
-            What steps have requested by scikit-learn's metadata routing.
+            Metadata that steps request by scikit-learn's metadata routing.
 
         Returns
         -------
@@ -201,12 +205,12 @@ class HoldoutPipeline(Pipeline):
         return Pipeline([*steps, ("end", "passthrough")]).transform(X, **params)
 
     def get_metadata_routing(self) -> Any:
-        """Say what ``fit`` and the steps take, for scikit-learn's metadata routing.
+        """Return the metadata that the pipeline and its steps request.
 
         Returns
         -------
         sklearn.utils.metadata_routing.MetadataRouter
-            The steps' requests and, beside them, the pipeline's own (`groups`).
+            The requests of the steps and of the pipeline itself (`groups`).
         """
         return super().get_metadata_routing().add_self_request(self)
 
@@ -216,30 +220,30 @@ class HoldoutPipeline(Pipeline):
         return tags
 
 
-# A recipe is constructor parameters of its steps, nothing else.
+# Constructor parameters of each recipe's steps.
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Section 3.4; these are the classifier's own defaults.
     "paper": {"classify": {}},
     # Not in the paper: features of the frozen layers are kept, so nothing below the
     # fine-tuned layers may change.
     "fast": {
-        # The images that validate or test one fold train others: as originals, their
-        # features are computed once for all of these.
-        # Copies beyond those that balance the classes would be further trunk passes.
+        # The original images that validate or test one fold train others: their
+        # features are computed once for all folds. More copies than balanced classes
+        # need would be more trunk passes.
         "balance": {"include_originals": True, "factor": 1},
         "classify": {
             "batch_norm": "frozen",
             "reset_batch_norm": False,
             "keep_features": True,
-            # What transfers to radiographs is in the middle of a network.
+            # The middle of a network transfers best to radiographs.
             "feature_layers": "auto",
             "pooling": ("avg", "max"),
             "epochs": 12,
-            # At the head's rate the validation loss leaps up and down in phase 2.
+            # At the head's rate the validation loss oscillates in phase 2.
             "fine_tune_learning_rate": 1e-4,
         },
     },
-    # Not in the paper: no fine-tuning and no augmentation; depth in place of both.
+    # Not in the paper: features of several depths, no fine-tuning, no augmentation.
     "linear": {
         "components": {"eigen_solver": "dense"},
         "classify": {
@@ -263,18 +267,16 @@ def make_transfer_pipeline(
     backbone : str or Backbone, default="inceptionv3"
         A registered network.
     recipe : {"paper", "fast", "linear"}, default="paper"
-        "paper": as section 3 has it. "fast": batch normalisation in inference mode, so
-        that the features of the frozen layers can be kept; a head that sees pooled
-        features of several depths; classes balanced by copies that join the images
-        themselves; at most 12 epochs a phase, the second at a tenth of the learning
-        rate. "linear": no
-        fine-tuning; features of several depths, standardised, and logistic regression
-        whose strength of regularisation is chosen inside the training data.
+        "paper": section 3. "fast": batch normalisation in inference mode, so that the
+        features of the frozen layers are kept; a head on pooled features of several
+        depths; classes balanced by copies added to the original images; at most 12
+        epochs a phase, the second at a tenth of the learning rate. "linear": no
+        fine-tuning; standardised features of several depths, and logistic regression
+        whose regularisation is chosen by cross-validation of the training data.
     **overrides : dict
-        Any parameter of a step or of the pipeline. ``weights=…`` sets it on every step
-        that has a parameter of that name (and `random_state` and
-        `validation_fraction` on the pipeline); ``balance__factor=…`` on one step. A
-        name that none has is an error.
+        Parameters of the steps or of the pipeline. ``weights=…`` sets it on every step
+        with a parameter of that name (`random_state` and `validation_fraction` on the
+        pipeline too); ``balance__factor=…`` on one step.
 
     Returns
     -------
@@ -306,12 +308,13 @@ def make_transfer_pipeline(
         )
     compose = _compose_linear if recipe == "linear" else _compose_fine_tuned
     pipeline = compose(backbone, RECIPES[recipe])
-    return pipeline.set_params(**_spread(overrides, pipeline))
+    return pipeline.set_params(**_full_names(overrides, pipeline))
 
 
 def _compose_fine_tuned(
     backbone: str | Backbone, recipe: Mapping[str, Any]
 ) -> HoldoutPipeline:
+    # Imported here, as Keras takes seconds to load.
     from skcovid.estimators._classifier import TransferLearningClassifier
 
     return HoldoutPipeline(
@@ -327,33 +330,28 @@ def _compose_fine_tuned(
 def _compose_linear(backbone: str | Backbone, recipe: Mapping[str, Any]) -> Pipeline:
     from skcovid.estimators._backbone_features import BackboneFeatures
 
+    logistic = LogisticRegression(solver="newton-cg")
     return Pipeline(
         [
             ("read", RadiographReader(get_backbone(backbone).image_size, lazy=True)),
             ("preprocess", BackbonePreprocessor(backbone)),
             ("features", BackboneFeatures(backbone)),
             ("scale", StandardScaler()),
-            # All of the components: a rotation that changes nothing for the ridge
-            # penalty and leaves as many columns as there are images.
+            # All components: a rotation, which the ridge penalty ignores, to as many
+            # columns as there are images.
             ("components", KernelPCA(**recipe["components"])),
-            (
-                "classify",
-                GridSearchCV(
-                    LogisticRegression(solver="newton-cg"),
-                    **deepcopy(recipe["classify"]),
-                ),
-            ),
+            ("classify", GridSearchCV(logistic, **deepcopy(recipe["classify"]))),
         ]
     )
 
 
-def _spread(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
-    """Give each override the full names of the parameters it stands for."""
+def _full_names(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
+    """Find the full names of the parameters that each override sets."""
     known = set(pipeline.get_params()) - {"steps", *pipeline.named_steps}
-    # The pipeline's own memory and verbose mean something else than the steps'.
+    # The pipeline's memory and verbose have another meaning than the steps'.
     of_pipeline = known & {"random_state", "validation_fraction"}
-    spread = {}
-    # A step's own value wins over the one for all steps, whichever comes first.
+    values = {}
+    # A value for one step overrides that for all steps, in any order.
     for name, value in sorted(overrides.items(), key=lambda item: "__" in item[0]):
         if "__" in name:
             full_names = [name] if name in known else []
@@ -364,21 +362,30 @@ def _spread(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
             plain = {full.rpartition("__")[2] for full in known}
             nearest = difflib.get_close_matches(name, sorted(known | plain), n=1)
             hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise TypeError(f"{name!r} is no parameter of the pipeline's steps.{hint}")
-        spread.update(dict.fromkeys(full_names, value))
-    return spread
+            raise TypeError(f"The pipeline's steps have no parameter {name!r}.{hint}")
+        values.update(dict.fromkeys(full_names, value))
+    return values
 
 
-def split_off(
-    y: NDArray,
+def _split(
+    y: NDArray[Any],
     groups: ArrayLike | None,
     validation_fraction: float,
     random_state: int | np.random.RandomState | None,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Split images in two, stratified by class, whole groups on one side."""
-    _check_fraction(
-        y, np.arange(len(y)) if groups is None else groups, validation_fraction
-    )
+    """Split images in two, stratified by class, with whole groups on one side."""
+    classes = np.unique(y)
+    units = np.arange(len(y)) if groups is None else np.asarray(groups)
+    n_units = len(np.unique(units))
+    counts = [len(np.unique(units[y == label])) for label in classes]
+    if min(counts) < 2 or round(validation_fraction * n_units) < len(classes):
+        smallest = int(np.argmin(counts))
+        raise ValueError(
+            f"validation_fraction={validation_fraction} of {n_units} images or groups "
+            "leaves a class without a validation image: class "
+            f"{classes.tolist()[smallest]!r} has {counts[smallest]}. Raise "
+            "validation_fraction or add images."
+        )
     splitter: Any
     if groups is None:
         splitter = StratifiedShuffleSplit(
@@ -390,28 +397,12 @@ def split_off(
             shuffle=True,
             random_state=random_state,
         )
-    classes = np.unique(y)
     for train, held_out in splitter.split(np.empty(len(y)), y, groups):
         absent = np.setdiff1d(classes, np.intersect1d(y[train], y[held_out]))
         if not len(absent):
             return train, held_out
     raise ValueError(
         f"validation_fraction={validation_fraction} sets aside {len(held_out)} images; "
-        f"class {absent.tolist()[0]!r} is not both among them and among the rest. "
-        "Raise validation_fraction."
+        f"class {absent.tolist()[0]!r} is missing on one side of the split. Raise "
+        "validation_fraction or add images."
     )
-
-
-def _check_fraction(y: NDArray, units: ArrayLike, validation_fraction: float) -> None:
-    units = np.asarray(units)
-    classes = np.unique(y).tolist()
-    counts = [len(np.unique(units[y == label])) for label in classes]
-    smallest = int(np.argmin(counts))
-    n_units = len(np.unique(units))
-    n_held_out = round(validation_fraction * n_units)
-    if counts[smallest] < 2 or n_held_out < len(classes):
-        raise ValueError(
-            f"validation_fraction={validation_fraction} of {n_units} images or groups "
-            f"leaves a class without a validation image: class {classes[smallest]!r} "
-            f"has {counts[smallest]}. Raise validation_fraction or add images."
-        )

@@ -422,17 +422,17 @@ class TestMakeTransferPipeline:
         ],
     )
     def test_a_typo_is_an_error_that_names_the_nearest(self, typo, nearest):
-        message = f"'{typo}' is no .* Did you mean {nearest}\\?$"
+        message = f"'{typo}'.* Did you mean {nearest}\\?$"
         with pytest.raises(TypeError, match=message):
             make_transfer_pipeline("tiny", **{typo: 1})
 
     @pytest.mark.parametrize("name", ["steps", "balance", "balance__", "zzzz"])
     def test_what_is_no_parameter_is_an_error(self, name):
-        with pytest.raises(TypeError, match=f"^'{name}' is no parameter of the"):
+        with pytest.raises(TypeError, match=f"no parameter '{name}'"):
             make_transfer_pipeline("tiny", **{name: None})
 
     def test_nothing_is_guessed_of_what_resembles_nothing(self):
-        with pytest.raises(TypeError, match=r"of the pipeline's steps\.$"):
+        with pytest.raises(TypeError, match=r"'zzzz'\.$"):
             make_transfer_pipeline("tiny", zzzz=None)
 
     def test_what_a_step_wraps_may_be_meant(self):

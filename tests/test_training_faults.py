@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import PredefinedSplit
 
 from _helpers import tiny_backbone
@@ -47,6 +48,14 @@ def test_a_loss_that_becomes_nan_or_infinite(tmp_path):
     )
     with pytest.raises(FloatingPointError, match=r"loss became .* learning_rate"):
         classifier.fit(X, Y)
+
+
+def test_a_refit_that_fails_leaves_no_fitted_classifier():
+    classifier = TransferLearningClassifier("tiny", **QUICK).fit(X, Y)
+    with pytest.raises(FloatingPointError):
+        classifier.set_params(learning_rate=1e38).fit(X, Y)
+    with pytest.raises(NotFittedError):
+        classifier.predict(X)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +126,7 @@ def test_a_class_that_vanished_from_a_fold():
         "tiny", recipe="linear", weights=None, image_size=32, verbose=0
     )
     fold = np.where(Y == "COVID-19", 0, np.arange(len(Y)) % 2)
-    with pytest.warns(UserWarning, match="fold 1 has no .* 'COVID-19': its 10 test"):
+    with pytest.warns(UserWarning, match="fold 1 has no .* 'COVID-19'.* 10 test"):
         evaluate(pipeline, IMAGES, Y, cv=PredefinedSplit(fold), verbose=0)
 
 

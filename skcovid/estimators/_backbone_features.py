@@ -1,4 +1,4 @@
-"""`BackboneFeatures`: what a frozen backbone makes of images, as columns of a table."""
+"""`BackboneFeatures`: pooled activations of a frozen backbone, as a transformer."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import Interval, StrOptions, fit_context
 from skcovid._base._network_estimator import allow_in_model_files
@@ -23,45 +22,41 @@ from skcovid.networks._graph import choose_layers
 from skcovid.networks._network import Pooling, check_pooling
 from skcovid.networks.backbones import Backbone, get_backbone
 
-__all__ = ["BackboneFeatures"]
-
 
 @allow_in_model_files
 class BackboneFeatures(TransformerMixin, BaseEstimator):
     """Pooled activations of a frozen ImageNet network, at several depths.
 
-    What transfers from photographs to radiographs lies in the middle of a network more
-    than at its end, so layers of several depths are pooled and joined. Any scikit-learn
-    classifier works behind it.
+    The middle of a network transfers better from photographs to radiographs than its
+    end, so layers of several depths are pooled and concatenated. Any scikit-learn
+    classifier can follow.
 
     Parameters
     ----------
     backbone : str or Backbone, default="inceptionv3"
         A registered network; case does not matter.
     weights : "imagenet", path or None, default="imagenet"
-        The network's weights. "imagenet" has Keras download them; a path is a
-        ``.weights.h5`` or ``.keras`` file; None draws them at random.
+        The network's weights. Keras downloads "imagenet"; a path is a ``.weights.h5``
+        or ``.keras`` file; None draws them at random.
     layers : "auto" or sequence of str or int, default="auto"
-        Names or indices of the layers. "auto" takes the backbone's own
-        `feature_layers` where they have been chosen by measurement, else the ends of
-        its stages: the last layer all paths go through, for each halving of the image's
-        size.
+        Names or indices of the layers. "auto" takes the backbone's `feature_layers`
+        or, if it has none, the ends of its stages: for each halving of the image's
+        size, the last layer that all paths pass through.
     pooling : {"avg", "max"} or sequence of them, default=("avg", "max")
-        Global pooling of each layer's feature maps; several are joined.
+        Global pooling of each layer's feature maps; several are concatenated.
     mirror : bool, default=False
-        Whether features are the mean of those of the image and of its mirror image,
-        left for right. It takes twice the passes and makes the features the same for
-        both.
+        Whether to average the features of the image and of its mirror image, left for
+        right, so that both have the same. It takes twice the passes.
     batch_size : int, default=32
         Images in a pass through the network.
     memory : path-like, default=None
         Folder where the features are kept for other folds, searches and processes.
-        None keeps nothing.
+        None keeps none.
     features_dtype : {"float16", "float32"}, default="float32"
-        Type the features are kept in.
+        Type of the kept features.
     precision : {"float32", "mixed_bfloat16", "mixed_float16"}, default="float32"
-        Keras dtype policy of the network. The mixed ones are faster where the hardware
-        knows them, and less exact.
+        Keras dtype policy of the network. The mixed ones are less exact, and faster on
+        hardware that supports them.
     n_jobs : int, default=2
         Threads that prepare batches ahead of the network.
     random_state : int, RandomState instance or None, default=None
@@ -72,19 +67,19 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     trunk_ : keras.Model
-        The network up to the deepest layer used, one pooled output a layer and pooling.
+        The network up to the deepest layer, with one output for each layer and pooling.
     layer_names_ : list of str
         The layers, in the order of the columns.
     n_features_out_ : int
         Number of columns.
     n_trunk_passes_ : int
-        Images, mirror images included, that went through the network in the last
+        Images, mirror images included, that passed through the network in the last
         ``transform``.
 
     See Also
     --------
     TransferLearningClassifier : Fine-tunes the network.
-    make_transfer_pipeline : ``recipe="linear"`` composes it with logistic regression.
+    make_transfer_pipeline : ``recipe="linear"`` adds logistic regression.
 
     Examples
     --------
@@ -116,12 +111,12 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         self,
         backbone: str | Backbone = "inceptionv3",
         *,
-        weights: str | os.PathLike | None = "imagenet",
+        weights: str | os.PathLike[str] | None = "imagenet",
         layers: Literal["auto"] | Sequence[str | int] = "auto",
         pooling: Pooling | Sequence[Pooling] = ("avg", "max"),
         mirror: bool = False,
         batch_size: int = 32,
-        memory: str | os.PathLike | None = None,
+        memory: str | os.PathLike[str] | None = None,
         features_dtype: Literal["float16", "float32"] = "float32",
         precision: str = "float32",
         n_jobs: int = 2,
@@ -143,12 +138,12 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
 
     @fit_context()
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Build the network; the images tell it their size only.
+        """Build the network for images of this size; their pixels are not read.
 
         Parameters
         ----------
         X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
-            Preprocessed images, as :class:`BackbonePreprocessor` makes them.
+            Preprocessed images, as from :class:`BackbonePreprocessor`.
         y : None
             Ignored.
 
@@ -162,9 +157,9 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         ValueError
             If the images, the layers or the weights file are not valid.
         FileNotFoundError
-            If the weights file is missing.
+            If the weights file does not exist.
         OSError
-            If ImageNet's weights can't be downloaded.
+            If the download of ImageNet's weights fails.
         """
         _, height, width, _ = check_network_input(X).shape
         backbone = get_backbone(self.backbone)
@@ -184,25 +179,8 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         self.n_features_out_ = sum(output.shape[-1] for output in outputs)
         return self
 
-    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
-        """Build the network and compute the features.
-
-        Parameters
-        ----------
-        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
-            Preprocessed images.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features_out), float32
-            The features.
-        """
-        return self.fit(X, y).transform(X)
-
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Compute the features of images, or find those that are kept.
+        """Compute the features of images, or read those that are kept.
 
         Parameters
         ----------
@@ -212,14 +190,14 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), float32
-            One block of columns a layer, in it one a pooling.
+            The columns of each layer in turn, for each layer those of each pooling.
 
         Raises
         ------
         ValueError
             If `X` is not of the shape seen in ``fit``.
         OSError
-            If the disk of `memory` has no room.
+            If the disk of `memory` is full.
         """
         check_is_fitted(self)
         images = check_network_input(X)
@@ -229,25 +207,26 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
                 f"fitted on images of shape {self.trunk_.input_shape[1:]}."
             )
         self.n_trunk_passes_ = 0
-        features = self._pooled(images)
+        features = self._compute(images)
         if self.mirror:
-            features += self._pooled(images.map(np.fliplr, "mirror"))
+            features += self._compute(images.map(np.fliplr, "mirror"))
             features /= 2
         return features
 
-    def _pooled(self, images: LazyImages) -> NDArray[np.float32]:
+    def _compute(self, images: LazyImages) -> NDArray[np.float32]:
         if self.memory is not None:
-            return self._stored(images, self.memory)
+            store = FeatureStore(self.memory, self.trunk_, dtype=self.features_dtype)
+            kept = store.fill(
+                images,
+                batch_size=self.batch_size,
+                n_jobs=self.n_jobs,
+                verbose=self.verbose,
+            )
+            self.n_trunk_passes_ += store.n_computed
+            return np.concatenate(kept.load(slice(None)), axis=1, dtype=np.float32)
         features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
         batches = images.batches(self.batch_size, n_jobs=self.n_jobs)
-        progress = tqdm(
-            total=len(images),
-            desc="features",
-            unit="image",
-            leave=False,
-            disable=not self.verbose,
-        )
-        with progress:
+        with network.feature_progress(len(images), self.verbose) as progress:
             for rows, outputs in network.predict_batches(self.trunk_, batches):
                 features[rows] = np.concatenate(outputs, axis=1)
                 progress.update(rows.stop - rows.start)
@@ -255,7 +234,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         return features
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Name the columns: layer, pooling and channel.
+        """Name the columns by layer, pooling and channel.
 
         Parameters
         ----------
@@ -273,27 +252,12 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             for layer in self.layer_names_
             for pooling in check_pooling(self.pooling)
         ]
-        return np.array(
-            [
-                f"{name}_{channel}"
-                for name, output in zip(names, self.trunk_.outputs, strict=True)
-                for channel in range(output.shape[-1])
-            ],
-            dtype=object,
-        )
-
-    def _stored(
-        self, images: LazyImages, memory: str | os.PathLike
-    ) -> NDArray[np.float32]:
-        store = FeatureStore(memory, self.trunk_, dtype=self.features_dtype)
-        kept = store.fill(
-            images,
-            batch_size=self.batch_size,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
-        self.n_trunk_passes_ += store.n_computed
-        return np.concatenate(kept.load(slice(None)), axis=1, dtype=np.float32)
+        columns = [
+            f"{name}_{channel}"
+            for name, output in zip(names, self.trunk_.outputs, strict=True)
+            for channel in range(output.shape[-1])
+        ]
+        return np.array(columns, dtype=object)
 
     def _rebuild_network(self, image_size: tuple[int, int], n_weights: int) -> Any:
         layers = self.layers

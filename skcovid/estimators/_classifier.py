@@ -307,6 +307,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
         """
         self._validate_params()
         self._check_combinations()
+        # A refit that fails leaves no fitted classifier.
+        self.__dict__.pop("history_", None)
         self.classes_: Any = None  # tells scikeras that y holds every class
         images, labels = self._initialize(X, y)
         validation = check_validation_data(
@@ -504,7 +506,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
                 f"more, but there are {n_weights}"
             )
         rebuilt = object.__new__(type(self))
-        vars(rebuilt).update(vars(self), weights=None, random_state=0)
+        rebuilt.__dict__.update(vars(self), weights=None, random_state=0)
         rebuilt.n_classes_ = len(classes)
         model = rebuilt._build_keras_model()
         for name in ("n_classes_", "n_backbone_layers_", "fine_tune_from_"):

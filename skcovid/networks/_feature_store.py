@@ -16,7 +16,6 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import input_tensors, tensor_source
 from skcovid._base._digests import image_key
@@ -26,7 +25,7 @@ from skcovid.images._lazy_images import LazyImages
 from skcovid.networks._batch_norm import fold_batch_norm
 from skcovid.networks._batch_plan import BatchPlan
 from skcovid.networks._model_cache import build_once
-from skcovid.networks._network import predict_batches
+from skcovid.networks._network import feature_progress, predict_batches
 
 Arrays = tuple[NDArray[Any], ...]
 
@@ -81,14 +80,14 @@ class StoredFeatures:
     """
 
     def __init__(self, store: "FeatureStore", keys: NDArray[np.str_]) -> None:
-        self.store = store
+        self._store = store
         self.keys = keys
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __getitem__(self, rows: "NDArray[np.intp] | slice") -> "StoredFeatures":
-        return StoredFeatures(self.store, self.keys[rows])
+        return StoredFeatures(self._store, self.keys[rows])
 
     def load(self, rows: "NDArray[np.intp] | slice") -> Arrays:
         """Read the features of the images in some rows.
@@ -108,7 +107,7 @@ class StoredFeatures:
         OSError
             If a file is missing or damaged.
         """
-        return self.store.read(self.keys[rows])
+        return self._store._read(self.keys[rows])
 
     def batches(
         self, batch_size: int, *, n_jobs: int = 2
@@ -231,13 +230,7 @@ class FeatureStore:
         n_jobs: int,
         verbose: int,
     ) -> None:
-        progress = tqdm(
-            total=len(images),
-            desc="features",
-            unit="image",
-            leave=False,
-            disable=not verbose,
-        )
+        progress = feature_progress(len(images), verbose)
 
         def write(rows: slice, outputs: Sequence[NDArray[Any]]) -> None:
             try:
@@ -267,24 +260,7 @@ class FeatureStore:
                 written = writer.submit(write, rows, outputs)
             written.result()
 
-    def read(self, keys: NDArray[np.str_]) -> Arrays:
-        """Read the features of images.
-
-        Parameters
-        ----------
-        keys : ndarray of shape (n_samples,) of str
-            Keys of the images.
-
-        Returns
-        -------
-        tuple of ndarray of shape (n_samples, ...), float16 or float32
-            One array for each output of the trunk, in the dtype of the store.
-
-        Raises
-        ------
-        OSError
-            If a file is missing or damaged.
-        """
+    def _read(self, keys: NDArray[np.str_]) -> Arrays:
         # Not widened to float32: networks do that faster than NumPy.
         parts = [np.empty((len(keys), size), self.dtype) for size in self._sizes]
         for row, key in enumerate(keys):
@@ -312,7 +288,7 @@ class FeatureStore:
                 "features are computed again.",
                 stacklevel=2,
             )
-        return found == expected
+        return bool(found == expected)
 
     def _write(self, keys: NDArray[np.str_], outputs: Sequence[NDArray[Any]]) -> None:
         n_rows = len(keys)

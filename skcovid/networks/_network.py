@@ -16,6 +16,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
 from skcovid.networks._errors import explain_backend_errors
 from skcovid.networks._memory import check_memory
@@ -156,6 +157,17 @@ def predict_batches(
         ):
             outputs = keras.tree.flatten(model.predict_on_batch(padded))
         yield rows, [np.asarray(output)[:n_rows] for output in outputs]
+
+
+def feature_progress(n_images: int, verbose: int) -> "tqdm[Any]":
+    """Make the progress bar of images that pass through a network."""
+    return tqdm(
+        total=n_images,
+        desc="features",
+        unit="image",
+        leave=False,
+        disable=not verbose,
+    )
 
 
 def _pad_rows(values: NDArray[Any], size: int) -> NDArray[Any]:

@@ -46,28 +46,29 @@ class Backbone:
     feature_layers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"name must be a non-empty string, got {self.name!r}.")
-        if not isinstance(self.builder, str) and not callable(self.builder):
-            raise ValueError(
-                f"builder of backbone {self.name!r} must be the name of a function of "
-                f"keras.applications or a callable, got {self.builder!r}."
-            )
-        if not isinstance(self.image_size, int) or self.image_size < 1:
-            raise ValueError(
-                f"image_size of backbone {self.name!r} must be a positive integer, "
-                f"got {self.image_size!r}."
-            )
-        if self.mode not in PREPROCESSING_MODES:
-            raise ValueError(
-                f"mode of backbone {self.name!r} must be one of "
-                f"{', '.join(map(repr, PREPROCESSING_MODES))}, got {self.mode!r}."
-            )
-        if not isinstance(self.fine_tune_from, int | str):
-            raise ValueError(
-                f"fine_tune_from of backbone {self.name!r} must be a layer's index or "
-                f"name, got {self.fine_tune_from!r}."
-            )
+        modes = ", ".join(map(repr, PREPROCESSING_MODES))
+        valid = {
+            "name": (isinstance(self.name, str) and self.name, "a non-empty string"),
+            "builder": (
+                isinstance(self.builder, str) or callable(self.builder),
+                "the name of a function of keras.applications or a callable",
+            ),
+            "image_size": (
+                isinstance(self.image_size, int) and self.image_size > 0,
+                "a positive integer",
+            ),
+            "mode": (self.mode in PREPROCESSING_MODES, f"one of {modes}"),
+            "fine_tune_from": (
+                isinstance(self.fine_tune_from, int | str),
+                "the index or the name of a layer",
+            ),
+        }
+        for parameter, (is_valid, expected) in valid.items():
+            if not is_valid:
+                raise ValueError(
+                    f"{parameter} of backbone {self.name!r} must be {expected}, got "
+                    f"{getattr(self, parameter)!r}."
+                )
 
 
 _REGISTRY: dict[str, Backbone] = {}
