@@ -1,4 +1,4 @@
-"""Evaluate a network on chest radiographs, and audit what its score rests on.
+"""Evaluate a network on chest radiographs, and audit its score.
 
 With --data it runs on a folder of radiographs, one sub-folder a class. Without, it runs
 on synthetic radiographs, offline, in a minute or two; every image of one class then has
@@ -27,14 +27,14 @@ from skcovid.inspection import AuditDisplay, PooledConfusionMatrixDisplay
 from skcovid.networks.backbones import list_backbones
 from skcovid.pipeline import RECIPES
 
-# What options stand for where they are not given, with --data and without.
+# Defaults of options, with --data and without.
 DATA_DEFAULTS = {"backbone": "inceptionv3", "weights": "imagenet"}
 DEMO_DEFAULTS = {"backbone": "resnet50", "weights": "none"}
 MARKED = "COVID-19"
 
 
 class Radiographs(NamedTuple):
-    """Paths, labels, patients, where each image is from, and a word about them."""
+    """Paths, labels, patients and sources of images, and a description."""
 
     paths: NDArray
     y: NDArray
@@ -44,7 +44,7 @@ class Radiographs(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what the command line asks for; exit with code 2 if it can't be done."""
+    """Run what the command line asks for; exit with code 2 if that fails."""
     plt.switch_backend("Agg")
     command_line.run_script(make_parser(), run, arguments)
 
@@ -75,13 +75,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--recipe",
         choices=list(RECIPES),
         default="linear",
-        help="how the network is trained; of the others, the lungs are blanked for the "
-        "linear one all the same; default: %(default)s",
+        help="how the network is trained; blanked lungs are always audited with the "
+        "linear recipe; default: %(default)s",
     )
     parser.add_argument(
         "--precision",
         default="float32",
-        help="of the network: mixed_bfloat16 is faster where the hardware knows it; "
+        help="of the network: mixed_bfloat16 is faster where the hardware supports it; "
         "default: %(default)s",
     )
     parser.add_argument(
@@ -110,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Evaluate and audit; print and write what was found."""
+    """Evaluate and audit; print and write the report."""
     defaults = DEMO_DEFAULTS if options.data is None else DATA_DEFAULTS
     for name, value in defaults.items():
         if getattr(options, name) is None:
@@ -169,7 +169,7 @@ def load(options: argparse.Namespace, folder: Path) -> Radiographs:
 
 
 def sources_of_classes(pairs: Sequence[str], y: NDArray) -> NDArray:
-    """Name the source of every image after what --source says of its class."""
+    """Return the source of every image, as --source has it for its class."""
     known = dict(pair.rpartition("=")[::2] for pair in pairs)
     classes = np.unique(y).tolist()
     if sorted(known) != classes:
@@ -194,7 +194,7 @@ def write_marked_radiographs(folder: Path, seed: int) -> None:
 
 
 def make_pipeline(options: argparse.Namespace, memory: str | Path) -> Pipeline:
-    """Compose the pipeline that the options ask for."""
+    """Make the pipeline that the options ask for."""
     overrides: dict[str, Any] = {}
     if options.data is None:
         overrides["image_size"] = DEMO_IMAGE_SIZE

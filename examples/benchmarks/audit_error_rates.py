@@ -1,9 +1,9 @@
-"""Error rates of the audit: how often a shortcut is missed, or one seen in vain.
+"""Error rates of the audit: missed shortcuts and false alarms.
 
 Synthetic radiographs, several of a patient, get one shortcut at a time, or none, and
 are audited; every seed draws other radiographs, folds and shortcuts. A planted shortcut
-is missed if the check that is made for it passes. On clean data every flagged check is
-a false alarm. With --records an interrupted run goes on where it was.
+is missed if the check that is meant for it passes. On clean data every flagged check is
+a false alarm. With --records an interrupted run is resumed.
 """
 
 import argparse
@@ -74,8 +74,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--records",
         type=Path,
         metavar="FILE",
-        help="JSON Lines, a line for each audit as soon as it is made; those in it "
-        "already are not made again (remove it when skcovid has changed)",
+        help="JSON Lines, one line per finished audit; audits in it are not repeated "
+        "(remove it when skcovid has changed)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write JSON")
     return parser.parse_args(arguments)
@@ -110,7 +110,7 @@ def brightness_offset(data: Any, folder: Path, rng: np.random.Generator) -> Case
 
 
 def shared_patient(data: Any, folder: Path, rng: np.random.Generator) -> Case:
-    """Plain folds, which don't keep the images of a patient together."""
+    """Plain folds, which part the images of a patient."""
     return Case(data.images, data.target, data.groups, whole_patients=False)
 
 
@@ -125,7 +125,7 @@ def duplicated_image(data: Any, folder: Path, rng: np.random.Generator) -> Case:
     return Case(data.images, data.target, data.groups)
 
 
-# What is planted, and the check that is made for it.
+# Shortcuts, and the check that is meant for each.
 PLANTED: dict[str, tuple[Callable[..., Case], str | None]] = {
     CLEAN: (nothing, None),
     "corner mark": (corner_mark, "blanked lungs"),
@@ -137,7 +137,7 @@ PLANTED: dict[str, tuple[Callable[..., Case], str | None]] = {
 
 
 def save(images: NDArray, suffixes: Sequence[str], folder: Path) -> list[str]:
-    """Write the images; their names don't tell the format, as headers have to."""
+    """Write the images under names that do not tell their format."""
     paths = []
     for number, (image, suffix) in enumerate(zip(images, suffixes, strict=True)):
         _, encoded = cv2.imencode(suffix, image)
@@ -163,7 +163,7 @@ def flatten(images: Any) -> NDArray:
 
 
 def draw_radiographs(n_images: int, seed: int) -> Any:
-    """The radiographs of a seed, which all that is planted starts from."""
+    """Draw the radiographs that all shortcuts of a seed are planted in."""
     return make_radiographs(
         n_images,
         image_size=IMAGE_SIZE,
@@ -181,7 +181,7 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     data.fold = np.empty(options.images, dtype=int)
     for number, (_, test) in enumerate(cv.split(data.target, data.target, data.groups)):
         data.fold[test] = number
-    # Of hospitals that have nothing to do with the class.
+    # Hospitals that are independent of the class.
     source = rng.choice(["A", "B", "C"], options.images)
     with tempfile.TemporaryDirectory(prefix="skcovid-") as folder:
         case = PLANTED[name][0](data, Path(folder), rng)
@@ -217,7 +217,7 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def settings(options: argparse.Namespace) -> dict[str, int]:
-    """What an audit depends on, beside its seed and what is planted."""
+    """Settings of an audit beside its seed and shortcut."""
     return {name: vars(options)[name] for name in ("images", "folds", "permutations")}
 
 

@@ -62,8 +62,6 @@ def check_blanked_lungs(
             "The score cannot be put down to the lungs. Crop the images to the lung "
             "fields or mask the rest, remove burnt-in marks, take images of all "
             "classes from the same place and machine, and audit again."
-            if flagged
-            else ""
         ),
         figures=border.figures,
         accuracies={border.name: border.accuracy},

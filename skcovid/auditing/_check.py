@@ -104,7 +104,7 @@ class AuditCheck:
     threshold : str
         When the check is flagged.
     advice : str
-        What to do about it.
+        What to do if it is flagged.
     figures : tuple of AuditFigure
         What was measured, the first being the one that decides.
     accuracies : mapping of str to Estimate
@@ -143,7 +143,7 @@ class AuditCheck:
             "status": self.status,
             "verdict": self.verdict,
             "threshold": self.threshold,
-            "advice": self.advice,
+            "advice": self.advice if self.flagged else "",
             "figures": [figure.to_dict() for figure in self.figures],
             "accuracies": as_json(self.accuracies),
             "tables": [asdict(table) for table in self.tables],
@@ -164,7 +164,7 @@ def describe_check(check: AuditCheck) -> list[Part]:
         rows = [figure.cells[:n_columns] for figure in check.figures]
         parts.append(Table(FIGURE_COLUMNS[:n_columns], rows))
     parts.append(Paragraph(f"Threshold: {check.threshold}"))
-    if check.advice:
+    if check.flagged and check.advice:
         parts.append(Paragraph(f"What to do: {check.advice}", emphasised=True))
     if check.tables:
         parts.append(Details("Particulars", [_shorten(one) for one in check.tables]))

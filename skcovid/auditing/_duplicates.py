@@ -72,8 +72,6 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
             "Look at the images listed. Keep one of each set, or give a set one entry "
             "in groups so that it stays on one side. Where its labels contradict each "
             "other, drop it or have it read again."
-            if flagged
-            else ""
         ),
         figures=(
             AuditFigure(

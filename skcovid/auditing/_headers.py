@@ -63,7 +63,7 @@ def check_headers(
             f"{p_value:.3f}). {found.outcome if flagged else NOT_TOLD_APART}"
         ),
         threshold=_THRESHOLD,
-        advice=_advice(files) if flagged else "",
+        advice=_advice(files),
         figures=found.figures,
         accuracies={found.name: found.accuracy},
         tables=(_properties_table(files, subject.y), found.table),

@@ -46,8 +46,6 @@ def check_leakage(subject: Subject) -> AuditCheck:
             "Pass the patients as groups to evaluate, and resample inside the pipeline "
             "(AugmentationBalancer as a step), after validation data have been set "
             "aside (HoldoutPipeline). Do not use this score."
-            if leaks
-            else ""
         ),
         figures=tuple(
             AuditFigure(one.what, one.share) for one in findings if one.share

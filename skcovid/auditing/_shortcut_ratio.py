@@ -46,8 +46,6 @@ def check_shortcut_ratio(
         advice=(
             "Report the ratio beside the accuracy, wherever the accuracy is reported, "
             "and act on the flagged checks."
-            if flagged
-            else ""
         ),
         figures=(
             AuditFigure(f"shortcut ratio, {largest.baseline.name}", largest.ratio),

@@ -87,8 +87,6 @@ def check_source(
             "Collect every class from every source, or at least test on a source that "
             "holds all classes and was not trained on. Until then state with the score "
             "which class came from which source."
-            if flagged
-            else ""
         ),
         figures=(
             AuditFigure("Cramér's V of source and class", v, as_percent=False),

@@ -28,7 +28,7 @@ def check_thumbnails(
     )
     ring = cross_validate(subject, "ring of thumbnails", forest, thumbnails[:, _RING])
     flagged = bool(ring.told_apart)
-    reason = "The differences lie further in, where they may be the disease."
+    reason = "What the thumbnails show inside the ring may be the disease."
     if flagged:
         reason = "Brightness, framing or marks differ."
     check = AuditCheck(
@@ -49,8 +49,6 @@ def check_thumbnails(
             "and framing (crop to the lungs, equalise the histogram), then audit "
             "again. Where classes come from different machines, only images of the "
             "same machine help."
-            if flagged
-            else ""
         ),
         figures=(*ring.figures, *whole.figures),
         accuracies={one.name: one.accuracy for one in (ring, whole)},
