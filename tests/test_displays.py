@@ -285,7 +285,7 @@ def test_distribution_of_an_empty_class():
         (["a", "b"], ["a", "b"], "from_labels"),
         ([1.5, 2], ["a", "b"], "integer"),
         ([-1, 2], ["a", "b"], "integer"),
-        ([1, 2], ["a"], "labels must name the 2 classes of counts, got 1"),
+        ([1, 2], ["a"], "for each of 1 labels"),
     ],
 )
 def test_distribution_says_what_is_wrong(counts, labels, message):

@@ -62,10 +62,8 @@ class AuditDisplay(Display):
     ----------
     bars_ : matplotlib BarContainer
         The bars.
-    ax_ : ndarray of matplotlib Axes
-        One for the bars and, if there is a curve, one for it.
-    figure_ : matplotlib Figure
-        Figure the axes are in.
+    ax_, figure_ : ndarray of matplotlib Axes, and Figure
+        Where `plot` drew: axes for the bars and, if there is one, for the curve.
 
     Raises
     ------

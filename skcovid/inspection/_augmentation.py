@@ -31,10 +31,8 @@ class AugmentationDisplay(Display):
 
     Attributes
     ----------
-    ax_ : ndarray of shape (n_rows, 1 + n_copies) of matplotlib Axes
-        Axes of the originals and the copies.
-    figure_ : matplotlib Figure
-        Figure the axes are in.
+    ax_, figure_ : ndarray of matplotlib Axes, and Figure
+        Where `plot` drew: n_rows rows of 1 + n_copies axes.
 
     Raises
     ------

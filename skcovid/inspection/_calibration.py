@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.calibration import calibration_curve
 from sklearn.utils.validation import check_consistent_length
 
@@ -212,7 +212,7 @@ def _curves(
     y_prob: ArrayLike,
     labels: Sequence[Hashable],
     n_bins: int = 5,
-    strategy: str = "uniform",
+    strategy: Literal["uniform", "quantile"] = "uniform",
 ) -> tuple[Any, Any, Any, Sequence[Hashable]]:
     """Return the parameters of the display."""
     y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
@@ -224,27 +224,18 @@ def _curves(
     unknown = np.setdiff1d(y_true, np.asarray(labels))
     if len(unknown):
         raise ValueError(f"y_true holds classes not in labels: {unknown.tolist()}.")
-    n_true, n_images, prob_pred = zip(
-        *[
-            _curve(y_true == label, column, n_bins, strategy)
-            for label, column in zip(labels, y_prob.T, strict=True)
-        ],
-        strict=True,
-    )
+    n_true, n_images, prob_pred = [], [], []
+    for label, column in zip(labels, y_prob.T, strict=True):
+        shares, means = calibration_curve(
+            y_true == label, column, pos_label=True, n_bins=n_bins, strategy=strategy
+        )
+        # calibration_curve does not return how many images its bins hold.
+        edges = np.linspace(0, 1, n_bins + 1)
+        if strategy == "quantile":
+            edges = np.percentile(column, 100 * edges)
+        counts = np.bincount(np.searchsorted(edges[1:-1], column))
+        counts = counts[counts > 0]
+        n_true.append(np.rint(shares * counts).astype(np.intp))
+        n_images.append(counts)
+        prob_pred.append(means)
     return n_true, n_images, prob_pred, labels
-
-
-def _curve(
-    is_class: NDArray[np.bool_], probability: NDArray[Any], n_bins: int, strategy: str
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Count images of the class and all images in each bin, and average the bin."""
-    shares, means = calibration_curve(
-        is_class, probability, pos_label=True, n_bins=n_bins, strategy=strategy
-    )
-    # calibration_curve does not return how many images its bins hold.
-    edges = np.linspace(0, 1, n_bins + 1)
-    if strategy == "quantile":
-        edges = np.percentile(probability, 100 * edges)
-    counts = np.bincount(np.searchsorted(edges[1:-1], probability))
-    counts = counts[counts > 0]
-    return np.rint(shares * counts).astype(np.intp), counts, means

@@ -59,15 +59,15 @@ class ClassDistributionDisplay(ResultMixin, Display):
 
     def __init__(self, counts: ArrayLike, labels: Sequence[Hashable]) -> None:
         numbers = np.asarray(counts)
-        if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or (numbers < 0).any():
+        if (
+            numbers.dtype.kind not in "iu"
+            or numbers.shape != (len(labels),)
+            or not numbers.size
+            or numbers.min() < 0
+        ):
             raise ValueError(
-                "counts must hold an integer of at least 0 for each class, got "
-                f"{counts!r}. from_labels counts the labels of images."
-            )
-        if len(numbers) != len(labels) or not len(labels):
-            raise ValueError(
-                f"labels must name the {len(numbers)} classes of counts, got "
-                f"{len(labels)}."
+                f"counts must hold an integer of at least 0 for each of {len(labels)} "
+                f"labels, got {counts!r}. from_labels counts the labels of images."
             )
         self.counts = numbers
         self.labels = labels

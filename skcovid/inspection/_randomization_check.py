@@ -29,7 +29,7 @@ SaliencyFunction = Callable[..., NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class RandomizationCheck:
-    """How similar a saliency stays while a network's weights are randomised.
+    """What :func:`randomization_check` found.
 
     Parameters
     ----------
@@ -41,10 +41,6 @@ class RandomizationCheck:
         the trained and of the randomised network.
     threshold : float
         The check fails if the mean similarity at the last step is at least this.
-
-    See Also
-    --------
-    randomization_check : Makes one.
     """
 
     layers: tuple[str, ...]
@@ -140,13 +136,11 @@ def randomization_check(
 
     Raises
     ------
-    TypeError
-        If `estimator` does not end in a TransferLearningClassifier.
+    TypeError, sklearn.exceptions.NotFittedError
+        As :func:`grad_cam` does.
     ValueError
         If `target` is not a class, `saliency` returns an array of another shape or with
         NaN, or `X` is not valid.
-    sklearn.exceptions.NotFittedError
-        If `estimator` is not fitted.
 
     Notes
     -----

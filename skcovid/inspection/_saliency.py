@@ -61,10 +61,8 @@ class SaliencyDisplay(Display):
     im_ : list of matplotlib AxesImage
         The saliencies drawn, all with the same colours: from 0 to the largest value,
         or, if there are negative ones, as far to either side of 0.
-    ax_ : ndarray of shape (n_samples, 2) of matplotlib Axes
-        Axes of the images and of the saliencies.
-    figure_ : matplotlib Figure
-        Figure the axes are in.
+    ax_, figure_ : ndarray of shape (n_samples, 2) of matplotlib Axes, and Figure
+        Where `plot` drew.
 
     Raises
     ------
@@ -99,16 +97,16 @@ class SaliencyDisplay(Display):
         self.labels = labels
         self.method = method
         self.unit = unit
-        n_images = len(self.images) if self.images.ndim in (3, 4) else 0
-        if not n_images or self.saliency.ndim != 3 or len(self.saliency) != n_images:
+        n_labels = len(self.images) if labels is None else len(labels)
+        if (
+            self.images.ndim not in (3, 4)
+            or self.saliency.ndim != 3
+            or not 0 < len(self.images) == len(self.saliency) == n_labels
+        ):
             raise ValueError(
-                "images must have shape (n_samples, height, width[, 3]) and saliency "
-                f"(n_samples, rows, columns), got {self.images.shape} and "
-                f"{self.saliency.shape}."
-            )
-        if labels is not None and len(labels) != n_images:
-            raise ValueError(
-                f"labels must name the {n_images} images, got {len(labels)}."
+                "images must have shape (n_samples, height, width[, 3]), saliency "
+                "(n_samples, rows, columns) and labels length n_samples, got "
+                f"{self.images.shape}, {self.saliency.shape} and {n_labels}."
             )
         if not np.isfinite(self.saliency).all():
             raise ValueError("saliency holds NaN or infinite values.")
@@ -177,10 +175,8 @@ class SaliencyDisplay(Display):
         ------
         ImportError
             If matplotlib is not installed.
-        ValueError
-            If `method` is not known, and as the function raises.
-        TypeError
-            As the function raises.
+        TypeError, ValueError
+            If `method` is not known, or as its function raises.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         if method not in _METHODS:

@@ -45,10 +45,8 @@ class TrainingHistoryDisplay(ResultMixin, Display):
 
     Attributes
     ----------
-    ax_ : ndarray of matplotlib Axes
-        One for the loss and, if any history has it, one for the accuracy.
-    figure_ : matplotlib Figure
-        Figure the axes are in.
+    ax_, figure_ : ndarray of matplotlib Axes, and Figure
+        Where `plot` drew: axes for the loss and, if any history has it, the accuracy.
 
     Raises
     ------
