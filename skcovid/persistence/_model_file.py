@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
@@ -122,9 +122,7 @@ def save(
     try:
         with atomic_write(path) as file:
             write_members(file, {_MANIFEST: text.encode(), **members})
-            loaded = _read(file)
-            if predictions is not None:
-                _check_predictions(loaded, predictions)
+            _check_predictions(_read(file), predictions)
     except ModelFileError as error:
         raise ValueError(
             "This pipeline can't be saved: its parameters no longer describe what was "
@@ -252,9 +250,9 @@ def _read(file: BinaryIO) -> Any:
         for name, saved in manifest["versions"].items()
         if installed.get(name) != saved
     ]
-    if predictions is not None and differences:
+    if differences:
         try:
-            _check_predictions(pipeline, np.asarray(predictions, dtype=np.float64))
+            _check_predictions(pipeline, predictions)
         except ModelFileError as error:
             raise ModelFileError(
                 f"{error}; it was saved with {', '.join(differences)}"
@@ -262,11 +260,13 @@ def _read(file: BinaryIO) -> Any:
     return pipeline
 
 
-def _check_predictions(pipeline: Any, saved: NDArray[np.float64]) -> None:
-    found = predict_test_images(pipeline)
+def _check_predictions(pipeline: Any, saved: ArrayLike | None) -> None:
+    if saved is None:
+        return
+    found, expected = predict_test_images(pipeline), np.asarray(saved, np.float64)
     if (
         found is None
-        or found.shape != saved.shape
-        or not np.allclose(found, saved, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        or found.shape != expected.shape
+        or not np.allclose(found, expected, TOLERANCE, TOLERANCE, equal_nan=True)
     ):
         raise ModelFileError("its predictions differ from those saved with it")

@@ -210,17 +210,13 @@ def _restore_network(
 
 def _assign_weights(network: Any, arrays: dict[str, NDArray[Any]]) -> None:
     variables = _name_variables(network)
-    if arrays.keys() != variables.keys():
+    found = {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
+    needed = {name: (tuple(v.shape), v.dtype) for name, v in variables.items()}
+    if found != needed:
+        name = min(found.items() ^ needed.items())[0]
         raise ModelFileError(
-            f"its {len(arrays)} weights do not match the network that its parameters "
-            f"describe, which has {len(variables)}"
+            f"its weights {name!r} are {found.get(name, 'missing')}, but its "
+            f"parameters need {needed.get(name, 'none')}"
         )
-    for name, variable in variables.items():
-        array = arrays[name]
-        if array.shape != tuple(variable.shape) or array.dtype.name != variable.dtype:
-            raise ModelFileError(
-                f"its weights {name!r} have shape {array.shape} and {array.dtype}, "
-                f"and must have {tuple(variable.shape)} and {variable.dtype}"
-            )
     for name, variable in variables.items():
         variable.assign(arrays[name])

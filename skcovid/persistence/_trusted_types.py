@@ -139,12 +139,9 @@ def dump_pipeline(pipeline: Any) -> bytes:
     try:
         content: bytes = skops.io.dumps(pipeline)
         _check(content)
-    except ModelFileError as error:
-        raise TypeError(f"This pipeline can't be saved: {error}.") from error
     except Exception as error:
-        raise TypeError(
-            f"This pipeline can't be saved: skops can't store it ({error})."
-        ) from error
+        # skops raises many kinds of errors.
+        raise TypeError(f"This pipeline can't be saved: {error}.") from error
     return content
 
 
