@@ -14,10 +14,10 @@ from skcovid.images._lazy_images import LazyImages
 from skcovid.reading._files import exists, read_bytes
 from skcovid.reading._paths import as_paths, holds_paths
 
-__all__ = ["describe_parameters", "digest_samples"]
+__all__ = ["NO_EFFECT", "describe_parameters", "digest_samples"]
 
 # Parameters that change no result.
-_NO_EFFECT = {"checkpoint", "keep_freed_memory", "memory", "n_jobs", "verbose"}
+NO_EFFECT = {"checkpoint", "keep_freed_memory", "memory", "n_jobs", "verbose"}
 # In the repr of objects and functions without one of their own.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -31,7 +31,7 @@ def describe_parameters(estimator: Any) -> dict[str, str]:
     described = {"": _class_name(estimator)}
     for name, value in sorted(params.items()):
         prefix, _, own = name.rpartition("__")
-        if own not in _NO_EFFECT:
+        if own not in NO_EFFECT:
             members = {other.removeprefix(f"{prefix}__") for other in params}
             described[name] = _describe(name, _without_members(value, members))
     return described

@@ -10,16 +10,12 @@ import numpy as np
 
 from skcovid._base._digests import image_key
 from skcovid._base._network_estimator import NetworkEstimator
+from skcovid.images._fingerprints import NO_EFFECT
 from skcovid.networks.backbones import Backbone
-from skcovid.persistence._traversal import FOLDER_PARAMETERS, is_composite
+from skcovid.persistence._traversal import is_composite
 
 # Attributes that predictions do not depend on.
-_NO_EFFECT = FOLDER_PARAMETERS | {
-    "keep_freed_memory",
-    "n_jobs",
-    "n_trunk_passes_",
-    "verbose",
-}
+_IGNORED = NO_EFFECT | {"n_trunk_passes_"}
 
 
 def fingerprint_model(value: Any) -> str:
@@ -38,7 +34,7 @@ def fingerprint_model(value: Any) -> str:
     if isinstance(value, keras.Model):
         return image_key("network", *map(fingerprint_model, value.get_weights()))
     if is_composite(value):
-        ignored = set(_NO_EFFECT)
+        ignored = set(_IGNORED)
         if isinstance(value, NetworkEstimator):
             ignored |= value._fit_attributes
         attributes = {k: v for k, v in vars(value).items() if k not in ignored}

@@ -81,8 +81,6 @@ def check_manifest(manifest: Any) -> None:
     for name, kind in expected.items():
         if not isinstance(manifest.get(name), kind):
             raise ModelFileError(f"its manifest has no valid {name!r}")
-    if not all(isinstance(layers, list) for layers in manifest["networks"]):
-        raise ModelFileError("its manifest has no valid 'networks'")
     saved_with = str(manifest["versions"].get("skcovid"))
     if saved_with.split(".")[0] != __version__.split(".")[0]:
         raise ModelFileError(

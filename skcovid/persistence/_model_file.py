@@ -100,7 +100,6 @@ def save(
     RadiographReader(image_size=32)
     """
     check_is_fitted(pipeline)
-    path = Path(path)
     copy, networks = extract_networks(pipeline)
     members = {_PIPELINE: dump_pipeline(copy)}
     for number, network in enumerate(networks):
@@ -120,7 +119,7 @@ def save(
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     try:
-        with atomic_write(path) as file:
+        with atomic_write(Path(path)) as file:
             write_members(file, {_MANIFEST: text.encode(), **members})
             _check_predictions(_read(file), predictions)
     except ModelFileError as error:
@@ -251,16 +250,12 @@ def _read(file: BinaryIO) -> Any:
         if installed.get(name) != saved
     ]
     if differences:
-        try:
-            _check_predictions(pipeline, predictions)
-        except ModelFileError as error:
-            raise ModelFileError(
-                f"{error}; it was saved with {', '.join(differences)}"
-            ) from error
+        note = f"; it was saved with {', '.join(differences)}"
+        _check_predictions(pipeline, predictions, note)
     return pipeline
 
 
-def _check_predictions(pipeline: Any, saved: ArrayLike | None) -> None:
+def _check_predictions(pipeline: Any, saved: ArrayLike | None, note: str = "") -> None:
     if saved is None:
         return
     found, expected = predict_test_images(pipeline), np.asarray(saved, np.float64)
@@ -269,4 +264,4 @@ def _check_predictions(pipeline: Any, saved: ArrayLike | None) -> None:
         or found.shape != expected.shape
         or not np.allclose(found, expected, TOLERANCE, TOLERANCE, equal_nan=True)
     ):
-        raise ModelFileError("its predictions differ from those saved with it")
+        raise ModelFileError(f"its predictions differ from those saved with it{note}")

@@ -83,7 +83,6 @@ _OTHER_TYPES = {
     "sklearn.utils._metadata_requests.MetadataRequest",
     "sklearn.utils._metadata_requests.MethodMetadataRequest",
 }
-_PRIMITIVES = {f"builtins.{name}" for name in ("bool", "float", "int", "str")}
 _SKCOVID_TYPES = (
     AugmentationBalancer,
     BackbonePreprocessor,
@@ -112,6 +111,7 @@ def _library_types() -> dict[str, set[str]]:
         for _, estimator in all_estimators()
         if estimator.__module__.split(".")[1] in _SKLEARN_MODULES
     }
+    primitives = {f"builtins.{name}" for name in ("bool", "float", "int", "str")}
     scalars = {f"numpy.{scalar.__name__}" for scalar in np.sctypeDict.values()}
     return {
         "ObjectNode": estimators | _OTHER_TYPES,
@@ -119,7 +119,7 @@ def _library_types() -> dict[str, set[str]]:
         "NdArrayNode": scalars | {"numpy.ndarray"},
         "MaskedArrayNode": {"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"},
         "RandomStateNode": {"numpy.random.mtrand.RandomState"},
-        "TypeNode": scalars | _PRIMITIVES,
+        "TypeNode": scalars | primitives,
         "DictNode": {"builtins.dict"},
         "ListNode": {"builtins.list"},
         "SetNode": {"builtins.set"},
