@@ -30,6 +30,7 @@ from pydicom.uid import (
 
 from skcovid import RadiographReader
 from skcovid.datasets import load_radiographs, make_radiographs
+from skcovid.reading import read_radiograph
 
 
 def write_dicom(path, image, patient, view, inverted=False, modality="DX"):
@@ -91,8 +92,10 @@ print(len(frontal.paths), "frontal,", len(frontal.dropped), "left out")
 # %%
 # Grey levels
 # -----------
-# Lungs are dark in every file, however it is stored.
+# Lungs are dark in every file, however it is stored. ``read_radiograph`` reads one file
+# at its own size; ``RadiographReader`` brings all to one size.
 
+print(read_radiograph(data.paths[0]).shape)
 images = np.asarray(RadiographReader(256).fit_transform(data.paths[:4]))
 figure, axes = plt.subplots(1, len(images), figsize=(10, 3), layout="constrained")
 for ax, image, label, path in zip(axes, images, data.target, data.paths, strict=False):
@@ -100,9 +103,9 @@ for ax, image, label, path in zip(axes, images, data.target, data.paths, strict=
     ax.set(title=f"{label}\n{Path(path).name}", xticks=[], yticks=[])
 
 # %%
-# What is no radiograph is an error
-# ---------------------------------
-# A CT slice is named; of many such files, all are.
+# Other DICOM files are an error
+# ------------------------------
+# The error names every file that is not a radiograph, such as a CT slice.
 
 with TemporaryDirectory() as other:
     path = Path(other) / "slice"
