@@ -1,4 +1,4 @@
-"""What becomes of every kind of image file, whole, damaged or hostile."""
+"""Image files of every format: whole, damaged or hostile."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Files that can't be read, are not there any more, or have names that are no text."""
+"""Files that can't be read, no longer exist, or have names that are not text."""
 
 import os
 import tempfile

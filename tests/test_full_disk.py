@@ -1,4 +1,4 @@
-"""What is written whole or not at all: a full disk costs no earlier file."""
+"""Atomic writes: a full disk leaves earlier files intact."""
 
 import numpy as np
 import pytest

@@ -93,9 +93,8 @@ def _check_decoder(dataset: Any, syntax: Any) -> None:
         ) from None
     if not decoder.is_available:
         raise RefusedError(
-            f"compressed as {syntax.name}, and no decoder for it is installed; "
-            f"pip install 'skcovid[dicom]', or what pydicom asks for: "
-            f"{'; or '.join(decoder.missing_dependencies)}"
+            f"compressed as {syntax.name}; pip install 'skcovid[dicom]', or another "
+            f"decoder: {'; or '.join(decoder.missing_dependencies)}"
         )
     is_deep_jpeg = syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8
     if is_deep_jpeg and "pylibjpeg" not in decoder.available_plugins:

@@ -89,17 +89,17 @@ def _keep_open(path: Path, size: int, changed: int, process: int) -> zipfile.Zip
 
 
 def _check_contents(path: Path, size: int, infos: list[zipfile.ZipInfo]) -> None:
-    unsafe = [info.filename for info in infos if _UNSAFE_NAME.match(info.filename)]
-    if unsafe:
-        raise ValueError(
-            f"{path}: names files outside the archive or with backslashes, such as "
-            f"{unsafe[0]!r}. It may be hostile; make it again from the folder"
-        )
-    counts = Counter(info.filename for info in infos)
-    name, count = counts.most_common(1)[0] if counts else ("", 0)
-    if count > 1:
-        raise ValueError(f"{path}: holds {count} files of the name {name!r}")
+    names = Counter(info.filename for info in infos)
     for info in infos:
+        if _UNSAFE_NAME.match(info.filename):
+            raise ValueError(
+                f"{path}: names files outside the archive or with backslashes, such as "
+                f"{info.filename!r}. It may be hostile; make it again from the folder"
+            )
+        if (count := names[info.filename]) > 1:
+            raise ValueError(
+                f"{path}: holds {count} files of the name {info.filename!r}"
+            )
         if info.file_size > MAX_BYTES:
             raise ValueError(
                 f"{path}: {info.filename!r} would unpack to {info.file_size:,} bytes, "
@@ -108,7 +108,6 @@ def _check_contents(path: Path, size: int, infos: list[zipfile.ZipInfo]) -> None
     total = sum(info.file_size for info in infos)
     if total > max(_RATIO_MATTERS_FROM, _MAX_RATIO * size):
         raise ValueError(
-            f"{path}: may be a zip bomb, as it would unpack to {total:,} bytes, more "
-            f"than {_MAX_RATIO} times its size. If you trust it, unpack it and give "
-            "the folder"
+            f"{path}: may be a zip bomb: it would unpack to {total:,} bytes, more than "
+            f"{_MAX_RATIO} times its size. If you trust it, give it unpacked"
         )
