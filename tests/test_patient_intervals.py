@@ -16,6 +16,7 @@ from skcovid.metrics import (
     roc_auc_table,
     wilson_interval,
 )
+from skcovid.metrics._proportions import estimate_share
 
 
 @pytest.fixture
@@ -199,3 +200,21 @@ class TestRocAuc:
         }
         with pytest.raises(ValueError, match=message):
             roc_auc_table(**{**good, **change})
+
+
+class TestShare:
+    def test_without_patients_it_is_wilsons(self):
+        hits = np.repeat([True, False], [18, 2])
+        assert bounds(estimate_share(hits)) == [0.9, *wilson_interval(18, 20)]
+
+    def test_with_patients_it_is_the_accuracy(self, predictions):
+        y_true, y_pred, _, groups = predictions
+        accuracy = estimates_of(predictions)["accuracy", ""]
+        share = estimate_share(y_true == y_pred, groups)
+        assert bounds(share) == pytest.approx(bounds(accuracy))
+        assert share.method == accuracy.method
+
+    def test_without_images_it_is_nan(self):
+        nothing = np.empty(0, dtype=bool)
+        assert math.isnan(estimate_share(nothing).value)
+        assert math.isnan(estimate_share(nothing, nothing).value)

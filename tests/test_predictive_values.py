@@ -49,12 +49,12 @@ def test_intervals_are_near_the_logit_ones_of_mercaldo_where_counts_are_large():
             + (1 - specificity) / specificity / n_well,
         ),
     ]:
-        reach = 1.96 * math.sqrt(variance)
+        half_width = 1.96 * math.sqrt(variance)
         assert logit(figure.low) == pytest.approx(
-            logit(figure.value) - reach, abs=0.1 * reach
+            logit(figure.value) - half_width, abs=0.1 * half_width
         )
         assert logit(figure.high) == pytest.approx(
-            logit(figure.value) + reach, abs=0.1 * reach
+            logit(figure.value) + half_width, abs=0.1 * half_width
         )
 
 
