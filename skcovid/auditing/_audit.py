@@ -27,8 +27,6 @@ from skcovid.auditing._visible_area import MIN_BORDER_FRACTION
 from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._result import EvaluationResult
 
-__all__ = ["audit"]
-
 
 @validate_params(
     {

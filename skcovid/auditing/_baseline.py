@@ -16,19 +16,6 @@ from skcovid.metrics._estimates import Estimate, mean_estimate
 from skcovid.metrics._proportions import estimate_share
 from skcovid.model_selection._result import EvaluationResult
 
-__all__ = [
-    "ALPHA",
-    "MAX_RATIO",
-    "NOT_TOLD_APART",
-    "THRESHOLD",
-    "Baseline",
-    "ClassSeparation",
-    "best_balanced_accuracy",
-    "cross_validate",
-    "make_forest",
-    "shortcut_ratio",
-]
-
 # Probability that data without a shortcut are flagged, as in any test.
 ALPHA = 0.05
 # A class is told apart if its balanced accuracy, 50 % for guessing, is significantly

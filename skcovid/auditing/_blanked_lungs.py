@@ -13,8 +13,6 @@ from skcovid.auditing._refit import Refit
 from skcovid.auditing._subject import Subject
 from skcovid.auditing._visible_area import blank_centre, visible_share
 
-__all__ = ["check_blanked_lungs"]
-
 _NAME = "blanked lungs"
 _QUESTION = "Are the classes told apart where the lungs are blanked?"
 _THRESHOLD = f"where only the border is visible, {THRESHOLD}."

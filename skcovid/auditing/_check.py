@@ -14,15 +14,6 @@ from skcovid._base._document import (
 )
 from skcovid.metrics._estimates import Estimate, as_json
 
-__all__ = [
-    "FIGURE_COLUMNS",
-    "AuditCheck",
-    "AuditFigure",
-    "Status",
-    "VisiblePoint",
-    "describe_check",
-]
-
 Status = Literal["flagged", "passed", "not run"]
 
 FIGURE_COLUMNS = ("figure", "value [95 % interval]", "chance")

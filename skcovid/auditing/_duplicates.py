@@ -14,8 +14,6 @@ from skcovid.auditing._check import AuditCheck, AuditFigure
 from skcovid.auditing._pixels import HASH_SIDE, Pixels
 from skcovid.auditing._subject import Subject
 
-__all__ = ["check_duplicates"]
-
 # Of 256 bits. Copies in JPEG at quality 75, at half the size, brighter or noisier are
 # within 8 bits of the original, and with another gamma within 20. It only chooses
 # what is compared pixel by pixel, since different radiographs may be as near.

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["FileProperties", "read_properties"]
-
 
 class FileProperties(NamedTuple):
     """Properties of an image file that are known before its pixels are decoded.

@@ -20,8 +20,6 @@ from skcovid.auditing._check import AuditCheck
 from skcovid.auditing._file_properties import FileProperties, read_properties
 from skcovid.auditing._subject import Subject
 
-__all__ = ["check_headers"]
-
 _QUESTION = "Do properties of the files tell the classes apart, without a pixel?"
 _THRESHOLD = (
     f"{THRESHOLD}, and at most {100 * ALPHA:.0f} % of random labels are told apart as "

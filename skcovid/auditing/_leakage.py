@@ -12,8 +12,6 @@ from skcovid.auditing._subject import Subject
 from skcovid.images._lazy_images import LazyImages
 from skcovid.metrics._estimates import Estimate
 
-__all__ = ["check_leakage"]
-
 
 class _Finding(NamedTuple):
     """The outcome of one search; `found` is None where it could not be made."""

@@ -13,8 +13,6 @@ from skcovid.auditing._subject import Subject
 from skcovid.images._checks import check_images
 from skcovid.reading._read import read_radiograph
 
-__all__ = ["HASH_SIDE", "THUMBNAIL_SIDE", "Pixels", "read_pixels"]
-
 # Side of a thumbnail in pixels: lungs are dark or bright in it, without texture.
 THUMBNAIL_SIDE = 16
 # A perceptual hash has this number squared of bits. With the usual 8 × 8, half of all

@@ -21,8 +21,6 @@ from skcovid.pipeline import make_transfer_pipeline
 from skcovid.preprocessing._reader import RadiographReader
 from skcovid.reading._paths import holds_paths
 
-__all__ = ["Refit", "prepare_refit"]
-
 _PIXELS_SIDE = 32
 
 

@@ -18,8 +18,6 @@ from skcovid.auditing._check import (
 from skcovid.metrics._estimates import Estimate
 from skcovid.model_selection._result import EvaluationResult
 
-__all__ = ["AuditReport", "describe_audit"]
-
 
 @dataclass(frozen=True, repr=False)
 class AuditReport(Mapping[str, AuditCheck]):

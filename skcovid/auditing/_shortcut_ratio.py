@@ -12,8 +12,6 @@ from skcovid.auditing._check import AuditCheck, AuditFigure
 from skcovid.auditing._subject import Subject
 from skcovid.metrics._estimates import Estimate
 
-__all__ = ["check_shortcut_ratio"]
-
 _N_RESAMPLES = 2000
 
 

@@ -16,8 +16,6 @@ from skcovid.auditing._subject import Subject
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.metrics._estimates import Estimate
 
-__all__ = ["check_source"]
-
 _QUESTION = "Does the source of an image tell its class?"
 # A medium effect (Cohen, 1988, Statistical Power Analysis, section 7.2.4).
 _MAX_CRAMERS_V = 0.3

@@ -16,8 +16,6 @@ from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._result import EvaluationResult
 from skcovid.reading._paths import as_paths, holds_paths
 
-__all__ = ["Split", "Subject"]
-
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 

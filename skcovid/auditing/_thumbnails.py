@@ -7,8 +7,6 @@ from skcovid.auditing._check import AuditCheck
 from skcovid.auditing._pixels import THUMBNAIL_SIDE, Pixels
 from skcovid.auditing._subject import Subject
 
-__all__ = ["check_thumbnails"]
-
 # The ring is 1/16 of the image wide; a lung field seldom reaches into it.
 _RING = np.ones((THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=bool)
 _RING[1:-1, 1:-1] = False

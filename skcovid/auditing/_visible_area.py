@@ -5,8 +5,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["MIN_BORDER_FRACTION", "blank_centre", "visible_share"]
-
 # A frontal chest radiograph is collimated to the lungs: their fields come to within 5 %
 # of its edges, but seldom further.
 MIN_BORDER_FRACTION = 0.9

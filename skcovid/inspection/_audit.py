@@ -19,8 +19,6 @@ from skcovid.metrics._estimates import Estimate
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["AuditDisplay"]
-
 
 class _Report(Protocol):
     """What is drawn of an :class:`skcovid.AuditReport`."""

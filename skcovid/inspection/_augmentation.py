@@ -14,8 +14,6 @@ from skcovid.inspection._plotting import Display, label_rows, show_radiograph
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["AugmentationDisplay"]
-
 
 class AugmentationDisplay(Display):
     """An image of each class and its augmented copies: Figure 4 of the paper.

@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from skcovid._base._compatibility import Interval, validate_params
 
-__all__ = ["central_share"]
-
 
 @validate_params(
     {"saliency": ["array-like"], "fraction": [Interval(Real, 0, 1, closed="neither")]}

@@ -18,8 +18,6 @@ from skcovid.model_selection._result import EvaluationResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ClassDistributionDisplay"]
-
 
 class ClassDistributionDisplay(ResultMixin, Display):
     """Bars of how many images each class has: Figure 3 of the paper.

@@ -18,8 +18,6 @@ from skcovid.model_selection._result import EvaluationResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["PooledConfusionMatrixDisplay"]
-
 
 class PooledConfusionMatrixDisplay(ResultMixin, ConfusionMatrixDisplay):
     """Confusion matrix with counts and, under each, its share of the true class.

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from skcovid.networks._graph import find_layer
 
-__all__ = ["find_feature_maps", "gradient", "scale_to_images"]
-
 
 def find_feature_maps(classifier: Any, layer: int | str | None) -> int:
     """Return the index of the layer whose feature maps explain a prediction."""

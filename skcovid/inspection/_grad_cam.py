@@ -14,8 +14,6 @@ from skcovid.inspection._saliency_inputs import (
     progress_bar,
 )
 
-__all__ = ["grad_cam"]
-
 
 @validate_params({**PARAMETERS, "layer": [Integral, str, None]})
 def grad_cam(

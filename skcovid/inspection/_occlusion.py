@@ -19,8 +19,6 @@ from skcovid.inspection._saliency_inputs import (
     quiet_copy,
 )
 
-__all__ = ["occlusion_sensitivity"]
-
 Patch = tuple[slice, slice]
 
 # Of the shorter side of the image, and of the patch: our choice, which takes about a

@@ -24,7 +24,6 @@ from skcovid.model_selection._result import EvaluationResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["PerClassTableDisplay"]
 
 # Field of ClassMetrics, its name in the legend, its marker.
 _METRICS = (

@@ -18,19 +18,6 @@ if TYPE_CHECKING:
 
     AxesLike = Axes | Sequence[Axes] | NDArray[np.object_]
 
-__all__ = [
-    "COLOURS",
-    "Display",
-    "ResultMixin",
-    "check_matplotlib_support",
-    "describe_axes",
-    "errors_of",
-    "label_rows",
-    "legend_outside",
-    "percent_ticks",
-    "show_radiograph",
-    "wrap_labels",
-]
 
 # Okabe and Ito's palette, told apart with every common colour vision deficiency:
 # blue, vermilion, bluish green, reddish purple, orange, sky blue.

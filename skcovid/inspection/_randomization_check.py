@@ -21,8 +21,6 @@ from skcovid.inspection._saliency_inputs import (
     quiet_copy,
 )
 
-__all__ = ["RandomizationCheck", "randomization_check"]
-
 # Saliency of images, (estimator, X, target=labels) -> (n_samples, height, width).
 SaliencyFunction = Callable[..., NDArray[Any]]
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-__all__ = ["SaliencyDisplay"]
 
 # Name of the method, its function, and what its values are.
 _METHODS: dict[str, tuple[str, Any, str]] = {

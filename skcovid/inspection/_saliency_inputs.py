@@ -14,16 +14,6 @@ from skcovid._base._compatibility import HasMethods
 from skcovid.images._lazy_images import LazyImages
 from skcovid.preprocessing._reader import RadiographReader
 
-__all__ = [
-    "PARAMETERS",
-    "Target",
-    "check_target",
-    "network_inputs",
-    "predictor_and_images",
-    "progress_bar",
-    "quiet_copy",
-]
-
 Target = Hashable | ArrayLike | None
 
 # Constraints on the parameters of every saliency function, for `validate_params`.

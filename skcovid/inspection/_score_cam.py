@@ -17,8 +17,6 @@ from skcovid.inspection._saliency_inputs import (
     progress_bar,
 )
 
-__all__ = ["score_cam"]
-
 
 @validate_params(
     {

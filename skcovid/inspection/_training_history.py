@@ -21,7 +21,6 @@ from skcovid.model_selection._result import EvaluationResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["TrainingHistoryDisplay"]
 
 History = Mapping[str, Sequence[float]]
 

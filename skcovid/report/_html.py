@@ -5,8 +5,6 @@ from importlib.resources import files
 
 from skcovid._base._document import Section
 
-__all__ = ["render_html"]
-
 
 def render_html(
     title: str, description: str, warning: str, sections: Sequence[Section]

@@ -23,8 +23,6 @@ from skcovid.model_selection._result import EvaluationResult
 from skcovid.persistence._model_card import INTENDED_USE, LIMITATIONS, list_parameters
 from skcovid.report._pictures import draw
 
-__all__ = ["describe_augmentation", "describe_model", "describe_saliency"]
-
 
 def describe_augmentation(pipeline: Any, X: Any, result: EvaluationResult) -> Section:
     """Show an image of each class and augmented copies of it."""

@@ -13,8 +13,6 @@ from skcovid.inspection._per_class import PerClassTableDisplay
 from skcovid.inspection._training_history import TrainingHistoryDisplay
 from skcovid.model_selection._result import EvaluationResult
 
-__all__ = ["draw", "draw_result", "insert_image"]
-
 _DPI = 130
 # CSS has 96 pixels to the inch. Below 60, text of 10 points in a figure cannot be read,
 # and the figure scrolls instead.

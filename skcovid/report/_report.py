@@ -24,8 +24,6 @@ from skcovid.report._model import (
 )
 from skcovid.report._pictures import draw, draw_result, insert_image
 
-__all__ = ["write_report"]
-
 _WARNING = """\
 skcovid is not a medical device, and nothing it says about an image is a diagnosis. In \
 the public collections COVID-19 images are mostly of adults and the other classes of \
