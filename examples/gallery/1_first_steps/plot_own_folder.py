@@ -27,6 +27,7 @@ from skcovid.datasets import (
     nih_patient,
     save_radiographs,
 )
+from skcovid.reading import read_radiograph
 
 folder = os.environ.get("SKCOVID_DATA")
 network = {}
@@ -52,7 +53,10 @@ data = load_radiographs(folder)
 print(data.DESCR)
 
 # %%
-# :class:`~skcovid.RadiographReader` reads them, as grey levels of one size.
+# :func:`~skcovid.reading.read_radiograph` reads one file, and
+# :class:`~skcovid.RadiographReader` all of them, resized to one size.
+
+print("one file:", read_radiograph(data.paths[0], channels="grey").shape)
 
 reader = RadiographReader(image_size=128)
 shown = np.unique(data.target, return_index=True)[1]
