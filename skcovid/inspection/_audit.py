@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Report(Protocol):
-    """What is drawn of an :class:`skcovid.AuditReport`."""
+    """What is drawn of an :class:`skcovid.auditing.AuditReport`."""
 
     @property
     def accuracy(self) -> Estimate: ...

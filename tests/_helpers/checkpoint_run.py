@@ -1,4 +1,4 @@
-"""Five folds, killed at random moments; gone on with, they are those of one run.
+"""Kills evaluations at random moments; resumed, they must give the same result.
 
     cd tests && python -m _helpers.checkpoint_run --kills 30
 
@@ -67,9 +67,9 @@ def evaluate(kind, folder, cv=5, **options):
 
 
 def outcome(result):
-    """All but the timings, to compare byte by byte."""
+    """Everything but the timings, to compare byte by byte."""
     return (
-        # Bytes of objects are where they are, not what they are.
+        # The bytes of an object array are addresses.
         np.asarray(result.predictions.tolist()).tobytes(),
         result.probabilities.tobytes(),
         json.dumps(result.histories),
@@ -95,7 +95,7 @@ def count_operations(folder, kill_at=None):
 
 
 def start(kind, folder, *, cv=5, kill_at=0, eager=False):
-    """Evaluate in another process, which says when it begins and what it took."""
+    """Evaluate in another process, which prints when it begins and what it used."""
     command = [sys.executable, "-m", "_helpers.checkpoint_run"]
     command += ["--child", kind, str(folder)]
     if eager:

@@ -1,4 +1,4 @@
-"""Damages image files and looks at what reading makes of them.
+"""Damages image files and checks how they are read.
 
     cd tests && python -m _helpers.fuzzed_files --n 10000 --seed 0
 
@@ -234,7 +234,7 @@ def _serve():
     from skcovid.reading import read_radiograph
 
     answers = os.fdopen(os.dup(1), "w")
-    # Decoders write to the standard streams whatever they think of a file.
+    # Decoders write messages about files to the standard streams.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
     # They warn of damaged files, too.

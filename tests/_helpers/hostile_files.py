@@ -1,4 +1,4 @@
-"""Writing model files that are not what `save` writes."""
+"""Writes forged and damaged model files."""
 
 import hashlib
 import io

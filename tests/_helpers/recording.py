@@ -1,4 +1,4 @@
-"""A classifier that records what it is fitted on, and images that tell who they are."""
+"""A classifier that records its training data, and images that can be identified."""
 
 from typing import ClassVar, NamedTuple
 
@@ -45,7 +45,7 @@ def _mean_levels(X):
 
 
 def numbered_images(n_images):
-    """Images whose grey level is a number of their own, whatever a shift leaves."""
+    """Images that each have their own grey level, also after a shift."""
     levels = np.arange(1, n_images + 1, dtype=np.uint8)
     return np.broadcast_to(levels[:, None, None], (n_images, SIDE, SIDE)).copy()
 

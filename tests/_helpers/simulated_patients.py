@@ -1,4 +1,4 @@
-"""Patients whose images are predicted alike, and the figures that are true of them."""
+"""Simulated patients with correlated predictions, and their true scores."""
 
 from functools import cache
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Many fits, pickles and predictions in one process: does it hold on to anything?
+"""Many fits, pickles and predictions in one process, to find memory leaks.
 
     cd tests && python -m _helpers.soak_run --fits 200 --pickles 50 --predictions 20000
 
@@ -55,7 +55,7 @@ def settings():
 
 
 def usage():
-    """What the process holds."""
+    """Memory, threads and open files of the process."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
@@ -67,7 +67,7 @@ def usage():
 
 
 def soak(n_fits, n_pickles, n_predictions, report=print):
-    """Run it; return what the process held after each fit, and at the end."""
+    """Run it; return the usage after each fit and at the end."""
     tiny_backbone.register()
     images, labels = tiny_backbone.make_images(30)
     pixels = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The estimators of images behind tables, which scikit-learn's common checks feed."""
+"""Estimators of images that take tables, for scikit-learn's common checks."""
 
 import numpy as np
 from scipy import sparse
