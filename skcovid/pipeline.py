@@ -33,7 +33,7 @@ __all__ = ["RECIPES", "HoldoutPipeline", "make_transfer_pipeline"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-# With a type: the decorated method keeps its own.
+# Typed, so that the decorated method keeps its signature.
 _available_if: Callable[[Callable[[Any], bool]], Callable[[Method], Method]] = (
     available_if
 )

@@ -128,9 +128,9 @@ def _pool_parts(pooling: Any, parts: Sequence[Any], changing: set[int]) -> Any:
         for vector, part in zip(vectors, parts, strict=True)
         if id(part) in changing
     )
-    joined = keras.layers.Concatenate(dtype="float32")(vectors)
-    changing.add(id(joined))
-    return joined
+    concatenated = keras.layers.Concatenate(dtype="float32")(vectors)
+    changing.add(id(concatenated))
+    return concatenated
 
 
 def _constant_inputs(output: Any, changing: Collection[int]) -> list[Any]:

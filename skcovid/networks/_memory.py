@@ -84,7 +84,7 @@ def _bytes_per_image(model: Any, *, train: bool) -> int:
 
 
 def _allocates_output(layer: Any) -> bool:
-    """Tell whether a layer's output is kept for backpropagation and is its own."""
+    """Tell whether a layer allocates its output and backpropagation needs it."""
     kinds = keras.layers
     return isinstance(
         layer,

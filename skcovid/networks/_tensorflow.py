@@ -60,9 +60,9 @@ def _clear_kernels() -> None:
 
 @contextmanager
 def ignore_retracing() -> Iterator[None]:
-    """Drop TensorFlow's warning that functions are compiled often.
+    """Drop TensorFlow's warning that a function is compiled too often.
 
-    Every fold compiles a network of its own; TensorFlow takes them for one.
+    It takes the networks of several folds for one that is compiled again and again.
     """
 
     def keep(record: logging.LogRecord) -> bool:
