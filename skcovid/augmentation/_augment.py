@@ -85,14 +85,14 @@ def augment(
     True
     """
     image = _check_image(image)
-    transforms = PAPER_TRANSFORMS if transforms is None else check_transforms(transforms)
+    pool = PAPER_TRANSFORMS if transforms is None else check_transforms(transforms)
     rng = np.random.default_rng(
         random_state.randint(2**32, size=4, dtype=np.uint32)
         if isinstance(random_state, RandomState)
         else random_state
     )
     seed = int(rng.integers(2**64, dtype=np.uint64))
-    plan = draw_plan(transforms, image.shape, [seed], lambda _: rng)
+    plan = draw_plan(pool, image.shape, [seed], lambda _: rng)
     return np.asarray(apply_plan(plan, [image], int(fill))[0])
 
 
