@@ -190,3 +190,17 @@ print(process_state.freed_memory_is_kept())
         check=False,
     )
     assert done.stdout == f"{kept}\n", done.stderr
+
+
+def test_what_scikeras_changed_for_its_user_stays():
+    code = """
+import keras, scikeras
+changed = keras.Model.__reduce__
+import skcovid.estimators
+assert keras.Model.__reduce__ is changed
+assert changed.__module__ == "scikeras._saving_utils"
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
