@@ -11,23 +11,6 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import _param_validation, _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
-__all__ = [
-    "HasMethods",
-    "Interval",
-    "InvalidParameterError",
-    "KerasTensorSource",
-    "StrOptions",
-    "check_sample_weight",
-    "fit_context",
-    "input_tensors",
-    "layer_output",
-    "num_samples",
-    "safe_indexing",
-    "scorer_functions",
-    "tensor_source",
-    "validate_params",
-]
-
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 

@@ -13,8 +13,6 @@ from skcovid.augmentation._transform_types import Transform, check_transforms
 from skcovid.augmentation._transforms import PAPER_TRANSFORMS
 from skcovid.augmentation._warp import MAX_SIDE
 
-__all__ = ["augment", "augment_batch"]
-
 # The map of an image has up to two rows and columns more than the image itself.
 _MAX_IMAGE_SIDE = MAX_SIDE - 2
 

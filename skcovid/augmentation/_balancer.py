@@ -23,8 +23,6 @@ from skcovid.augmentation._transforms import PAPER_TRANSFORMS
 from skcovid.images._checks import as_lazy, check_images
 from skcovid.images._lazy_images import LazyImages
 
-__all__ = ["AugmentationBalancer"]
-
 # Version of what is drawn. It is part of the keys, so that features stored of copies
 # drawn by another version are not taken for those of these.
 _DRAWS = 3

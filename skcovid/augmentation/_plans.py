@@ -20,8 +20,6 @@ from skcovid.augmentation._transform_types import (
 from skcovid.augmentation._transforms import DRAW_BATCHES, Elastic
 from skcovid.augmentation._warp import CUBIC_REACH, AffineStep, BatchWarp, FieldStep
 
-__all__ = ["AugmentationPlan", "apply_plan", "draw_plan"]
-
 # Of 64 random bits, those that make a number in [0, 1); the others choose transforms.
 _NUMBER_BITS = 53
 

@@ -10,16 +10,6 @@ from numpy.typing import NDArray
 
 from skcovid._base._compatibility import Interval, InvalidParameterError
 
-__all__ = [
-    "BatchNumbers",
-    "Geometry",
-    "GeometricTransform",
-    "IntensityTransform",
-    "Levels",
-    "Transform",
-    "check_transforms",
-]
-
 Levels: TypeAlias = NDArray[np.float64]
 Geometry: TypeAlias = NDArray[Any]  # an affine map (2, 3) or a field (rows, columns, 2)
 

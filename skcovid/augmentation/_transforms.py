@@ -23,17 +23,6 @@ from skcovid.augmentation._transform_types import (
 )
 from skcovid.augmentation._warp import CUBIC_REACH
 
-__all__ = [
-    "DRAW_BATCHES",
-    "PAPER_TRANSFORMS",
-    "Brightness",
-    "Elastic",
-    "Gamma",
-    "Rotation",
-    "Translation",
-    "Zoom",
-]
-
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _SHARE = Interval(Real, 0, 1, closed="right")
 _ANGLE = Interval(Real, -180, 180, closed="both")

@@ -14,8 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CUBIC_REACH", "MAX_SIDE", "AffineStep", "BatchWarp", "FieldStep"]
-
 # Rows beyond the edge of a field that cubic interpolation may look at.
 CUBIC_REACH = 3
 

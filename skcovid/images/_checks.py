@@ -8,8 +8,6 @@ from scipy.sparse import issparse
 
 from skcovid.images._lazy_images import LazyImages
 
-__all__ = ["as_lazy", "check_images", "check_network_input"]
-
 
 def as_lazy(images: NDArray[Any] | LazyImages) -> LazyImages:
     """Wrap an array in `LazyImages`, unless it is one."""

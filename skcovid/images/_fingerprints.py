@@ -14,8 +14,6 @@ from skcovid.images._lazy_images import LazyImages
 from skcovid.reading._files import exists, read_bytes
 from skcovid.reading._paths import as_paths, holds_paths
 
-__all__ = ["NO_EFFECT", "describe_parameters", "digest_samples"]
-
 # Parameters that change no result.
 NO_EFFECT = {"checkpoint", "keep_freed_memory", "memory", "n_jobs", "verbose"}
 # In the repr of objects and functions without one of their own.

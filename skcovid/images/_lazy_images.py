@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from skcovid._base._digests import image_key
 from skcovid._base._read_ahead import read_ahead
 
-__all__ = ["LazyImages"]
-
 # Images that are computed in one call; more would need less time but more memory.
 _TOGETHER = 64
 

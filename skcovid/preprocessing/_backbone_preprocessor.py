@@ -15,8 +15,6 @@ from skcovid.networks.backbones import Backbone, get_backbone
 from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
 from skcovid.reading._paths import holds_paths
 
-__all__ = ["PIXEL_MODES", "BackbonePreprocessor"]
-
 # Channel statistics of ImageNet, RGB, as keras.applications.imagenet_utils has them.
 _CAFFE_MEAN = np.array([123.68, 116.779, 103.939], dtype=np.float32)
 _TORCH_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32) * 255

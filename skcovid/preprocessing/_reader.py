@@ -18,8 +18,6 @@ from skcovid.reading._check_files import check_files
 from skcovid.reading._paths import as_paths, holds_paths
 from skcovid.reading._read import read_radiograph
 
-__all__ = ["RadiographReader"]
-
 
 class RadiographReader(ImageTransformer):
     """Read radiographs from files, or take arrays, at one common size.

@@ -7,8 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-__all__ = ["ImageTransformer", "as_size", "resize"]
-
 
 class ImageTransformer(TransformerMixin, BaseEstimator):
     """Base class of transformers that take images in place of a table."""
