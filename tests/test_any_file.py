@@ -104,16 +104,16 @@ class TestWhole:
         content = bytearray(SEEDS[".jpg turned"])
         start = content.index(b"Exif") + 6
         content[start : start + place] = b"\xff" * place
-        with pytest.raises(ValueError, match="EXIF data are damaged"):
+        with pytest.raises(ValueError, match=r"EXIF.*damaged"):
             read_radiograph(write(".jpg", content))
 
     def test_an_orientation_that_does_not_exist_is_an_error(self, write):
         content = write_tiff(make_levels(), 8, **{"274": 9})
-        with pytest.raises(ValueError, match="its orientation is 9"):
+        with pytest.raises(ValueError, match=r"orientation.*9"):
             read_radiograph(write(".tif", content))
 
     def test_an_image_called_dicom_is_refused(self, write):
-        with pytest.raises(ValueError, match=r"a\.dcm: not a DICOM file"):
+        with pytest.raises(ValueError, match=r"a\.dcm.*DICOM"):
             read_radiograph(write(".dcm", SEEDS[".png grey"]))
 
     @pytest.mark.parametrize("name", [*TURNED, ".tif 16 bits turned"])

@@ -135,7 +135,7 @@ class TestKilled:
         predict(paths, tmp_path)
         part = tmp_path / "part-00000002.parquet"
         part.write_bytes(part.read_bytes()[:-50])
-        with pytest.warns(UserWarning, match=r"part-00000002\.parquet is damaged"):
+        with pytest.warns(UserWarning, match=r"part-00000002\.parquet.*damaged"):
             predict(paths, tmp_path)
         check_table(parquet.read_table(tmp_path), paths, bad)
 
@@ -153,7 +153,7 @@ class TestResume:
             predict_archive(other, small[0], output, chunk_size=CHUNK_SIZE, verbose=0)
 
     def test_of_another_chunk_size_is_an_error(self, small, output):
-        with pytest.raises(ValueError, match="another chunk_size, 50 and not 60"):
+        with pytest.raises(ValueError, match=r"chunk_size.*50.*60"):
             predict(small[0], output, chunk_size=60)
 
     @pytest.mark.parametrize("change", ["order", "more", "fewer"])

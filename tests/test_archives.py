@@ -92,9 +92,9 @@ class TestLoading:
     def test_a_folder_within_an_archive(self, write_zip, png):
         path = write_zip({"some/where/a/1.png": png, "some/where/b/1.png": png})
         assert len(load_radiographs(path / "some" / "where").paths) == 2
-        with pytest.raises(ValueError, match="holds one folder, 'some'"):
+        with pytest.raises(ValueError, match=r"one folder.*'some'"):
             load_radiographs(path)
-        with pytest.raises(FileNotFoundError, match="no such folder in the archive"):
+        with pytest.raises(FileNotFoundError, match="no such folder"):
             load_radiographs(path / "nowhere")
 
     def test_what_systems_leave_is_as_if_not_there(self, write_zip, png):
@@ -163,7 +163,7 @@ class TestReading:
     def test_what_is_missing_is_listed_with_what_is_broken(self, write_zip, png):
         path = write_zip({"a/1.png": png, "a/2.png": png[:-30], "a/3.png": b""})
         paths = [str(path / f"a/{number}.png") for number in range(1, 5)]
-        with pytest.raises(ValueError, match="3 of 4 files can't be read") as error:
+        with pytest.raises(ValueError, match="3 of 4 files") as error:
             check_files(paths)
         lines = str(error.value).splitlines()[1:]
         reasons = ["truncated", "empty", "no such file in the archive"]
@@ -196,9 +196,9 @@ class TestHostile:
         # zipfile cleans names when it writes them.
         stored = path.read_bytes().replace(b"x" * len(name), name.encode())
         path.write_bytes(stored)
-        with pytest.raises(ValueError, match="names files outside the archive"):
+        with pytest.raises(ValueError, match="outside the archive"):
             load_radiographs(path)
-        with pytest.raises(ValueError, match="names files outside the archive"):
+        with pytest.raises(ValueError, match="outside the archive"):
             read_radiograph(path / "a/2.png")
         assert not (path.parent.parent / "a").exists()
 
@@ -210,7 +210,7 @@ class TestHostile:
     def test_a_name_given_twice(self, write_zip, png):
         path = write_zip({"a/1.png": png, "b/1.png": png, "a/2.png": png})
         path.write_bytes(path.read_bytes().replace(b"a/2.png", b"a/1.png"))
-        with pytest.raises(ValueError, match=r"holds 2 files of the name 'a/1\.png'"):
+        with pytest.raises(ValueError, match=r"2 files.*'a/1\.png'"):
             load_radiographs(path)
 
     def test_a_member_of_immense_size(self, write_zip, png):
@@ -220,9 +220,7 @@ class TestHostile:
         at = data.index(b"PK\x01\x02") + 24
         data[at : at + 4] = struct.pack("<I", 2**31)
         path.write_bytes(bytes(data))
-        with pytest.raises(
-            ValueError, match=r"'a/1\.png' would unpack to 2,147,483,648"
-        ):
+        with pytest.raises(ValueError, match=r"'a/1\.png'.*2,147,483,648"):
             load_radiographs(path)
 
     def test_a_bomb_of_many_members(self, write_zip, png):
@@ -259,30 +257,30 @@ class TestHostile:
         path = write_zip({"a/1.png": png, "b/1.png": png})
         damage(path, 60)
         assert len(load_radiographs(path).paths) == 2
-        with pytest.raises(ValueError, match=r"a/1\.png: damaged in the archive"):
+        with pytest.raises(ValueError, match=r"a/1\.png.*damaged"):
             read_radiograph(path / "a/1.png")
 
     def test_an_encrypted_member(self, write_zip, png):
         path = write_zip({"a/1.png": png, "b/1.png": png})
         damage(path, 8, of=b"PK\x01\x02")
-        with pytest.raises(ValueError, match="can't be read from the archive"):
+        with pytest.raises(ValueError, match=r"a/1\.png.*archive.*unpack"):
             read_radiograph(path / "a/1.png")
 
     @pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"no archive"])
     def test_no_archive(self, tmp_path, content):
         path = tmp_path / "a.zip"
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"a\.zip: not a readable zip archive"):
+        with pytest.raises(ValueError, match=r"a\.zip.*zip archive"):
             load_radiographs(path)
-        with pytest.raises(ValueError, match=r"a\.zip: not a readable zip archive"):
+        with pytest.raises(ValueError, match=r"a\.zip.*zip archive"):
             read_radiograph(path / "1.png")
 
     def test_an_archive_cut_short(self, folder, tmp_path):
         path = zip_folder(folder, tmp_path / "a.zip")
         path.write_bytes(path.read_bytes()[:-100])
-        with pytest.raises(ValueError, match="not a readable zip archive"):
+        with pytest.raises(ValueError, match="zip archive"):
             load_radiographs(path)
 
     def test_an_archive_without_files(self, write_zip):
-        with pytest.raises(ValueError, match="holds no class folder and no images"):
+        with pytest.raises(ValueError, match=r"no class folder.*no images"):
             load_radiographs(write_zip({}))

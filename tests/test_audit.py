@@ -170,13 +170,13 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("changed", "message"),
         [
-            ({"fractions": [0.5]}, "fractions must be .* at least 0.9"),
-            ({"fractions": [0.9, 1.0]}, "fractions must be numbers between 0 and 1"),
+            ({"fractions": [0.5]}, "fractions.*at least 0.9"),
+            ({"fractions": [0.9, 1.0]}, "fractions.*between 0 and 1"),
             ({"n_permutations": 5}, "'n_permutations' parameter"),
             ({"refit": "linear"}, "'refit' parameter"),
             ({"max_images": 0}, "'max_images' parameter"),
-            ({"groups": ["p"] * 3}, "inconsistent numbers of samples"),
-            ({"source": ["s"] * 3}, "inconsistent numbers of samples"),
+            ({"groups": ["p"] * 3}, "numbers of samples"),
+            ({"source": ["s"] * 3}, "numbers of samples"),
         ],
     )
     def test_wrong_parameters(self, data, changed, message):
@@ -194,7 +194,7 @@ class TestErrors:
 
     def test_images_that_are_none(self):
         y = ["a", "b"] * 5
-        with pytest.raises(ValueError, match="X must hold grey images"):
+        with pytest.raises(ValueError, match=r"X.*grey images"):
             audit(DummyClassifier(), np.zeros((10, 4)), y, **QUICK)
 
     def test_without_imagehash_the_extra_is_named(self, data, monkeypatch):

@@ -458,8 +458,8 @@ def test_seeds_of_a_batch_choose_subsets_and_parameters_evenly():
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        (noise_image((8, 9, 3)), r"\(8, 9\) and uint8.*\(8, 9, 3\) and uint8"),
-        (np.zeros((8, 9)), r"\(8, 9\) and uint8.*\(8, 9\) and float64"),
+        (noise_image((8, 9, 3)), r"\(8, 9\).*\(8, 9, 3\)"),
+        (np.zeros((8, 9)), r"uint8.*float64"),
     ],
 )
 def test_images_that_differ_in_kind_are_no_batch(second, message):
@@ -665,7 +665,7 @@ def test_repr_of_a_plain_subclass_states_its_parameters():
         (DrawnLevels(np.zeros(255)), r"DrawnLevels\(.*256 grey levels.*\(255,\)"),
         (DrawnLevels(np.full(256, np.nan)), "none of them NaN"),
         (DrawnGeometry(np.eye(3)), r"DrawnGeometry\(.*affine map.*\(3, 3\)"),
-        (DrawnGeometry(np.zeros((4, 4, 3))), r"displacement field.*\(4, 4, 3\)"),
+        (DrawnGeometry(np.zeros((4, 4, 3))), r"displacement.*\(4, 4, 3\)"),
         (DrawnGeometry(np.zeros((0, 4, 2))), r"\(0, 4, 2\)"),
         (DrawnGeometry(np.full((2, 3), np.inf)), "finite"),
         (DrawnGeometry(np.full((5, 5, 2), np.nan)), "finite"),
@@ -686,7 +686,7 @@ def test_own_transform_that_returns_nonsense(transform, message):
         (lambda: Brightness(low=0), "'low' parameter of Brightness .*0"),
         (lambda: Brightness(high=np.inf), "'high' parameter of Brightness"),
         (lambda: Brightness(low=True), "'low' parameter of Brightness"),
-        (lambda: Brightness(1.2, 1.1), "'low' .* Brightness must not exceed 'high'"),
+        (lambda: Brightness(1.2, 1.1), "'low'.*Brightness.*'high'"),
         (lambda: Gamma(low=-1), "'low' parameter of Gamma"),
         (lambda: Gamma(high="big"), "'high' parameter of Gamma .*'big'"),
         (lambda: Elastic(alpha=-1), "'alpha' parameter of Elastic"),
@@ -708,13 +708,13 @@ def test_parameters_out_of_range(make, message):
 @pytest.mark.parametrize(
     ("image", "error", "message"),
     [
-        (np.zeros((8, 8)), TypeError, "image must be uint8.*float64"),
-        (np.zeros((8, 8), dtype=np.uint16), TypeError, "image must be uint8.*uint16"),
-        ([["a"]], TypeError, "image must be uint8"),
-        (np.zeros(8, dtype=np.uint8), ValueError, r"image must have shape.*\(8,\)"),
+        (np.zeros((8, 8)), TypeError, "image.*uint8.*float64"),
+        (np.zeros((8, 8), dtype=np.uint16), TypeError, "image.*uint8.*uint16"),
+        ([["a"]], TypeError, "image.*uint8"),
+        (np.zeros(8, dtype=np.uint8), ValueError, r"image.*shape.*\(8,\)"),
         (np.zeros((8, 8, 1), dtype=np.uint8), ValueError, r"image .*\(8, 8, 1\)"),
         (np.zeros((8, 8, 4), dtype=np.uint8), ValueError, r"image .*\(8, 8, 4\)"),
-        (np.zeros((2, 8, 8, 3), dtype=np.uint8), ValueError, "image must have shape"),
+        (np.zeros((2, 8, 8, 3), dtype=np.uint8), ValueError, "image.*shape"),
         (np.zeros((0, 8), dtype=np.uint8), ValueError, r"image .*\(0, 8\)"),
         (np.zeros((1, 40_000), dtype=np.uint8), ValueError, "image .*40000"),
     ],
@@ -727,13 +727,13 @@ def test_image_of_the_wrong_kind(image, error, message):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"transforms": []}, ValueError, r"transforms must hold one or more.*\[\]"),
-        ({"transforms": Zoom()}, TypeError, r"transforms must hold.*Zoom\("),
-        ({"transforms": [Zoom]}, TypeError, "transforms must hold.*instances.*Zoom"),
+        ({"transforms": []}, ValueError, r"transforms.*one or more.*\[\]"),
+        ({"transforms": Zoom()}, TypeError, r"transforms.*Zoom\("),
+        ({"transforms": [Zoom]}, TypeError, "transforms.*instances.*Zoom"),
         (
             {"transforms": ["zoom"]},
             TypeError,
-            "transforms must hold.*instances.*'zoom'",
+            "transforms.*instances.*'zoom'",
         ),
         ({"fill": 256}, ValueError, "'fill'.*256"),
         ({"fill": -1}, ValueError, "'fill'.*-1"),

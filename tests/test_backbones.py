@@ -115,7 +115,7 @@ class TestRegistration:
     )
     def test_a_wrong_description_is_named_and_not_registered(self, parameter, value):
         before = list_backbones()
-        with pytest.raises(ValueError, match=f"{parameter}.*{value!r}"):
+        with pytest.raises(ValueError, match=rf"{parameter}.*{value!r}"):
             register_backbone(**{"name": "small", **TINY, parameter: value})
         assert list_backbones() == before
 

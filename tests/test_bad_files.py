@@ -107,7 +107,7 @@ class TestReport:
     def test_a_class_without_a_file_left_is_an_error(self, folder):
         for path in (folder / "NORMAL").glob("*.png"):
             path.write_bytes(b"")
-        with pytest.raises(ValueError, match=r"no image of class 'NORMAL'.*is empty"):
+        with pytest.raises(ValueError, match=r"'NORMAL'.*empty"):
             load_radiographs(folder, on_error="report", verbose=0)
 
     def test_files_of_a_table_that_do_not_exist(self, folder):
@@ -118,7 +118,7 @@ class TestReport:
         for name in ("a/1.png", "b/1.png"):
             (folder / name).parent.mkdir()
             (folder / name).write_bytes(image)
-        with pytest.raises(FileNotFoundError, match="2 files that don't exist"):
+        with pytest.raises(FileNotFoundError, match=r"2 files.*exist"):
             load_radiographs(table)
         data, _ = report(table)
         assert data.bad_files == {
@@ -225,7 +225,7 @@ class TestLinksAndOtherThings:
         (folder / "NORMAL" / "up").symlink_to(folder)
         (folder / "NORMAL" / "self").symlink_to(folder / "NORMAL")
         (folder / "COVID-19" / "above").symlink_to(folder.parent)
-        with pytest.warns(UserWarning, match="3 files .* are ignored"):
+        with pytest.warns(UserWarning, match=r"3 files .* are ignored"):
             data = load_radiographs(folder)
         assert list(data.paths) == list(first.paths)
         assert len(data.ignored) == 3
@@ -261,21 +261,21 @@ class TestLinksAndOtherThings:
         inside = folder / "NORMAL" / "folder.png" / "1.png"
         inside.parent.mkdir()
         inside.write_bytes(image)
-        with pytest.warns(UserWarning, match="1 files .* are ignored"):
+        with pytest.warns(UserWarning, match=r"1 files .* are ignored"):
             data = load_radiographs(folder)
         assert data.ignored == [str(inside)]
-        with pytest.raises(ValueError, match="is a folder, not an image"):
+        with pytest.raises(ValueError, match="is a folder"):
             read_radiograph(inside.parent)
 
     def test_a_file_of_immense_size_is_not_read(self, tmp_path):
         path = tmp_path / "a.png"
         with path.open("wb") as file:
             file.truncate(2**40)
-        with pytest.raises(ValueError, match="1,099,511,627,776 bytes, more than"):
+        with pytest.raises(ValueError, match="1,099,511,627,776 bytes"):
             read_radiograph(path)
 
     def test_a_null_character_is_in_no_path(self, tmp_path):
-        with pytest.raises(ValueError, match=r"a\\x00b\.png': not a path"):
+        with pytest.raises(ValueError, match=r"a\\x00b\.png.*path"):
             check_files([str(tmp_path / "a\0b.png")])
 
 

@@ -508,7 +508,7 @@ class TestErrors:
     )
     def test_wrong_transforms_are_named_at_once(self, X, y, method, wrap, transforms):
         balancer = AugmentationBalancer(transforms=transforms)
-        with pytest.raises((TypeError, ValueError), match="transforms must hold"):
+        with pytest.raises((TypeError, ValueError), match="transforms"):
             getattr(balancer, method)(wrap(X), y)
 
     @pytest.mark.parametrize("method", ["fit", "fit_resample"])
@@ -517,8 +517,8 @@ class TestErrors:
         [
             (["a"] * 10, "one class only, 'a'"),
             ([3] * 10, "one class only, 3"),
-            (["a", "b"] * 4, r"inconsistent numbers of samples: \[10, 8\]"),
-            ([], "inconsistent numbers of samples"),
+            (["a", "b"] * 4, r"numbers of samples.*\[10, 8\]"),
+            ([], "numbers of samples"),
             (np.linspace(0, 1, 10), "continuous"),
             (np.eye(10), "1d array"),
             (None, "None"),

@@ -181,7 +181,7 @@ def test_a_patient_of_several_classes_stays_whole():
         ({"method": "basic"}, "method"),
         ({"n_resamples": 10}, "n_resamples"),
         ({"confidence_level": 1}, "confidence_level"),
-        ({"groups": [1, 2]}, "inconsistent numbers of samples"),
+        ({"groups": [1, 2]}, "numbers of samples"),
         ({"labels": ["b"]}, "labels lack 'a'"),
         (
             {"groups": [0] * 50 + list(range(1, 151))},

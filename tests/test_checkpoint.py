@@ -158,7 +158,7 @@ class TestGoingOn:
         again = run(checkpoint, pipeline(), X=moved)
         assert checkpoint_run.outcome(again) == checkpoint_run.outcome(first)
         cv2.imwrite(str(moved[4]), X[5])
-        with pytest.raises(ValueError, match=r"1 of 30 digests differ, .* X\[4\]"):
+        with pytest.raises(ValueError, match=r"1 of 30.*X\[4\]"):
             run(checkpoint, pipeline(), X=moved)
 
 
@@ -185,19 +185,19 @@ class TestRefusals:
         ("changed", "named"),
         [
             ({"y": np.roll(Y, 1)}, "y: .* before, .* now"),
-            ({"X": X[::-1]}, r"X: 30 of 30 digests differ, the first is X\[0\]"),
-            ({"X": X[:-3], "y": Y[:-3]}, "X: 30 samples before, 27 now"),
-            ({"groups": GROUPS}, "groups: none before, 15 of digest"),
-            ({"cv": 3}, "folds: 5 of digest .* before, 3 of digest"),
-            ({"random_state": 1}, "folds: 5 of digest .* before, 5 of digest"),
-            ({"protocol": "paper"}, "protocol: cross_val_predict before, paper now"),
+            ({"X": X[::-1]}, r"X: 30 of 30.*X\[0\]"),
+            ({"X": X[:-3], "y": Y[:-3]}, "X: 30.*27"),
+            ({"groups": GROUPS}, "groups: none.*15"),
+            ({"cv": 3}, "folds: 5 .*, 3 "),
+            ({"random_state": 1}, "folds: 5 .*, 5 "),
+            ({"protocol": "paper"}, "protocol: cross_val_predict.*paper"),
             (
                 {"pipeline": FailingClassifier(temperature=2.0)},
-                "temperature: 1.0 before, 2.0 now",
+                "temperature: 1.0.*2.0",
             ),
             (
                 {"pipeline": RecordingClassifier()},
-                "estimator: .*FailingClassifier before, .*RecordingClassifier now",
+                "estimator: .*FailingClassifier.*RecordingClassifier",
             ),
         ],
         ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -219,14 +219,14 @@ class TestRefusals:
         now = description["versions"][package]
         description["versions"][package] = "0.0.1"
         path.write_text(json.dumps(description))
-        with pytest.raises(ValueError, match=f"{package}: 0.0.1 before, {now} now"):
+        with pytest.raises(ValueError, match=rf"{package}: 0.0.1.*{now}"):
             run(begun)
 
     def test_a_fold_of_another_evaluation(self, begun, tmp_path):
         run(tmp_path / "other", y=np.roll(Y, 1))
         fold = tmp_path / "other" / "fold-4.npz"
         fold.rename(begun / "fold-4.npz")
-        with pytest.raises(ValueError, match=r"fold-4\.npz belongs to another"):
+        with pytest.raises(ValueError, match=r"fold-4\.npz.*another"):
             run(begun)
 
     def test_a_folder_of_something_else(self, tmp_path):
@@ -251,7 +251,7 @@ class TestRefusals:
         ids=["folds", "halves", "cross-validator", "without shuffle"],
     )
     def test_folds_without_a_seed(self, tmp_path, options):
-        message = r"same folds(.|\n)* Pass an integer as random_state"
+        message = r"same folds(.|\n)*random_state"
         with pytest.raises(ValueError, match=message):
             run(tmp_path / "new", **options)
         assert not (tmp_path / "new").exists()
@@ -288,7 +288,7 @@ class TestDamage:
         calls.clear()
         fold = begun / "fold-1.npz"
         fold.write_bytes(fold.read_bytes()[:left])
-        with pytest.warns(UserWarning, match=r"fold-1\.npz is damaged"):
+        with pytest.warns(UserWarning, match=r"fold-1\.npz.*damaged"):
             result = run(begun)
         assert len(calls) == 4
         assert checkpoint_run.outcome(result) == checkpoint_run.outcome(expected)
@@ -318,7 +318,7 @@ class TestDamage:
     def test_a_damaged_description_is_named(self, begun):
         path = begun / "evaluation.json"
         path.write_bytes(path.read_bytes()[:-20])
-        with pytest.raises(ValueError, match=r"evaluation\.json is damaged"):
+        with pytest.raises(ValueError, match=r"evaluation\.json.*damaged"):
             run(begun)
 
 
@@ -333,9 +333,7 @@ class TestFaults:
         folder = small_disk / "checkpoint"
         folder.mkdir()
         (small_disk / "ballast").write_bytes(bytes(44 * 1024))
-        with pytest.raises(
-            OSError, match=r"fold-\d\.npz: the disk has no room"
-        ) as full:
+        with pytest.raises(OSError, match=r"fold-\d\.npz.*no room") as full:
             run(folder)
         assert "make room" in str(full.value)
         n_kept = len(list(folder.glob("fold-*.npz")))
@@ -350,15 +348,15 @@ class TestFaults:
     def test_a_read_only_folder(self, small_disk, calls):
         remount = ["mount", "-o", "remount,ro", str(small_disk)]
         subprocess.run(remount, check=True)
-        with pytest.raises(OSError, match="is not writable"):
+        with pytest.raises(OSError, match="writable"):
             run(small_disk)
-        with pytest.raises(OSError, match="is not writable"):
+        with pytest.raises(OSError, match="writable"):
             run(small_disk / "new")
         assert not calls
 
     def test_a_file_in_place_of_the_folder(self, tmp_path, calls):
         (tmp_path / "file").write_text("mine")
-        with pytest.raises(OSError, match="is not writable"):
+        with pytest.raises(OSError, match="writable"):
             run(tmp_path / "file")
         assert not calls
 
@@ -393,5 +391,5 @@ def test_a_worker_that_writes_elsewhere_is_noticed(tmp_path, monkeypatch):
             target.unlink()
 
     monkeypatch.setattr(Path, "replace", lose_folds)
-    with pytest.raises(OSError, match="file system that all workers see"):
+    with pytest.raises(OSError, match=r"file system.*workers"):
         run(tmp_path)

@@ -194,9 +194,9 @@ class TestParameters:
     @pytest.mark.parametrize(
         ("parameters", "match"),
         [
-            ({"keep_features": True}, "keep_features=True needs batch_norm='frozen'"),
-            ({"batch_norm": "frozen"}, "reset_batch_norm=True needs"),
-            ({"feature_layers": "auto"}, "feature_layers='auto' needs pooling"),
+            ({"keep_features": True}, "keep_features=True.*batch_norm='frozen'"),
+            ({"batch_norm": "frozen"}, "reset_batch_norm=True"),
+            ({"feature_layers": "auto"}, "feature_layers='auto'.*pooling"),
             ({"pooling": "avg", "feature_layers": ["conv9"]}, "feature_layers='conv9'"),
             ({"pooling": "avg", "feature_layers": []}, "feature_layers must name"),
             ({"pooling": ["avg", "mean"]}, "pooling must be"),
@@ -237,11 +237,11 @@ class TestData:
     @pytest.mark.parametrize(
         ("images", "match"),
         [
-            (GREY, r"X must hold preprocessed images .*\(18, 32, 32\)"),
-            (np.repeat(GREY[..., None], 3, axis=-1), r"float32, got uint8.*Backbone"),
-            (X.reshape(18, -1), "X must hold preprocessed images"),
-            (X[..., :1], "X must hold preprocessed images"),
-            (X[:0], "X must hold preprocessed images"),
+            (GREY, r"X.*preprocessed.*\(18, 32, 32\)"),
+            (np.repeat(GREY[..., None], 3, axis=-1), r"float32.*uint8.*Backbone"),
+            (X.reshape(18, -1), "X.*preprocessed"),
+            (X[..., :1], "X.*preprocessed"),
+            (X[:0], "X.*preprocessed"),
             (np.where(X > 0.5, np.nan, X), "X holds NaN"),
             (np.where(X > 0.5, np.inf, X), "X holds NaN or infinite"),
         ],
@@ -255,7 +255,7 @@ class TestData:
         ("labels", "match"),
         [
             (["NORMAL"] * N_IMAGES, "one class only, 'NORMAL'"),
-            (Y[:-1], "inconsistent numbers of samples"),
+            (Y[:-1], "numbers of samples"),
             (np.linspace(0, 1, N_IMAGES), "Unknown label type"),
             (np.eye(3)[np.arange(N_IMAGES) % 3], "1d array"),
         ],
@@ -272,7 +272,7 @@ class TestData:
             ({"y_val": Y_VAL}, "X_val and y_val"),
             ({"X_val": X_VAL, "y_val": Y_VAL[:-1]}, "inconsistent numbers"),
             ({"X_val": X_VAL, "y_val": ["Covid"] * 6}, r"y_val .*'Covid'"),
-            ({"X_val": GREY_VAL, "y_val": Y_VAL}, "X_val must hold preprocessed"),
+            ({"X_val": GREY_VAL, "y_val": Y_VAL}, "X_val.*preprocessed"),
             ({"X_val": X_VAL[:, 1:], "y_val": Y_VAL}, r"X_val .*\(31, 32, 3\)"),
         ],
         ids=["no labels", "no images", "length", "unknown label", "grey", "shape"],
@@ -295,7 +295,7 @@ class TestData:
             make().fit(X, Y, sample_weight=weights)
 
     def test_class_weights_that_leave_nothing_are_an_error(self):
-        with pytest.raises(ValueError, match="give every sample a weight of zero"):
+        with pytest.raises(ValueError, match=r"every sample.*zero"):
             make(class_weight=dict.fromkeys(CLASSES, 0)).fit(X, Y)
 
     def test_another_shape_in_predict_is_an_error(self, kept):

@@ -137,10 +137,10 @@ def test_folds_that_all_differ_alike_have_no_interval(bayes):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"random_state": 1}, "Fold 0 of result_b has other train_indices"),
-        ({"cv": 4}, "result_a has 5 folds, result_b 4"),
-        ({"groups": GROUPS}, "Fold 0 of result_b has other"),
-        ({"protocol": "paper"}, "Fold 0 of result_b has other test_indices"),
+        ({"random_state": 1}, "Fold 0.*result_b.*train_indices"),
+        ({"cv": 4}, "result_a.*5 folds.*result_b.*4"),
+        ({"groups": GROUPS}, "Fold 0.*result_b"),
+        ({"protocol": "paper"}, "Fold 0.*result_b.*test_indices"),
     ],
 )
 def test_other_folds_are_an_error(bayes, parameters, message):
@@ -176,7 +176,7 @@ def test_a_fold_without_a_class_is_an_error(scoring):
     ]
     result = run(LogisticRegression(), cv=splits)
     assert compare(result, result).difference.value == 0
-    with pytest.raises(ValueError, match=r"fold 1 tests no image of 'COVID-19'"):
+    with pytest.raises(ValueError, match=r"fold 1.*'COVID-19'"):
         compare(result, result, scoring=scoring)
 
 

@@ -188,7 +188,7 @@ def test_limit_takes_part_of_what_a_larger_limit_takes():
         (["--weights", "nowhere.weights.h5"], "nowhere.weights.h5"),
         (
             ["--backbone", "tiny", "vgg19", "--weights", "some.weights.h5"],
-            "--weights some.weights.h5 is of one network",
+            "--weights some.weights.h5",
         ),
         (["--recipe", "linear"], "--epochs"),
         (["--groups"], "--groups"),

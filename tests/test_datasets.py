@@ -131,7 +131,7 @@ class TestLoadRadiographs:
     def test_other_files_are_reported_once(self, make_files):
         root = make_files("a/1.png", "b/1.png", "stray.png", "notes.txt")
         make_files(*[f"a/{number}.txt" for number in range(4)], "b/more/2.png")
-        with pytest.warns(UserWarning, match="^6 files .* are ignored") as caught:
+        with pytest.warns(UserWarning, match=r"^6 files .* are ignored") as caught:
             data = load_radiographs(root)
         assert len(caught) == 1
         assert caught[0].filename == __file__
@@ -160,21 +160,21 @@ class TestLoadRadiographs:
     @pytest.mark.parametrize(
         ("files", "error", "message"),
         [
-            ([], ValueError, "holds no class folder and no image"),
-            (["1.png", "2.png"], ValueError, r"no class folder but 2 images.*<class>"),
+            ([], ValueError, "no class folder.*no image"),
+            (["1.png", "2.png"], ValueError, r"2 images.*<class>"),
             (["images/1.png", "masks/1.png"], ValueError, "one class: images, masks"),
-            (["a/1.png"], ValueError, "one folder, 'a', and .* at least two classes"),
+            (["a/1.png"], ValueError, "one folder.*'a'.*two classes"),
             (
                 ["a/b/1.png", "a/c/1.png"],
                 ValueError,
-                r"If the folders in it, b, c, are the classes, give \S*a as root",
+                r"b, c.*give \S*a as root",
             ),
-            (["a/1.png", "b/1.txt"], ValueError, r"folder \S*b holds no image"),
-            (["a/1.png", "b/masks/1.png"], ValueError, r"folder \S*b holds no image"),
+            (["a/1.png", "b/1.txt"], ValueError, r"folder \S*b.*no image"),
+            (["a/1.png", "b/masks/1.png"], ValueError, r"folder \S*b.*no image"),
             (
                 ["new/A/1.png", "new/B/1.png", "old/A/1.png"],
                 ValueError,
-                r"further down, in A, B\. .* give \S*new as root",
+                r"in A, B.*give \S*new as root",
             ),
         ],
     )
@@ -192,7 +192,7 @@ class TestLoadRadiographs:
     @pytest.mark.parametrize(
         ("class_names", "message"),
         [
-            (["a", "z"], "has no class 'z'; its classes are 'a', 'b'"),
+            (["a", "z"], "'z'.*'a', 'b'"),
             (["a"], "at least two classes"),
             ([], "at least two classes"),
             ("ab", "'class_names' parameter"),
@@ -323,7 +323,7 @@ class TestMetadata:
     def test_rows_without_file_are_reported(self, root):
         text = "file,patient\na/7.png,P\n" + "".join(f"{n},P\n" for n in self.FILES)
         self.write(root, text)
-        with pytest.warns(UserWarning, match=r"rows for 1 files .* exist: a/7\.png$"):
+        with pytest.warns(UserWarning, match=r"1 files.*a/7\.png$"):
             load_radiographs(root)
 
     def test_rows_of_classes_not_chosen_are_no_concern(self, make_files):
@@ -337,29 +337,29 @@ class TestMetadata:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("file,patient\na/1.png,P\n", r"no row for 2 of 3 images: a/2\.png, b/im"),
+            ("file,patient\na/1.png,P\n", r"no row.*2 of 3.*a/2\.png, b/im"),
             (
                 "file,patient\na/1.png,P\na/2.png,\nb/images/1.png,P\n",
-                r"no patient for 1 of 3 images: a/2\.png",
+                r"no patient.*1 of 3.*a/2\.png",
             ),
             (
                 "file,label\na/1.png,a\na/2.png,b\nb/images/1.png,b\n",
-                r"contradicts .* a/2\.png \(label 'b'\)",
+                r"a/2\.png.*'b'",
             ),
-            ("file,patient\na/1.png,P\na/1.png,P\n", r"line 3: a second row for a/1"),
-            ("file,patient\na/1.png\n", "line 2: 1 entries, fewer than"),
+            ("file,patient\na/1.png,P\na/1.png,P\n", r"line 3.*second row.*a/1"),
+            ("file,patient\na/1.png\n", "line 2.*1 entries"),
             (
                 "image,patient\na/1.png,P\n",
-                r"no column 'path', but 'image' \(did you mean 'path'\?\), 'patient'",
+                r"'image'.*did you mean 'path'.*'patient'",
             ),
-            ("", "no column 'path', but no header"),
+            ("", "no column 'path'.*no header"),
             ("file;patient\n", "with commas between them"),
             (
                 "file,pateint\na/1.png,P\n",
-                r"not understood: 'pateint' \(did you mean 'patient'\?\)",
+                r"'pateint'.*did you mean 'patient'",
             ),
-            ("file,Subject ID\na/1.png,P\n", r"'Subject ID' \(did you mean 'patient'"),
-            ("file,patient,patient_id\n", "several columns for the patient"),
+            ("file,Subject ID\na/1.png,P\n", r"'Subject ID'.*did you mean 'patient'"),
+            ("file,patient,patient_id\n", "several columns.*patient"),
             ('file,patient\n"a/1.png,P\n', "not a UTF-8 CSV table"),
         ],
     )
@@ -370,7 +370,7 @@ class TestMetadata:
 
     def test_another_encoding_is_an_error(self, root):
         self.write(root, "file,patient\na/1.png,Müller\n", encoding="latin-1")
-        with pytest.raises(ValueError, match=r"metadata\.csv is not a UTF-8 CSV"):
+        with pytest.raises(ValueError, match=r"metadata\.csv.*UTF-8"):
             load_radiographs(root)
 
     def test_up_to_five_missing_images_are_named(self, make_files):
@@ -579,8 +579,8 @@ class TestSaveRadiographs:
             ({"images": np.zeros((6, 8, 8))}, "uint8 .* got float64"),
             ({"images": np.zeros((6, 64), np.uint8)}, r"shape \(6, 64\)"),
             ({"images": np.zeros((6, 8, 8, 4), np.uint8)}, "got 4"),
-            ({"target": list("ababa")}, "inconsistent numbers of samples"),
-            ({"groups": list("ababa")}, "inconsistent numbers of samples"),
+            ({"target": list("ababa")}, "numbers of samples"),
+            ({"groups": list("ababa")}, "numbers of samples"),
             ({"target": ["a", "../b"] * 3}, r"'\.\./b'"),
             ({"target": ["a", ".."] * 3}, r"'\.\.'"),
             ({"target": ["a", ".b"] * 3}, r"'\.b'"),

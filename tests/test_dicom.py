@@ -267,7 +267,7 @@ class TestCompressed:
         path = as_radiograph(
             shipped_file("MR_small_RLE.dcm"), tmp_path / "a.dcm", syntax=uid.JPEG2000MC
         )
-        with pytest.raises(ValueError, match="which pydicom does not decode"):
+        with pytest.raises(ValueError, match="pydicom does not decode"):
             read_radiograph(path)
 
     @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ class TestCompressed:
         path = as_radiograph(
             shipped_file(name), tmp_path / "a.dcm", PixelData=pixel_data
         )
-        with pytest.raises(ValueError, match=r"a\.dcm: the image is truncated"):
+        with pytest.raises(ValueError, match=r"a\.dcm.*truncated"):
             read_radiograph(path)
 
 
@@ -337,7 +337,7 @@ class TestKinds:
         [
             (
                 {"SOPClassUID": uid.CTImageStorage, "Modality": "CT"},
-                r"modality CT \(CT Image Storage\), not a projection",
+                r"modality CT.*projection",
             ),
             ({"Modality": "MG"}, "of modality MG"),
             (
@@ -353,7 +353,7 @@ class TestKinds:
                 {"SOPClassUID": uid.DigitalXRayImageStorageForProcessing},
                 "raw data of the detector",
             ),
-            ({"NumberOfFrames": 2, "Rows": 2}, "a multi-frame file of 2 frames"),
+            ({"NumberOfFrames": 2, "Rows": 2}, "2 frames"),
             ({"PhotometricInterpretation": "PALETTE COLOR"}, r"\(PALETTE COLOR\)"),
             ({"PixelData": None}, "no PixelData"),
             ({"PixelData": None, "Rows": None}, "holds no image"),
@@ -368,7 +368,7 @@ class TestKinds:
 
     def test_colour_is_refused(self, write):
         path = write(np.zeros((4, 4, 3), np.uint8), PhotometricInterpretation="RGB")
-        with pytest.raises(ValueError, match=r"a\.dcm: a colour image \(RGB\)"):
+        with pytest.raises(ValueError, match=r"a\.dcm.*colour.*RGB"):
             read_radiograph(path)
 
     @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ class TestKinds:
             ("liver_1frame.dcm", "of modality SEG"),
             ("reportsi.dcm", "of modality SR"),
             ("waveform_ecg.dcm", "of modality ECG"),
-            ("no_meta.dcm", "not a DICOM file.*force=True"),
+            ("no_meta.dcm", "DICOM.*force=True"),
         ],
     )
     def test_files_of_pydicom_that_are_no_radiographs(self, name, message):
@@ -422,13 +422,13 @@ class TestBroken:
 
     def test_a_truncated_file_of_pydicom(self, tmp_path):
         path = as_radiograph(shipped_file("MR_truncated.dcm"), tmp_path / "a.dcm")
-        with pytest.raises(ValueError, match="truncated: 8,130 of 8,192 bytes"):
+        with pytest.raises(ValueError, match=r"truncated.*8,130 of 8,192"):
             read_radiograph(path)
 
     def test_another_file_of_that_name(self, tmp_path):
         path = tmp_path / "a.dcm"
         path.write_text("no DICOM " * 50)
-        with pytest.raises(ValueError, match=r"a\.dcm: not a DICOM file"):
+        with pytest.raises(ValueError, match=r"a\.dcm.*DICOM"):
             read_radiograph(path)
 
     def test_any_changed_byte_is_read_or_named(self, write):
@@ -454,7 +454,7 @@ class TestBroken:
             write(name="empty.dcm", PixelData=None): "no PixelData",
         }
         paths = [str(path) for path in [write(), *bad]]
-        with pytest.raises(ValueError, match="4 of 5 files can't be read") as error:
+        with pytest.raises(ValueError, match="4 of 5 files") as error:
             RadiographReader(8).fit_transform(paths)
         lines = str(error.value).splitlines()[1:]
         for line, (path, reason) in zip(lines, bad.items(), strict=True):

@@ -72,7 +72,7 @@ class TestFinding:
     def test_a_text_without_suffix_is_no_image(self, write):
         root = write({"a/1": person("P1"), "b/1": person("P2")})
         (root / "b/LICENSE").write_text("no image " * 40)
-        with pytest.warns(UserWarning, match="1 files .* are ignored"):
+        with pytest.warns(UserWarning, match=r"1 files .* are ignored"):
             data = load_radiographs(root, verbose=0)
         assert len(data.paths) == 2
 
@@ -134,7 +134,7 @@ class TestPatients:
             "b/2.dcm": person(""),
             "b/3.dcm": {},
         }
-        with pytest.warns(UserWarning, match="5 DICOM files name no patient"):
+        with pytest.warns(UserWarning, match=r"5 DICOM files.*no patient"):
             data = load_radiographs(write(files), verbose=0)
         assert data.groups.tolist() == [
             *("study 1.2.3", "study 1.2.3", "P1", "study 1.2.5", "b/2.dcm", "b/3.dcm")
@@ -142,7 +142,7 @@ class TestPatients:
         assert "patients 2 (from DICOM headers, of which 2 name none" in data.DESCR
 
     def test_where_nothing_is_known_there_are_no_groups(self, write):
-        with pytest.warns(UserWarning, match="2 DICOM files name no patient"):
+        with pytest.warns(UserWarning, match=r"2 DICOM files.*no patient"):
             data = load_radiographs(write({"a/1.dcm": {}, "b/1.dcm": {}}), verbose=0)
         assert data.groups is None
 
@@ -166,7 +166,7 @@ class TestFrontal:
 
     def test_a_class_without_any_is_an_error(self, write):
         files = {**self.FILES, "c/1.dcm": person("P5", ViewPosition="RL")}
-        with pytest.raises(ValueError, match=r"class 'c' .* its views are LATERAL 1"):
+        with pytest.raises(ValueError, match=r"class 'c'.*LATERAL 1"):
             load_radiographs(write(files), views="frontal", verbose=0)
 
 
@@ -179,7 +179,7 @@ class TestErrors:
         }
         root = write(files)
         (root / "b/text.dcm").write_text("text")
-        with pytest.raises(ValueError, match="3 of 4 files can't be read") as error:
+        with pytest.raises(ValueError, match="3 of 4 files") as error:
             load_radiographs(root, verbose=0)
         lines = str(error.value).splitlines()[1:]
         reasons = ["modality CT", "2 frames", "not a DICOM file"]

@@ -351,10 +351,10 @@ def test_history_takes_one_axes_per_panel(plt):
     ("history", "message"),
     [
         ([], "history is empty"),
-        ({}, "history 0 must record the loss"),
+        ({}, "history 0.*loss"),
         ({"loss": []}, "at least one epoch"),
-        ([HISTORY, {"accuracy": [1.0]}], "history 1 must record the loss"),
-        ({"loss": [1.0, 2.0], "phase": [1]}, "one entry per epoch.*'phase': 1"),
+        ([HISTORY, {"accuracy": [1.0]}], "history 1.*loss"),
+        ({"loss": [1.0, 2.0], "phase": [1]}, "entry per epoch.*'phase': 1"),
     ],
 )
 def test_history_says_what_is_wrong(history, message):
@@ -375,7 +375,7 @@ def test_history_of_an_estimator_without_one():
     with pytest.raises(NotFittedError):
         TrainingHistoryDisplay.from_estimator(LogisticRegression())
     fitted = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
-    with pytest.raises(ValueError, match=r"`history_`.*LogisticRegression does not"):
+    with pytest.raises(ValueError, match=r"`history_`.*LogisticRegression"):
         TrainingHistoryDisplay.from_estimator(fitted)
 
 

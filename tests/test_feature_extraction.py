@@ -138,7 +138,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("parameters", "match"),
         [
-            ({"layers": []}, "layers must name at least one"),
+            ({"layers": []}, "layers.*at least one"),
             ({"layers": ["conv9"]}, "layers='conv9'"),
             ({"layers": [99]}, "layers=99"),
             ({"layers": "last"}, "'layers' parameter"),
@@ -153,7 +153,7 @@ class TestErrors:
             make().set_params(**parameters).fit(X)
 
     def test_other_images_than_fitted_on(self):
-        with pytest.raises(ValueError, match="was fitted on images of shape"):
+        with pytest.raises(ValueError, match=r"fitted on.*shape"):
             make().fit(X).transform(np.zeros((1, 16, 16, 3), np.float32))
 
     def test_before_fit(self):

@@ -106,7 +106,7 @@ def test_an_entry_that_is_damaged_later_is_an_error(tmp_path):
     kept = make_store(tmp_path).fill(make_images(), **FILLING)
     path = sorted(tmp_path.rglob("*.npy"))[5]
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(OSError, match=f"{path.name} is damaged: it ends early"):
+    with pytest.raises(OSError, match=rf"{path.name}.*damaged"):
         kept.load(slice(None))
 
 

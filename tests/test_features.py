@@ -262,7 +262,7 @@ class TestDisk:
             shutil, "disk_usage", lambda path: SimpleNamespace(free=1000)
         )
         needed = feature_bytes(store.trunk, N_IMAGES - 4) / 1e6
-        with pytest.raises(OSError, match=rf"6 images need {needed:.1f} MB"):
+        with pytest.raises(OSError, match=rf"6 images.*{needed:.1f} MB"):
             store.fill(make_images(), **FILLING)
         monkeypatch.undo()
         assert store.n_computed == 4
@@ -298,7 +298,7 @@ class TestDisk:
         path = min(tmp_path.rglob("*.npy"))
         path.write_bytes(path.read_bytes()[:50])
         store = make_store(tmp_path)
-        with pytest.warns(UserWarning, match=rf"{path.name} is damaged: .* 50 bytes"):
+        with pytest.warns(UserWarning, match=rf"{path.name}.*damaged.*50 bytes"):
             again = store.fill(make_images(), **FILLING)
         assert store.n_computed == 1
         for found, expected in zip(again.load(slice(None)), before, strict=True):

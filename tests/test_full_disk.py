@@ -36,7 +36,7 @@ def test_an_earlier_file_stays(make_disk, result, write):
     path = disk / "written"
     path.write_text("from before")
     (disk / "ballast").write_bytes(bytes(8 * 1024))
-    with pytest.raises(OSError, match="written: the disk has no room"):
+    with pytest.raises(OSError, match=r"written.*no room"):
         write(path, result)
     assert path.read_text() == "from before"
     assert {entry.name for entry in disk.iterdir()} == {"written", "ballast"}
@@ -54,7 +54,7 @@ def test_an_archive_goes_on_where_there_is_room_again(make_disk):
     model.fit(["a", "bb"], ["COVID-19", "NORMAL"])
     paths = [f"{number}.png" for number in range(40)]
     options = {"chunk_size": 2, "verbose": 0}
-    with pytest.raises(OSError, match=r"part-.*: the disk has no room"):
+    with pytest.raises(OSError, match=r"part-.*no room"):
         predict_archive(model, paths, disk, **options)
     n_done = len(list(disk.glob("*.parquet")))
     assert 0 < n_done < 20

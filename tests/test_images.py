@@ -185,7 +185,7 @@ def test_an_image_other_than_announced_is_an_error(wrong, access):
 
 
 def test_keys_must_be_as_many_as_items():
-    with pytest.raises(ValueError, match="2 entries for 3 items"):
+    with pytest.raises(ValueError, match=r"2 entries.*3 items"):
         LazyImages(plain, range(3), image_shape=(HEIGHT, WIDTH), keys=["a", "b"])
 
 
@@ -532,9 +532,9 @@ class TestCheckImages:
             ([[[1.0, 1.0]]], "already normalised"),
             ([[[-1.0, 0.0, 1.0]]], r"already normalised.*\[-1, 1\]"),
             ([[[-123.68, 0.0, 151.061]]], "already normalised"),
-            ([[[0.0, 256.0]]], r"must lie in \[0, 255\].*256"),
-            ([[[0, 256]]], r"must lie in \[0, 255\].*256"),
-            ([[[-1, 255]]], r"must lie in \[0, 255\].*-1"),
+            ([[[0.0, 256.0]]], r"\[0, 255\].*256"),
+            ([[[0, 256]]], r"\[0, 255\].*256"),
+            ([[[-1, 255]]], r"\[0, 255\].*-1"),
             ([[[0.0, np.nan]]], "NaN or infinite"),
             ([[[0.0, np.inf]]], "NaN or infinite"),
             ([[[True, False]]], "dtype bool"),

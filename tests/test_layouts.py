@@ -159,12 +159,12 @@ class TestKermany:
 
     def test_names_that_tell_no_cause_are_an_error(self, make):
         root = make({**KERMANY, "val/PNEUMONIA": ["1.jpeg"]})
-        with pytest.raises(ValueError, match=r"1 names in val/PNEUMONIA .* 1\.jpeg"):
+        with pytest.raises(ValueError, match=r"val/PNEUMONIA.* 1\.jpeg"):
             load_radiographs(root, split_pneumonia=True)
 
     def test_another_set_can_not_be_split(self, make):
         root = make(RELEASES["with masks"])
-        with pytest.raises(ValueError, match=r"is for the Kermany set, .* Radiography"):
+        with pytest.raises(ValueError, match=r"Kermany.*Radiography"):
             load_radiographs(root, split_pneumonia=True)
 
 
@@ -198,7 +198,7 @@ class TestSplitFolders:
     def test_an_empty_class_folder_is_an_error(self, make):
         root = make({"train/a": ["1.png"], "train/b": ["1.png"], "test/a": ["1.png"]})
         (root / "test/b").mkdir()
-        with pytest.raises(ValueError, match=r"folder \S*test/b holds no image"):
+        with pytest.raises(ValueError, match=r"folder \S*test/b.*no image"):
             load_radiographs(root)
 
     def test_a_table_names_files_from_the_outer_folder(self, make):
@@ -219,15 +219,15 @@ class TestNotUnderstood:
     @pytest.mark.parametrize(
         ("tree", "found"),
         [
-            ({"": ["1.png", "2.png"]}, "no class folder but 2 images"),
-            ({"": ["notes.txt"]}, "no class folder and no images"),
+            ({"": ["1.png", "2.png"]}, "no class folder.*2 images"),
+            ({"": ["notes.txt"]}, "no class folder.*no images"),
             ({"a": ["1.png"]}, "one folder, 'a'"),
             (
                 {"images": ["1.png"], "masks": ["1.png"]},
-                "images and masks of one class",
+                "masks.*one class",
             ),
             # Patients are no classes: one folder is not taken for one around them.
-            ({"a/1": ["1.png"], "a/2": ["1.png"]}, "If the folders in it, 1, 2, are"),
+            ({"a/1": ["1.png"], "a/2": ["1.png"]}, "1, 2,.*as root"),
         ],
     )
     def test_the_error_says_what_was_found_and_what_works(self, make, tree, found):
@@ -240,7 +240,7 @@ class TestNotUnderstood:
     def test_an_archive_of_another_kind(self, tmp_path):
         path = tmp_path / "radiographs.7z"
         path.write_bytes(b"7z")
-        with pytest.raises(NotADirectoryError, match="a zip archive of it, or a CSV"):
+        with pytest.raises(NotADirectoryError, match=r"zip archive.*CSV"):
             load_radiographs(path)
 
 
@@ -318,22 +318,21 @@ class TestTables:
         [
             (
                 "path,label,pateint,age\nx/1.png,a,P,4\n",
-                r"'pateint' \(did you mean 'patient'\?\), 'age'\. Columns are path",
+                r"'pateint'.*did you mean 'patient'.*'age'.*path",
             ),
             (
                 "Image Index,Finding Labels\nx/1.png,a\n",
-                r"no column 'path' and no column 'label', but 'Image Index' \(did you "
-                r"mean 'path'\?\), 'Finding Labels' \(did you mean 'label'",
+                "'Image Index'.*did you mean 'path'.*'Finding Labels'.*mean 'label'",
             ),
-            ("path,lable\nx/1.png,a\n", r"'lable' \(did you mean 'label'\?\)"),
+            ("path,lable\nx/1.png,a\n", r"'lable'.*did you mean 'label'"),
             ("path;label\nx/1.png;a\n", "with commas"),
-            ("path,label\nx/1.png,a\nx/2.png,\n", "no label for 1 of 2 images: x/2"),
-            ("path,label\nx/1.png,a\nx/2.png,a\n", "at least two classes, got 1"),
-            ("path,label\n", "at least two classes, got 0"),
+            ("path,label\nx/1.png,a\nx/2.png,\n", "no label.*1 of 2.*x/2"),
+            ("path,label\nx/1.png,a\nx/2.png,a\n", "two classes, got 1"),
+            ("path,label\n", "two classes, got 0"),
             ("path,label\nx/1.png,a\n./x/1.png,b\n", "second row for x/1.png"),
             (
                 "path,label,patient\nx/1.png,a,P\nx/2.png,b,\n",
-                "no patient for 1 of 2 images",
+                "no patient.*1 of 2",
             ),
         ],
     )
@@ -344,13 +343,13 @@ class TestTables:
     def test_files_that_do_not_exist(self, write):
         path = write("path,label\nx/1.png,a\nx/8.png,b\nx/9.png,b\n")
         with pytest.raises(
-            FileNotFoundError, match=r"2 files .*, of 3: x/8\.png, x/9\.png\. Relative"
+            FileNotFoundError, match=r"2 files.*of 3.*x/8\.png, x/9\.png.*[Rr]elative"
         ):
             load_radiographs(path)
 
     def test_parameters_for_folders_are_refused(self, write):
         path = write("path,label\nx/1.png,a\nx/2.png,b\n")
-        with pytest.raises(ValueError, match="metadata goes with a folder"):
+        with pytest.raises(ValueError, match=r"metadata.*folder"):
             load_radiographs(path, metadata=path)
         with pytest.raises(ValueError, match="split_pneumonia"):
             load_radiographs(path, split_pneumonia=True)
@@ -362,5 +361,5 @@ class TestTables:
 
 def test_frontal_views_where_no_view_is_known(make):
     root = make({"a": ["1.png"], "b": ["1.png"]})
-    with pytest.raises(ValueError, match=r"no image of class 'a' .* not known 1"):
+    with pytest.raises(ValueError, match=r"class 'a'.*not known 1"):
         load_radiographs(root, views="frontal")

@@ -222,7 +222,7 @@ def test_table_is_a_mapping_from_label_to_row():
     assert len(table) == 2
     assert table["well"].support == 4
     assert "other" not in table
-    with pytest.raises(KeyError, match=r"'other' is not a class.*'ill', 'well'"):
+    with pytest.raises(KeyError, match=r"'other'.*'ill', 'well'"):
         table["other"]
     assert pickle.loads(pickle.dumps(table)) == table
 
@@ -291,10 +291,10 @@ def test_pooled_confusion_matrix_adds_the_folds_up():
     ("matrices", "message"),
     [
         ([], "matrices is empty"),
-        ([[1, 2], [3, 4]], r"matrices\[0\] must be a square matrix"),
-        ([np.eye(2), np.eye(3)], r"matrices\[1\] has shape \(3, 3\).*same labels"),
-        ([np.eye(2), np.ones((2, 3))], r"matrices\[1\] must be a square matrix"),
-        ([np.eye(2), -np.eye(2)], r"matrices\[1\] must hold counts"),
+        ([[1, 2], [3, 4]], r"matrices\[0\].*square"),
+        ([np.eye(2), np.eye(3)], r"matrices\[1\].*\(3, 3\).*labels"),
+        ([np.eye(2), np.ones((2, 3))], r"matrices\[1\].*square"),
+        ([np.eye(2), -np.eye(2)], r"matrices\[1\].*counts"),
     ],
 )
 def test_pooled_confusion_matrix_says_what_is_wrong(matrices, message):
@@ -328,7 +328,7 @@ def test_only_square_matrices_of_counts_are_taken(function, matrix, message):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["a"], "labels must name the 2 classes.*got 1: 'a'"),
+        (["a"], "labels.*2 classes.*'a'"),
         (["a", "a"], "labels must differ"),
         ([1, "1"], "labels must differ"),
     ],

@@ -172,7 +172,7 @@ class TestCrossValPredict:
 
     def test_stacking_that_would_lose_the_groups_says_what_to_do(self):
         members = [("one", HoldoutPipeline([("classify", RecordingClassifier())]))]
-        with pytest.raises(ValueError, match="final_estimator=None as well"):
+        with pytest.raises(ValueError, match="final_estimator=None"):
             evaluate(StackingClassifier(members), X, Y, groups=GROUPS, verbose=0)
 
     def test_groups_where_scikit_learn_cannot_route_them(self):
@@ -437,9 +437,7 @@ class TestErrors:
 
     def test_a_class_smaller_than_the_folds(self):
         labels = ["COVID-19"] * 3 + ["NORMAL"] * 57
-        with pytest.raises(
-            ValueError, match=r"'COVID-19' has 3 images.* Lower cv or add"
-        ):
+        with pytest.raises(ValueError, match=r"'COVID-19' has 3 images.*Lower cv"):
             evaluate(RecordingClassifier(), X, labels, verbose=0)
 
     def test_fewer_patients_than_folds(self):
@@ -447,13 +445,11 @@ class TestErrors:
             evaluate(RecordingClassifier(), X, Y, groups=np.arange(60) // 4, verbose=0)
 
     def test_one_class(self):
-        with pytest.raises(ValueError, match="one class only, 'COVID-19'"):
+        with pytest.raises(ValueError, match=r"one class.*'COVID-19'"):
             evaluate(RecordingClassifier(), X, ["COVID-19"] * 60, verbose=0)
 
     def test_overlapping_test_folds(self):
-        with pytest.raises(
-            ValueError, match=r"cv=Repeated.*once; use a partition, such as Str"
-        ):
+        with pytest.raises(ValueError, match=r"cv=Repeated.*partition.*Str"):
             evaluate(
                 RecordingClassifier(),
                 X,
@@ -463,7 +459,7 @@ class TestErrors:
             )
 
     def test_training_on_test_images(self):
-        with pytest.raises(ValueError, match="image 0 on two sides"):
+        with pytest.raises(ValueError, match=r"image 0.*two sides"):
             evaluate(
                 RecordingClassifier(),
                 X,
@@ -477,7 +473,7 @@ class TestErrors:
     @pytest.mark.parametrize("protocol", ["cross_val_predict", "paper"])
     def test_a_cross_validator_that_splits_patients(self, protocol):
         with pytest.raises(
-            ValueError, match=r"KFold.*patient \d+ on .* StratifiedGroupKFold\."
+            ValueError, match=r"KFold.*patient \d+.*StratifiedGroupKFold"
         ):
             evaluate(
                 RecordingClassifier(),
@@ -502,7 +498,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("lengths", [{"y": Y[:9]}, {"y": Y, "groups": GROUPS[:9]}])
     def test_lengths(self, lengths):
-        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        with pytest.raises(ValueError, match="numbers of samples"):
             evaluate(RecordingClassifier(), X, verbose=0, **lengths)
 
     @pytest.mark.parametrize(

@@ -418,7 +418,7 @@ class TestWeights:
         inputs = keras.Input((32, 32, 3))
         other = keras.Model(inputs, keras.layers.Conv2D(5, 7)(inputs))
         (other.save_weights if suffix == ".weights.h5" else other.save)(path)
-        with pytest.raises(ValueError, match=f"other{suffix}.*'tiny'"):
+        with pytest.raises(ValueError, match=rf"other{suffix}.*'tiny'"):
             build(path)
 
     @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
@@ -434,7 +434,7 @@ class TestWeights:
 
     @pytest.mark.parametrize("weights", ["file.h5", "file.ckpt", "ImageNet", ""])
     def test_another_kind_of_file_is_an_error(self, weights):
-        with pytest.raises(ValueError, match=rf"{weights!r} must be 'imagenet', None"):
+        with pytest.raises(ValueError, match=rf"{weights!r}.*'imagenet', None"):
             build(weights)
 
     def test_a_failing_download_names_the_other_choices(self, monkeypatch):

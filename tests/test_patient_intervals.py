@@ -64,7 +64,7 @@ def test_matrices_of_patients_keep_the_order_of_labels(predictions):
 
 def test_labels_must_hold_all_that_occur(predictions):
     y_true, y_pred, _, groups = predictions
-    with pytest.raises(ValueError, match="labels lack 'COVID-19'"):
+    with pytest.raises(ValueError, match=r"labels.*'COVID-19'"):
         patient_confusion_matrices(y_true, y_pred, groups, labels=CLASSES[1:])
 
 
@@ -128,12 +128,12 @@ def test_specificity_and_balanced_accuracy(predictions):
 
 @pytest.mark.parametrize("shape", [(0, 2, 2), (4, 2, 3), (4, 1, 1), (2, 2, 2, 2)])
 def test_only_square_matrices_for_patients(shape):
-    with pytest.raises(ValueError, match="confusion_matrix must be"):
+    with pytest.raises(ValueError, match="confusion_matrix"):
         per_class_table(np.ones(shape, dtype=int), ["a", "b"])
 
 
 def test_only_counts_for_patients():
-    with pytest.raises(ValueError, match="must hold counts"):
+    with pytest.raises(ValueError, match="counts"):
         per_class_table(np.full((3, 2, 2), 0.5), ["a", "b"])
 
 
@@ -185,9 +185,9 @@ class TestRocAuc:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"labels": ["a"]}, "labels must name the 2 classes"),
-            ({"y_true": ["a"]}, "inconsistent numbers of samples"),
-            ({"groups": [1]}, "inconsistent numbers of samples"),
+            ({"labels": ["a"]}, "labels.*2 classes"),
+            ({"y_true": ["a"]}, "numbers of samples"),
+            ({"groups": [1]}, "numbers of samples"),
             ({"probabilities": [[0.1, np.nan]] * 2}, "NaN"),
             ({"confidence_level": 95}, "confidence_level"),
         ],

@@ -48,8 +48,8 @@ def test_cohen_patients_are_in_its_table(write_table, version):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TABLES["late"], r"no patient for 1 of 2 images: other\.png"),
-        ("patientid,filename\n,figure.png\n", "no patient for 2 of 2 images"),
+        (TABLES["late"], r"no patient.*1 of 2.*other\.png"),
+        ("patientid,filename\n,figure.png\n", "no patient.*2 of 2"),
         ("patient,filename\n", "no column 'patientid'"),
         ("patientid,file\n", "no column 'filename'"),
         ("", "no column 'patientid'"),
@@ -93,7 +93,7 @@ class TestCohenTableBesideClassFolders:
     def test_an_image_without_a_row_is_an_error(self, root, write_table):
         write_table(TABLES["late"])
         (root / "SARS/other.png").touch()
-        with pytest.raises(ValueError, match=r"for 1 of 4 images: other\.png"):
+        with pytest.raises(ValueError, match=r"1 of 4.*other\.png"):
             load_radiographs(root)
 
     def test_a_table_with_folders_is_one_s_own(self, root, write_table):

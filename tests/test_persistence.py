@@ -326,7 +326,7 @@ class TestSave:
     )
     def test_what_could_not_be_loaded_is_an_error(self, step, message, tmp_path):
         pipeline = make("linear").set_params(classify=step).fit(X, Y)
-        with pytest.raises(TypeError, match=f"can't be saved.*{message}"):
+        with pytest.raises(TypeError, match=rf"can't be saved.*{message}"):
             skcovid.save(pipeline, tmp_path / "model.skcovid")
         assert list(tmp_path.iterdir()) == []
 
@@ -370,7 +370,7 @@ class TestVersions:
         )
         with pytest.raises(
             ModelFileError,
-            match=r"model\.skcovid.*predictions differ.*keras 3\.1\.0 \(here",
+            match=r"model\.skcovid.*predictions.*keras 3\.1\.0",
         ):
             skcovid.load(path)
 
@@ -390,9 +390,7 @@ class TestVersions:
 
         others = {k: v for k, v in backbones._REGISTRY.items() if k != "tiny"}
         monkeypatch.setattr(backbones, "_REGISTRY", others)
-        with pytest.raises(
-            ModelFileError, match=r"model\.skcovid.*must be registered.*'tiny'"
-        ):
+        with pytest.raises(ModelFileError, match=r"model\.skcovid.*registered.*'tiny'"):
             skcovid.load(path)
 
     def test_a_backbone_registered_otherwise_is_refused(self, path, monkeypatch):

@@ -1,4 +1,5 @@
 import pickle
+import re
 import warnings
 from collections import Counter
 
@@ -135,7 +136,7 @@ class TestSplit:
 
     def test_a_rare_class_left_out_is_an_error(self):
         labels = ["COVID-19"] * 3 + ["NORMAL"] * 57
-        with pytest.raises(ValueError, match=r"validation_fraction=0\.1 .*'COVID-19'"):
+        with pytest.raises(ValueError, match=r"validation_fraction=0\.1.*'COVID-19'"):
             make_pipeline(validation_fraction=0.1).fit(X, labels)
 
     @pytest.mark.parametrize("fraction", [0, 0.6, 1, -0.1, "half", None])
@@ -163,24 +164,22 @@ class TestFit:
 
     @pytest.mark.parametrize("given", [{"X_val": X[:7]}, {"y_val": Y[:7]}])
     def test_half_of_the_validation_data_is_an_error(self, given):
-        with pytest.raises(ValueError, match=r"^X_val and y_val must be given"):
+        with pytest.raises(ValueError, match=r"X_val.*y_val"):
             make_pipeline().fit(X, Y, **given)
 
     @pytest.mark.parametrize("lengths", [{"y": Y[:9]}, {"y": Y, "groups": GROUPS[:9]}])
     def test_different_lengths_are_an_error(self, lengths):
-        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        with pytest.raises(ValueError, match="numbers of samples"):
             make_pipeline().fit(X, **lengths)
 
     @pytest.mark.parametrize("last", [LogisticRegression(), "passthrough"])
     def test_a_last_step_without_validation_data_is_an_error(self, last):
         pipeline = make_pipeline().set_params(classify=last)
-        with pytest.raises(TypeError) as error:
-            pipeline.fit(X, Y)
-        assert str(error.value) == (
-            "HoldoutPipeline needs a last step whose fit takes X_val and y_val, as "
-            f"TransferLearningClassifier does; got {last!r}. Use "
-            "imblearn.pipeline.Pipeline for it."
+        message = (
+            f"X_val and y_val.*{re.escape(repr(last))}.*imblearn.pipeline.Pipeline"
         )
+        with pytest.raises(TypeError, match=message):
+            pipeline.fit(X, Y)
 
     @pytest.mark.parametrize("container", [list, tuple])
     def test_takes_sequences(self, container, calls):

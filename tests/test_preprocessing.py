@@ -130,7 +130,7 @@ class TestReaderInputs:
 
     @pytest.mark.parametrize("library", [pd, pl])
     def test_a_missing_path_in_a_column_is_named(self, grey_paths, library):
-        with pytest.raises(ValueError, match=r"X\[1\] must be a path"):
+        with pytest.raises(ValueError, match=r"X\[1\].*path"):
             RadiographReader().fit(library.Series([grey_paths[0], None]))
 
     @pytest.mark.parametrize("colour", [False, True])
@@ -147,7 +147,7 @@ class TestReaderInputs:
     @pytest.mark.parametrize("wrong", ["a.png", Path("a.png")])
     @pytest.mark.parametrize("step", [RadiographReader(), BackbonePreprocessor()])
     def test_one_path_is_refused(self, step, wrong):
-        with pytest.raises(ValueError, match=r"list of paths, got one path.*a\.png"):
+        with pytest.raises(ValueError, match=r"list of paths.*a\.png"):
             step.fit(wrong)
 
     @pytest.mark.parametrize("image_size", [8, None])
@@ -183,8 +183,8 @@ class TestReaderInputs:
         [
             ([], "no images"),
             (np.array([], dtype=str), "no images"),
-            (["a.png", 3], r"X\[1\] must be a path"),
-            (["a.png", None], r"X\[1\] must be a path"),
+            (["a.png", 3], r"X\[1\].*path"),
+            (["a.png", None], r"X\[1\].*path"),
             ([np.zeros((4, 4)), np.zeros((4, 5))], "images of one shape"),
             (np.zeros((4, 4), np.uint8), r"shape \(4, 4\)"),
             (np.array([["a.png"], ["b.png"]]), r"shape \(2, 1\)"),
@@ -574,7 +574,7 @@ def test_wrong_parameters_are_named(estimator, parameter, value, grey_images):
 @pytest.mark.parametrize("estimator", [RadiographReader, BackbonePreprocessor])
 @pytest.mark.parametrize("size", [(8,), (8, 8, 3), (8, 0), (8, 8.0), ("8", 8), ()])
 def test_a_wrong_tuple_is_named_too(estimator, size, grey_images):
-    with pytest.raises(ValueError, match=r"image_size must be.*\(height, width\)"):
+    with pytest.raises(ValueError, match=r"image_size.*\(height, width\)"):
         estimator(image_size=size).fit(grey_images)
 
 

@@ -200,7 +200,7 @@ class TestBroken:
     def test_no_bytes(self, tmp_path):
         path = tmp_path / "a.png"
         path.touch()
-        with pytest.raises(ValueError, match=r"a\.png: the file is empty"):
+        with pytest.raises(ValueError, match=r"a\.png.*empty"):
             read_radiograph(path)
 
     @pytest.mark.parametrize("text", [b"no image at all", b"BM", b"\0", b"\xff\xd8"])
@@ -217,7 +217,7 @@ class TestBroken:
             read_radiograph(path)
 
     def test_no_file(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"x\.png: no such file"):
+        with pytest.raises(FileNotFoundError, match=r"x\.png.*no such file"):
             read_radiograph(tmp_path / "x.png")
 
 
@@ -251,7 +251,7 @@ class TestCheckFiles:
         missing = tmp_path / "missing.png"
         below_a_file = good / "below.png"
         bad = [cut, folder, text, empty, missing, below_a_file]
-        with pytest.raises(ValueError, match="6 of 8 files can't be read") as error:
+        with pytest.raises(ValueError, match="6 of 8 files") as error:
             check_files([str(path) for path in [good, *bad, good]])
         assert not isinstance(error.value, FileNotFoundError)
         lines = str(error.value).splitlines()[1:]
@@ -313,5 +313,5 @@ def write_bmp(path, level, width=8):
 
 @pytest.mark.parametrize("wrong", [3, None, float("nan"), b"a.png"])
 def test_what_is_no_path_is_named_with_its_position(wrong):
-    with pytest.raises(ValueError, match=rf"X\[1\] must be a path.*{wrong!r}"):
+    with pytest.raises(ValueError, match=rf"X\[1\].*path.*{wrong!r}"):
         as_paths(["a.png", wrong])

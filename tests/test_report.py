@@ -273,11 +273,11 @@ def test_the_model_card_has_intended_use_and_parameters(full):
 
 def test_what_does_not_belong_together_is_an_error(result, audit, plain, tmp_path):
     path = tmp_path / "report.html"
-    with pytest.raises(ValueError, match="audit is of another result"):
+    with pytest.raises(ValueError, match=r"audit.*another result"):
         write_report(path, plain, audit=audit)
     with pytest.raises(ValueError, match="pipeline is None"):
         write_report(path, result, X=X)
-    with pytest.raises(ValueError, match="X holds 5 samples, the result 60"):
+    with pytest.raises(ValueError, match=r"X.*5 samples.*60"):
         write_report(path, result, X=X[:5], pipeline=AugmentationBalancer())
     with pytest.raises(ValueError, match="The 'saliency' parameter"):
         write_report(path, result, saliency="Grad-CAM")

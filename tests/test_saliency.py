@@ -484,7 +484,7 @@ class TestCentralShare:
 
     @pytest.mark.parametrize("saliency", [np.ones((4, 4)), np.full((1, 4, 4), np.nan)])
     def test_refuses_what_is_no_saliency(self, saliency):
-        with pytest.raises(ValueError, match="saliency must hold finite numbers"):
+        with pytest.raises(ValueError, match=r"saliency.*finite"):
             central_share(saliency)
 
     def test_refuses_a_fraction_of_nothing_or_all(self):
@@ -599,11 +599,9 @@ class TestRandomizationCheck:
 
     @pytest.mark.parametrize("maps", [np.zeros((2, 2)), np.full((2, 2, 2), np.nan)])
     def test_refuses_what_is_no_saliency(self, maps, pipeline):
-        with pytest.raises(ValueError, match="saliency must return finite"):
+        with pytest.raises(ValueError, match=r"saliency.*finite"):
             self.check(lambda *_, target: maps, pipeline, X[:2])
 
     def test_needs_a_network(self, linear):
-        with pytest.raises(
-            TypeError, match="randomization_check needs a TransferLearning"
-        ):
+        with pytest.raises(TypeError, match=r"randomization_check.*TransferLearning"):
             self.check(edges, linear, X[:2])

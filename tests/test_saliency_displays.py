@@ -142,7 +142,7 @@ def test_without_matplotlib_the_extra_is_named(draw, shape, model, monkeypatch):
 @pytest.mark.parametrize("draw", ["saliency", "augmentation"])
 def test_number_of_axes_is_checked(draw, model, plt):
     _, axes = plt.subplots(1, 3)
-    with pytest.raises(ValueError, match=r"ax must hold .* axes.*got 3"):
+    with pytest.raises(ValueError, match=r"ax .*axes.*3"):
         DISPLAYS[draw][0](model, axes)
 
 
@@ -215,7 +215,7 @@ def test_saliency_says_what_is_wrong(images, saliency, labels, message):
 
 
 def test_saliency_methods_are_named(model):
-    with pytest.raises(ValueError, match=r"method='gradcam' is not known.*'grad_cam'"):
+    with pytest.raises(ValueError, match=r"method='gradcam'.*'grad_cam'"):
         SaliencyDisplay.from_estimator(model, X[:1], method="gradcam")
 
 
@@ -258,7 +258,7 @@ def test_augmentation_seed_decides():
 
 
 def test_augmentation_says_what_is_wrong():
-    with pytest.raises(ValueError, match=r"got \(2, 32, 32\), \(2, 32, 32\) and 2"):
+    with pytest.raises(ValueError, match=r"\(2, 32, 32\), \(2, 32, 32\).*2"):
         AugmentationDisplay(X[:2], X[:2], CLASSES[:2])
     with pytest.raises(ValueError, match=r"and 1\."):
         AugmentationDisplay(X[:2], X[:4].reshape(2, 2, 32, 32), CLASSES[:1])
@@ -294,9 +294,9 @@ def test_calibration_is_scikit_learns_with_counts_and_intervals(strategy):
 @pytest.mark.parametrize(
     ("y", "labels", "message"),
     [
-        (LABELS, CLASSES[:2], r"y_prob must have shape \(90, 2\).*got \(90, 3\)"),
-        (LABELS[:9], CLASSES, r"y_prob must have shape \(9, 3\)"),
-        (LABELS, ["a", "b", "c"], "y_true holds classes not in labels: .*COVID-19"),
+        (LABELS, CLASSES[:2], r"y_prob.*\(90, 2\).*\(90, 3\)"),
+        (LABELS[:9], CLASSES, r"y_prob.*\(9, 3\)"),
+        (LABELS, ["a", "b", "c"], "y_true.*labels.*COVID-19"),
     ],
 )
 def test_calibration_says_what_is_wrong(y, labels, message):

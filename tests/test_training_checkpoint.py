@@ -155,7 +155,7 @@ def check_same(classifier, expected):
 
 
 def test_needs_a_seed(tmp_path):
-    with pytest.raises(ValueError, match="needs a random_state, got None"):
+    with pytest.raises(ValueError, match=r"random_state.*None"):
         fit(make_classifier(tmp_path, random_state=None))
 
 
@@ -181,7 +181,7 @@ def test_fits_in_one_folder_are_told_apart(tmp_path, count_epochs):
     # A damaged state is no state; the other training is found.
     path.write_bytes(path.read_bytes()[:-500])
     count_epochs.clear()
-    with pytest.warns(UserWarning, match=f"{path.name} is damaged"):
+    with pytest.warns(UserWarning, match=rf"{path.name}.*damaged"):
         again = make_ensemble().fit(X, Y).estimators_
     assert count_epochs == [1, 2, 3]
     for classifier, before in zip(again, (first, second), strict=True):

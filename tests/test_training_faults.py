@@ -46,7 +46,7 @@ def test_a_loss_that_becomes_nan_or_infinite(tmp_path):
     classifier = TransferLearningClassifier(
         "tiny", learning_rate=1e38, checkpoint=tmp_path, **QUICK
     )
-    with pytest.raises(FloatingPointError, match=r"loss became .* learning_rate"):
+    with pytest.raises(FloatingPointError, match=r"loss.*learning_rate"):
         classifier.fit(X, Y)
 
 
@@ -126,7 +126,7 @@ def test_a_class_that_vanished_from_a_fold():
         "tiny", recipe="linear", weights=None, image_size=32, verbose=0
     )
     fold = np.where(Y == "COVID-19", 0, np.arange(len(Y)) % 2)
-    with pytest.warns(UserWarning, match="fold 1 has no .* 'COVID-19'.* 10 test"):
+    with pytest.warns(UserWarning, match=r"fold 1.*'COVID-19'.*10 test"):
         evaluate(pipeline, IMAGES, Y, cv=PredefinedSplit(fold), verbose=0)
 
 
@@ -146,5 +146,5 @@ def test_a_constant_prediction():
     pipeline = make_transfer_pipeline(
         "tiny", image_size=32, validation_fraction=0.2, **QUICK
     )
-    with pytest.warns(UserWarning, match="All 15 test images of fold 1 are predicted"):
+    with pytest.warns(UserWarning, match="15 test images of fold 1"):
         evaluate(pipeline, np.repeat(IMAGES[:1], len(Y), axis=0), Y, cv=2, verbose=0)
