@@ -68,9 +68,9 @@ def limited():
         yield reader
 
 
-class TestWhole:
+class TestIntact:
     @pytest.mark.parametrize("name", READ)
-    def test_is_read_at_its_size(self, write, name):
+    def test_has_the_size_of_its_header(self, write, name):
         path = write(name.split()[0], SEEDS[name])
         shape = (WIDTH, HEIGHT) if name in TURNED else (HEIGHT, WIDTH)
         grey, rgb = read_radiograph(path), read_radiograph(path, channels="rgb")
@@ -79,7 +79,7 @@ class TestWhole:
         assert grey.std() > 20
 
     @pytest.mark.parametrize("name", REFUSED)
-    def test_is_refused_by_name_and_reason(self, write, name):
+    def test_error_names_the_file_and_the_reason(self, write, name):
         path = write(name.split()[0], SEEDS[name])
         with pytest.raises(ValueError, match=r"a\.\w+: ") as error:
             read_radiograph(path)
@@ -93,7 +93,7 @@ class TestWhole:
             np.testing.assert_array_equal(other, own)
 
     @pytest.mark.parametrize("byte_order", ["<", ">"])
-    def test_orientation_and_white_are_read_in_any_byte_order(self, write, byte_order):
+    def test_tags_are_read_in_either_byte_order(self, write, byte_order):
         tags = {"262": 0, "274": 3}
         content = write_tiff(make_levels(), 8, byte_order=byte_order, **tags)
         expected = 255 - np.rot90(make_levels(), 2)
@@ -112,7 +112,7 @@ class TestWhole:
         with pytest.raises(ValueError, match=r"orientation.*9"):
             read_radiograph(write(".tif", content))
 
-    def test_an_image_called_dicom_is_refused(self, write):
+    def test_a_png_named_dcm_is_refused(self, write):
         with pytest.raises(ValueError, match=r"a\.dcm.*DICOM"):
             read_radiograph(write(".dcm", SEEDS[".png grey"]))
 
@@ -130,7 +130,7 @@ class TestWhole:
 class TestLevels:
     @pytest.mark.parametrize("bits", [1, 8, 10, 12, 14, 16])
     @pytest.mark.parametrize("white_is_zero", [False, True])
-    def test_of_tiff_of_any_number_of_bits(self, write, bits, white_is_zero):
+    def test_tiff_of_any_bit_depth(self, write, bits, white_is_zero):
         levels = make_levels(2**bits - 1)
         tags = {"262": 0} if white_is_zero else {}
         grey = read_radiograph(write(".tif", write_tiff(levels, bits, **tags)))
@@ -140,7 +140,7 @@ class TestLevels:
 
     @pytest.mark.parametrize("white", [100, 255, 1000, 4095, 65535])
     @pytest.mark.parametrize("channels", ["grey", "rgb"])
-    def test_of_portable_maps_by_their_white(self, write, white, channels):
+    def test_portable_maps_are_scaled_by_their_maximum(self, write, white, channels):
         levels = make_levels(white)
         size = b"%d\n%d #\n%d\n" % (WIDTH, HEIGHT, white)
         stored = levels.astype(">u2" if white > 255 else "u1")
@@ -153,7 +153,7 @@ class TestLevels:
             same = read if channels == "grey" else read[..., 1]
             np.testing.assert_allclose(same, expected, atol=1)
 
-    def test_of_a_map_above_white_are_damage(self, write):
+    def test_levels_above_the_maximum_of_a_map_are_an_error(self, write):
         with pytest.raises(ValueError, match="levels above"):
             read_radiograph(write(".pgm", b"P5 2 1 100\n\1\x65"))
 
@@ -197,7 +197,7 @@ class TestLevels:
 
 class TestDamaged:
     @pytest.mark.parametrize("name", READ)
-    def test_cut_short_it_is_an_error_or_the_same(self, write, name):
+    def test_a_truncated_file_raises_or_gives_the_same_pixels(self, write, name):
         suffix, content = name.split()[0], SEEDS[name]
         whole = read_radiograph(write(suffix, content))
         n_read = 0
@@ -213,7 +213,7 @@ class TestDamaged:
         assert n_read < 5
 
     @pytest.mark.parametrize("name", CHECKED)
-    def test_a_changed_byte_is_an_error_or_the_same(self, write, name):
+    def test_a_changed_byte_raises_or_gives_the_same_pixels(self, write, name):
         content = SEEDS[name]
         whole = read_radiograph(write(".png", content))
         for place in range(0, len(content), len(content) // 40):
@@ -227,7 +227,7 @@ class TestDamaged:
 
     @pytest.mark.parametrize("suffix", [".jpg", ".dcm"])
     @pytest.mark.parametrize("parameters", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
-    def test_a_jpeg_with_a_gap_is_not_filled_with_grey(self, write, suffix, parameters):
+    def test_a_jpeg_with_a_gap_is_an_error(self, write, suffix, parameters):
         noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
         jpeg = cv2.imencode(".jpg", noise, parameters)[1].tobytes()
         middle = len(jpeg) // 2
@@ -242,7 +242,7 @@ class TestDamaged:
             with pytest.raises(ValueError, match="damaged or truncated"):
                 read_radiograph(write(suffix, content))
 
-    def test_zero_bytes(self, write):
+    def test_an_empty_file_and_one_of_zeros(self, write):
         with pytest.raises(ValueError, match="the file is empty"):
             read_radiograph(write(".png", b""))
         with pytest.raises(ValueError, match="not an image"):
@@ -455,7 +455,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("case", HOSTILE, ids=lambda case: case.__name__)
-def test_hostile_files_take_neither_memory_nor_time(case, limited):
+def test_hostile_files_cost_little_memory_and_time(case, limited):
     suffix, content, said = case()
     answer = limited.read(suffix, content)
     assert "outcomes" in answer, answer
@@ -468,7 +468,7 @@ def test_hostile_files_take_neither_memory_nor_time(case, limited):
         assert (said or "") in outcome["message"]
 
 
-def test_a_process_that_ends_is_noticed_and_another_reads_on(limited):
+def test_a_killed_process_is_replaced(limited):
     assert "outcomes" in limited.read(".png", SEEDS[".png grey"])
     limited._worker.kill()
     assert limited.read(".png", b"")["end"] == "ended with -9"

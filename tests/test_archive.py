@@ -86,7 +86,7 @@ def check_table(table, paths, bad):
 
 
 class TestTwoAtOnce:
-    def test_the_second_is_told(self, small, tmp_path):
+    def test_the_second_run_is_an_error(self, small, tmp_path):
         paths, _ = small
 
         class Nested(DummyClassifier):
@@ -102,7 +102,7 @@ class TestTwoAtOnce:
 
 
 class TestKilled:
-    def test_loses_and_repeats_nothing(self, archive, tmp_path):
+    def test_every_image_is_predicted_once(self, archive, tmp_path):
         folder, paths, bad = archive
         output = tmp_path / "predictions"
         run_until_killed(folder, output)
@@ -118,7 +118,7 @@ class TestKilled:
         assert again.n_resumed == N_IMAGES
         assert again.n_errors == len(bad)
 
-    def test_a_part_that_was_being_written_is_made_again(self, small, tmp_path):
+    def test_an_unfinished_part_is_predicted_again(self, small, tmp_path):
         paths, _ = small
         predict(paths, tmp_path)
         expected = parquet.read_table(tmp_path)
@@ -130,7 +130,7 @@ class TestKilled:
         assert parquet.read_table(tmp_path).equals(expected)
         assert not list(tmp_path.glob(".*"))
 
-    def test_a_damaged_part_is_made_again(self, small, tmp_path):
+    def test_a_damaged_part_is_predicted_again(self, small, tmp_path):
         paths, bad = small
         predict(paths, tmp_path)
         part = tmp_path / "part-00000002.parquet"
@@ -146,18 +146,18 @@ class TestResume:
         predict(small[0], tmp_path)
         return tmp_path
 
-    def test_of_another_model_is_an_error(self, small, output):
+    def test_another_model_is_an_error(self, small, output):
         other = make_pipeline()
         other.named_steps["classify"].means_ += 1
         with pytest.raises(ValueError, match="another model"):
             predict_archive(other, small[0], output, chunk_size=CHUNK_SIZE, verbose=0)
 
-    def test_of_another_chunk_size_is_an_error(self, small, output):
+    def test_another_chunk_size_is_an_error(self, small, output):
         with pytest.raises(ValueError, match=r"chunk_size.*50.*60"):
             predict(small[0], output, chunk_size=60)
 
     @pytest.mark.parametrize("change", ["order", "more", "fewer"])
-    def test_of_other_paths_is_an_error(self, small, output, change):
+    def test_other_paths_are_an_error(self, small, output, change):
         paths = list(small[0])
         if change == "order":
             paths[60], paths[61] = paths[61], paths[60]
@@ -168,11 +168,11 @@ class TestResume:
         with pytest.raises(ValueError, match=r"of other paths|of more paths"):
             predict(paths, output)
 
-    def test_not_asked_for_is_an_error(self, small, output):
+    def test_resume_false_is_an_error(self, small, output):
         with pytest.raises(FileExistsError, match="resume=True"):
             predict(small[0], output, resume=False)
 
-    def test_into_a_folder_of_something_else_is_an_error(self, small, tmp_path):
+    def test_a_folder_with_other_files_is_an_error(self, small, tmp_path):
         for name in ("sales.parquet", ".sales.part"):
             (tmp_path / name).write_bytes(b"")
         with pytest.raises(FileExistsError, match="something else"):
@@ -202,7 +202,7 @@ class TestErrors:
         steps = [("fail", FailsOn(*arguments)), ("guess", DummyClassifier())]
         return Pipeline(steps).fit(["a", "b"], [0, 1])
 
-    def test_files_that_another_step_refuses_are_listed(self, tmp_path):
+    def test_files_that_a_later_step_rejects_are_listed(self, tmp_path):
         paths = [f"{number}.png" for number in range(100)]
         result = predict_archive(self.make("7.png"), paths, tmp_path, verbose=0)
         table = parquet.read_table(tmp_path)
@@ -211,7 +211,7 @@ class TestErrors:
         assert failed == [path.endswith("7.png") for path in paths]
         assert set(table["prediction"].to_pylist()) == {0, None}
 
-    def test_what_is_no_fault_of_a_file_stops_the_run(self, tmp_path):
+    def test_an_error_of_the_run_stops_the_run(self, tmp_path):
         pipeline = self.make("7.png", ImportError)
         with pytest.raises(ImportError, match="a file ends with"):
             predict_archive(pipeline, ["7.png"], tmp_path, verbose=0)
@@ -234,7 +234,7 @@ def test_takes_a_generator_and_paths_of_any_kind(small, tmp_path):
     check_table(parquet.read_table(tmp_path), paths, bad)
 
 
-def test_goes_on_with_a_model_that_was_saved_and_loaded(small, tmp_path):
+def test_resumes_with_a_saved_and_loaded_model(small, tmp_path):
     tiny_backbone.register()
     X, y = tiny_backbone.make_images(9)
     pipeline = make_transfer_pipeline(
@@ -249,7 +249,7 @@ def test_goes_on_with_a_model_that_was_saved_and_loaded(small, tmp_path):
     assert result.n_resumed == 120
 
 
-def test_the_fingerprint_of_a_model_sees_every_value():
+def test_the_fingerprint_depends_on_every_value_of_a_model():
     first, second = make_pipeline(), make_pipeline()
     assert fingerprint_model(first) == fingerprint_model(second)
     second.named_steps["classify"].means_[1] += 1e-12

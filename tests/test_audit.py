@@ -94,14 +94,14 @@ def folds_of(*numbers):
 
 
 class TestReport:
-    def test_it_maps_names_to_checks(self, report):
+    def test_report_maps_names_to_checks(self, report):
         assert list(report) == CHECKS
         assert len(report) == len(CHECKS)
         assert all(report[name].name == name for name in CHECKS)
         with pytest.raises(KeyError, match=r"'heads'.*'headers'"):
             report["heads"]
 
-    def test_it_says_what_is_flagged(self, report):
+    def test_report_lists_flagged_checks(self, report):
         assert report.flagged == ("thumbnails", "blanked lungs", "shortcut ratio")
         assert "thumbnails: flagged" in repr(report)
         assert "headers: not run" in repr(report)
@@ -112,7 +112,7 @@ class TestReport:
         assert report.threshold == pytest.approx(report.chance + MAX_RATIO * skill)
         assert 0.25 < report.shortcut_ratio.low < report.shortcut_ratio.value < 1
 
-    def test_json_comes_back_as_it_was(self, report, tmp_path):
+    def test_json_round_trip(self, report, tmp_path):
         text = report.to_json(tmp_path / "report.json")
         assert (tmp_path / "report.json").read_text("utf-8") == text
         assert json.loads(text) == report.to_dict()
@@ -183,7 +183,7 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             audit(make_model(), data.images, data.target, **{**QUICK, **changed})
 
-    def test_what_is_no_classifier(self, data):
+    def test_an_invalid_pipeline_is_an_error(self, data):
         with pytest.raises(ValueError, match="'pipeline_or_result' parameter"):
             audit(0.97, data.images, data.target)
 
@@ -192,7 +192,7 @@ class TestErrors:
         with pytest.raises(ValueError, match="of other data"):
             audit(result, data.images, data.target[::-1].copy(), verbose=0)
 
-    def test_images_that_are_none(self):
+    def test_a_table_is_an_error(self):
         y = ["a", "b"] * 5
         with pytest.raises(ValueError, match=r"X.*grey images"):
             audit(DummyClassifier(), np.zeros((10, 4)), y, **QUICK)
@@ -238,13 +238,13 @@ class TestHeaders:
         assert found[:5] == (128, 128, 1.0, 1, 16)
         assert found.format == "DICOM"
 
-    def test_what_is_no_image(self, tmp_path):
+    def test_a_file_that_is_not_an_image(self, tmp_path):
         path = tmp_path / "1.png"
         path.write_bytes(b"nothing")
         with pytest.raises(ValueError, match=r"1\.png: .*format"):
             read_properties(path)
 
-    def test_files_that_are_alike_pass(self, tmp_path):
+    def test_similar_files_pass(self, tmp_path):
         paths = []
         for number, level in enumerate(np.linspace(10, 200, 24)):
             path = tmp_path / f"{number}.bmp"
@@ -273,7 +273,7 @@ class TestHeaders:
 
 
 class TestBlankedLungs:
-    def test_the_centre_is_black_and_the_border_as_it_was(self):
+    def test_the_centre_is_black_and_the_border_unchanged(self):
         image = np.full((20, 40, 3), 7, np.uint8)
         blanked = blank_centre(image, 0.5)
         assert (image == 7).all()
@@ -281,11 +281,11 @@ class TestBlankedLungs:
         assert (blanked != 0).sum() == (800 - 200) * 3
         assert visible_share(image.shape, 0.5) == 0.75
 
-    def test_no_less_is_blanked_than_asked_for(self):
+    def test_blanks_at_least_the_fraction(self):
         # A tenth of 224 pixels is 22.4: eleven on each side.
         assert visible_share((224, 224), 0.9) == pytest.approx(1 - (202 / 224) ** 2)
 
-    def test_the_curve_goes_from_all_to_the_border(self, data):
+    def test_the_curve_starts_with_the_whole_image(self, data):
         options = {**QUICK, "fractions": [0.9, 0.5]}
         report = audit(make_model(), data.images, data.target, **options)
         shares = [point.visible_share for point in report.visible_curve]
@@ -311,9 +311,7 @@ class TestBlankedLungs:
     # It is trained for an epoch.
     @pytest.mark.filterwarnings("ignore:.* test images of fold .* are predicted as")
     @pytest.mark.usefixtures("eager")
-    def test_a_network_that_is_fine_tuned_has_its_linear_recipe_refitted(
-        self, tmp_path
-    ):
+    def test_for_a_fine_tuned_network_the_linear_recipe_is_refitted(self, tmp_path):
         tiny_backbone.register()
         images, y = tiny_backbone.make_images(24)
         pipeline = make_transfer_pipeline(
@@ -330,7 +328,7 @@ class TestBlankedLungs:
         check = audit(pipeline, images, y, **{**QUICK, "cv": 2})["blanked lungs"]
         assert "linear recipe" in check.details["refitted"]
 
-    def test_what_reads_paths_by_itself_cannot_be_blanked(self, tmp_path):
+    def test_a_pipeline_without_a_reader_is_not_run(self, tmp_path):
         images, y = numbered(40)
         paths = []
         for number, image in enumerate(images):
@@ -402,7 +400,7 @@ class TestDuplicates:
         assert check.figures[1].estimate.value == 0
         assert "image 0, image 2" in check.to_markdown()
 
-    def test_files_are_named_below_the_folder_of_all(self, tmp_path):
+    def test_paths_are_relative_to_the_common_folder(self, tmp_path):
         images, y = numbered(40)
         images[2] = images[0]
         paths = [tmp_path / label / f"{row}.png" for row, label in enumerate(y)]
@@ -430,7 +428,7 @@ class TestDuplicates:
         assert check.details["copies"][0]["classes"] == ["a", "b"]
         assert check.figures[1].estimate.value == 2 / 40
 
-    def test_a_compressed_brighter_copy_is_found(self, data):
+    def test_a_brighter_recompressed_copy_is_found(self, data):
         original = np.flatnonzero(data.target == "NORMAL")[0]
         copy = np.flatnonzero(data.target == "COVID-19")[3]
         _, encoded = cv2.imencode(".jpg", data.images[original], [1, 80])
@@ -479,7 +477,7 @@ class TestLeakage:
         assert checks[1].figures[0].estimate.value == 0
         assert "there are 45 patients" in checks[0].verdict
 
-    def test_without_patients_it_says_that_they_were_not_compared(self, data):
+    def test_without_groups_patients_are_not_compared(self, data):
         check = audit(make_model(), data.images, data.target, **QUICK)["leakage"]
         assert "Patients are not known" in check.to_markdown()
         assert check.details["test images whose patient is trained on"] is None
@@ -495,7 +493,7 @@ class TestLeakage:
         untouched = audit(make_model(), images, data.target, **QUICK)["leakage"]
         assert not untouched.flagged
 
-    def test_a_path_given_twice_is_flagged(self, grey_paths):
+    def test_a_duplicate_path_is_flagged(self, grey_paths):
         paths = grey_paths * 4
         y = ["a", "a", "a", "b", "b", "b"] * 4
         check = audit(make_model(), paths, y, **QUICK)["leakage"]
@@ -534,7 +532,7 @@ class TestSource:
             **{**QUICK, **options},
         )["source"]
 
-    def test_no_score_is_external_where_source_and_class_coincide(self, data):
+    def test_no_external_score_where_source_and_class_coincide(self, data):
         source = np.where(data.target == "COVID-19", "adults", "children")
         check = self.check(data, source)
         assert check.flagged
@@ -543,7 +541,7 @@ class TestSource:
         assert "COVID-19 comes from adults alone" in check.verdict
         assert "not scored: is the only one with NORMAL" in check.to_markdown()
 
-    def test_sources_that_go_with_the_class_are_flagged(self, data):
+    def test_sources_that_predict_the_class_are_flagged(self, data):
         rng = np.random.default_rng(0)
         source = np.where(rng.random(N_IMAGES) < 0.9, data.target == "NORMAL", True)
         check = self.check(data, source.astype(str))
@@ -551,7 +549,7 @@ class TestSource:
         assert 0.3 < check.figures[0].estimate.value < 1
         assert "Source and class are associated" in check.verdict
 
-    def test_sources_that_do_not_are_scored_and_passes(self, data):
+    def test_sources_independent_of_the_class_pass_with_scores(self, data):
         source = np.array(["A", "A", "A", "B", "B", "B"] * 15)
         check = self.check(data, source)
         assert not check.flagged
@@ -559,7 +557,7 @@ class TestSource:
         assert "accuracy on sources that were not trained on" in names
         assert [row[:2] for row in check.tables[1].rows] == [["A", "45"], ["B", "45"]]
 
-    def test_a_score_that_drops_outside_is_flagged(self, data):
+    def test_a_lower_external_score_is_flagged(self, data):
         # In one source the mark stands for another class.
         source = np.array(["A", "A", "A", "B", "B", "B"] * 15)
         labels = np.where(data.target == "COVID-19", "COVID-19", "other")
@@ -584,13 +582,13 @@ class TestSource:
             (["A"] * N_IMAGES, "passed", "All images come from A"),
         ],
     )
-    def test_sources_that_tell_nothing(self, data, source, status, message):
+    def test_uninformative_sources(self, data, source, status, message):
         check = self.check(data, source)
         assert check.status == status
         assert message in check.verdict
 
 
-def test_intervals_are_those_of_the_metrics(data):
+def test_intervals_equal_those_of_the_evaluation(data):
     model = make_model()
     result = evaluate(
         model, data.images, data.target, groups=data.groups, cv=2, verbose=0
@@ -611,7 +609,7 @@ def test_intervals_are_those_of_the_metrics(data):
     assert audited.high - audited.low >= independent.high - independent.low
 
 
-def test_the_global_random_state_is_left_alone(data):
+def test_the_global_random_state_is_unchanged(data):
     before = np.random.get_state()[1].copy()  # noqa: NPY002 (global)
     audit(RecordingClassifier(), data.images, data.target, **QUICK)
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002 (global)

@@ -35,7 +35,7 @@ def flatten(images):
     return images.reshape(len(images), -1) / 255.0
 
 
-def test_bars_are_the_accuracies_and_flagged_ones_stand_out():
+def test_bars_show_accuracies_and_highlight_flagged_checks():
     display = AuditDisplay(ACCURACIES, 0.4, flagged=["file properties"]).plot()
     (ax,) = display.ax_
     assert [bar.get_width() for bar in display.bars_] == [0.95, 0.8, 0.5]
@@ -58,7 +58,7 @@ def test_intervals_chance_and_threshold_are_drawn():
     assert lines["Threshold"] == 0.6
 
 
-def test_the_curve_has_axes_of_its_own():
+def test_the_curve_has_its_own_axes():
     display = AuditDisplay(
         ACCURACIES, 0.4, visible_chance=0.3, visible_curve=CURVE
     ).plot()
@@ -75,7 +75,7 @@ def test_the_curve_has_axes_of_its_own():
         assert ax.get_ylabel()
 
 
-def test_it_draws_where_it_is_told(plt):
+def test_draws_on_given_axes(plt):
     _, axes = plt.subplots(ncols=2)
     display = AuditDisplay(ACCURACIES, 0.4, visible_curve=CURVE).plot(ax=axes)
     assert display.ax_[0] is axes[0]

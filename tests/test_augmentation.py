@@ -92,7 +92,7 @@ def test_paper_transforms():
 
 
 @pytest.mark.parametrize("transform", PAPER_TRANSFORMS, ids=repr)
-def test_transforms_are_frozen_values(transform):
+def test_transforms_are_immutable_and_compare_by_value(transform):
     twin = pickle.loads(pickle.dumps(transform))
     assert twin == transform
     assert hash(twin) == hash(transform)
@@ -254,7 +254,7 @@ def test_elastic_agrees_with_theory_at_224_pixels():
     assert abs(np.mean(fields[:, 0] * fields[:, 1])) < 0.05 * std**2
 
 
-def test_elastic_displacements_are_as_strong_at_the_edges():
+def test_elastic_displacements_are_equally_strong_at_the_edges():
     fields = np.array(
         [Elastic().draw(np.random.default_rng(seed), 96, 96) for seed in range(800)]
     )
@@ -262,7 +262,7 @@ def test_elastic_displacements_are_as_strong_at_the_edges():
     assert edge == pytest.approx(middle, rel=0.07)
 
 
-def test_elastic_without_strength_changes_nothing():
+def test_elastic_of_alpha_0_changes_nothing():
     image = noise_image((50, 70))
     unmoved = augment(image, transforms=[Elastic(alpha=0)])
     np.testing.assert_array_equal(unmoved, image)
@@ -286,7 +286,7 @@ def test_geometric_transforms_compose_in_the_order_given():
 
 
 @pytest.mark.parametrize("elastic_first", [True, False])
-def test_elastic_field_is_looked_up_where_the_affine_map_leads(elastic_first):
+def test_elastic_field_is_sampled_at_the_mapped_positions(elastic_first):
     size = 200
     probe = probe_image(size, size)
     transforms = [*GEOMETRIC] if elastic_first else [*GEOMETRIC[1:], GEOMETRIC[0]]
@@ -391,7 +391,7 @@ def test_int_seed_is_the_generator_of_that_seed():
     )
 
 
-def test_no_seed_differs_and_leaves_the_global_state_alone():
+def test_without_a_seed_draws_differ_and_the_global_state_is_unchanged():
     image = noise_image((24, 24))
     before = np.random.get_state()[1].copy()  # noqa: NPY002 (global)
     results = {augment(image).tobytes() for _ in range(20)}
@@ -416,7 +416,7 @@ def one_by_one(images, seeds, **parameters):
 
 
 @pytest.mark.parametrize("shape", [(64, 48), (31, 77, 3), (224, 224), (1, 5)])
-def test_an_image_of_a_batch_is_as_if_it_were_alone(shape):
+def test_an_image_does_not_depend_on_its_batch(shape):
     images = noise_image((len(SEEDS), *shape))
     batch = augment_batch(images, SEEDS, fill=9)
     np.testing.assert_array_equal(batch, one_by_one(images, SEEDS, fill=9))
@@ -439,7 +439,7 @@ def test_own_transforms_in_a_batch():
     assert len({image.tobytes() for image in batch}) == len(SEEDS)
 
 
-def test_images_too_large_to_be_augmented_together():
+def test_images_too_large_for_one_batch():
     images = noise_image((3, 1500, 1500))
     batch = augment_batch(images, [0, 1, 2], transforms=[Elastic()])
     alone = augment_batch(images[2:], [2], transforms=[Elastic()])
@@ -462,7 +462,7 @@ def test_seeds_of_a_batch_choose_subsets_and_parameters_evenly():
         (np.zeros((8, 9)), r"uint8.*float64"),
     ],
 )
-def test_images_that_differ_in_kind_are_no_batch(second, message):
+def test_images_of_different_shape_or_dtype_are_an_error(second, message):
     with pytest.raises(ValueError, match=message):
         augment_batch([noise_image((8, 9)), second], [0, 1])
 
@@ -494,7 +494,7 @@ def test_channels_are_transformed_alike(seed):
 
 
 @pytest.mark.parametrize("transform", PAPER_TRANSFORMS, ids=repr)
-def test_input_is_left_alone(transform):
+def test_the_input_is_unchanged(transform):
     image = noise_image((20, 30))
     original = image.copy()
     image.flags.writeable = False
@@ -516,7 +516,7 @@ def test_strided_images():
 @pytest.mark.parametrize(
     "transforms", [[Zoom(0.5, 0.5)], [Zoom(0.5, 0.5), Elastic(alpha=0.5)]]
 )
-def test_fill_is_the_level_of_what_is_uncovered(channels, transforms):
+def test_fill_is_the_level_of_uncovered_pixels(channels, transforms):
     image = np.full((40, 40, *channels), 200, dtype=np.uint8)
     plan = plan_with_all(transforms, image.shape)
     result = apply_plan(plan, image, 77)
@@ -526,7 +526,7 @@ def test_fill_is_the_level_of_what_is_uncovered(channels, transforms):
     assert (apply_plan(plan, image)[:3] == 0).all()
 
 
-def test_brightness_leaves_fill_alone():
+def test_brightness_does_not_change_fill():
     image = np.full((40, 40), 100, dtype=np.uint8)
     plan = plan_with_all([Zoom(0.5, 0.5), Brightness(1.1, 1.1)], image.shape)
     result = apply_plan(plan, image, 50)
@@ -624,7 +624,7 @@ def test_own_affine_transform():
     np.testing.assert_array_equal(result, image[:, ::-1])
 
 
-def test_own_field_of_one_value_a_pixel():
+def test_own_field_with_one_value_per_pixel():
     image = noise_image((9, 14))
     result = augment(image, transforms=[Ripple()], fill=7)
     np.testing.assert_array_equal(result[1::2], image[1::2])
@@ -642,7 +642,7 @@ def test_own_field_on_a_coarse_grid():
     np.testing.assert_array_equal(y[inner], np.mgrid[:90, :120][0][inner])
 
 
-def test_own_draw_of_a_subclass():
+def test_a_subclass_with_its_own_draw():
     image = noise_image((9, 14))
     widened = augment(image, transforms=[Widen()])
     np.testing.assert_array_equal(widened[:, ::2], image[:, :7])
@@ -672,7 +672,7 @@ def test_repr_of_a_plain_subclass_states_its_parameters():
     ],
     ids=lambda value: None if isinstance(value, str) else type(value).__name__,
 )
-def test_own_transform_that_returns_nonsense(transform, message):
+def test_own_transform_with_an_invalid_result(transform, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         augment(noise_image((8, 8)), transforms=[transform])
 

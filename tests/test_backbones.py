@@ -47,7 +47,7 @@ def test_lookup_ignores_case(name):
     assert get_backbone(name).name == "inceptionv3"
 
 
-def test_a_description_is_returned_as_it_is():
+def test_a_backbone_object_is_returned_unchanged():
     backbone = Backbone("unregistered", **TINY)
     assert get_backbone(backbone) is backbone
 
@@ -61,7 +61,7 @@ def test_a_description_is_returned_as_it_is():
         ("densnet121", "densenet121"),
     ],
 )
-def test_unknown_name_gives_the_nearest_and_all(wrong, nearest):
+def test_an_unknown_name_is_an_error_with_suggestions(wrong, nearest):
     with pytest.raises(ValueError, match=f"Did you mean '{nearest}'") as error:
         get_backbone(wrong)
     assert repr(wrong) in str(error.value)
@@ -69,7 +69,7 @@ def test_unknown_name_gives_the_nearest_and_all(wrong, nearest):
 
 
 @pytest.mark.parametrize("wrong", ["qqqq", None, 50])
-def test_nothing_near_is_not_guessed(wrong):
+def test_an_unlike_name_has_no_suggestion(wrong):
     with pytest.raises(ValueError, match="is not registered") as error:
         get_backbone(wrong)
     assert "Did you mean" not in str(error.value)
@@ -87,11 +87,11 @@ class TestRegistration:
             (1, 32, 32, 3)
         )
 
-    def test_the_same_again_is_no_conflict(self):
+    def test_registering_the_same_backbone_twice_is_allowed(self):
         first = register_backbone("small", **TINY)
         assert register_backbone("SMALL", **TINY) == first
 
-    def test_another_under_a_taken_name_is_refused(self):
+    def test_another_backbone_under_a_taken_name_is_an_error(self):
         with pytest.raises(ValueError, match="overwrite=True"):
             register_backbone("ResNet50", **TINY)
         assert get_backbone("resnet50").image_size == 224
@@ -113,14 +113,14 @@ class TestRegistration:
             ("fine_tune_from", None),
         ],
     )
-    def test_a_wrong_description_is_named_and_not_registered(self, parameter, value):
+    def test_invalid_parameters_are_errors(self, parameter, value):
         before = list_backbones()
         with pytest.raises(ValueError, match=rf"{parameter}.*{value!r}"):
             register_backbone(**{"name": "small", **TINY, parameter: value})
         assert list_backbones() == before
 
 
-def test_a_description_can_not_be_changed():
+def test_a_backbone_is_immutable():
     with pytest.raises(FrozenInstanceError):
         get_backbone("vgg19").image_size = 1
 
@@ -144,7 +144,7 @@ def build(name):
         ("inceptionv3", 311, "conv2d_93"),
     ],
 )
-def test_table_2_indices_are_these_layers_of_the_real_networks(name, n_layers, layer):
+def test_indices_of_table_2_select_the_expected_layers(name, n_layers, layer):
     model = build(name)
     first = model.layers[get_backbone(name).fine_tune_from]
     assert len(model.layers) == n_layers

@@ -92,7 +92,7 @@ class TestReport:
             RadiographReader(8).fit_transform(data.paths)
         assert all(path in str(error.value) for path in reasons)
 
-    def test_a_set_without_bad_files_is_the_same(self, folder):
+    def test_without_bad_files_the_set_is_the_same(self, folder):
         whole, (data, messages) = load_radiographs(folder), report(folder)
         assert list(data.paths) == list(whole.paths)
         assert list(data.groups) == list(whole.groups)
@@ -104,13 +104,13 @@ class TestReport:
         monkeypatch.setattr("skcovid.reading._check_files.decode_file", None)
         assert RadiographReader(8).fit_transform(data.paths).shape == (12, 8, 8)
 
-    def test_a_class_without_a_file_left_is_an_error(self, folder):
+    def test_a_class_without_readable_files_is_an_error(self, folder):
         for path in (folder / "NORMAL").glob("*.png"):
             path.write_bytes(b"")
         with pytest.raises(ValueError, match=r"'NORMAL'.*empty"):
             load_radiographs(folder, on_error="report", verbose=0)
 
-    def test_files_of_a_table_that_do_not_exist(self, folder):
+    def test_missing_files_of_a_table(self, folder):
         lines = [f"{name}/{number}.png,{name}" for name in "ab" for number in (1, 2)]
         table = folder / "table.csv"
         table.write_text("\n".join(["path,label", *lines]))
@@ -140,7 +140,7 @@ class TestReport:
         assert "truncated" in data.bad_files[str(cut)]
         assert data.groups[list(data.paths).index(str(whole))] == "7"
 
-    def test_of_frontal_views_of_what_is_left(self, folder):
+    def test_frontal_views_of_readable_files(self, folder):
         table = (folder / "metadata.csv").read_text().splitlines()
         rows = [f"{line},PA" for line in table[1:]]
         rows[0] = rows[0].removesuffix("PA") + "L"
@@ -157,7 +157,7 @@ class TestReport:
             load_radiographs(folder, **wrong)
 
 
-class TestGone:
+class TestVanishedFiles:
     def test_between_listing_and_reading(self, folder):
         data = load_radiographs(folder)
         Path(data.paths[3]).unlink()
@@ -199,7 +199,7 @@ def unprivileged():
 
 
 class TestPermissions:
-    def test_files_that_may_not_be_read_are_listed(self, unprivileged):
+    def test_files_without_read_permission_are_listed(self, unprivileged):
         secret, empty = unprivileged / "secret.png", unprivileged / "empty.png"
         secret.write_bytes(b"secret")
         secret.chmod(0)
@@ -210,7 +210,7 @@ class TestPermissions:
             check_files([str(secret), str(empty)])
         assert f"{secret}: Permission denied" in str(error.value)
 
-    def test_a_folder_that_may_not_be_read_is_an_error(self, unprivileged):
+    def test_a_folder_without_read_permission_is_an_error(self, unprivileged):
         for name in "ab":
             (unprivileged / name).mkdir()
             (unprivileged / name / "1.png").touch()
@@ -219,8 +219,8 @@ class TestPermissions:
             load_radiographs(unprivileged)
 
 
-class TestLinksAndOtherThings:
-    def test_links_to_folders_around_them_are_not_followed(self, folder):
+class TestLinksAndSpecialFiles:
+    def test_links_to_parent_folders_are_not_followed(self, folder):
         first = load_radiographs(folder)
         (folder / "NORMAL" / "up").symlink_to(folder)
         (folder / "NORMAL" / "self").symlink_to(folder / "NORMAL")
@@ -245,7 +245,7 @@ class TestLinksAndOtherThings:
         data, _ = report(folder, metadata=None)
         assert data.bad_files == {str(link): "Too many levels of symbolic links"}
 
-    def test_a_pipe_and_a_device_are_not_waited_for(self, folder):
+    def test_a_pipe_and_a_device_are_refused_at_once(self, folder):
         pipe, device = folder / "NORMAL" / "pipe.png", folder / "NORMAL" / "zero.png"
         os.mkfifo(pipe)
         os.mkfifo(folder / "NORMAL" / "no suffix")
@@ -256,7 +256,7 @@ class TestLinksAndOtherThings:
             check_files(list(data.paths))
         assert str(error.value).count("is a device or a pipe, not an image") == 2
 
-    def test_a_folder_called_like_an_image_is_a_folder(self, folder):
+    def test_a_folder_named_like_an_image(self, folder):
         image = next(folder.glob("NORMAL/*.png")).read_bytes()
         inside = folder / "NORMAL" / "folder.png" / "1.png"
         inside.parent.mkdir()
@@ -267,14 +267,14 @@ class TestLinksAndOtherThings:
         with pytest.raises(ValueError, match="is a folder"):
             read_radiograph(inside.parent)
 
-    def test_a_file_of_immense_size_is_not_read(self, tmp_path):
+    def test_a_huge_file_is_not_read(self, tmp_path):
         path = tmp_path / "a.png"
         with path.open("wb") as file:
             file.truncate(2**40)
         with pytest.raises(ValueError, match="1,099,511,627,776 bytes"):
             read_radiograph(path)
 
-    def test_a_null_character_is_in_no_path(self, tmp_path):
+    def test_a_null_character_in_a_path_is_an_error(self, tmp_path):
         with pytest.raises(ValueError, match=r"a\\x00b\.png.*path"):
             check_files([str(tmp_path / "a\0b.png")])
 
@@ -287,7 +287,7 @@ NAMES = [
 ]
 
 
-class TestNames:
+class TestUnusualNames:
     @pytest.fixture
     def named(self, tmp_path, write_image, grey_images):
         image = write_image("a.png", grey_images[0]).read_bytes()
@@ -305,7 +305,7 @@ class TestNames:
         images = np.asarray(RadiographReader().fit_transform(data.paths))
         assert (images == grey_images[0]).all()
 
-    def test_each_is_named_on_one_line_that_can_be_printed(self, named):
+    def test_each_has_one_printable_line_in_the_error(self, named):
         data = load_radiographs(named)
         for path in data.paths:
             Path(path).write_bytes(b"")
@@ -317,7 +317,7 @@ class TestNames:
         assert all(line.isprintable() for line in lines)
         assert any(r"line\nbreak.png': the file" in line for line in lines)
 
-    def test_predictions_of_an_archive_of_them(self, named, tmp_path):
+    def test_predict_archive_reads_them(self, named, tmp_path):
         parquet = pytest.importorskip("pyarrow.parquet")
         from imblearn.pipeline import Pipeline
         from sklearn.dummy import DummyClassifier

@@ -127,7 +127,7 @@ class TestCounts:
         ],
     )
     @pytest.mark.parametrize("include_originals", [False, True])
-    def test_classes_left_out_keep_their_images(
+    def test_classes_outside_the_strategy_keep_their_images(
         self, X, y, strategy, expected, include_originals
     ):
         balancer = AugmentationBalancer(
@@ -141,9 +141,7 @@ class TestCounts:
             assert (balancer.copy_numbers_[labels == label] == -1).all()
 
     @pytest.mark.parametrize(("ratio", "size"), [(0.5, 3), (0.75, 4), (1.0, 6)])
-    def test_a_float_is_the_smaller_class_as_a_share_of_the_larger(
-        self, X, ratio, size
-    ):
+    def test_a_float_is_the_ratio_of_minority_to_majority(self, X, ratio, size):
         y = np.array([0] * 6 + [1] * 2)
         balancer = AugmentationBalancer(ratio, factor=9)
         _, labels = balancer.fit_resample(X[:8], y)
@@ -206,7 +204,7 @@ class TestOutput:
         assert (images[:, :8, 8:] == fill).all()
         assert (images[:, 8:, :8] == fill).all()
 
-    def test_what_is_uncovered_is_black_unless_told_otherwise(self, X, y):
+    def test_uncovered_pixels_are_black_by_default(self, X, y):
         translation = [Translation(0.5, 0.5)]
         images, _ = AugmentationBalancer(transforms=translation).fit_resample(X, y)
         assert (images[:, :8, 8:] == 0).all()
@@ -219,7 +217,7 @@ class TestOutput:
         sources = {image.tobytes() for image in X}
         assert len({*made.values(), *sources}) == len(made) + len(X)
 
-    def test_every_copy_of_every_image_is_drawn_anew(self, y):
+    def test_every_copy_has_its_own_draw(self, y):
         images = np.full((10, SIDE, SIDE), 200, dtype=np.uint8)
         images[:, 0, 0] = np.arange(10)
         balancer = AugmentationBalancer(
@@ -289,7 +287,7 @@ class TestOutput:
 
     @pytest.mark.parametrize("wrap", [np.asarray, LazyImages.from_array])
     @pytest.mark.parametrize("include_originals", [False, True])
-    def test_the_input_is_neither_changed_nor_shared(
+    def test_output_does_not_share_or_change_the_input(
         self, X, y, wrap, include_originals
     ):
         X_before, y_before = X.copy(), y.copy()
@@ -330,13 +328,13 @@ class TestDeterminism:
         ],
         ids=["by class", "reversed", "fold", "one a class"],
     )
-    def test_other_images_and_their_order_play_no_part(self, X, y, rows):
+    def test_copies_do_not_depend_on_other_images_or_their_order(self, X, y, rows):
         everywhere = copies(X, y, factor=8)
         fold = copies(X, y, rows, factor=3)
         assert len(fold) >= 9
         assert fold.items() <= everywhere.items()
 
-    def test_a_cross_validation_makes_the_same_copies_in_every_fold(self, X, y):
+    def test_every_fold_makes_the_same_copies(self, X, y):
         folds = StratifiedKFold(2, shuffle=True, random_state=0).split(X, y)
         whole = copies(X, y, factor=6)
         for train, test in folds:
@@ -344,7 +342,7 @@ class TestDeterminism:
             assert made.items() <= whole.items()
             assert not {source for source, _ in made} & set(test)
 
-    def test_a_changed_image_changes_its_own_copies_alone(self, X, y):
+    def test_a_changed_image_changes_only_its_own_copies(self, X, y):
         before = copies(X, y)
         X[4, 0, 0] ^= 255
         after = copies(X, y)
@@ -360,7 +358,7 @@ class TestDeterminism:
         made = copies(X, y)
         assert all(made[1, copy] == made[4, copy] for copy in range(3))
 
-    def test_neither_the_label_nor_other_copies_play_a_part(self, X, y):
+    def test_copies_do_not_depend_on_the_label_or_other_copies(self, X, y):
         usual = copies(X, y, factor=8)
         relabelled = np.where(y == "a", "z", y)
         assert copies(X, relabelled, factor=8) == usual
@@ -371,7 +369,7 @@ class TestDeterminism:
             assert made.items() <= usual.items()
 
     @pytest.mark.parametrize("n_jobs", [1, 4])
-    def test_threads_play_no_part(self, X, y, n_jobs):
+    def test_copies_do_not_depend_on_n_jobs(self, X, y, n_jobs):
         assert copies(X, y, n_jobs=n_jobs) == copies(X, y, n_jobs=2)
 
     def test_lazy_copies_are_the_eager_ones_in_any_order_of_access(self, X, y):
@@ -413,18 +411,18 @@ digest = digest.hexdigest()
         state = np.random.RandomState(0)
         assert copies(X, y, random_state=state) == first
 
-    def test_none_gives_other_copies_every_time(self, X, y):
+    def test_random_state_none_gives_new_copies_every_time(self, X, y):
         assert copies(X, y, random_state=None) != copies(X, y, random_state=None)
 
     @pytest.mark.parametrize("random_state", [0, np.random.RandomState(0)])
-    def test_the_global_state_is_left_alone(self, X, y, random_state):
+    def test_the_global_state_is_unchanged(self, X, y, random_state):
         before = check_random_state(None).get_state()
         copies(X, y, random_state=random_state)
         after = check_random_state(None).get_state()
         np.testing.assert_array_equal(after[1], before[1])
         assert after[2:] == before[2:]
 
-    def test_the_callers_generator_is_not_disturbed_by_fit(self, X, y):
+    def test_fit_does_not_advance_the_callers_generator(self, X, y):
         state = np.random.RandomState(0)
         AugmentationBalancer(random_state=state).fit(X, y)
         assert state.randint(10**6) == np.random.RandomState(0).randint(10**6)
@@ -435,7 +433,7 @@ class TestKeys:
         balancer = AugmentationBalancer(**{"random_state": 0, **parameters})
         return balancer.fit_resample(LazyImages.from_array(X), y)[0].keys
 
-    def test_every_copy_has_its_own_and_it_is_repeatable(self, X, y):
+    def test_every_copy_has_its_own_repeatable_key(self, X, y):
         keys = self.keys(X, y)
         assert len(set(keys)) == 30
         np.testing.assert_array_equal(self.keys(X, y), keys)
@@ -449,15 +447,15 @@ class TestKeys:
             {"transforms": [Rotation(-4, 4)]},
         ],
     )
-    def test_every_parameter_that_changes_pixels_changes_them(self, X, y, parameters):
+    def test_parameters_that_change_pixels_change_keys(self, X, y, parameters):
         assert not set(self.keys(X, y)) & set(self.keys(X, y, **parameters))
 
-    def test_parameters_that_change_no_pixels_do_not(self, X, y):
+    def test_other_parameters_keep_keys(self, X, y):
         more = set(self.keys(X, y, factor=4, n_jobs=1))
         assert set(self.keys(X, y)) < more
         assert set(self.keys(X[::-1], y[::-1])) < more
 
-    def test_an_original_keeps_its_own(self, X, y):
+    def test_originals_keep_their_keys(self, X, y):
         keys = self.keys(X, y, sampling_strategy="minority")
         assert set(LazyImages.from_array(X[y != "c"]).keys) <= set(keys)
 
@@ -506,7 +504,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         "transforms", [[], ["brightness"], [Brightness], [Brightness(), None]]
     )
-    def test_wrong_transforms_are_named_at_once(self, X, y, method, wrap, transforms):
+    def test_wrong_transforms_are_errors(self, X, y, method, wrap, transforms):
         balancer = AugmentationBalancer(transforms=transforms)
         with pytest.raises((TypeError, ValueError), match="transforms"):
             getattr(balancer, method)(wrap(X), y)
@@ -541,11 +539,11 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             AugmentationBalancer().fit_resample(images, y)
 
-    def test_a_factor_that_leaves_nothing_names_the_class(self, X, y):
+    def test_a_factor_that_leaves_no_image_is_an_error(self, X, y):
         with pytest.raises(ValueError, match=r"factor=0.05.*0 images.*class 'a'"):
             AugmentationBalancer(factor=0.05).fit_resample(X, y)
 
-    def test_originals_that_do_not_fit_are_an_error(self, X, y):
+    def test_more_originals_than_the_factor_allows_are_an_error(self, X, y):
         balancer = AugmentationBalancer(factor=0.8, include_originals=True)
         with pytest.raises(ValueError, match="include_originals") as error:
             balancer.fit_resample(X, y)
@@ -566,7 +564,7 @@ class TestErrors:
 
 
 class TestEcosystem:
-    def test_a_pipeline_resamples_when_it_is_fitted_only(self, X, y):
+    def test_a_pipeline_resamples_only_in_fit(self, X, y):
         pipeline = Pipeline(
             [
                 ("read", RadiographReader(8)),
@@ -584,7 +582,7 @@ class TestEcosystem:
         predicted = cross_val_predict(pipeline, LazyImages.from_array(X), y, cv=2)
         assert len(predicted) == len(y)
 
-    def test_it_is_a_sampler_of_images(self):
+    def test_is_a_sampler_of_images(self):
         balancer = AugmentationBalancer()
         assert is_sampler(balancer)
         assert not hasattr(balancer, "transform")
@@ -635,7 +633,7 @@ class TestEcosystem:
         resampled, _ = again.fit_resample(X, y)
         np.testing.assert_array_equal(resampled, np.asarray(images))
 
-    def test_resampling_again_forgets_the_last_time(self, X, y):
+    def test_a_second_fit_resample_starts_anew(self, X, y):
         balancer = AugmentationBalancer(random_state=0)
         balancer.fit_resample(X, y)
         balancer.fit_resample(X[:5], y[:5])

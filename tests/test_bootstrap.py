@@ -56,7 +56,7 @@ def test_values_are_those_of_scikit_learn(intervals, predictions):
     assert found == pytest.approx([*expected, *areas, np.mean(areas)])
 
 
-def test_most_are_resampled(intervals):
+def test_most_intervals_are_resampled(intervals):
     methods = [estimate.method for estimate in all_of(intervals)]
     assert sum(method.startswith("bootstrap") for method in methods) >= 6
     for estimate in all_of(intervals):
@@ -97,7 +97,7 @@ def test_percentiles_are_those_of_resampled_patients(predictions):
     assert np.abs([e.high for e in estimates] - high).max() < 0.2 * widths.min()
 
 
-def test_images_are_resampled_where_no_patients_are_known(predictions):
+def test_images_are_resampled_without_groups(predictions):
     y_true, y_pred, _, groups = predictions
     alone, together = (
         bootstrap_intervals(y_true, y_pred, groups=patients, n_resamples=499).accuracy
@@ -108,7 +108,7 @@ def test_images_are_resampled_where_no_patients_are_known(predictions):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.filterwarnings("error")
-def test_few_mistaken_patients_have_an_interval_that_covers(method):
+def test_few_mistaken_patients_get_a_wilson_interval(method):
     few = simulate(np.random.default_rng(1), 150, error=0.03)
     found = bootstrap_intervals(*few[:3], groups=few.groups, method=method)
     plain = estimates_of(few)
@@ -119,7 +119,7 @@ def test_few_mistaken_patients_have_an_interval_that_covers(method):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.filterwarnings("error")
-def test_a_faultless_class_beside_mistaken_ones(method):
+def test_a_perfect_class_gets_a_wilson_interval(method):
     y_true = np.repeat(["a", "b", "c"], [50, 200, 200])
     rng = np.random.default_rng(2)
     confused = (rng.random(450) < 0.3) & (y_true != "a")
@@ -143,7 +143,7 @@ def test_a_class_that_does_not_occur_is_nan(predictions):
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["roc_auc"] is None
 
 
-def test_random_state_makes_it_repeatable_and_touches_no_global_state(predictions):
+def test_random_state_repeats_and_leaves_the_global_state_unchanged(predictions):
     y_true, y_pred, _, groups = predictions
 
     def run(random_state):

@@ -67,7 +67,7 @@ def test_a_fitted_pipeline_is_calibrated_without_fitting_it_again(method, fitted
     assert not np.allclose(before, after)
 
 
-def test_calibration_mends_probabilities_that_say_too_much():
+def test_calibration_corrects_overconfident_probabilities():
     fitted = make(classify__param_grid={"C": [10]}).fit(X[TRAIN], Y[TRAIN])
     # A third of the labels say nothing of the image, which nobody told the pipeline.
     generator = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def test_calibration_takes_paths(fitted, write_image):
     assert calibrated.predict_proba(paths[:2]).shape == (2, 3)
 
 
-def test_scikit_learns_display_of_two_classes(ax):
+def test_display_of_scikit_learn_for_two_classes(ax):
     two = CLASSES[2] != Y
     pipeline = make().fit(X[TRAIN][two[TRAIN]], Y[TRAIN][two[TRAIN]])
     display = CalibrationDisplay.from_estimator(
@@ -114,7 +114,7 @@ def test_display_of_a_calibrated_pipeline(fitted, ax):
     assert all(sum(counts) == 30 for counts in display.n_images)
 
 
-def test_conformal_sets_hold_the_true_class_as_often_as_promised(fitted):
+def test_conformal_sets_reach_their_coverage(fitted):
     classification = pytest.importorskip("mapie.classification")
     # The worse the classifier, the larger the sets; they cover all the same.
     for estimator in (fitted, make(image_size=8).fit(X[TRAIN], Y[TRAIN])):

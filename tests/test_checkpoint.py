@@ -66,7 +66,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
 
 
-class TestGoingOn:
+class TestResume:
     @pytest.mark.parametrize(
         "options",
         [
@@ -80,7 +80,7 @@ class TestGoingOn:
         ],
         ids=["plain", "paper", "groups", "cv", "numbers", "objects", "instance"],
     )
-    def test_folds_that_ended_are_not_fitted_again(
+    def test_finished_folds_are_not_fitted_again(
         self, tmp_path, monkeypatch, calls, options
     ):
         def fresh():
@@ -105,7 +105,7 @@ class TestGoingOn:
         )
         assert len(calls) == n_folds
 
-    def test_timings_are_those_of_the_run_that_took_them(self, tmp_path):
+    def test_finished_folds_keep_their_timings(self, tmp_path):
         first = run(tmp_path)
         assert run(tmp_path).timings == first.timings
 
@@ -132,12 +132,12 @@ class TestGoingOn:
             run(tmp_path, pipeline, X=flat).predictions, first.predictions
         )
 
-    def test_without_a_fault_nothing_else_is_left(self, tmp_path):
+    def test_an_evaluation_leaves_only_its_checkpoint(self, tmp_path):
         run(tmp_path)
         folds = {f"fold-{number}.npz" for number in range(1, 6)}
         assert set(contents(tmp_path)) == {"evaluation.json", "lock", *folds}
 
-    def test_what_changes_no_result_may_change(self, tmp_path):
+    def test_settings_without_effect_on_results_may_change(self, tmp_path):
         def pipeline(**parameters):
             return make_pipeline(LogisticRegression(**parameters), memory=None)
 
@@ -147,7 +147,7 @@ class TestGoingOn:
         again = run(tmp_path, changed, X=flat, n_jobs=2)
         assert checkpoint_run.outcome(again) == checkpoint_run.outcome(first)
 
-    def test_files_that_were_moved(self, tmp_path, write_image):
+    def test_moved_files(self, tmp_path, write_image):
         def pipeline():
             return make_pipeline(skcovid.RadiographReader(16), RecordingClassifier())
 
@@ -163,7 +163,7 @@ class TestGoingOn:
 
 
 @pytest.mark.parametrize("moment", [3, 12, 17])
-def test_killed_at_an_operation_on_its_files(tmp_path, moment):
+def test_killed_during_a_file_operation(tmp_path, moment):
     process = checkpoint_run.start("logistic", tmp_path, kill_at=moment)
     process.communicate()
     assert process.returncode == -9
@@ -222,20 +222,20 @@ class TestRefusals:
         with pytest.raises(ValueError, match=rf"{package}: 0.0.1.*{now}"):
             run(begun)
 
-    def test_a_fold_of_another_evaluation(self, begun, tmp_path):
+    def test_a_fold_file_of_another_evaluation(self, begun, tmp_path):
         run(tmp_path / "other", y=np.roll(Y, 1))
         fold = tmp_path / "other" / "fold-4.npz"
         fold.rename(begun / "fold-4.npz")
         with pytest.raises(ValueError, match=r"fold-4\.npz.*another"):
             run(begun)
 
-    def test_a_folder_of_something_else(self, tmp_path):
+    def test_a_folder_with_other_files(self, tmp_path):
         (tmp_path / "thesis.tex").write_text("mine")
         with pytest.raises(FileExistsError, match=r"holds 'thesis\.tex'"):
             run(tmp_path)
         assert contents(tmp_path) == {"thesis.tex": b"mine"}
 
-    def test_a_parameter_that_has_no_name(self, tmp_path):
+    def test_a_parameter_without_a_stable_name(self, tmp_path):
         pipeline = make_pipeline(FunctionTransformer(lambda X: X), DummyClassifier())
         with pytest.raises(ValueError, match="functiontransformer__func=<function"):
             run(tmp_path, pipeline)
@@ -264,7 +264,7 @@ class TestRefusals:
 
 
 class TestTwoAtOnce:
-    def test_the_second_is_told(self, tmp_path, monkeypatch):
+    def test_the_second_evaluation_is_an_error(self, tmp_path, monkeypatch):
         class Nested(RecordingClassifier):
             def fit(self, X, y):
                 with pytest.raises(BlockingIOError, match="another evaluation holds"):
@@ -274,7 +274,7 @@ class TestTwoAtOnce:
         result = run(tmp_path, Nested())
         assert len(result.folds) == 5
 
-    def test_a_killed_one_is_no_hindrance(self, tmp_path):
+    def test_a_killed_evaluation_releases_the_folder(self, tmp_path):
         process = checkpoint_run.start("logistic", tmp_path, kill_at=8)
         process.communicate()
         assert (tmp_path / "checkpoint" / "lock").exists()
@@ -315,7 +315,7 @@ class TestDamage:
                 assert checkpoint_run.outcome(result) == expected
         assert n_noticed > 30
 
-    def test_a_damaged_description_is_named(self, begun):
+    def test_a_damaged_description_is_an_error(self, begun):
         path = begun / "evaluation.json"
         path.write_bytes(path.read_bytes()[:-20])
         with pytest.raises(ValueError, match=r"evaluation\.json.*damaged"):
@@ -327,7 +327,7 @@ class TestFaults:
     def small_disk(self, make_disk):
         return make_disk(64 * 1024)
 
-    def test_a_full_disk_loses_nothing(self, small_disk, calls):
+    def test_finished_folds_survive_a_full_disk(self, small_disk, calls):
         expected = run(None)
         calls.clear()
         folder = small_disk / "checkpoint"
@@ -360,7 +360,7 @@ class TestFaults:
             run(tmp_path / "file")
         assert not calls
 
-    def test_a_clock_that_jumps(self, tmp_path, monkeypatch, calls):
+    def test_clock_jumps_do_not_matter(self, tmp_path, monkeypatch, calls):
         expected = run(None)
         calls.clear()
         jumps = iter(np.random.default_rng(0).uniform(0, 4e9, 10_000).tolist())
@@ -372,7 +372,7 @@ class TestFaults:
         result = run(tmp_path)
         assert checkpoint_run.outcome(result) == checkpoint_run.outcome(expected)
 
-    def test_a_history_that_cannot_be_kept(self, tmp_path):
+    def test_a_history_that_cannot_be_saved(self, tmp_path):
         class Odd(RecordingClassifier):
             def fit(self, X, y):
                 self.history_ = {"model": [object()]}
@@ -382,7 +382,7 @@ class TestFaults:
             run(tmp_path, Odd())
 
 
-def test_a_worker_that_writes_elsewhere_is_noticed(tmp_path, monkeypatch):
+def test_workers_without_a_shared_file_system_are_an_error(tmp_path, monkeypatch):
     kept = Path.replace
 
     def lose_folds(self, target):

@@ -218,13 +218,13 @@ class TestParameters:
         ],
         ids=str,
     )
-    def test_what_the_backbone_does_not_have_is_an_error(
+    def test_parameters_that_do_not_fit_the_backbone_are_errors(
         self, parameters, error, match
     ):
         with pytest.raises(error, match=match):
             make(**parameters).fit(X, Y)
 
-    def test_fine_tune_from_is_the_backbones_or_ones_own(self, whole):
+    def test_fine_tune_from_defaults_to_the_backbones(self, whole):
         assert whole.fine_tune_from_ == tiny_backbone.FINE_TUNE_FROM
         classifier = make(fine_tune_from=4, **FROZEN).fit(X, Y)
         assert classifier.fine_tune_from_ == 4
@@ -294,7 +294,7 @@ class TestData:
         with pytest.raises(ValueError, match=r"[Ww]eight|NaN|[Nn]egative"):
             make().fit(X, Y, sample_weight=weights)
 
-    def test_class_weights_that_leave_nothing_are_an_error(self):
+    def test_class_weights_of_zero_are_an_error(self):
         with pytest.raises(ValueError, match=r"every sample.*zero"):
             make(class_weight=dict.fromkeys(CLASSES, 0)).fit(X, Y)
 
@@ -321,12 +321,12 @@ class TestData:
         assert set(classifier.predict(X)) <= set(np.unique(labels))
         assert 0 <= classifier.score(X, labels) <= 1
 
-    def test_other_floats_are_taken(self, kept):
+    def test_other_float_types_are_accepted(self, kept):
         assert_allclose(
             kept.predict_proba(X.astype(np.float64)), kept.predict_proba(X), atol=1e-6
         )
 
-    def test_lazy_images_are_loaded_once_where_features_are_kept(self):
+    def test_with_kept_features_lazy_images_are_loaded_once(self):
         loads = []
 
         def load(number):
@@ -469,7 +469,7 @@ class TestTraining:
         probabilities = classifier.predict_proba(X)[np.arange(N_IMAGES), right]
         assert_allclose(-np.log(probabilities).mean(), losses.min(), rtol=1e-3)
 
-    def test_weights_of_classes_and_samples_are_one_thing(self, kept):
+    def test_class_weights_equal_sample_weights(self, kept):
         without_first = {"COVID-19": 0, "NORMAL": 1, "Viral Pneumonia": 1}
         sample_weight = [without_first[label] for label in Y]
         by_sample = make(**KEPT).fit(X, Y, sample_weight=sample_weight)
@@ -478,7 +478,7 @@ class TestTraining:
         assert by_class.history_["loss"] != kept.history_["loss"]
 
     @pytest.mark.parametrize("only", CLASSES)
-    def test_only_the_class_that_has_weight_is_learned(self, only):
+    def test_only_a_class_with_weight_is_learned(self, only):
         weights = {label: float(label == only) for label in CLASSES}
         classifier = make(**LEARNING, class_weight=weights).fit(X, Y)
         # The network's own column for the class is the only one that grows.
@@ -501,7 +501,7 @@ class TestTraining:
             balanced.predict_proba(X), spelled_out.predict_proba(X), atol=1e-6
         )
 
-    def test_precision_is_the_backbones_and_restored(self):
+    def test_precision_applies_to_the_backbone_and_is_restored(self):
         before = keras.config.dtype_policy()
         classifier = make(precision="mixed_bfloat16", **KEPT).fit(X, Y)
         assert keras.config.dtype_policy() == before
@@ -554,7 +554,7 @@ class TestRandomState:
         threaded = make(**FROZEN, n_jobs=3).fit(X, Y, **VALIDATION)
         assert_array_equal(threaded.predict_proba(X), whole.predict_proba(X))
 
-    def test_unseeded_fits_differ_also_after_a_seeded_one(self, whole):
+    def test_unseeded_fits_differ_even_after_a_seeded_one(self, whole):
         first, second = (
             make(**FROZEN, random_state=None).fit(X, Y).predict_proba(X)
             for _ in range(2)
@@ -573,7 +573,7 @@ class TestRandomState:
         assert not np.allclose(first, second)
 
     @pytest.mark.parametrize("seed", [0, None])
-    def test_leaves_global_state_alone(self, seed):
+    def test_global_state_is_unchanged(self, seed):
         tf.random.set_seed(17)
         before = global_state()
         make(random_state=seed).fit(X, Y, **VALIDATION).predict(X)
@@ -601,19 +601,19 @@ def global_state():
 
 
 class TestMemory:
-    def test_a_second_fit_needs_no_trunk(self, kept, memory):
+    def test_a_second_fit_does_not_run_the_trunk(self, kept, memory):
         assert kept.n_trunk_passes_ == N_IMAGES + len(X_VAL)
         again = make(**KEPT, memory=memory, dropout=0.1).fit(X, Y, **VALIDATION)
         assert again.n_trunk_passes_ == 0
 
-    def test_predictions_look_features_up(self, whole, tmp_path):
+    def test_predictions_use_stored_features(self, whole, tmp_path):
         classifier = make(**KEPT, memory=tmp_path).fit(X, Y, **VALIDATION)
         before = files_in(tmp_path)
         found = classifier.predict_proba(X)
         assert files_in(tmp_path) == before
         assert_allclose(found, whole.predict_proba(X), atol=1e-3)
 
-    def test_predictions_compute_what_is_missing(self, kept, memory, whole):
+    def test_predictions_compute_missing_features(self, kept, memory, whole):
         images = tiny_backbone.prepare(tiny_backbone.make_images(4, seed=9)[0])
         before = files_in(memory)
         found = kept.predict_proba(images)
@@ -624,12 +624,12 @@ class TestMemory:
         kept.predict(X)
         assert all(any(folder.iterdir()) for folder in memory.iterdir())
 
-    def test_another_backbone_does_not_find_them(self, memory, backbone_file):
+    def test_another_backbone_does_not_use_them(self, memory, backbone_file):
         path, _ = backbone_file
         other = make(**KEPT, memory=memory, weights=path).fit(X, Y)
         assert other.n_trunk_passes_ == N_IMAGES
 
-    def test_grid_search_needs_the_trunk_once(self, tmp_path):
+    def test_grid_search_runs_the_trunk_once(self, tmp_path):
         pipeline = make_pipeline(memory=tmp_path)
         search = GridSearchCV(
             pipeline,
@@ -644,7 +644,7 @@ class TestMemory:
         assert not np.isnan(search.cv_results_["mean_test_score"]).any()
 
     @pytest.mark.parametrize("fails", [False, True])
-    def test_without_it_no_folder_is_left(self, fails, tmp_path, monkeypatch):
+    def test_without_memory_no_folder_is_left(self, fails, tmp_path, monkeypatch):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         seen = []
 
@@ -696,7 +696,7 @@ assert whole.history_["phase"] == [1, 2]
         assert_allclose(by_whole, whole.predict_proba(X), atol=1e-6)
         assert_allclose(by_kept, kept.predict_proba(X), atol=1e-6)
 
-    def test_holds_no_training_state(self, whole):
+    def test_a_pickle_holds_no_training_state(self, whole):
         weights = sum(value.nbytes for value in whole.model_.get_weights())
         assert len(pickle.dumps(whole)) < weights + 200_000
         assert getattr(whole.model_, "optimizer", None) is None
@@ -756,7 +756,7 @@ def test_fits_are_silent_and_do_not_fill_the_memory(tmp_path):
 
 
 @pytest.mark.parametrize("policy", [FROZEN, KEPT], ids=["whole", "kept"])
-def test_nothing_keeps_the_images_or_the_network(policy):
+def test_a_deleted_classifier_releases_its_images_and_network(policy):
     def load(number):
         return X[number]
 
@@ -780,7 +780,7 @@ def test_nothing_keeps_the_images_or_the_network(policy):
     assert first_layer() is None
 
 
-def test_progress_is_shown_unless_told_not_to(capfd):
+def test_progress_is_shown_unless_verbose_is_0(capfd):
     make(**KEPT, pooling="avg").fit(X, Y)
     assert "".join(capfd.readouterr()) == ""
     make(**KEPT, pooling="avg", verbose=1).fit(X, Y)

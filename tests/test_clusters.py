@@ -60,7 +60,7 @@ def kill_a_worker_that_works(client):
 
 
 @pytest.mark.parametrize("recipe", ["linear", pytest.param("fast", marks=SLOW)])
-def test_five_folds_are_the_same_on_a_cluster_that_loses_a_worker(client, recipe):
+def test_a_cluster_that_loses_a_worker_gives_the_same_folds(client, recipe):
     X, y = tiny_backbone.make_images(60)
     pipeline = make_transfer_pipeline(
         tiny_backbone.NAME,

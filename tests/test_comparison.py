@@ -72,7 +72,7 @@ def test_corrected_resampled_t(bayes, narrow, scoring):
     assert estimate.method == "Nadeau-Bengio corrected resampled t"
 
 
-def test_the_other_way_round(bayes, narrow):
+def test_swapping_the_results_negates_the_difference(bayes, narrow):
     there, back = compare(bayes, narrow), compare(narrow, bayes)
     assert back.difference.value == -there.difference.value
     assert back.difference.low == pytest.approx(-there.difference.high)
@@ -96,7 +96,7 @@ def test_level_widens_the_interval(bayes, narrow):
     assert wide.low < tight.low < tight.value < tight.high < wide.high
 
 
-def test_mcnemars_exact_test_where_images_stand_alone(bayes, narrow):
+def test_mcnemars_exact_test_without_patients(bayes, narrow):
     comparison = compare(bayes, narrow)
     right, also = bayes.predictions == Y, narrow.predictions == Y
     only_a, only_b = int((right & ~also).sum()), int((also & ~right).sum())
@@ -122,7 +122,7 @@ def test_patients_count_once():
 
 
 @pytest.mark.filterwarnings("error")
-def test_folds_that_all_differ_alike_have_no_interval(bayes):
+def test_equal_differences_in_all_folds_have_no_interval(bayes):
     comparison = compare(bayes, bayes)
     assert comparison.difference.value == 0
     assert math.isnan(comparison.difference.low)

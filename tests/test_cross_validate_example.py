@@ -163,14 +163,14 @@ def test_several_backbones_have_a_folder_each_and_a_summary(
         (["--protocol", "paper", "--groups"], True),
     ],
 )
-def test_patients_stay_whole_by_default_but_not_with_the_paper(
+def test_patients_stay_whole_except_in_the_paper_protocol(
     example, folder, arguments, grouped
 ):
     options = example.make_parser().parse_args(["--data", folder, *arguments])
     assert (example.load(options).groups is not None) is grouped
 
 
-def test_limit_takes_part_of_what_a_larger_limit_takes():
+def test_a_smaller_limit_takes_a_subset():
     y = np.repeat(["a", "b"], [30, 4])
     few = first_of_each_class(y, 3, seed=0)
     more = first_of_each_class(y, 10, seed=0)
@@ -196,7 +196,7 @@ def test_limit_takes_part_of_what_a_larger_limit_takes():
         (["--limit", "0"], "--limit"),
     ],
 )
-def test_what_cannot_be_done_ends_with_a_message(
+def test_wrong_arguments_end_with_a_message(
     example, tmp_path, arguments, expected, capsys
 ):
     with pytest.raises(SystemExit) as exit_:

@@ -120,7 +120,7 @@ class TestLoadRadiographs:
         "name",
         [".DS_Store", "Thumbs.db", "desktop.ini", ".hidden.png", ".cache/1.png"],
     )
-    def test_hidden_files_are_as_if_not_there(self, make_files, name):
+    def test_hidden_files_are_ignored(self, make_files, name):
         root = make_files("a/1.png", "b/1.png", f"a/{name}", name, "__MACOSX/a/1.png")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -145,13 +145,13 @@ class TestLoadRadiographs:
         assert str(root / "b/more/2.png") in data.DESCR
         assert names_of(data, root) == ["a/1.png", "b/1.png"]
 
-    def test_class_names_choose_folders(self, make_files):
+    def test_class_names_select_folders(self, make_files):
         root = make_files("a/1.png", "b/1.png", "c/1.png", "broken/notes.txt")
         data = load_radiographs(root, class_names=["c", "a"])
         assert data.target_names == ["a", "c"]
         assert names_of(data, root) == ["a/1.png", "c/1.png"]
 
-    def test_data_index_like_arrays(self, make_files):
+    def test_attributes_are_indexed_like_arrays(self, make_files):
         root = make_files(*[f"{label}/{n}.png" for label in "ab" for n in range(4)])
         data = load_radiographs(root)
         train, test = next(StratifiedKFold(2).split(data.paths, data.target))
@@ -236,19 +236,19 @@ class TestPatients:
         assert data.groups.tolist() == ["00000013"] * 3
         assert "Groups: 1, one per patient" in data.DESCR
 
-    def test_where_patients_are_not_known_each_image_is_a_group(self, make_files):
+    def test_without_a_patient_each_image_is_its_own_group(self, make_files):
         data = load_radiographs(make_files(*NIH, "C/1.png", "C/2.png"))
         assert data.groups.tolist() == ["00000013"] * 3 + ["C/1.png", "C/2.png"]
         assert "C: images 2, patients not known" in data.DESCR
 
-    def test_a_scheme_must_explain_every_name_of_a_folder(self, make_files):
+    def test_a_naming_scheme_must_fit_every_file_of_a_folder(self, make_files):
         data = load_radiographs(make_files(*NIH, "A/COVID-1.png"))
         assert data.groups.tolist() == [
             *("A/00000013_005.png", "A/00000013_006.png", "A/COVID-1.png"),
             "00000013",
         ]
 
-    def test_names_of_no_scheme_give_no_groups(self, make_files):
+    def test_unknown_file_names_give_no_groups(self, make_files):
         root = make_files("A/person1.png", "A/0000013_005.png", "B/IM-1.png")
         assert load_radiographs(root).groups is None
 
@@ -285,7 +285,7 @@ class TestMetadata:
         assert data.source.tolist() == ["", "Ü", "hospital, ward"]
         assert "a: images 2, patients 2 (from " in data.DESCR
 
-    def test_columns_of_anything_else_are_left_alone(self, root):
+    def test_other_columns_are_ignored(self, root):
         text = "path,patient,age,patient_age\n"
         self.write(root, text + "".join(f"{name},P,40,40\n" for name in self.FILES))
         assert set(load_radiographs(root).groups) == {"P"}
@@ -299,7 +299,7 @@ class TestMetadata:
         assert data.view_position.tolist() == ["PA", "LATERAL", None]
         assert "Views: not known 1, LATERAL 1, PA 1" in data.DESCR
 
-    def test_the_table_goes_before_file_names(self, make_files):
+    def test_the_table_takes_precedence_over_file_names(self, make_files):
         root = make_files(*NIH)
         self.write(root, "file,patient\n" + "".join(f"{name},{name}\n" for name in NIH))
         assert load_radiographs(root).groups.tolist() == NIH
@@ -326,7 +326,7 @@ class TestMetadata:
         with pytest.warns(UserWarning, match=r"1 files.*a/7\.png$"):
             load_radiographs(root)
 
-    def test_rows_of_classes_not_chosen_are_no_concern(self, make_files):
+    def test_rows_of_other_classes_are_ignored(self, make_files):
         root = make_files("a/1.png", "b/1.png", "c/1.png")
         self.write(root, "file,label\na/1.png,a\nb/1.png,b\nc/1.png,wrong\n")
         with warnings.catch_warnings():
@@ -363,7 +363,7 @@ class TestMetadata:
             ('file,patient\n"a/1.png,P\n', "not a UTF-8 CSV table"),
         ],
     )
-    def test_tables_that_do_not_fit_are_errors(self, root, text, message):
+    def test_invalid_tables_are_errors(self, root, text, message):
         self.write(root, text)
         with pytest.raises(ValueError, match=message):
             load_radiographs(root)
@@ -404,7 +404,7 @@ class TestMakeRadiographs:
         data = make_radiographs(3, image_size=16, weights=(1, 1000, 1000))
         assert sorted(data.target) == CLASSES
 
-    def test_image_depends_on_seed_and_position_alone(self):
+    def test_an_image_depends_only_on_seed_and_position(self):
         few = make_radiographs(5, image_size=32, random_state=3)
         many = make_radiographs(9, image_size=32, random_state=3)
         other = make_radiographs(5, image_size=32, random_state=4)
@@ -435,7 +435,7 @@ class TestMakeRadiographs:
         np.testing.assert_array_equal(first, draw(np.random.RandomState(0)))
         assert (draw(None) != draw(None)).any()
 
-    def test_global_random_state_is_left_alone(self):
+    def test_global_random_state_is_unchanged(self):
         before = np.random.get_state()[1].copy()  # noqa: NPY002 (global)
         make_radiographs(3, image_size=16)
         make_radiographs(3, image_size=16, random_state=0)
@@ -493,7 +493,7 @@ class TestMakeRadiographs:
         scores = cross_val_score(model, np.array(thumbnails), balanced.target, cv=5)
         assert scores.mean() > 0.85
 
-    def test_brightness_tells_nothing_of_the_class(self, balanced):
+    def test_brightness_does_not_reveal_the_class(self, balanced):
         brightness = balanced.images.mean(axis=(1, 2))[:, None]
         assert np.abs(brightness / 255 - 0.5).max() < 0.1
         model = make_pipeline(StandardScaler(), LogisticRegression())
@@ -507,7 +507,9 @@ class TestMakeRadiographs:
             ("Viral Pneumonia", (slice(36, 56), slice(28, 36))),
         ],
     )
-    def test_findings_lie_where_radiology_has_them(self, balanced, label, bright_zone):
+    def test_findings_lie_at_their_radiological_place(
+        self, balanced, label, bright_zone
+    ):
         means = {
             name: balanced.images[balanced.target == name].mean(axis=0)[bright_zone]
             for name in CLASSES
@@ -545,7 +547,7 @@ class TestMakeRadiographs:
 
 
 class TestSaveRadiographs:
-    def test_what_was_saved_is_loaded(self, tmp_path):
+    def test_save_and_load_round_trip(self, tmp_path):
         data = make_radiographs(14, image_size=16, n_patients=7, random_state=0)
         root = tmp_path / "new" / "folder"
         save_radiographs(data.images, data.target, root, groups=data.groups)
@@ -561,7 +563,7 @@ class TestSaveRadiographs:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
         assert load_radiographs(tmp_path).groups is None
 
-    def test_colour_stays(self, tmp_path, rgb_images):
+    def test_colour_is_kept(self, tmp_path, rgb_images):
         save_radiographs(rgb_images, list("ababab"), tmp_path)
         read = read_radiograph(tmp_path / "b" / "1.png", channels="rgb")
         np.testing.assert_array_equal(read, rgb_images[1])

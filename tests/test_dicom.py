@@ -57,7 +57,7 @@ class TestLevels:
         path = write(RAMP, BitsStored=12)
         np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
 
-    def test_unused_bits_are_no_part_of_the_level(self, write):
+    def test_unused_bits_are_ignored(self, write):
         # An overlay in the highest bits, as older devices kept it.
         path = write(RAMP | np.uint16(0x8000), BitsStored=12)
         np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
@@ -80,7 +80,7 @@ class TestLevels:
     def test_one_level_is_black(self, write):
         assert not read_radiograph(write(np.full((4, 4), 9, np.uint16))).any()
 
-    def test_padding_does_not_take_part_in_the_range(self, write):
+    def test_padding_does_not_count_in_the_range(self, write):
         levels = RAMP.copy()
         levels[0, :4] = [60_000, 60_001, 60_009, 60_010]
         elements = {"PixelPaddingValue": 60_000, "PixelPaddingRangeLimit": 60_010}
@@ -104,7 +104,7 @@ class TestWindow:
         expected = self.expected(RAMP, center - width / 2, center + width / 2)
         np.testing.assert_allclose(grey, expected, atol=1)
 
-    def test_rescaling_goes_first(self, write):
+    def test_rescaling_precedes_the_window(self, write):
         elements = {"RescaleSlope": 2, "RescaleIntercept": -1000}
         path = write(WindowCenter=3000, WindowWidth=2000, **elements)
         expected = self.expected(RAMP * 2.0 - 1000, 2000, 4000)
@@ -131,7 +131,7 @@ class TestWindow:
         expected = 255 / (1 + np.exp(-4 * (RAMP - 2000.0) / 1000))
         np.testing.assert_allclose(read_radiograph(path), expected, atol=1)
 
-    def test_an_empty_window_is_none(self, write):
+    def test_an_empty_window_is_ignored(self, write):
         path = write(WindowCenter="", WindowWidth="")
         np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
 
@@ -152,7 +152,7 @@ def lut(entries, first, bits):
 
 class TestLookupTables:
     @pytest.mark.parametrize("bits", [8, 12, 16])
-    def test_a_voi_lut_goes_before_a_window(self, write, bits):
+    def test_a_voi_lut_takes_precedence_over_a_window(self, write, bits):
         # 4,096 entries of eight bits: more indices than eight bits can count.
         entries = np.arange(4096) * (2**8 - 1) // 4095
         path = write(
@@ -160,12 +160,12 @@ class TestLookupTables:
         )
         np.testing.assert_allclose(read_radiograph(path), RAMP * 255.0 / 4095, atol=1)
 
-    def test_levels_outside_a_lut_have_its_ends(self, write):
+    def test_levels_outside_a_lut_are_clipped(self, write):
         levels = np.array([[0, 100, 101, 102, 65_535]], np.uint16)
         path = write(levels, VOILUTSequence=lut([1000, 2000, 3000], 100, 16))
         assert read_radiograph(path).tolist() == [[0, 0, 128, 255, 255]]
 
-    def test_a_lut_narrower_than_it_says_still_ends_in_white(self, write):
+    def test_a_lut_that_uses_fewer_bits_still_ends_in_white(self, write):
         path = write(VOILUTSequence=lut(np.arange(4033), 0, 16))
         np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
 
@@ -186,10 +186,10 @@ class TestNames:
         "name",
         ["image", "1.2.840.113", "IM.png", "IMAGE.DCM", "a.dicom", "a.IMA", "胸部.dcm"],
     )
-    def test_the_content_or_the_extension_tells(self, write, name):
+    def test_dicom_is_recognised_by_content_or_extension(self, write, name):
         np.testing.assert_array_equal(read_radiograph(write(name=name)), STRETCHED)
 
-    def test_a_reader_takes_dicom_beside_png(self, write, grey_paths):
+    def test_a_reader_reads_dicom_and_png_together(self, write, grey_paths):
         images = RadiographReader(8).fit_transform([*grey_paths, write()])
         assert np.asarray(images).shape == (7, 8, 8)
 
@@ -263,7 +263,7 @@ class TestCompressed:
         with pytest.raises(ValueError, match=r"12 bits.*pip install pylibjpeg"):
             read_radiograph(path)
 
-    def test_a_syntax_that_nothing_decodes(self, tmp_path):
+    def test_an_unsupported_transfer_syntax(self, tmp_path):
         path = as_radiograph(
             shipped_file("MR_small_RLE.dcm"), tmp_path / "a.dcm", syntax=uid.JPEG2000MC
         )
@@ -274,7 +274,7 @@ class TestCompressed:
         "name", ["MR_small_jpeg_ls_lossless.dcm", "JPGExtended.dcm", "693_J2KI.dcm"]
     )
     @pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
-    def test_a_frame_without_its_end_is_truncated(
+    def test_a_frame_without_its_end_is_an_error(
         self, tmp_path, monkeypatch, name, share
     ):
         dataset = pydicom.dcmread(shipped_file(name))
@@ -322,7 +322,7 @@ class TestKinds:
         path = write(SOPClassUID=uid.SecondaryCaptureImageStorage, Modality="CR")
         np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
 
-    def test_the_meta_information_may_tell_alone(self, tmp_path):
+    def test_the_meta_information_suffices(self, tmp_path):
         # As in sets whose elements were removed but for the pixels.
         dataset = make_dataset(RAMP, Modality=None)
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -360,13 +360,13 @@ class TestKinds:
             ({"BitsAllocated": 32, "Columns": 8}, "32 bits"),
         ],
     )
-    def test_what_is_no_grey_radiograph_is_refused(self, write, elements, message):
+    def test_other_kinds_of_images_are_errors(self, write, elements, message):
         path = write(**elements)
         with pytest.raises(ValueError, match=message) as error:
             read_radiograph(path)
         assert str(error.value).startswith(f"{path}: ")
 
-    def test_colour_is_refused(self, write):
+    def test_colour_is_an_error(self, write):
         path = write(np.zeros((4, 4, 3), np.uint8), PhotometricInterpretation="RGB")
         with pytest.raises(ValueError, match=r"a\.dcm.*colour.*RGB"):
             read_radiograph(path)
@@ -387,7 +387,7 @@ class TestKinds:
             ("no_meta.dcm", "DICOM.*force=True"),
         ],
     )
-    def test_files_of_pydicom_that_are_no_radiographs(self, name, message):
+    def test_other_files_of_pydicom_are_errors(self, name, message):
         with pytest.raises(ValueError, match=message):
             read_radiograph(shipped_file(name))
 
@@ -407,7 +407,7 @@ class TestKinds:
 
 class TestBroken:
     @pytest.mark.parametrize("compress", [False, True])
-    def test_a_file_cut_short_anywhere_is_an_error(self, write, compress):
+    def test_a_truncated_file_is_an_error(self, write, compress):
         noise = np.random.default_rng(0).integers(0, 4096, (16, 16), np.uint16)
         path = write(noise, compress=compress, WindowCenter=2000, WindowWidth=4000)
         data = path.read_bytes()
@@ -425,13 +425,13 @@ class TestBroken:
         with pytest.raises(ValueError, match=r"truncated.*8,130 of 8,192"):
             read_radiograph(path)
 
-    def test_another_file_of_that_name(self, tmp_path):
+    def test_another_kind_of_file_named_dcm(self, tmp_path):
         path = tmp_path / "a.dcm"
         path.write_text("no DICOM " * 50)
         with pytest.raises(ValueError, match=r"a\.dcm.*DICOM"):
             read_radiograph(path)
 
-    def test_any_changed_byte_is_read_or_named(self, write):
+    def test_a_changed_byte_is_read_or_reported(self, write):
         path = write(WindowCenter=2000, WindowWidth=1000)
         data = path.read_bytes()
         generator = np.random.default_rng(0)
@@ -509,14 +509,14 @@ class TestHeader:
             *("NA", "N/A", "None", "0", "0000", "XXX", "***"),
         ],
     )
-    def test_placeholders_are_nobody(self, write, patient):
+    def test_placeholders_give_no_patient(self, write, patient):
         assert read_header(str(write(PatientID=patient))).patient == ""
 
     @pytest.mark.parametrize("patient", ["1", "0100", "anonymous-17", "NANCY", "X1"])
-    def test_all_else_is_a_patient(self, write, patient):
+    def test_other_identifiers_are_patients(self, write, patient):
         assert read_header(str(write(PatientID=patient))).patient == patient
 
-    def test_the_rest(self, write):
+    def test_other_elements(self, write):
         elements = {"IssuerOfPatientID": "A", "StudyInstanceUID": "1.2.3"}
         header = read_header(str(write(InstitutionName="Klinik Köln", **elements)))
         assert header.institution == "Klinik Köln"
@@ -525,7 +525,7 @@ class TestHeader:
         assert (bare.patient, bare.issuer, bare.study, bare.institution) == ("",) * 4
 
 
-def test_threads_decode_what_one_thread_does(tmp_path):
+def test_threads_decode_the_same_as_one_thread(tmp_path):
     first = as_radiograph(shipped_file("MR_small_RLE.dcm"), tmp_path / "0.dcm")
     copies = [shutil.copy(first, tmp_path / f"{number}.dcm") for number in range(1, 12)]
     files = check_files([str(path) for path in [first, *copies]], n_jobs=6)

@@ -69,7 +69,7 @@ class TestFinding:
         assert sorted(data.groups) == ["P1", "P2", "P3"]
         assert data.target.tolist() == ["a", "a", "b"]
 
-    def test_a_text_without_suffix_is_no_image(self, write):
+    def test_a_text_file_without_suffix_is_ignored(self, write):
         root = write({"a/1": person("P1"), "b/1": person("P2")})
         (root / "b/LICENSE").write_text("no image " * 40)
         with pytest.warns(UserWarning, match=r"1 files .* are ignored"):
@@ -92,7 +92,7 @@ class TestFinding:
         assert data.groups.tolist() == ["P1", "P2"]
         assert data.view_position.tolist() == ["PA", "LATERAL"]
 
-    def test_the_table_goes_before_the_headers(self, write):
+    def test_the_table_takes_precedence_over_the_headers(self, write):
         root = write({"a/1.dcm": person("P1"), "b/1.dcm": person("ANONYMOUS")})
         (root / "metadata.csv").write_text("file,patient\na/1.dcm,Q\nb/1.dcm,Q\n")
         assert load_silently(root).groups.tolist() == ["Q", "Q"]
@@ -107,7 +107,7 @@ class TestFinding:
 
 
 class TestPatients:
-    def test_one_number_of_two_issuers_is_two_patients(self, write):
+    def test_the_same_number_from_two_issuers_is_two_patients(self, write):
         files = {
             "a/1.dcm": person("7", IssuerOfPatientID="A"),
             "a/2.dcm": person("7", IssuerOfPatientID="B"),
@@ -117,7 +117,7 @@ class TestPatients:
         groups = load_silently(write(files)).groups
         assert groups.tolist() == ["A: 7", "B: 7", "A: 7", "8"]
 
-    def test_without_issuer_it_may_be_of_either(self, write):
+    def test_without_an_issuer_the_same_number_is_one_patient(self, write):
         files = {
             "a/1.dcm": person("7", IssuerOfPatientID="A"),
             "a/2.dcm": person("7", IssuerOfPatientID="B"),
@@ -125,7 +125,7 @@ class TestPatients:
         }
         assert set(load_silently(write(files)).groups) == {"7"}
 
-    def test_nobody_counts_by_study_or_by_image(self, write):
+    def test_unnamed_patients_are_grouped_by_study_or_image(self, write):
         files = {
             "a/1.dcm": person("ANONYMOUS", StudyInstanceUID="1.2.3"),
             "a/2.dcm": person("ANONYMOUS", StudyInstanceUID="1.2.3"),
@@ -141,7 +141,7 @@ class TestPatients:
         ]
         assert "patients 2 (from DICOM headers, of which 2 name none" in data.DESCR
 
-    def test_where_nothing_is_known_there_are_no_groups(self, write):
+    def test_without_any_patient_there_are_no_groups(self, write):
         with pytest.warns(UserWarning, match=r"2 DICOM files.*no patient"):
             data = load_radiographs(write({"a/1.dcm": {}, "b/1.dcm": {}}), verbose=0)
         assert data.groups is None
@@ -164,14 +164,14 @@ class TestFrontal:
         assert "Dropped as not frontal: 3, not known 1, LATERAL 1, RLD 1" in data.DESCR
         assert "a: images 1, patients 1" in data.DESCR
 
-    def test_a_class_without_any_is_an_error(self, write):
+    def test_a_class_without_frontal_views_is_an_error(self, write):
         files = {**self.FILES, "c/1.dcm": person("P5", ViewPosition="RL")}
         with pytest.raises(ValueError, match=r"class 'c'.*LATERAL 1"):
             load_radiographs(write(files), views="frontal", verbose=0)
 
 
 class TestErrors:
-    def test_every_file_that_is_no_radiograph_is_listed(self, write):
+    def test_every_bad_file_is_listed(self, write):
         files = {
             "a/1.dcm": {},
             "a/ct.dcm": {"SOPClassUID": uid.CTImageStorage, "Modality": "CT"},

@@ -88,7 +88,7 @@ def fitted_with_history(history):
 
 
 @pytest.mark.parametrize("draw", DISPLAYS.values(), ids=DISPLAYS)
-def test_displays_draw_where_they_are_told(draw, plt):
+def test_displays_draw_on_given_axes(draw, plt):
     _, ax = plt.subplots()
     display = draw(ax)
     assert np.ravel(display.ax_)[0] is ax
@@ -107,7 +107,7 @@ def test_displays_make_a_figure_with_title_and_axis_labels(draw, plt):
 
 
 @pytest.mark.parametrize("draw", DISPLAYS.values(), ids=DISPLAYS)
-def test_without_matplotlib_the_cure_is_named(draw, monkeypatch):
+def test_without_matplotlib_the_extra_is_named(draw, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"requires matplotlib.*pip install"):
         draw(None)
@@ -195,7 +195,7 @@ def test_confusion_matrix_text_options_are_kept():
     assert display.text_[0, 0].get_fontsize() == 7
 
 
-def test_confusion_matrix_refuses_a_normalised_one():
+def test_confusion_matrix_rejects_normalize():
     with pytest.raises(ValueError, match="normalize=None"):
         PooledConfusionMatrixDisplay.from_predictions(Y_TRUE, Y_PRED, normalize="true")
 
@@ -288,7 +288,7 @@ def test_distribution_of_an_empty_class():
         ([1, 2], ["a"], "for each of 1 labels"),
     ],
 )
-def test_distribution_says_what_is_wrong(counts, labels, message):
+def test_distribution_errors(counts, labels, message):
     with pytest.raises(ValueError, match=message):
         ClassDistributionDisplay(counts, labels)
 
@@ -333,7 +333,7 @@ def test_history_without_validation_accuracy_or_phases():
     assert legend_of(display.ax_[0]) == ["Training"]
 
 
-def test_history_legend_covers_what_only_one_panel_has():
+def test_history_legend_covers_both_panels():
     history = {"loss": [2.0], "val_loss": [2.0], "accuracy": [0.5]}
     display = TrainingHistoryDisplay(history).plot()
     assert legend_of(display.ax_[-1]) == ["Training", "Validation"]
@@ -357,7 +357,7 @@ def test_history_takes_one_axes_per_panel(plt):
         ({"loss": [1.0, 2.0], "phase": [1]}, "entry per epoch.*'phase': 1"),
     ],
 )
-def test_history_says_what_is_wrong(history, message):
+def test_history_errors(history, message):
     with pytest.raises(ValueError, match=message):
         TrainingHistoryDisplay(history)
 

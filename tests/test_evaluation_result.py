@@ -136,7 +136,7 @@ class TestReport:
         # Five of each class and of their mean, four areas, two accuracies.
         assert len(figures) == 4 * 5 + 1 + 4 + 2 + (groups is not None)
 
-    def test_a_figure_without_interval_would_be_found(self):
+    def test_the_check_finds_a_figure_without_interval(self):
         bare = {"accuracy": {"value": 0.5, "low": 0.4}, "folds": [{"recall": 0.5}]}
         assert all(interval is None for _, interval in figures_in(bare))
         assert len(list(figures_in(bare))) == 3
@@ -147,7 +147,7 @@ class TestReport:
         text = re.sub(rf"-?\d+\.\d+( %)? {interval}", "", text)
         assert not re.search(r"\d\.\d", text), text
 
-    def test_intervals_are_those_of_patients(self, result):
+    def test_intervals_are_computed_from_patients(self, result):
         matrices = patient_confusion_matrices(Y, result.predictions, GROUPS)
         assert result.per_class == per_class_table(matrices, CLASSES)
         assert result.accuracy == result.per_class.accuracy
@@ -157,7 +157,7 @@ class TestReport:
         )
         assert result.n_patients == 30
 
-    def test_intervals_are_those_of_images_where_no_patients_are_known(self):
+    def test_without_groups_intervals_are_computed_from_images(self):
         result = evaluate(RecordingClassifier(), X, Y, protocol="paper", verbose=0)
         table = per_class_table(result.confusion_matrix, CLASSES)
         # As text, in which NaN equals itself.
@@ -167,7 +167,7 @@ class TestReport:
         assert result.roc_auc.to_dict() == areas.to_dict()
         assert result.n_patients is None
 
-    def test_no_probabilities_no_areas(self):
+    def test_without_probabilities_there_are_no_areas(self):
         result = evaluate(LinearClassifier(), X, Y, verbose=0)
         assert result.roc_auc is None
         assert json.loads(result.to_json())["roc_auc"] is None
@@ -194,7 +194,7 @@ class TestReport:
             random_state=1,
         )
 
-    def test_markdown_says_which_protocol(self):
+    def test_markdown_names_the_protocol(self):
         result = evaluate(DummyClassifier(), X, Y, protocol="paper", verbose=0)
         text = result.to_markdown()
         assert "half-folds" in text

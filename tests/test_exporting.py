@@ -75,7 +75,7 @@ class TestFineTuned:
         # Not because all images are alike to it.
         assert np.ptp(run(path, NEW), axis=0).max() > 0.01
 
-    def test_says_what_it_takes_and_gives(self, path):
+    def test_metadata_describe_inputs_and_outputs(self, path):
         session = onnxruntime.InferenceSession(path)
         (taken,), (given,) = session.get_inputs(), session.get_outputs()
         assert (taken.type, taken.shape) == ("tensor(uint8)", ["n", 32, 32])
@@ -106,7 +106,7 @@ class TestLinear:
         assert found.shape == (5, 2)
         np.testing.assert_allclose(found, pipeline.predict_proba(NEW), atol=1e-4)
 
-    def test_of_a_fitted_search_the_best_pipeline(self, tmp_path):
+    def test_a_fitted_search_exports_its_best_pipeline(self, tmp_path):
         pipeline = make_transfer_pipeline("tiny", recipe="linear", **QUICK)
         search = GridSearchCV(pipeline, {"scale__with_mean": [False]}, cv=2).fit(X, Y)
         skcovid.export(search, tmp_path / "model.onnx")

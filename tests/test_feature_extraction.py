@@ -41,7 +41,7 @@ def lazy():
 
 
 class TestFeatures:
-    def test_pools_what_the_layers_give(self):
+    def test_pools_the_output_of_the_layers(self):
         features = make()
         found = features.fit_transform(X)
         base = features.trunk_.layers
@@ -128,7 +128,7 @@ class TestMemory:
         assert_array_equal(second.fit_transform(lazy())[:5], kept)
         assert (first.n_trunk_passes_, second.n_trunk_passes_) == (5, N_IMAGES - 5)
 
-    def test_without_it_every_image_passes(self):
+    def test_without_memory_every_image_is_computed(self):
         features = make().fit(X)
         features.transform(X)
         assert features.n_trunk_passes_ == N_IMAGES
@@ -152,7 +152,7 @@ class TestErrors:
         with pytest.raises(ValueError, match=match):
             make().set_params(**parameters).fit(X)
 
-    def test_other_images_than_fitted_on(self):
+    def test_images_of_another_shape_than_in_fit(self):
         with pytest.raises(ValueError, match=r"fitted on.*shape"):
             make().fit(X).transform(np.zeros((1, 16, 16, 3), np.float32))
 

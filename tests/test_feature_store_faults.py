@@ -81,7 +81,7 @@ def test_two_processes_fill_one_store_at_once(tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_killed_run_leaves_whole_files_and_is_taken_up(tmp_path):
+def test_a_killed_run_leaves_whole_files_and_can_be_resumed(tmp_path):
     process = start_filling(tmp_path, pause=0.2)
     for _ in range(3):
         assert process.stdout.readline() == "batch\n"
@@ -102,7 +102,7 @@ def test_a_damaged_entry_is_computed_again_with_a_warning(tmp_path, damage):
         check_features(tmp_path, n_computed=1)
 
 
-def test_an_entry_that_is_damaged_later_is_an_error(tmp_path):
+def test_an_entry_damaged_after_fill_is_an_error(tmp_path):
     kept = make_store(tmp_path).fill(make_images(), **FILLING)
     path = sorted(tmp_path.rglob("*.npy"))[5]
     path.write_bytes(path.read_bytes()[:-7])
@@ -116,7 +116,7 @@ def small_disk(make_disk):
     return make_disk(N_IMAGES // 2 * 4096 + 64 * 4096)
 
 
-def test_a_disk_that_fills_up_is_a_clear_error_and_nothing_is_lost(small_disk):
+def test_a_disk_that_fills_up_is_an_error_and_keeps_finished_batches(small_disk):
     (small_disk / "ballast").write_bytes(bytes(80 * 4096))
     with pytest.raises(OSError, match=r"need .* MB more"):
         make_store(small_disk).fill(make_images(), **FILLING)
@@ -127,7 +127,7 @@ def test_a_disk_that_fills_up_is_a_clear_error_and_nothing_is_lost(small_disk):
     check_features(small_disk, n_computed=N_IMAGES - kept // 4 * 4)
 
 
-def test_too_small_a_disk_is_refused_before_anything_is_computed(small_disk):
+def test_a_disk_that_is_too_small_is_an_error_before_any_computation(small_disk):
     ballast = small_disk / "ballast"
     free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
     needed = feature_bytes(make_trunk(), N_IMAGES)
@@ -138,7 +138,7 @@ def test_too_small_a_disk_is_refused_before_anything_is_computed(small_disk):
     assert store.n_computed == 0
 
 
-def test_memory_that_is_a_file_is_named(tmp_path):
+def test_memory_that_is_a_file_is_an_error(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     store = make_store(tmp_path / "file")
     with pytest.raises(OSError, match="file"):

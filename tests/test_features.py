@@ -88,7 +88,7 @@ def constant_network(value):
 
 
 @pytest.mark.parametrize(("dtype", "atol"), [("float16", 5e-3), ("float32", 1e-6)])
-def test_gives_what_the_network_gives(tmp_path, dtype, atol):
+def test_equals_the_output_of_the_network(tmp_path, dtype, atol):
     store = make_store(tmp_path, dtype=dtype)
     kept = store.fill(make_images(), **FILLING)
     expected = store.trunk.predict_on_batch(make_pixels())
@@ -120,7 +120,7 @@ def test_computes_each_image_once(tmp_path):
     assert_allclose(kept.load(slice(None))[0], expected[0], atol=5e-3)
 
 
-def test_copies_of_an_image_are_one(tmp_path):
+def test_copies_of_an_image_are_computed_once(tmp_path):
     pixels = make_pixels()
     store = make_store(tmp_path)
     kept = store.fill(LazyImages.from_array(pixels[[0, 1, 0, 0]]), **FILLING)
@@ -211,7 +211,9 @@ class TestFingerprint:
         ],
         ids=str,
     )
-    def test_depends_on_all_that_changes_features(self, tmp_path, difference):
+    def test_depends_on_every_parameter_that_changes_features(
+        self, tmp_path, difference
+    ):
         default = make_store(tmp_path).fingerprint
         assert make_store(tmp_path, **difference).fingerprint != default
 
@@ -246,7 +248,7 @@ class TestFingerprint:
 
 class TestDisk:
     @pytest.mark.parametrize("dtype", ["float16", "float32"])
-    def test_takes_what_was_said(self, tmp_path, dtype):
+    def test_has_the_predicted_size(self, tmp_path, dtype):
         store = make_store(tmp_path, dtype=dtype)
         store.fill(make_images(), **FILLING)
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -255,7 +257,9 @@ class TestDisk:
             store.trunk, N_IMAGES, dtype
         )
 
-    def test_no_room_names_the_space_and_loses_nothing(self, tmp_path, monkeypatch):
+    def test_a_full_disk_is_an_error_and_keeps_finished_images(
+        self, tmp_path, monkeypatch
+    ):
         store = make_store(tmp_path)
         store.fill(make_images()[:4], **FILLING)
         monkeypatch.setattr(
@@ -312,7 +316,7 @@ class TestDisk:
 class TestRange:
     images = LazyImages.from_array(np.zeros((3, 4, 4, 3), dtype=np.float32))
 
-    def test_too_large_for_float16_names_the_parameter(self, tmp_path):
+    def test_features_too_large_for_float16_are_an_error(self, tmp_path):
         store = FeatureStore(tmp_path, constant_network(1e5))
         with pytest.raises(
             FloatingPointError, match=r"100000.*float16.*features_dtype='float32'"
@@ -320,21 +324,23 @@ class TestRange:
             store.fill(self.images, **FILLING)
         assert not list(tmp_path.rglob("*.npy"))
 
-    def test_float32_holds_more(self, tmp_path):
+    def test_float32_holds_larger_features(self, tmp_path):
         store = FeatureStore(tmp_path, constant_network(1e5), dtype="float32")
         (features,) = store.fill(self.images, **FILLING).load(slice(None))
         assert_array_equal(features, np.full((3, 1, 1, 2), 1e5, dtype=np.float32))
 
     @pytest.mark.parametrize("dtype", ["float16", "float32"])
     @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_what_no_dtype_holds_does_not_name_one(self, tmp_path, value, dtype):
+    def test_nan_and_infinity_are_an_error_without_dtype_advice(
+        self, tmp_path, value, dtype
+    ):
         store = FeatureStore(tmp_path, constant_network(value), dtype=dtype)
         with pytest.raises(FloatingPointError, match="NaN or infinite") as raised:
             store.fill(self.images, **FILLING)
         assert "features_dtype" not in str(raised.value)
 
 
-def test_progress_is_shown_only_if_asked(tmp_path, capfd):
+def test_progress_is_shown_only_if_verbose(tmp_path, capfd):
     store = make_store(tmp_path)
     store.fill(make_images()[:4], **FILLING)
     assert "".join(capfd.readouterr()) == ""

@@ -46,7 +46,7 @@ def lengths(paths):
     return [[len(path)] for path in paths]
 
 
-def test_an_archive_goes_on_where_there_is_room_again(make_disk):
+def test_an_archive_resumes_when_there_is_room_again(make_disk):
     pytest.importorskip("pyarrow")
     disk = make_disk(160 * 1024)
     (disk / "ballast").write_bytes(bytes(100 * 1024))

@@ -711,7 +711,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_is_refused_by_name_and_reason_and_nothing_is_run(case, attempt, monkeypatch):
+def test_error_names_the_reason_and_nothing_is_run(case, attempt, monkeypatch):
     with np.errstate(all="ignore"):
         case(attempt)
     folder = attempt.path.parent
@@ -742,7 +742,7 @@ def test_the_honest_file_is_read(honest, fitted):
 
 
 @pytest.mark.parametrize("case", [text, cut_at_half, a_newer_format, a_deep_manifest])
-def test_describing_refuses_it_too(case, attempt):
+def test_describe_refuses_it_too(case, attempt):
     case(attempt)
     with pytest.raises(ModelFileError, match=r"hostile\.skcovid.*loaded"):
         describe(attempt.path)

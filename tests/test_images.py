@@ -60,7 +60,7 @@ def images(load):
     return LazyImages(load, range(N_IMAGES), image_shape=(HEIGHT, WIDTH), keys=keys)
 
 
-def test_it_describes_itself_as_an_array_does_and_computes_nothing(images, load):
+def test_describes_itself_like_an_array_and_computes_nothing(images, load):
     assert images.shape == EXPECTED.shape
     assert images.dtype == EXPECTED.dtype
     assert images.ndim == 3
@@ -87,7 +87,7 @@ INDICES = {
 
 
 @pytest.mark.parametrize("index", INDICES.values(), ids=INDICES)
-def test_rows_are_taken_as_from_an_array_and_nothing_computed(images, load, index):
+def test_indexing_rows_equals_an_array_and_computes_nothing(images, load, index):
     part = images[index]
     assert isinstance(part, LazyImages)
     assert part.shape == EXPECTED[index].shape
@@ -105,7 +105,7 @@ def test_an_integer_computes_one_image(images, load, index):
 
 
 @pytest.mark.parametrize("index", [N_IMAGES, -N_IMAGES - 1, [0, N_IMAGES]])
-def test_beyond_the_end_is_an_index_error(images, index):
+def test_an_index_out_of_range_is_an_error(images, index):
     with pytest.raises(IndexError):
         images[index]
 
@@ -127,7 +127,7 @@ def test_beyond_the_end_is_an_index_error(images, index):
     ],
     ids=str,
 )
-def test_pixels_and_what_is_no_index_are_refused(images, load, index):
+def test_other_indices_are_errors(images, load, index):
     with pytest.raises(IndexError):
         images[index]
     assert load.loaded == []
@@ -147,7 +147,7 @@ def test_asarray_with_another_dtype(images):
     np.testing.assert_array_equal(array, EXPECTED)
 
 
-def test_an_array_without_a_copy_is_refused(images):
+def test_an_array_without_a_copy_is_an_error(images):
     with pytest.raises(ValueError, match="copy=False"):
         images.__array__(copy=False)
 
@@ -176,7 +176,7 @@ def test_colour_images_have_four_axes():
     ids=["broadcastable", "colour", "float"],
 )
 @pytest.mark.parametrize("access", [np.asarray, lambda images: images[0], list])
-def test_an_image_other_than_announced_is_an_error(wrong, access):
+def test_an_image_of_another_shape_or_dtype_is_an_error(wrong, access):
     images = LazyImages(lambda item: wrong, [0, 1], image_shape=(HEIGHT, WIDTH))
     with pytest.raises(ValueError, match="announced") as error:
         access(images)
@@ -184,13 +184,13 @@ def test_an_image_other_than_announced_is_an_error(wrong, access):
     assert str(wrong.dtype) in str(error.value)
 
 
-def test_keys_must_be_as_many_as_items():
+def test_too_few_keys_are_an_error():
     with pytest.raises(ValueError, match=r"2 entries.*3 items"):
         LazyImages(plain, range(3), image_shape=(HEIGHT, WIDTH), keys=["a", "b"])
 
 
 @pytest.mark.parametrize("items", [["a.png", "b.png"], [("a", 1), ("b", 2)], "ab"])
-def test_an_item_reaches_the_loader_as_it_is(items):
+def test_items_reach_the_loader_unchanged(items):
     seen = []
 
     def load(item):
@@ -237,7 +237,7 @@ class TestScikitLearn:
         assert load.loaded == []
         np.testing.assert_array_equal(np.asarray(part), EXPECTED[rows])
 
-    def test_cross_val_predict_computes_what_is_tested_only(self, images, load):
+    def test_cross_val_predict_computes_only_test_images(self, images, load):
         class Mean(ClassifierMixin, BaseEstimator):
             def fit(self, X, y):
                 assert isinstance(X, LazyImages)
@@ -253,7 +253,7 @@ class TestScikitLearn:
 
 
 class TestKeys:
-    def test_equal_keys_if_and_only_if_equal_pixels(self, grey_images):
+    def test_keys_are_equal_exactly_where_pixels_are(self, grey_images):
         different = LazyImages.from_array(grey_images).keys
         assert len(set(different)) == len(grey_images)
         again = LazyImages.from_array(np.asfortranarray(grey_images.copy())).keys
@@ -276,7 +276,7 @@ class TestKeys:
         keys = [LazyImages.from_array(x[None]).keys[0] for x in (image, change(image))]
         assert keys[0] != keys[1]
 
-    def test_one_pixel_changes_the_key_of_its_image_alone(self, grey_images):
+    def test_one_pixel_changes_only_the_key_of_its_image(self, grey_images):
         before = LazyImages.from_array(grey_images).keys
         changed = grey_images.copy()
         changed[3, 0, 0] ^= 1
@@ -296,7 +296,7 @@ class TestKeys:
         np.testing.assert_array_equal(again.keys, by_5.keys)
         assert load.loaded == []
 
-    def test_parts_of_a_key_are_kept_apart(self):
+    def test_parts_of_a_key_are_separated(self):
         assert image_key("ab", "c") != image_key("a", "bc")
         assert image_key("a") != image_key("a", "")
 
@@ -327,7 +327,7 @@ class TestOperations:
         np.testing.assert_array_equal(np.asarray(mapped), EXPECTED + 5)
         np.testing.assert_array_equal(np.asarray(images), EXPECTED)
 
-    def test_map_computes_nothing_where_keys_are_not_known_either(self, load):
+    def test_map_without_keys_computes_nothing(self, load):
         images = LazyImages(load, range(N_IMAGES), image_shape=(HEIGHT, WIDTH))
         mapped = images.map(partial(brighter, by=5), "brighter(5)")
         assert load.loaded == []
@@ -353,7 +353,7 @@ class TestOperations:
         by = np.array([1, 2, 3], np.uint8)[:, None, None]
         np.testing.assert_array_equal(np.asarray(derived), EXPECTED[[4, 0, 4]] + by)
 
-    def test_derive_makes_many_images_at_once_and_one_alone(self, images):
+    def test_derive_computes_many_images_at_once_or_one(self, images):
         sizes = []
 
         def operation(sources, by):
@@ -372,14 +372,14 @@ class TestOperations:
             np.testing.assert_array_equal(batch, np.invert(expected[rows]))
 
     @pytest.mark.parametrize("shape", [(2, HEIGHT, WIDTH + 1), (1, HEIGHT, WIDTH)])
-    def test_derived_images_other_than_announced_are_an_error(self, images, shape):
+    def test_derived_images_of_another_shape_are_an_error(self, images, shape):
         derived = images.derive(
             lambda *_: np.zeros(shape, np.uint8), np.arange(2), [0, 1], ["a", "b"]
         )
         with pytest.raises(ValueError, match="announced"):
             np.asarray(derived)
 
-    def test_copies_keep_the_key_of_what_they_were_first_made_from(self, images):
+    def test_copies_keep_the_key_of_their_first_source(self, images):
         copies = images.derive(
             each_brighter, np.array([4, 0, 4]), [1, 2, 3], list("xyz")
         )
@@ -406,7 +406,7 @@ class TestOperations:
 class TestBatches:
     @pytest.mark.parametrize("n_jobs", [1, 3])
     @pytest.mark.parametrize("batch_size", [1, 4, 6, 100])
-    def test_batches_come_in_order_and_are_the_images(self, batch_size, n_jobs, images):
+    def test_batches_hold_all_images_in_order(self, batch_size, n_jobs, images):
         batches = list(images.batches(batch_size, n_jobs=n_jobs))
         for rows, pixels in batches:
             np.testing.assert_array_equal(pixels, EXPECTED[rows])
@@ -414,10 +414,10 @@ class TestBatches:
         rows = np.concatenate([np.arange(N_IMAGES)[rows] for rows, _ in batches])
         assert rows.tolist() == list(range(N_IMAGES))
 
-    def test_no_images_no_batches(self, images):
+    def test_without_images_there_are_no_batches(self, images):
         assert list(images[:0].batches(2)) == []
 
-    def test_closed_early_it_does_not_wait_for_its_threads(self):
+    def test_close_does_not_wait_for_threads(self):
         goes_on = threading.Event()
 
         def load(rows):
@@ -433,7 +433,7 @@ class TestBatches:
         goes_on.set()
         assert not is_waiting
 
-    def test_order_is_kept_where_a_later_batch_is_ready_first(self):
+    def test_order_is_kept_when_a_later_batch_is_ready_first(self):
         second_is_ready = threading.Event()
 
         def load(rows):
@@ -447,7 +447,7 @@ class TestBatches:
         assert [batch for _, batch in batches] == [0, 1, 2, 3]
 
     @pytest.mark.parametrize("n_jobs", [1, 2])
-    def test_batches_are_computed_ahead_but_not_without_bound(self, n_jobs):
+    def test_read_ahead_is_bounded(self, n_jobs):
         started = []
         as_far_as_allowed = threading.Event()
 
@@ -463,7 +463,7 @@ class TestBatches:
             assert len(started) <= taken + 2 * n_jobs
         assert sorted(started) == list(range(50))
 
-    def test_an_error_reaches_the_caller_at_its_batch(self):
+    def test_an_error_is_raised_at_its_batch(self):
         def load(rows):
             if rows.start == 3:
                 raise OSError("disk gone")
@@ -477,7 +477,7 @@ class TestBatches:
         batches = read_ahead(load, 9, batch_size=1, n_jobs=2)
         assert [next(batches)[1] for _ in range(3)] == [0, 1, 2]
 
-    def test_a_caller_who_stops_leaves_the_rest_uncomputed(self):
+    def test_close_leaves_the_rest_uncomputed(self):
         started = []
         batches = read_ahead(
             lambda rows: started.append(rows.start), 50, batch_size=1, n_jobs=2
@@ -489,11 +489,11 @@ class TestBatches:
 
 class TestCheckImages:
     @pytest.mark.parametrize("colour", [False, True])
-    def test_uint8_passes_untouched(self, grey_images, rgb_images, colour):
+    def test_uint8_is_returned_unchanged(self, grey_images, rgb_images, colour):
         images = rgb_images if colour else grey_images
         assert check_images(images) is images
 
-    def test_lazy_images_pass_uncomputed(self, images, load):
+    def test_lazy_images_are_returned_uncomputed(self, images, load):
         assert check_images(images) is images
         assert load.loaded == []
 
@@ -555,7 +555,7 @@ class TestCheckImages:
             (np.zeros((2, 0, 4), np.uint8), "no pixels"),
         ],
     )
-    def test_what_is_wrong_is_said(self, levels, message):
+    def test_invalid_levels_are_errors(self, levels, message):
         with pytest.raises(ValueError, match=message) as error:
             check_images(levels, name="X_val")
         assert str(error.value).startswith("X_val")
@@ -568,7 +568,7 @@ class TestCheckImages:
             ({"image_shape": (HEIGHT, WIDTH, 4)}, "shape"),
         ],
     )
-    def test_lazy_images_are_judged_by_what_they_announce(self, parameters, message):
+    def test_lazy_images_are_checked_by_shape_and_dtype(self, parameters, message):
         images = LazyImages(
             plain, range(2), **{"image_shape": (HEIGHT, WIDTH), **parameters}
         )

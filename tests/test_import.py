@@ -45,7 +45,7 @@ def loaded_after(code, watched=HEAVY):
     return set(json.loads(done.stdout)) & set(watched)
 
 
-def test_import_loads_nothing_that_takes_long():
+def test_import_loads_no_slow_package():
     code = "import skcovid; dir(skcovid)"
     assert loaded_after(code, [*HEAVY, *DEPENDENCIES]) == set()
 
@@ -84,7 +84,7 @@ def test_unknown_name_is_an_attribute_error():
         ),
     ],
 )
-def test_construction_stores_its_arguments_and_does_nothing_else(
+def test_construction_only_stores_its_arguments(
     name, parameters, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -102,7 +102,7 @@ def test_composing_a_pipeline_reads_no_weights(tmp_path):
     assert not hasattr(pipeline, "classes_")
 
 
-def test_augment_is_reachable_from_the_top():
+def test_augment_is_importable_from_skcovid():
     image = np.full((8, 8), 100, dtype=np.uint8)
     assert skcovid.augment(image, random_state=0).shape == (8, 8)
 
@@ -151,7 +151,7 @@ def states(tmp_path_factory):
         "TensorFlow's devices",
     ],
 )
-def test_importing_everything_leaves_the_process_as_it_was(part, states):
+def test_importing_everything_leaves_the_process_unchanged(part, states):
     libraries, everything = states
     assert everything[part] == libraries[part]
 
@@ -192,7 +192,7 @@ print(process_state.freed_memory_is_kept())
     assert done.stdout == f"{kept}\n", done.stderr
 
 
-def test_what_scikeras_changed_for_its_user_stays():
+def test_changes_made_by_scikeras_stay():
     code = """
 import keras, scikeras
 changed = keras.Model.__reduce__

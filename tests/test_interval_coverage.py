@@ -49,7 +49,7 @@ def test_shares_f1_areas_and_means(alike, images):
     assert max(found.values()) <= 0.985, found
 
 
-def test_where_few_patients_are_mistaken_no_interval_is_too_narrow():
+def test_intervals_cover_where_few_patients_are_mistaken():
     # One mistaken patient in sixty on average, and often none.
     rng = np.random.default_rng(1)
     found = coverage_of(
@@ -59,7 +59,7 @@ def test_where_few_patients_are_mistaken_no_interval_is_too_narrow():
     assert min(found.values()) >= 0.9, found
 
 
-def test_images_taken_as_independent_are_not_enough_where_they_are_alike():
+def test_intervals_of_independent_images_are_too_narrow_for_similar_ones():
     rng = np.random.default_rng(2)
     found = by_figure(
         coverage_of(

@@ -78,7 +78,7 @@ class TestRadiographyDatabase:
         assert data.ignored == []
         assert "Layout: the COVID-19 Radiography Database" in data.DESCR
 
-    def test_the_dataset_s_own_folder_may_lie_around_it(self, make):
+    def test_the_outer_folder_of_the_download_is_accepted(self, make):
         root = make(RELEASES["with masks"], below="COVID-19_Radiography_Dataset")
         data = load_silently(root)
         assert len(data.paths) == 5
@@ -157,12 +157,12 @@ class TestKermany:
         assert len(data.paths) == 9
         assert len(data.ignored) == 9
 
-    def test_names_that_tell_no_cause_are_an_error(self, make):
+    def test_names_without_a_cause_are_an_error(self, make):
         root = make({**KERMANY, "val/PNEUMONIA": ["1.jpeg"]})
         with pytest.raises(ValueError, match=r"val/PNEUMONIA.* 1\.jpeg"):
             load_radiographs(root, split_pneumonia=True)
 
-    def test_another_set_can_not_be_split(self, make):
+    def test_splitting_another_set_is_an_error(self, make):
         root = make(RELEASES["with masks"])
         with pytest.raises(ValueError, match=r"Kermany.*Radiography"):
             load_radiographs(root, split_pneumonia=True)
@@ -182,7 +182,7 @@ class TestSplitFolders:
         assert data.target.tolist() == ["a", "a", "b", "b"]
         assert data.groups is None
 
-    def test_class_names_choose_in_every_part(self, make):
+    def test_class_names_select_classes_in_every_part(self, make):
         data = load_silently(
             make(
                 {
@@ -209,13 +209,13 @@ class TestSplitFolders:
         assert data.groups.tolist() == ["P", "Q"]
         assert data.split.tolist() == ["train", "test"]
 
-    def test_a_table_may_know_the_parts(self, make):
+    def test_a_table_may_hold_the_parts(self, make):
         root = make({"a": ["1.png"], "b": ["1.png"]})
         (root / "metadata.csv").write_text("path,split\na/1.png,one\nb/1.png,two\n")
         assert load_silently(root).split.tolist() == ["one", "two"]
 
 
-class TestNotUnderstood:
+class TestUnknownLayouts:
     @pytest.mark.parametrize(
         ("tree", "found"),
         [
@@ -230,7 +230,7 @@ class TestNotUnderstood:
             ({"a/1": ["1.png"], "a/2": ["1.png"]}, "1, 2,.*as root"),
         ],
     )
-    def test_the_error_says_what_was_found_and_what_works(self, make, tree, found):
+    def test_the_error_names_what_was_found_and_what_works(self, make, tree, found):
         root = make(tree)
         with pytest.raises(ValueError, match=found) as error:
             load_radiographs(root)
@@ -277,9 +277,7 @@ class TestTables:
         data = load_silently(write("file,label\nx/1.png,a\nx/2.png,b\n"))
         assert data.groups is data.source is data.view_position is data.split is None
 
-    def test_relative_paths_begin_at_the_table_absolute_ones_stay(
-        self, write, monkeypatch
-    ):
+    def test_relative_paths_start_at_the_table(self, write, monkeypatch):
         path = write("")
         other = path.parent / "x/1.png"
         write(f"path,label\n{other},a\nx/2.png,b\n")
@@ -297,7 +295,7 @@ class TestTables:
             *("00000013", "n/00000013_006.png", "x/1.png")
         ]
 
-    def test_class_names_choose_rows(self, write):
+    def test_class_names_select_rows(self, write):
         path = write("path,label\nx/1.png,a\nx/2.png,b\nx/3.png,c\nnowhere.png,d\n")
         data = load_silently(path, class_names=["a", "c"])
         assert data.target.tolist() == ["a", "c"]
@@ -336,30 +334,30 @@ class TestTables:
             ),
         ],
     )
-    def test_tables_that_can_not_be_used(self, write, text, message):
+    def test_invalid_tables_are_errors(self, write, text, message):
         with pytest.raises(ValueError, match=message):
             load_radiographs(write(text))
 
-    def test_files_that_do_not_exist(self, write):
+    def test_missing_files_are_an_error(self, write):
         path = write("path,label\nx/1.png,a\nx/8.png,b\nx/9.png,b\n")
         with pytest.raises(
             FileNotFoundError, match=r"2 files.*of 3.*x/8\.png, x/9\.png.*[Rr]elative"
         ):
             load_radiographs(path)
 
-    def test_parameters_for_folders_are_refused(self, write):
+    def test_parameters_for_folders_are_errors(self, write):
         path = write("path,label\nx/1.png,a\nx/2.png,b\n")
         with pytest.raises(ValueError, match=r"metadata.*folder"):
             load_radiographs(path, metadata=path)
         with pytest.raises(ValueError, match="split_pneumonia"):
             load_radiographs(path, split_pneumonia=True)
 
-    def test_no_such_table(self, tmp_path):
+    def test_a_missing_table_is_an_error(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"nowhere\.csv: no such"):
             load_radiographs(tmp_path / "nowhere.csv")
 
 
-def test_frontal_views_where_no_view_is_known(make):
+def test_frontal_views_without_known_views_are_an_error(make):
     root = make({"a": ["1.png"], "b": ["1.png"]})
     with pytest.raises(ValueError, match=r"class 'a'.*not known 1"):
         load_radiographs(root, views="frontal")

@@ -123,7 +123,7 @@ def test_validation_images_are_the_untouched_originals(calls, groups, lazy):
     assert numbers(call.X) | numbers(call.X_val) == set(range(N_IMAGES))
 
 
-def test_given_validation_images_are_used_as_they_are(calls):
+def test_given_validation_images_are_used_unchanged(calls):
     images = numbered_images(N_IMAGES)
     part = np.arange(N_IMAGES) % 4 == 0
     make_pipeline(HoldoutPipeline, lazy=False).fit(

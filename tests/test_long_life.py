@@ -12,7 +12,7 @@ import pytest
 from _helpers import soak_run, tiny_backbone
 
 
-def test_global_state_threads_and_files_stay_as_they_were():
+def test_global_state_threads_and_files_are_unchanged():
     before = soak_run.settings()
     used = soak_run.soak(2, 1, 2, report=lambda *_: None)
     assert soak_run.settings() == before
@@ -21,7 +21,7 @@ def test_global_state_threads_and_files_stay_as_they_were():
         assert used[-1][name] <= used[1][name]
 
 
-def test_predictions_on_kept_features_leave_nothing_behind(tmp_path):
+def test_predictions_on_kept_features_do_not_leak(tmp_path):
     tiny_backbone.register()
     images, labels = tiny_backbone.make_images(30)
     pipeline = soak_run.make_pipelines(tmp_path)[2].fit(images, labels)
@@ -48,7 +48,7 @@ def test_predictions_on_kept_features_leave_nothing_behind(tmp_path):
     "SKCOVID_SLOW_TESTS" not in os.environ,
     reason="takes half an hour; SKCOVID_SLOW_TESTS=1 runs it",
 )
-def test_two_hundred_fits_hold_their_memory():
+def test_two_hundred_fits_keep_memory_constant():
     done = subprocess.run(
         [sys.executable, "-m", "_helpers.soak_run"],
         cwd=Path(__file__).parent,

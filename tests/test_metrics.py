@@ -124,7 +124,7 @@ def test_wilson_interval_of_published_examples(successes, total, low, high):
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
-def test_wilson_interval_covers_as_often_as_it_says(level):
+def test_wilson_interval_reaches_its_level(level):
     total = 60
     bounds = np.array([wilson_interval(k, total, level) for k in range(total + 1)])
     proportions = np.linspace(0.02, 0.98, 97)[:, np.newaxis]
@@ -163,7 +163,7 @@ def test_intervals_of_the_table_cover_the_truth(matrix, n_images):
 
 
 @pytest.mark.parametrize("matrix", [*(block[0] for block in PAPER.values())])
-def test_every_interval_holds_its_figure(matrix):
+def test_every_interval_contains_its_figure(matrix):
     for estimate in estimates_of(per_class_table(matrix, CLASSES)).values():
         assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
         assert estimate.low < estimate.high
@@ -210,7 +210,7 @@ def test_undefined_figures_are_nan_not_zero():
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_matrix_without_images_gives_no_figure():
+def test_an_empty_matrix_gives_nan():
     table = per_class_table(np.zeros((2, 2), int), ["a", "b"])
     assert all(math.isnan(e.value) for e in estimates_of(table).values())
     assert math.isnan(float(multiclass_accuracy(np.zeros((2, 2), int))))
@@ -227,7 +227,7 @@ def test_table_is_a_mapping_from_label_to_row():
     assert pickle.loads(pickle.dumps(table)) == table
 
 
-def test_to_dict_is_ready_for_json():
+def test_to_dict_can_be_written_as_json():
     matrix = PAPER["ResNet50"][0]
     table = per_class_table(np.array(matrix), np.array([10, 20, 30]))
     content = json.loads(json.dumps(table.to_dict(), allow_nan=False))
@@ -297,7 +297,7 @@ def test_pooled_confusion_matrix_adds_the_folds_up():
         ([np.eye(2), -np.eye(2)], r"matrices\[1\].*counts"),
     ],
 )
-def test_pooled_confusion_matrix_says_what_is_wrong(matrices, message):
+def test_pooled_confusion_matrix_errors(matrices, message):
     with pytest.raises(ValueError, match=message):
         pooled_confusion_matrix(matrices)
 
@@ -320,7 +320,7 @@ def test_pooled_confusion_matrix_says_what_is_wrong(matrices, message):
     ],
     ids=["multiclass_accuracy", "per_class_table", "confusion_matrix_to_markdown"],
 )
-def test_only_square_matrices_of_counts_are_taken(function, matrix, message):
+def test_other_matrices_are_errors(function, matrix, message):
     with pytest.raises(ValueError, match=message):
         function(matrix)
 
@@ -345,6 +345,6 @@ def test_confidence_level_is_a_probability(level):
 
 
 @pytest.mark.parametrize(("successes", "total"), [(3, 2), (-1, 2), (1.5, 2)])
-def test_wilson_interval_takes_possible_counts_only(successes, total):
+def test_wilson_interval_rejects_impossible_counts(successes, total):
     with pytest.raises(ValueError, match="successes"):
         wilson_interval(successes, total)

@@ -78,6 +78,6 @@ def test_not_fitted_is_an_error(pipeline):
 
 
 @pytest.mark.parametrize("wrong", [{"result": "97 %"}, {"audit": {"ratio": 1}}])
-def test_no_report_is_an_error(pipeline, wrong):
+def test_wrong_reports_are_errors(pipeline, wrong):
     with pytest.raises(ValueError, match=f"The '{next(iter(wrong))}' parameter"):
         model_card(pipeline.fit(X, Y), **wrong)

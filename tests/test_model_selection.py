@@ -117,7 +117,7 @@ class TestCrossValPredict:
         splits = list(StratifiedKFold(4).split(X, Y))
         assert len(evaluate(DummyClassifier(), X, Y, cv=splits, verbose=0).folds) == 4
 
-    def test_classes_that_a_fold_never_saw_have_probability_zero(self):
+    def test_classes_missing_from_training_have_probability_zero(self):
         result = evaluate(
             RecordingClassifier(), X, Y, cv=LeaveOneGroupOut(), groups=Y, verbose=0
         )
@@ -170,12 +170,12 @@ class TestCrossValPredict:
             assert monitored
             assert not monitored & set(GROUPS[call.X[:, 0, 0] - 1])
 
-    def test_stacking_that_would_lose_the_groups_says_what_to_do(self):
+    def test_stacking_without_groups_is_an_error(self):
         members = [("one", HoldoutPipeline([("classify", RecordingClassifier())]))]
         with pytest.raises(ValueError, match="final_estimator=None"):
             evaluate(StackingClassifier(members), X, Y, groups=GROUPS, verbose=0)
 
-    def test_groups_where_scikit_learn_cannot_route_them(self):
+    def test_groups_without_metadata_routing(self):
         flat = X.reshape(N_IMAGES, -1)[:, :3]
         result = evaluate(
             AdaBoostClassifier(n_estimators=2), flat, Y, groups=GROUPS, verbose=0
@@ -190,7 +190,7 @@ class TestCrossValPredict:
         np.testing.assert_array_equal(result.classes, np.unique(labels))
         assert json.loads(result.to_json())["classes"] == np.unique(labels).tolist()
 
-    def test_shows_a_bar_unless_told_not_to(self, capfd):
+    def test_progress_is_shown_unless_verbose_is_0(self, capfd):
         evaluate(DummyClassifier(), X, Y, verbose=0)
         out, err = capfd.readouterr()
         assert not out + err
@@ -207,7 +207,7 @@ class TestPaperProtocol:
         ]
         assert sizes == [[2324, 291, 290]] * 5
 
-    def test_predicts_a_half_of_each_fold(self):
+    def test_predicts_half_of_each_fold(self):
         result = evaluate(
             DummyClassifier(),
             np.zeros((len(PAPER_LABELS), 1)),
@@ -245,7 +245,7 @@ class TestPaperProtocol:
             np.testing.assert_array_equal(call.y_val, Y[fold.validation_indices])
             np.testing.assert_array_equal(call.X, X[fold.train_indices])
 
-    def test_a_pipeline_without_validation_data_is_fitted_without(self, calls):
+    def test_an_estimator_without_validation_data_is_fitted_normally(self, calls):
         pipeline = Pipeline([("classify", RecordingClassifier())])
         evaluate(pipeline, X, Y, protocol="paper", verbose=0)
         assert all(call.X_val is None for call in calls)
@@ -259,7 +259,7 @@ class TestPaperProtocol:
             assert [len(patients) for patients in held_out] == [1, 1]
             assert not held_out[0] & held_out[1]
 
-    def test_splits_without_being_told_how(self):
+    def test_defaults_are_whole_folds_and_seed_0(self):
         folds = StratifiedKFold(5, shuffle=True, random_state=0)
         for rows in split(Y, cv=folds):
             assert not len(rows.validation)
@@ -283,7 +283,7 @@ class TestPaperProtocol:
 
 class TestPatientOverlap:
     @pytest.mark.parametrize("random_state", [0, 1])
-    def test_is_what_plain_folds_would_share(self, random_state):
+    def test_equals_the_overlap_of_plain_folds(self, random_state):
         result = evaluate(
             DummyClassifier(),
             X,
@@ -301,7 +301,7 @@ class TestPatientOverlap:
         assert 0 < shared < N_IMAGES
         assert result.patient_overlap.value == shared / N_IMAGES
 
-    def test_random_state_instances_give_what_their_seed_gives(self):
+    def test_a_random_state_instance_equals_its_seed(self):
         seed, instance = (
             evaluate(
                 DummyClassifier(), X, Y, groups=GROUPS, random_state=state, verbose=0
@@ -313,7 +313,7 @@ class TestPatientOverlap:
             seed.folds[0].test_indices, instance.folds[0].test_indices
         )
 
-    def test_is_nought_where_every_image_has_its_own_patient(self):
+    def test_is_zero_where_every_image_has_its_own_patient(self):
         result = evaluate(DummyClassifier(), X, Y, groups=np.arange(60), verbose=0)
         assert result.patient_overlap.value == 0
         assert result.patient_overlap.high > 0
@@ -384,11 +384,11 @@ class TestWarnings:
             pytest.param(Trained(strategy="stratified", random_state=0), id="varied"),
         ],
     )
-    def test_predictions_that_may_be_so(self, classifier):
+    def test_no_warning_for_untrained_or_varied_predictions(self, classifier):
         with warnings.catch_warnings(action="error"):
             evaluate(classifier, X, Y, cv=3, verbose=0)
 
-    def test_a_class_that_a_fold_lacks(self):
+    def test_a_class_missing_from_a_fold(self):
         fold = np.where(Y == "COVID-19", 1, np.arange(N_IMAGES) % 2)
         with pytest.warns(UserWarning, match="fold 2") as caught:
             evaluate(DummyClassifier(), X, Y, cv=PredefinedSplit(fold), verbose=0)
@@ -422,7 +422,7 @@ class TestErrors:
         assert "missing.png" in str(raised.value)
         assert "broken.png" in str(raised.value)
 
-    def test_a_file_that_only_the_last_fold_trains_on(self, tmp_path, grey_paths):
+    def test_an_unreadable_file_used_only_by_the_last_fold(self, tmp_path, grey_paths):
         broken = tmp_path / "broken.png"
         broken.write_bytes(b"no image")
         paths = [str(path) for path in grey_paths]
@@ -497,7 +497,7 @@ class TestErrors:
             )
 
     @pytest.mark.parametrize("lengths", [{"y": Y[:9]}, {"y": Y, "groups": GROUPS[:9]}])
-    def test_lengths(self, lengths):
+    def test_inconsistent_lengths(self, lengths):
         with pytest.raises(ValueError, match="numbers of samples"):
             evaluate(RecordingClassifier(), X, verbose=0, **lengths)
 
@@ -525,7 +525,7 @@ class TestErrors:
             evaluate(RecordingClassifier(), X, np.linspace(0, 1, 60), verbose=0)
 
 
-def test_folds_at_once_are_those_one_after_the_other():
+def test_parallel_folds_equal_sequential_ones():
     X, y = np.random.default_rng(0).normal(size=(60, 3)), np.tile(["a", "b", "c"], 20)
     alone = evaluate(LogisticRegression(), X, y, cv=3, verbose=0)
     with joblib.parallel_config(backend="threading"):

@@ -107,7 +107,7 @@ class TestHead:
                 gathered.predict_on_batch(images()), expected, rtol=1e-5, atol=1e-6
             )
 
-    def test_sees_several_depths(self):
+    def test_head_on_several_layers(self):
         base = build()
         side = base.layers[3]
         model = add_head(base, feature_layers=[side], pooling=("avg", "max"))
@@ -196,13 +196,13 @@ class TestFindLayer:
         assert graph.find_layer(layers, layers[7].name) == 7
 
     @pytest.mark.parametrize("layer", [11, 1000, "conv9"])
-    def test_none_such_is_an_error(self, layer):
+    def test_a_missing_layer_is_an_error(self, layer):
         with pytest.raises(ValueError, match=f"fine_tune_from={layer!r}"):
             graph.find_layer(build().layers, layer)
 
 
 class TestFoldBatchNorm:
-    def test_gives_the_same_without_it(self):
+    def test_output_is_the_same(self):
         model = build()
         set_moving_statistics(model)
         before = model.predict_on_batch(images())
@@ -237,7 +237,9 @@ class TestFoldBatchNorm:
         )
 
     @pytest.mark.parametrize("activation", [None, "relu"])
-    def test_not_where_something_else_sees_the_convolution(self, activation):
+    def test_batch_norm_stays_where_another_layer_uses_the_convolution(
+        self, activation
+    ):
         inputs = keras.Input((8, 8, 3))
         maps = keras.layers.Conv2D(4, 3, activation=activation)(inputs)
         outputs = [keras.layers.BatchNormalization()(maps)]
@@ -318,7 +320,7 @@ class TestSplitTail:
             id(weight) for weight in model.trainable_weights
         }
 
-    def test_only_what_is_trained_enters_as_maps(self):
+    def test_only_trained_layers_take_maps(self):
         base = build()
         model = add_head(base, pooling=("avg", "max"))
         # The short branch joins the long one above the cut and skips what is trained.
@@ -365,14 +367,14 @@ class TestFrontier:
             tail.predict_on_batch(features), model.predict_on_batch(images())
         )
 
-    def test_holds_every_tensor_from_below_once(self):
+    def test_holds_each_tensor_once(self):
         base = build()
         entering = graph.frontier(base.layers[FINE_TUNE_FROM:])
         below = {base.layers[3].output.name, base.layers[6].output.name}
         assert {tensor.name for tensor in entering} == below
         assert len(entering) == 2
 
-    def test_is_not_confused_by_other_models_of_the_layers(self):
+    def test_ignores_other_models_that_share_layers(self):
         base = build()
         first = graph.frontier(base.layers[FINE_TUNE_FROM:])
         keras.Model(first, base.output)
@@ -449,11 +451,11 @@ class TestWeights:
         for choice in ("weights=PATH", "weights=None", "'vgg19'"):
             assert choice in str(raised.value)
 
-    def test_a_size_the_network_cannot_take_is_no_failing_download(self):
+    def test_an_invalid_size_is_not_reported_as_a_failed_download(self):
         with pytest.raises(ValueError, match="75x75"):
             build("imagenet", backbone=get_backbone("inceptionv3"), side=32)
 
-    def test_downloaded_weights_are_asked_of_the_builder(self, monkeypatch):
+    def test_downloaded_weights_are_requested_from_the_builder(self, monkeypatch):
         asked = []
 
         def remember(include_top, weights, input_shape):
@@ -469,7 +471,7 @@ class TestWeights:
         assert all(map(np.array_equal, first, again))
         assert not all(map(np.array_equal, first, other))
 
-    def test_random_weights_are_repeatable_beside_threads_that_draw(self):
+    def test_random_weights_are_repeatable_while_other_threads_draw(self):
         expected = build(seed=3).get_weights()
         built = threading.Event()
 
@@ -488,7 +490,7 @@ class TestWeights:
         assert all(map(np.array_equal, expected, beside))
 
     @pytest.mark.parametrize("weights", [None, ".weights.h5", ".keras"])
-    def test_leaves_the_random_state_alone(self, weights, tmp_path):
+    def test_random_state_is_unchanged(self, weights, tmp_path):
         if weights is not None:
             path = tmp_path / f"backbone{weights}"
             saved = build()
@@ -549,7 +551,7 @@ class TestBuilding:
 
 
 class TestPredictBatches:
-    def test_a_smaller_last_batch_is_cut_back(self):
+    def test_a_smaller_last_batch_gives_as_many_rows(self):
         base = build()
         inputs = images(7)
         batches = ((slice(i, min(i + 3, 7)), inputs[i : i + 3]) for i in (0, 3, 6))

@@ -62,13 +62,13 @@ def test_matrices_of_patients_keep_the_order_of_labels(predictions):
     )
 
 
-def test_labels_must_hold_all_that_occur(predictions):
+def test_missing_labels_are_an_error(predictions):
     y_true, y_pred, _, groups = predictions
     with pytest.raises(ValueError, match=r"labels.*'COVID-19'"):
         patient_confusion_matrices(y_true, y_pred, groups, labels=CLASSES[1:])
 
 
-def test_figures_do_not_depend_on_who_the_patients_are(predictions):
+def test_figures_do_not_depend_on_patients(predictions):
     for key, estimate in estimates_of(predictions).items():
         alone = estimates_of(predictions, grouped=False)[key]
         assert estimate.value == alone.value
@@ -77,18 +77,18 @@ def test_figures_do_not_depend_on_who_the_patients_are(predictions):
         assert alone.high <= estimate.high or key[1] == "mean"
 
 
-def test_with_one_image_a_patient_intervals_are_those_without_patients(predictions):
+def test_with_one_image_per_patient_intervals_equal_those_without_patients(predictions):
     alone = predictions._replace(groups=np.arange(len(predictions.groups)))
     assert_same_intervals(estimates_of(alone), estimates_of(alone, grouped=False))
 
 
-def test_copies_of_images_add_nothing(predictions):
+def test_copies_of_images_do_not_narrow_intervals(predictions):
     images = Predictions(*predictions[:3], np.arange(len(predictions.groups)))
     copies = Predictions(*(np.repeat(part, 4, axis=0) for part in images))
     assert_same_intervals(estimates_of(copies), estimates_of(images))
 
 
-def test_without_a_mistake_patients_count_not_images():
+def test_without_mistakes_intervals_count_patients():
     matrices = np.zeros((30, 2, 2), dtype=int)
     matrices[:10, 0, 0], matrices[10:, 1, 1] = 5, 5
     table = per_class_table(matrices, ["ill", "well"])
@@ -97,7 +97,7 @@ def test_without_a_mistake_patients_count_not_images():
     assert multiclass_accuracy(matrices) == table.accuracy
 
 
-def test_a_mistake_more_never_narrows_much():
+def test_one_more_mistake_does_not_narrow_much():
     # The variance seen with one mistaken image must not count as known.
     widths = []
     for n_mistaken in range(4):
@@ -127,17 +127,17 @@ def test_specificity_and_balanced_accuracy(predictions):
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 2), (4, 2, 3), (4, 1, 1), (2, 2, 2, 2)])
-def test_only_square_matrices_for_patients(shape):
+def test_matrices_of_another_shape_are_an_error(shape):
     with pytest.raises(ValueError, match="confusion_matrix"):
         per_class_table(np.ones(shape, dtype=int), ["a", "b"])
 
 
-def test_only_counts_for_patients():
+def test_fractions_are_an_error():
     with pytest.raises(ValueError, match="counts"):
         per_class_table(np.full((3, 2, 2), 0.5), ["a", "b"])
 
 
-def test_a_patient_in_several_classes_ties_their_recalls():
+def test_patients_of_several_classes_correlate_their_recalls():
     # Both classes' mistakes are those of the same patients, so their mean is no surer
     # than either; with other patients it is.
     tied, apart = np.zeros((20, 2, 2), int), np.zeros((40, 2, 2), int)
@@ -163,7 +163,7 @@ class TestRocAuc:
         assert [table[label].value for label in table] == pytest.approx(expected)
         assert table.mean.value == pytest.approx(np.mean(expected))
 
-    def test_separated_classes_have_no_point_for_an_interval(self):
+    def test_separated_classes_have_a_wide_interval(self):
         y_true = np.repeat(["ill", "well"], [20, 100])
         perfect = np.eye(2)[(y_true == "well").astype(int)]
         area = roc_auc_table(y_true, perfect, ["ill", "well"])["ill"]
@@ -203,7 +203,7 @@ class TestRocAuc:
 
 
 class TestShare:
-    def test_without_patients_it_is_wilsons(self):
+    def test_without_patients_it_is_the_wilson_interval(self):
         hits = np.repeat([True, False], [18, 2])
         assert bounds(estimate_share(hits)) == [0.9, *wilson_interval(18, 20)]
 

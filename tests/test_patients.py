@@ -56,7 +56,7 @@ def test_cohen_patients_are_in_its_table(write_table, version):
         ("patientid,filename\n1,figure.png\n2,figure.png\n", "two patients for figure"),
     ],
 )
-def test_cohen_tables_that_do_not_say(write_table, text, message):
+def test_cohen_tables_without_patients_are_errors(write_table, text, message):
     with pytest.raises(ValueError, match=message):
         cohen_patients(write_table(text), ["figure.png", "other.png"])
 
@@ -96,7 +96,7 @@ class TestCohenTableBesideClassFolders:
         with pytest.raises(ValueError, match=r"1 of 4.*other\.png"):
             load_radiographs(root)
 
-    def test_a_table_with_folders_is_one_s_own(self, root, write_table):
+    def test_a_table_with_paths_is_not_read_as_cohens(self, root, write_table):
         write_table(
             "patientid,finding,filename\n"
             "1,x,COVID/auntminnie-a.jpeg\n"

@@ -128,7 +128,7 @@ class TestRoundTrip:
         skcovid.save(fitted["fast"], tmp_path / "model.skcovid")
         assert vars(classifier) == before
 
-    def test_transforms_and_the_random_state_come_along(self, tmp_path):
+    def test_transforms_and_the_random_state_are_saved(self, tmp_path):
         pipeline = make("fast", transforms=[Rotation(-3, 3), Zoom()]).set_params(
             balance__random_state=np.random.RandomState(5)
         )
@@ -140,7 +140,7 @@ class TestRoundTrip:
         )
         assert drawn == expected
 
-    def test_folders_stay_behind(self, tmp_path):
+    def test_memory_folders_are_not_saved(self, tmp_path):
         pipeline = make("linear", features__memory=tmp_path / "features").fit(X, Y)
         kept = sorted((tmp_path / "features").rglob("*"))
         loaded = saved_and_loaded(pipeline, tmp_path / "model.skcovid")
@@ -228,7 +228,7 @@ class TestAnotherNetworkEstimator:
         loaded = saved_and_loaded(features, tmp_path / "model.skcovid")
         assert_array_equal(loaded.transform(images), features.transform(images))
 
-    def test_parameters_changed_since_are_an_error(self, tmp_path):
+    def test_parameters_changed_after_fit_are_an_error(self, tmp_path):
         pipeline = self.make(EdgeFeatures()).set_params(features__n_filters=101)
         with pytest.raises(ValueError, match=r"n_filters=101.*Fit it again"):
             skcovid.save(pipeline, tmp_path / "model.skcovid")
@@ -239,7 +239,7 @@ class TestAnotherNetworkEstimator:
 
 
 class TestSave:
-    def test_says_what_the_model_was_made_from(self, fitted, tmp_path):
+    def test_describes_data_and_versions(self, fitted, tmp_path):
         path = tmp_path / "model.skcovid"
         skcovid.save(fitted["fast"], path, X=X, y=Y)
         found = describe(path)
@@ -249,7 +249,7 @@ class TestSave:
         assert found["data"]["n_samples"] == 18
         assert found["data"]["classes"] == dict.fromkeys(tiny_backbone.CLASSES, 6)
 
-    def test_the_fingerprint_is_that_of_the_data(
+    def test_the_fingerprint_of_the_data(
         self, fitted, tmp_path, grey_paths, write_image, grey_images
     ):
         def fingerprint(X, y):
@@ -268,14 +268,14 @@ class TestSave:
         assert fingerprint([copy, *grey_paths[1:]], labels) == of_files
         assert fingerprint(grey_paths[1:] + grey_paths[:1], labels) != of_files
 
-    def test_replaces_a_file_and_leaves_no_other(self, fitted, tmp_path):
+    def test_replaces_an_existing_file(self, fitted, tmp_path):
         path = tmp_path / "model.skcovid"
         path.write_text("something else")
         skcovid.save(fitted["linear"], path)
         skcovid.load(path)
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_an_interrupted_write_leaves_the_former_file(
+    def test_an_interrupted_write_keeps_the_old_file(
         self, fitted, tmp_path, monkeypatch
     ):
         path = tmp_path / "model.skcovid"
@@ -291,7 +291,7 @@ class TestSave:
         assert path.read_text() == "the former one"
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_the_fingerprint_is_that_of_the_model(self, fitted, tmp_path):
+    def test_the_fingerprint_of_the_model(self, fitted, tmp_path):
         def fingerprint(pipeline):
             skcovid.save(pipeline, tmp_path / "model.skcovid")
             return describe(tmp_path / "model.skcovid")["fingerprint"]
@@ -324,7 +324,7 @@ class TestSave:
             ),
         ],
     )
-    def test_what_could_not_be_loaded_is_an_error(self, step, message, tmp_path):
+    def test_steps_that_could_not_be_loaded_are_an_error(self, step, message, tmp_path):
         pipeline = make("linear").set_params(classify=step).fit(X, Y)
         with pytest.raises(TypeError, match=rf"can't be saved.*{message}"):
             skcovid.save(pipeline, tmp_path / "model.skcovid")
@@ -336,7 +336,7 @@ class TestSave:
         with pytest.raises(TypeError, match=r"'other'.*register_backbone"):
             skcovid.save(pipeline.fit(X, Y), tmp_path / "model.skcovid")
 
-    def test_parameters_changed_since_are_an_error(self, fitted, tmp_path):
+    def test_parameters_changed_after_fit_are_an_error(self, fitted, tmp_path):
         pipeline = make("fast").fit(X, Y)
         pipeline.set_params(classify__dense_units=4)
         with pytest.raises(ValueError, match=r"can't be saved.*Fit it again"):
@@ -353,13 +353,13 @@ class TestVersions:
         skcovid.save(fitted["linear"], path)
         return path
 
-    def test_others_are_read_where_the_model_answers_the_same(self, path, fitted):
+    def test_other_versions_load_if_predictions_are_the_same(self, path, fitted):
         versions = {**describe(path)["versions"], "scikit-learn": "1.5.0"}
         write_model(path, read_members(path), versions=versions)
         loaded = skcovid.load(path)
         assert_array_equal(loaded.predict(NEW), fitted["linear"].predict(NEW))
 
-    def test_others_are_refused_where_it_answers_otherwise(self, path):
+    def test_other_versions_are_an_error_if_predictions_differ(self, path):
         found = describe(path)
         answers = np.roll(found["probe"], 1, axis=1).tolist()
         # With the same versions the model is not asked.
@@ -374,7 +374,7 @@ class TestVersions:
         ):
             skcovid.load(path)
 
-    def test_without_a_question_scikit_learn_warns_of_its_versions(self, path):
+    def test_without_a_probe_scikit_learn_warns_of_its_version(self, path):
         members = read_members(path)
         saved = members["pipeline.skops"]
         members["pipeline.skops"] = repacked(
@@ -385,7 +385,9 @@ class TestVersions:
         with pytest.warns(InconsistentVersionWarning):
             skcovid.load(path)
 
-    def test_a_backbone_has_to_be_registered(self, path, monkeypatch):
+    def test_a_backbone_that_is_not_registered_cannot_be_loaded(
+        self, path, monkeypatch
+    ):
         from skcovid.networks import backbones
 
         others = {k: v for k, v in backbones._REGISTRY.items() if k != "tiny"}
@@ -393,7 +395,9 @@ class TestVersions:
         with pytest.raises(ModelFileError, match=r"model\.skcovid.*registered.*'tiny'"):
             skcovid.load(path)
 
-    def test_a_backbone_registered_otherwise_is_refused(self, path, monkeypatch):
+    def test_a_backbone_registered_with_other_parameters_is_an_error(
+        self, path, monkeypatch
+    ):
         from skcovid.networks import backbones
 
         other = Backbone("tiny", tiny_backbone.build_tiny, 32, "caffe", 7)
@@ -404,6 +408,6 @@ class TestVersions:
             skcovid.load(path)
 
 
-def test_loading_a_missing_file_is_the_usual_error(tmp_path):
+def test_loading_a_missing_file_raises_file_not_found_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         skcovid.load(tmp_path / "nowhere.skcovid")

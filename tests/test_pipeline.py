@@ -163,7 +163,7 @@ class TestFit:
         assert len(calls[0].y) == 3 * 30
 
     @pytest.mark.parametrize("given", [{"X_val": X[:7]}, {"y_val": Y[:7]}])
-    def test_half_of_the_validation_data_is_an_error(self, given):
+    def test_x_val_without_y_val_is_an_error(self, given):
         with pytest.raises(ValueError, match=r"X_val.*y_val"):
             make_pipeline().fit(X, Y, **given)
 
@@ -186,13 +186,13 @@ class TestFit:
         make_pipeline().fit(container(X), container(Y), groups=container(GROUPS))
         assert len(calls[0].y) == 3 * 24
 
-    def test_what_a_step_requests_reaches_it(self):
+    def test_requested_metadata_reach_the_step(self):
         with sklearn.config_context(enable_metadata_routing=True):
             last = NotedClassifier().set_fit_request(note=True)
         pipeline = make_pipeline().set_params(classify=last).fit(X, Y, note="here")
         assert pipeline.named_steps["classify"].note_ == "here"
 
-    def test_a_sampler_may_be_the_last_step_but_one(self, calls):
+    def test_a_sampler_may_precede_the_last_step_or_be_it(self, calls):
         pipeline = make_pipeline()
         pipeline.set_params(half="passthrough").fit(X, Y)
         np.testing.assert_array_equal(calls[0].X_val, X[pipeline.validation_indices_])
@@ -203,7 +203,7 @@ class TestFit:
             calls[1].X_val, X[sampler_last.validation_indices_]
         )
 
-    def test_a_column_of_labels_is_taken_with_a_warning(self):
+    def test_a_column_of_labels_is_accepted_with_a_warning(self):
         with pytest.warns(DataConversionWarning, match="1d array"):
             fitted = make_pipeline().fit(X, Y[:, np.newaxis])
         np.testing.assert_array_equal(fitted.classes_, np.unique(Y))
@@ -321,7 +321,7 @@ class TestMakeTransferPipeline:
         assert pipeline.named_steps["preprocess"].backbone == "tiny"
         assert pipeline.named_steps["classify"].backbone == "tiny"
 
-    def test_paper_is_the_default_and_the_classifiers_own(self):
+    def test_paper_is_the_default_recipe_and_equals_the_classifiers_defaults(self):
         classify = make_transfer_pipeline("tiny").named_steps["classify"]
         paper = make_transfer_pipeline("tiny", recipe="paper").named_steps["classify"]
         own = TransferLearningClassifier("tiny").get_params()
@@ -420,25 +420,25 @@ class TestMakeTransferPipeline:
             ("validation_fractoin", "'validation_fraction'"),
         ],
     )
-    def test_a_typo_is_an_error_that_names_the_nearest(self, typo, nearest):
+    def test_a_typo_is_an_error_with_a_suggestion(self, typo, nearest):
         message = f"'{typo}'.* Did you mean {nearest}\\?$"
         with pytest.raises(TypeError, match=message):
             make_transfer_pipeline("tiny", **{typo: 1})
 
     @pytest.mark.parametrize("name", ["steps", "balance", "balance__", "zzzz"])
-    def test_what_is_no_parameter_is_an_error(self, name):
+    def test_unknown_parameters_are_errors(self, name):
         with pytest.raises(TypeError, match=f"no parameter '{name}'"):
             make_transfer_pipeline("tiny", **{name: None})
 
-    def test_nothing_is_guessed_of_what_resembles_nothing(self):
+    def test_an_unlike_name_has_no_suggestion(self):
         with pytest.raises(TypeError, match=r"'zzzz'\.$"):
             make_transfer_pipeline("tiny", zzzz=None)
 
-    def test_what_a_step_wraps_may_be_meant(self):
+    def test_parameters_of_wrapped_estimators_are_suggested(self):
         with pytest.raises(TypeError, match=r"Did you mean 'solver'\?"):
             make_transfer_pipeline("tiny", recipe="linear", solvr="lbfgs")
 
-    def test_a_container_of_steps_is_no_guess(self):
+    def test_steps_is_never_suggested(self):
         with pytest.raises(TypeError) as error:
             make_transfer_pipeline("tiny", stepss=None)
         assert "'steps'" not in str(error.value)

@@ -26,7 +26,7 @@ def test_an_example_by_hand():
     assert found.to_dict()["ppv"] == found.ppv.to_dict()
 
 
-def test_intervals_are_near_the_logit_ones_of_mercaldo_where_counts_are_large():
+def test_for_large_counts_intervals_approach_the_logit_intervals_of_mercaldo():
     n_ill, n_well, prevalence = 400, 2000, 0.1
     found = predictive_values(
         Estimate.from_counts(340, n_ill), Estimate.from_counts(1800, n_well), prevalence
@@ -62,7 +62,7 @@ def test_intervals_are_near_the_logit_ones_of_mercaldo_where_counts_are_large():
     ("found", "spared", "ppv", "npv"),
     [((20, 20), (50, 50), 1, 1), ((0, 20), (45, 50), 0, None)],
 )
-def test_proportions_of_nought_and_one(found, spared, ppv, npv):
+def test_proportions_of_zero_and_one(found, spared, ppv, npv):
     values = predictive_values(
         Estimate.from_counts(*found), Estimate.from_counts(*spared), 0.2
     )
@@ -96,7 +96,7 @@ def test_intervals_narrow_with_those_of_sensitivity_and_specificity():
         (Estimate.from_counts(0, 10), Estimate.from_counts(10, 10)),
     ],
 )
-def test_what_the_data_cannot_say_is_nan(sensitivity, specificity):
+def test_undefined_values_are_nan(sensitivity, specificity):
     ppv = predictive_values(sensitivity, specificity, 0.5).ppv
     assert math.isnan(ppv.value)
     assert math.isnan(ppv.low)
@@ -104,7 +104,7 @@ def test_what_the_data_cannot_say_is_nan(sensitivity, specificity):
 
 
 @pytest.mark.parametrize("prevalence", [0, 1, 7.5, "rare"])
-def test_prevalence_is_a_proportion(prevalence):
+def test_invalid_prevalence_is_an_error(prevalence):
     figure = Estimate.from_counts(9, 10)
     with pytest.raises(ValueError, match="prevalence"):
         predictive_values(figure, figure, prevalence)

@@ -107,7 +107,7 @@ class TestReaderInputs:
         np.testing.assert_array_equal(np.asarray(images), grey_images)
 
     @pytest.mark.parametrize("library", [pd, pl])
-    def test_columns_are_split_and_predicted_as_lists_are(self, grey_paths, library):
+    def test_columns_are_split_and_predicted_like_lists(self, grey_paths, library):
         labels = ["a", "b"] * 3
         model = make_pipeline(
             RadiographReader(6), FunctionTransformer(flatten), RidgeClassifier()
@@ -120,7 +120,7 @@ class TestReaderInputs:
 
     @pytest.mark.parametrize("library", [pd, pl])
     @pytest.mark.parametrize("step", [RadiographReader(), BackbonePreprocessor()])
-    def test_a_table_is_refused(self, grey_paths, library, step):
+    def test_a_table_is_an_error(self, grey_paths, library, step):
         table = library.DataFrame({"path": grey_paths, "label": list("ababab")})
         message = r"one column of paths.*'path', 'label'.*as in X\['path'\]"
         with pytest.raises(ValueError, match=message):
@@ -129,7 +129,7 @@ class TestReaderInputs:
             step.fit(table[["path"]])
 
     @pytest.mark.parametrize("library", [pd, pl])
-    def test_a_missing_path_in_a_column_is_named(self, grey_paths, library):
+    def test_a_missing_path_in_a_column_is_an_error(self, grey_paths, library):
         with pytest.raises(ValueError, match=r"X\[1\].*path"):
             RadiographReader().fit(library.Series([grey_paths[0], None]))
 
@@ -146,7 +146,7 @@ class TestReaderInputs:
 
     @pytest.mark.parametrize("wrong", ["a.png", Path("a.png")])
     @pytest.mark.parametrize("step", [RadiographReader(), BackbonePreprocessor()])
-    def test_one_path_is_refused(self, step, wrong):
+    def test_one_path_is_an_error(self, step, wrong):
         with pytest.raises(ValueError, match=r"list of paths.*a\.png"):
             step.fit(wrong)
 
@@ -159,13 +159,13 @@ class TestReaderInputs:
             )
         assert all(path in str(error.value) for path in missing)
 
-    def test_a_file_that_breaks_after_fit_is_found_by_transform(self, grey_paths):
+    def test_transform_finds_a_file_that_breaks_after_fit(self, grey_paths):
         reader = RadiographReader(8).fit(grey_paths)
         Path(grey_paths[4]).write_bytes(b"overwritten")
         with pytest.raises(ValueError, match=r"4\.png"):
             reader.transform(grey_paths)
 
-    def test_a_rewritten_file_has_its_new_pixels_and_another_key(
+    def test_a_rewritten_file_gives_new_pixels_and_another_key(
         self, grey_paths, write_image
     ):
         reader = RadiographReader(8).fit(grey_paths)
@@ -191,11 +191,11 @@ class TestReaderInputs:
             (np.full((1, 4, 4), 0.5), "already normalised"),
         ],
     )
-    def test_other_input_is_refused(self, wrong, message):
+    def test_other_input_is_an_error(self, wrong, message):
         with pytest.raises(ValueError, match=message):
             RadiographReader(4).fit(wrong)
 
-    def test_unequal_arrays_are_refused_in_an_object_array_too(self):
+    def test_unequal_arrays_in_an_object_array_are_an_error(self):
         images = np.empty(2, dtype=object)
         images[:] = [np.zeros((4, 4), np.uint8), np.zeros((4, 5), np.uint8)]
         with pytest.raises(ValueError, match="images of one shape"):
@@ -227,7 +227,7 @@ def opened(tmp_path, grey_paths):
 class TestFilesOpened:
     NAMES = tuple(f"{number}.png" for number in range(6))
 
-    def test_fit_with_a_size_opens_none(self, grey_paths, opened, tmp_path):
+    def test_fit_with_a_size_opens_no_file(self, grey_paths, opened, tmp_path):
         Path(grey_paths[1]).write_bytes(b"no image")
         del opened[:]
         paths = [*grey_paths, str(tmp_path / "missing.png")]
@@ -275,7 +275,7 @@ class TestReaderSizes:
         [(8, (8, 8)), ((6, 9), (6, 9)), (np.int64(8), (8, 8)), (None, OWN_SIZE)],
     )
     @pytest.mark.parametrize("source", ["paths", "array", "lazy"])
-    def test_the_size_asked_for(
+    def test_images_have_image_size(
         self, image_size, expected, source, grey_paths, grey_images
     ):
         X = {
@@ -296,7 +296,7 @@ class TestReaderSizes:
         images = RadiographReader(8).fit_transform([*grey_paths, odd])
         assert np.asarray(images).shape == (7, 8, 8)
 
-    def test_the_size_found_by_fit_is_that_of_all_later_images(
+    def test_later_images_get_the_size_found_by_fit(
         self, grey_paths, grey_images, write_image
     ):
         other = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
@@ -311,7 +311,7 @@ class TestReaderSizes:
             assert from_file.shape == (1, *OWN_SIZE)
             np.testing.assert_array_equal(from_file, from_array)
 
-    def test_shrinking_averages_fine_structure(self):
+    def test_downscaling_averages_fine_structure(self):
         stripes = np.zeros((1, 16, 16), dtype=np.uint8)
         stripes[..., ::4] = 200
         shrunk = RadiographReader(4).fit_transform(stripes)
@@ -407,7 +407,7 @@ class TestLazyAndEager:
         with pytest.raises(FileNotFoundError, match=r"3\.png"):
             images[3]
 
-    def test_a_key_tells_file_size_channels_and_preparation(self, grey_paths):
+    def test_a_key_depends_on_file_size_channels_and_preparation(self, grey_paths):
         def keys(paths, size, channels, backbone):
             reader = RadiographReader(size, channels=channels)
             images = reader.fit_transform(paths)
@@ -426,7 +426,7 @@ class TestLazyAndEager:
         for first, second in zip(keys(*usual), keys(*usual), strict=True):
             np.testing.assert_array_equal(first, second)
 
-    def test_a_key_tells_content_not_name(self, grey_paths, tmp_path):
+    def test_a_key_depends_on_content_not_on_name(self, grey_paths, tmp_path):
         copied = tmp_path / "copied.png"
         copied.write_bytes(Path(grey_paths[2]).read_bytes())
         images = RadiographReader(8).fit_transform([grey_paths[2], copied])
@@ -435,7 +435,7 @@ class TestLazyAndEager:
 
 class TestModes:
     @pytest.mark.parametrize("name", KERAS_MODULES)
-    def test_pixels_are_what_keras_itself_makes_of_them(self, name, rgb_images):
+    def test_pixels_equal_those_of_keras(self, name, rgb_images):
         import keras
 
         module = getattr(keras.applications, KERAS_MODULES[name])
@@ -450,7 +450,7 @@ class TestModes:
         assert modes == set(ONE_A_MODE)
 
     @pytest.mark.parametrize("name", ONE_A_MODE.values(), ids=ONE_A_MODE)
-    def test_grey_is_three_equal_channels_before_anything_else(self, name, grey_images):
+    def test_grey_becomes_three_equal_channels_first(self, name, grey_images):
         as_rgb = np.stack([grey_images] * 3, axis=-1)
         from_grey = preprocessor(name, 9).fit_transform(grey_images)
         from_rgb = preprocessor(name, 9).fit_transform(as_rgb)
@@ -475,7 +475,7 @@ class TestModes:
 
     @pytest.mark.parametrize("name", ONE_A_MODE.values(), ids=ONE_A_MODE)
     @pytest.mark.parametrize("wrap", [np.asarray, LazyImages.from_array])
-    def test_inverse_transform_gives_the_pixels_back(self, name, wrap):
+    def test_inverse_transform_restores_the_pixels(self, name, wrap):
         every_level = np.arange(256 * 3, dtype=np.uint16).reshape(1, 16, 16, 3)
         images = (every_level % 256).astype(np.uint8)
         fitted = preprocessor(name, 16).fit(images)
@@ -507,23 +507,25 @@ class TestPreprocessor:
         fitted = BackbonePreprocessor("vgg19", image_size=(7, 9)).fit(grey_images)
         assert fitted.transform(grey_images[:, :5]).shape == (6, 7, 9, 3)
 
-    def test_a_description_in_place_of_a_name(self, grey_images):
+    def test_a_backbone_object_in_place_of_a_name(self, grey_images):
         backbone = Backbone("mine", "VGG16", 20, "raw", -1)
         prepared = BackbonePreprocessor(backbone).fit_transform(grey_images)
         assert prepared.shape == (6, 20, 20, 3)
 
-    def test_an_unknown_name_is_answered_with_the_nearest(self, grey_images):
+    def test_an_unknown_name_is_an_error_with_a_suggestion(self, grey_images):
         with pytest.raises(ValueError, match="Did you mean 'resnet50'"):
             BackbonePreprocessor("resnet-50").fit(grey_images)
 
     @pytest.mark.parametrize("method", ["fit", "transform"])
     @pytest.mark.parametrize("kind", [list, np.array])
-    def test_paths_are_sent_to_the_reader(self, method, kind, grey_paths, grey_images):
+    def test_paths_are_an_error_that_names_the_reader(
+        self, method, kind, grey_paths, grey_images
+    ):
         fitted = preprocessor("vgg19").fit(grey_images)
         with pytest.raises(ValueError, match="RadiographReader"):
             getattr(fitted, method)(kind(grey_paths))
 
-    def test_prepared_images_are_not_prepared_again(self, grey_images):
+    def test_preprocessed_images_are_an_error(self, grey_images):
         fitted = preprocessor("inceptionv3").fit(grey_images)
         with pytest.raises(ValueError, match="already normalised"):
             fitted.transform(fitted.transform(grey_images))
@@ -573,7 +575,7 @@ def test_wrong_parameters_are_named(estimator, parameter, value, grey_images):
 
 @pytest.mark.parametrize("estimator", [RadiographReader, BackbonePreprocessor])
 @pytest.mark.parametrize("size", [(8,), (8, 8, 3), (8, 0), (8, 8.0), ("8", 8), ()])
-def test_a_wrong_tuple_is_named_too(estimator, size, grey_images):
+def test_a_wrong_tuple_is_an_error(estimator, size, grey_images):
     with pytest.raises(ValueError, match=r"image_size.*\(height, width\)"):
         estimator(image_size=size).fit(grey_images)
 
@@ -627,7 +629,7 @@ class TestScikitLearn:
         np.testing.assert_array_equal(np.asarray(restored), np.asarray(images))
         np.testing.assert_array_equal(restored.keys, images.keys)
 
-    def test_the_input_is_neither_changed_nor_shared(self, step, grey_images):
+    def test_output_does_not_share_or_change_the_input(self, step, grey_images):
         before = grey_images.copy()
         for image_size in (5, OWN_SIZE):
             output = clone(step).set_params(image_size=image_size)
@@ -635,7 +637,7 @@ class TestScikitLearn:
             assert not np.shares_memory(output, grey_images)
         np.testing.assert_array_equal(grey_images, before)
 
-    def test_one_image_is_prepared_as_among_others(self, step, grey_images):
+    def test_an_image_does_not_depend_on_the_others(self, step, grey_images):
         step = clone(step).fit(grey_images)
         np.testing.assert_array_equal(
             step.transform(grey_images[2:3])[0], step.transform(grey_images)[2]
@@ -661,7 +663,7 @@ def test_reading_never_writes_to_the_files(grey_paths):
     assert [Path(path).read_bytes() for path in grey_paths] == before
 
 
-def test_opencvs_threads_are_left_as_they_were(grey_paths):
+def test_opencvs_thread_count_is_unchanged(grey_paths):
     threads = cv2.getNumThreads()
     np.asarray(RadiographReader(8).fit_transform(grey_paths))
     assert cv2.getNumThreads() == threads

@@ -78,7 +78,7 @@ class TestPixels:
         )
 
     @pytest.mark.parametrize("dtype", [np.float32, np.int16])
-    def test_other_pixels_are_refused(self, write_image, grey_images, dtype):
+    def test_other_pixel_types_are_errors(self, write_image, grey_images, dtype):
         path = write_image("a.tiff", grey_images[0].astype(dtype))
         with pytest.raises(ValueError, match=rf"a\.tiff: .*{np.dtype(dtype)}"):
             read_radiograph(path)
@@ -91,7 +91,7 @@ class TestPixels:
         for given in (path, str(path)):
             np.testing.assert_array_equal(read_radiograph(given), grey_images[0])
 
-    def test_the_content_decides_not_the_extension(self, write_image, grey_images):
+    def test_the_content_decides_the_format(self, write_image, grey_images):
         path = write_image("a.png", grey_images[0])
         renamed = path.rename(path.with_suffix(".jpg"))
         np.testing.assert_array_equal(read_radiograph(renamed), grey_images[0])
@@ -135,7 +135,7 @@ def noise(seed=0):
 class TestBroken:
     @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.9, 0.99])
     @pytest.mark.parametrize("extension", FORMATS)
-    def test_a_file_cut_short_is_detected(self, write_image, extension, share):
+    def test_a_truncated_file_is_an_error(self, write_image, extension, share):
         path = write_image(f"a.{extension}", noise())
         data = path.read_bytes()
         path.write_bytes(data[: int(len(data) * share)])
@@ -149,15 +149,13 @@ class TestBroken:
         [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 1)],
         ids=["baseline", "progressive", "restarts"],
     )
-    def test_a_jpeg_without_its_end_is_truncated(
-        self, write_image, parameters, missing
-    ):
+    def test_a_jpeg_without_its_end_is_an_error(self, write_image, parameters, missing):
         path = write_image("a.jpg", noise(), parameters)
         path.write_bytes(path.read_bytes()[:-missing])
         with pytest.raises(ValueError, match="truncated"):
             read_radiograph(path)
 
-    def test_the_end_of_a_thumbnail_is_not_that_of_the_image(self, write_image):
+    def test_the_end_of_a_thumbnail_does_not_end_the_image(self, write_image):
         thumbnail = write_image("thumbnail.jpg", noise()[:16, :16]).read_bytes()
         segment = b"\xff\xe5" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
         path = write_image("a.jpg", noise())
@@ -172,16 +170,14 @@ class TestBroken:
 
     @pytest.mark.parametrize("extension", ["jpg", "png", "bmp"])
     @pytest.mark.parametrize("rest", [bytes(50), b"\xff\xda more \xff", b"IEND"])
-    def test_what_follows_a_whole_image_does_not_matter(
-        self, write_image, extension, rest
-    ):
+    def test_bytes_after_the_image_are_ignored(self, write_image, extension, rest):
         path = write_image(f"a.{extension}", noise())
         pixels = read_radiograph(path)
         path.write_bytes(path.read_bytes() + rest)
         np.testing.assert_array_equal(read_radiograph(path), pixels)
 
     @pytest.mark.parametrize("extension", ["jpg", "png"])
-    def test_a_download_filled_up_with_zeros_is_detected(self, write_image, extension):
+    def test_a_download_padded_with_zeros_is_an_error(self, write_image, extension):
         path = write_image(f"a.{extension}", noise())
         data = path.read_bytes()
         half = len(data) // 2
@@ -189,7 +185,7 @@ class TestBroken:
         with pytest.raises(ValueError, match="truncated"):
             read_radiograph(path)
 
-    def test_a_changed_byte_of_a_png_is_detected(self, write_image):
+    def test_a_changed_byte_of_a_png_is_an_error(self, write_image):
         path = write_image("a.png", noise())
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 0xFF
@@ -197,14 +193,14 @@ class TestBroken:
         with pytest.raises(ValueError, match=r"a\.png: "):
             read_radiograph(path)
 
-    def test_no_bytes(self, tmp_path):
+    def test_an_empty_file(self, tmp_path):
         path = tmp_path / "a.png"
         path.touch()
         with pytest.raises(ValueError, match=r"a\.png.*empty"):
             read_radiograph(path)
 
     @pytest.mark.parametrize("text", [b"no image at all", b"BM", b"\0", b"\xff\xd8"])
-    def test_no_image(self, tmp_path, text):
+    def test_a_file_that_is_not_an_image(self, tmp_path, text):
         path = tmp_path / "a.png"
         path.write_bytes(text)
         with pytest.raises(ValueError, match=r"a\.png: "):
@@ -216,7 +212,7 @@ class TestBroken:
         with pytest.raises(ValueError, match=r"x\.png"):
             read_radiograph(path)
 
-    def test_no_file(self, tmp_path):
+    def test_a_missing_file(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"x\.png.*no such file"):
             read_radiograph(tmp_path / "x.png")
 
@@ -236,7 +232,7 @@ class TestCheckFiles:
         ]
         assert found[0].digest == found[2].digest != found[1].digest
 
-    def test_every_culprit_is_listed_in_one_error(
+    def test_every_bad_file_is_listed_in_one_error(
         self, write_image, tmp_path, grey_images
     ):
         good = write_image("good.png", grey_images[0])
@@ -262,7 +258,7 @@ class TestCheckFiles:
         assert "empty" in lines[3]
         assert "no such file" in lines[4]
 
-    def test_files_that_are_all_missing_are_a_file_not_found_error(
+    def test_missing_files_alone_raise_file_not_found_error(
         self, tmp_path, write_image, grey_images
     ):
         good = write_image("good.png", grey_images[0])
@@ -271,7 +267,7 @@ class TestCheckFiles:
             check_files([str(path) for path in [missing[0], good, missing[1]]])
         assert all(f"{path}: no such file" in str(error.value) for path in missing)
 
-    def test_a_file_given_often_is_listed_once(self, tmp_path):
+    def test_a_duplicate_file_is_listed_once(self, tmp_path):
         with pytest.raises(FileNotFoundError) as error:
             check_files([str(tmp_path / "a.png")] * 3)
         assert str(error.value).count("a.png") == 1
@@ -294,7 +290,7 @@ class TestCheckFiles:
         os.utime(write_bmp(path, 20), ns=(0, 10**18))
         assert check_files([str(path)]) == [before]
 
-    def test_a_file_that_became_readable_is_read(self, tmp_path):
+    def test_a_repaired_file_is_read(self, tmp_path):
         path = tmp_path / "a.bmp"
         with pytest.raises(FileNotFoundError):
             check_files([str(path)])
@@ -312,6 +308,6 @@ def write_bmp(path, level, width=8):
 
 
 @pytest.mark.parametrize("wrong", [3, None, float("nan"), b"a.png"])
-def test_what_is_no_path_is_named_with_its_position(wrong):
+def test_an_invalid_path_is_named_with_its_position(wrong):
     with pytest.raises(ValueError, match=rf"X\[1\].*path.*{wrong!r}"):
         as_paths(["a.png", wrong])

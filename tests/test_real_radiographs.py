@@ -43,7 +43,7 @@ def test_the_linear_recipe_tells_the_classes_apart(radiographs):
     assert features.get_feature_names_out()[0] == "mixed0_avg_0"
 
 
-def test_weights_of_another_network_are_refused(radiographs):
+def test_weights_of_another_network_are_an_error(radiographs):
     X_train, y_train, *_ = radiographs
     pipeline = make_transfer_pipeline("vgg19", weights=WEIGHTS, verbose=0)
     with pytest.raises(ValueError, match="backbone 'vgg19'"):

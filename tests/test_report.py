@@ -152,7 +152,7 @@ def full(result, audit, tmp_path_factory):
     return Page(path)
 
 
-def test_it_is_one_file_that_loads_and_runs_nothing(full):
+def test_page_is_one_file_without_links_or_scripts(full):
     assert full.open == []
     tags = {tag for tag, _ in full.elements}
     loading = {"script", "link", "iframe", "object", "embed", "video", "audio", "base"}
@@ -180,7 +180,7 @@ def test_images_say_what_they_show(full):
     assert all(len(alt) > 20 for alt in alts)
 
 
-def test_it_can_be_read_on_a_phone(full):
+def test_page_fits_a_phone(full):
     assert ("name", "viewport") in [
         item for tag, attributes in full.elements for item in attributes.items()
     ]
@@ -192,7 +192,7 @@ def test_it_can_be_read_on_a_phone(full):
     assert {style for style, _ in wrapped} == {"scroll"}
 
 
-def test_labels_are_text(full):
+def test_labels_are_escaped(full):
     assert HOSTILE in full.sections["per-class"]
     assert f"{HOSTILE}0" in full.sections["audit"]
     assert "… and 5 more" in full.sections["audit"]
@@ -218,14 +218,14 @@ def test_every_figure_has_its_interval(full, result, audit):
     assert result.patient_overlap.format_percent() in cells
 
 
-def test_the_shortcut_ratio_stands_beside_the_accuracy(full, result):
+def test_the_shortcut_ratio_is_shown_beside_the_accuracy(full, result):
     texts = [cell for row in full.rows for cell in row]
     accuracy = texts.index(str(result.accuracy))
     assert texts[accuracy + 1].startswith("Shortcut ratio")
     assert texts[accuracy + 2] == "41.00 % [33.00, 52.00]"
 
 
-def test_checks_say_what_to_do(full, audit):
+def test_flagged_checks_give_advice(full, audit):
     text = full.sections["audit"]
     assert audit.headline in full.sections["headline"]
     for words in ("Threshold: 25 %.", "What to do: Report it.", "not run", "flagged"):
@@ -244,7 +244,7 @@ def test_cells_of_the_confusion_matrix_have_intervals(result):
     assert [shares[i][i] for i in range(3)] == recalls
 
 
-def test_sections_are_those_that_inputs_are_given_for(full, plain, tmp_path):
+def test_sections_follow_from_the_inputs(full, plain, tmp_path):
     assert {*full.sections} == {
         *(*ALWAYS, "calibration", "training", "audit"),
         *("augmentation", "saliency", "model-card"),
@@ -271,7 +271,7 @@ def test_the_model_card_has_intended_use_and_parameters(full):
     assert ["classify__C", "0.125"] in full.rows
 
 
-def test_what_does_not_belong_together_is_an_error(result, audit, plain, tmp_path):
+def test_inputs_that_do_not_match_are_an_error(result, audit, plain, tmp_path):
     path = tmp_path / "report.html"
     with pytest.raises(ValueError, match=r"audit.*another result"):
         write_report(path, plain, audit=audit)

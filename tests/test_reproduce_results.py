@@ -109,7 +109,7 @@ def line_of(output, name):
     return next(line for line in page.splitlines() if f"`{name}`" in line)
 
 
-def test_rows_of_a_name_are_the_same():
+def test_models_of_the_same_name_are_equal():
     models = defaultdict(set)
     for model in [
         *HEADLINE,
@@ -119,14 +119,14 @@ def test_rows_of_a_name_are_the_same():
     assert all(len(found) == 1 for found in models.values())
 
 
-def test_every_row_can_be_composed_and_told_to_a_child():
+def test_every_row_can_be_built_and_passed_to_a_child_process():
     for row in all_rows():
         told = json.loads(json.dumps(row.to_dict()))
         assert Row.from_dict(told).slug == row.slug
         Row.from_dict(told).make_estimator(weights=None)
 
 
-def test_columns_are_those_of_the_blocks_and_poolings():
+def test_columns_follow_from_the_blocks_and_poolings():
     [model] = [
         model
         for models in ABLATIONS.values()
@@ -147,11 +147,11 @@ def test_columns_are_those_of_the_blocks_and_poolings():
     assert [name.rpartition("_")[0] for name in names[chosen]] == expected
 
 
-def test_ablations_are_on_other_seeds_than_the_headline():
+def test_ablations_use_other_seeds_than_the_headline():
     assert _results_rows.HEADLINE_SEED not in _results_rows.ABLATION_SEEDS
 
 
-def test_figures_on_the_page_are_those_of_the_rows(evaluated):
+def test_the_page_shows_the_figures_of_the_rows(evaluated):
     for name in NAMES:
         record = read_row(evaluated, name)
         accuracy = Estimate(**record["result"]["accuracy"])
@@ -165,7 +165,7 @@ def test_figures_on_the_page_are_those_of_the_rows(evaluated):
     assert "| 1.5 | 1.5 |" in line_of(evaluated, NAMES[0])
 
 
-def test_what_folds_and_rows_at_once_leave_unknown_is_said(reproduce, output):
+def test_the_page_marks_figures_unknown_after_parallel_runs(reproduce, output):
     record = read_row(output, NAMES[0])
     record["run"] |= {"folds_at_once": 2, "n_trunk_passes": None}
     path = output / "rows" / f"{NAMES[0]}.json"
@@ -174,14 +174,14 @@ def test_what_folds_and_rows_at_once_leave_unknown_is_said(reproduce, output):
     assert "| not counted | 1.5 | not measured |" in line_of(output, NAMES[0])
 
 
-def test_a_page_says_what_was_not_run(evaluated):
+def test_the_page_marks_rows_that_were_not_run(evaluated):
     page = (evaluated / "results.md").read_text("utf-8")
     assert "needs a GPU: not run" in line_of(evaluated, "heavy.by-patient.seed0")
     assert "| not run |" in line_of(evaluated, "tiny.plain.seed0")
     assert "random: the figures mean nothing" in page
 
 
-def test_mistakes_that_every_model_makes_are_listed(evaluated):
+def test_mistakes_of_every_model_are_listed(evaluated):
     page = (evaluated / "results.md").read_text("utf-8")
     rows = [read_row(evaluated, name)["result"] for name in NAMES[:2]]
     wrong = np.array([np.not_equal(row["predictions"], row["y_true"]) for row in rows])
@@ -191,7 +191,7 @@ def test_mistakes_that_every_model_makes_are_listed(evaluated):
     assert section.count(".png`") == wrong.all(axis=0).sum() > 0
 
 
-def test_what_is_there_is_not_evaluated_again(reproduce, evaluated, output):
+def test_finished_rows_are_not_evaluated_again(reproduce, evaluated, output):
     recorder = Recorder(evaluated)
     reproduce(output, compute=recorder)
     assert recorder.names == []
@@ -213,7 +213,7 @@ def test_other_parameters_or_images_are_evaluated_again(
     assert recorder.names == [NAMES[2], NAMES[3]]
 
 
-def test_it_goes_on_where_it_was_stopped(reproduce, evaluated, tmp_path):
+def test_a_stopped_run_resumes(reproduce, evaluated, tmp_path):
     stopped = Recorder(evaluated, failing=NAMES[1:], error=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         reproduce(tmp_path, compute=stopped)
@@ -224,7 +224,7 @@ def test_it_goes_on_where_it_was_stopped(reproduce, evaluated, tmp_path):
     assert recorder.names == NAMES[1:]
 
 
-def test_a_row_that_fails_is_named_and_does_not_stop_others(
+def test_a_row_that_fails_is_named_and_others_run(
     reproduce, evaluated, tmp_path, capsys
 ):
     failing = Recorder(evaluated, failing=NAMES[1:2], error=SystemExit("no memory"))
@@ -242,7 +242,7 @@ def test_patterns_that_match_nothing(reproduce, tmp_path, capsys):
     assert "--only lineal.* matches no row" in capsys.readouterr().err
 
 
-def test_a_row_runs_in_a_process_of_its_own(reproduce, folder, tmp_path):
+def test_a_row_runs_in_its_own_process(reproduce, folder, tmp_path):
     small = Model(
         "small", "small", "linear", {"image_size": 32, "layers": [9]}, "mobilenetv2"
     )

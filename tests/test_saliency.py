@@ -98,14 +98,14 @@ def edges(estimator, images, target):
 
 class TestEveryMethod:
     @METHODS
-    def test_is_of_image_size_and_float32(self, explain, pipeline):
+    def test_has_image_size_and_float32(self, explain, pipeline):
         saliency = explain(pipeline, X[:4])
         assert saliency.shape == (4, SIDE, SIDE)
         assert saliency.dtype == np.float32
         assert np.ptp(saliency, axis=(1, 2)).min() > 0
 
     @METHODS
-    def test_target_is_what_is_predicted_unless_given(self, explain, pipeline):
+    def test_target_defaults_to_the_prediction(self, explain, pipeline):
         saliency = explain(pipeline, X[:3])
         assert_array_equal(explain(pipeline, X[:3], target=Y[:3]), saliency)
         of_one = explain(pipeline, X[:3], target=CLASSES[0])
@@ -120,7 +120,7 @@ class TestEveryMethod:
             (["NORMAL"], r"3 images.*\(1,\)"),
         ],
     )
-    def test_says_what_is_wrong_with_a_target(self, explain, target, message, pipeline):
+    def test_invalid_targets_are_errors(self, explain, target, message, pipeline):
         with pytest.raises(ValueError, match=message):
             explain(pipeline, X[:3], target=target)
 
@@ -152,14 +152,14 @@ class TestEveryMethod:
             explain(clone(pipeline), X[:3])
 
     @METHODS
-    def test_progress_is_shown_unless_told_not_to(self, explain, pipeline, capfd):
+    def test_progress_is_shown_unless_verbose_is_0(self, explain, pipeline, capfd):
         explain(pipeline, X[:3])
         assert "".join(capfd.readouterr()) == ""
         explain(pipeline, X[:3], verbose=1)
         assert "0/3" in capfd.readouterr().err
 
     @METHODS
-    def test_leaves_the_estimator_as_it_was(self, explain, pipeline):
+    def test_leaves_the_estimator_unchanged(self, explain, pipeline):
         before = pipeline.predict_proba(X)
         explain(pipeline, X[:3], target=CLASSES[1])
         assert_array_equal(pipeline.predict_proba(X), before)
@@ -182,14 +182,14 @@ class TestClassActivationMaps:
         assert not np.array_equal(explain(pipeline, X[:3]), by_index)
 
     @CAMS
-    def test_says_which_layers_there_are(self, explain, pipeline):
+    def test_an_unknown_layer_is_an_error(self, explain, pipeline):
         with pytest.raises(ValueError, match=r"layer=99.* 11 layers"):
             explain(pipeline, X[:3], layer=99)
         with pytest.raises(ValueError, match="layer='dense'"):
             explain(pipeline, X[:3], layer="dense")
 
     @CAMS
-    def test_of_a_linear_recipe_names_occlusion(self, explain, linear):
+    def test_for_a_linear_recipe_the_error_names_occlusion(self, explain, linear):
         with pytest.raises(TypeError, match=r"GridSearchCV.*occlusion_sensitivity"):
             explain(linear, X[:3])
 
@@ -215,13 +215,13 @@ class TestGradCam:
         found = gradients(pipeline, X[:1], target=Y[0])[0]
         assert_allclose(found, expected / expected.max(), atol=0.02)
 
-    def test_images_in_a_batch_have_no_part_in_one_anothers_gradients(self):
+    def test_gradients_do_not_depend_on_other_images_of_the_batch(self):
         pooled = make(epochs=1, pooling="avg").fit(X, Y)
         together = gradients(pooled, X[:5], target=Y[:5])
         apart = [gradients(pooled, X[row : row + 1], target=Y[row]) for row in range(5)]
         assert_allclose(together, np.concatenate(apart), atol=1e-5)
 
-    def test_default_is_the_last_convolution_not_a_pooling(self):
+    def test_the_default_layer_is_the_last_convolution(self):
         from skcovid.inspection._feature_maps import find_feature_maps
 
         inputs = keras.Input((8, 8, 3))
@@ -286,7 +286,7 @@ def test_grad_cam_agrees_on_every_backend(backend, pipeline, tmp_path):
 
 
 class TestScoreCam:
-    def test_weights_are_what_the_maps_let_through(self, pipeline):
+    def test_weights_are_scores_of_the_masked_images(self, pipeline):
         classifier = pipeline[-1]
         model = classifier.model_
         image = np.asarray(pipeline[:-1].transform(X[:1]))[0]
@@ -310,7 +310,7 @@ class TestScoreCam:
             found[inside] / found.max(), expected[inside] / expected.max(), atol=0.1
         )
 
-    def test_max_channels_takes_those_that_vary_most(self, pipeline):
+    def test_max_channels_selects_the_most_variable(self, pipeline):
         all_of_them = scores(pipeline, X[:3], layer=3)
         assert_array_equal(
             scores(pipeline, X[:3], layer=3, max_channels=6), all_of_them
@@ -340,7 +340,7 @@ class CornerClassifier:
 
 
 class TestOcclusion:
-    def test_is_the_fall_of_the_probability(self):
+    def test_equals_the_drop_of_the_probability(self):
         images = np.full((2, 8, 12), 255, dtype=np.uint8)
         images[1, :4, :4] = 51
         saliency = occlusion(
@@ -371,7 +371,7 @@ class TestOcclusion:
         hidden = (np.concatenate(classifier.batches)[1:] == 255).any(axis=0)
         assert hidden.all()
 
-    def test_mean_of_each_image_and_channel_hides(self):
+    def test_the_default_fill_is_the_mean_of_image_and_channel(self):
         classifier = CornerClassifier()
         images = np.zeros((2, 4, 4, 3), dtype=np.uint8)
         images[0, ..., 0] = 9
@@ -381,14 +381,14 @@ class TestOcclusion:
         assert_array_equal(shown[1, 0, 0], [9, 0, 0])
         assert_array_equal(shown[3, 3, 3], [0, 50, 0])
 
-    def test_default_patch_is_a_fifth_moved_by_a_tenth(self):
+    def test_default_patch_and_stride_are_a_fifth_and_a_tenth(self):
         classifier = CornerClassifier()
         occlusion(classifier, np.full((1, 40, 60), 9, np.uint8), fill=0)
         hidden = np.concatenate(classifier.batches)[1:] == 0
         assert set(hidden.sum(axis=(1, 2))) == {8 * 8}
         assert len(hidden) == len(range(0, 33, 4)) * len(range(0, 53, 4))
 
-    def test_batches_hold_no_more_than_they_are_told(self):
+    def test_batches_respect_batch_size(self):
         classifier = CornerClassifier()
         occlusion(classifier, np.zeros((3, 8, 8)), patch_size=4, batch_size=7)
         sizes = [len(batch) for batch in classifier.batches]
@@ -419,7 +419,7 @@ class TestOcclusion:
             rows = image.mean(axis=1).reshape(4, 8).mean(axis=1)
             assert rows.argmax() == CLASSES.index(label)
 
-    def test_keeps_no_features_of_what_it_makes_up(self, tmp_path):
+    def test_features_of_occluded_images_are_not_stored(self, tmp_path):
         settings = {"weights": None, "random_state": 0, "memory": tmp_path}
         for fitted in (
             make(memory=tmp_path, epochs=1).fit(X, Y),
@@ -450,7 +450,7 @@ class TestOcclusion:
             ({"patch_size": 0}, "'patch_size' parameter"),
         ],
     )
-    def test_says_what_is_wrong(self, parameters, message):
+    def test_invalid_parameters_are_errors(self, parameters, message):
         with pytest.raises(ValueError, match=message):
             occlusion(CornerClassifier(), np.zeros((1, 8, 8), np.uint8), **parameters)
 
@@ -465,7 +465,7 @@ class TestOcclusion:
 
 class TestCentralShare:
     @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5, 0.9])
-    def test_of_the_same_everywhere_is_the_fraction(self, fraction):
+    def test_constant_saliency_gives_the_fraction(self, fraction):
         share = central_share(np.ones((2, 200, 300)), fraction)
         assert_allclose(share, fraction, atol=0.01)
 
@@ -476,18 +476,18 @@ class TestCentralShare:
         assert_allclose(central_share(saliency), 0.75)
 
     @pytest.mark.filterwarnings("error")
-    def test_nothing_positive_has_no_share(self):
+    def test_without_positive_values_it_is_nan(self):
         assert np.isnan(central_share(np.zeros((1, 4, 4))))[0]
 
-    def test_of_tiny_maps(self):
+    def test_tiny_maps(self):
         assert_allclose(central_share(np.ones((1, 3, 3)), 0.01), 1 / 9)
 
     @pytest.mark.parametrize("saliency", [np.ones((4, 4)), np.full((1, 4, 4), np.nan)])
-    def test_refuses_what_is_no_saliency(self, saliency):
+    def test_invalid_saliency_is_an_error(self, saliency):
         with pytest.raises(ValueError, match=r"saliency.*finite"):
             central_share(saliency)
 
-    def test_refuses_a_fraction_of_nothing_or_all(self):
+    def test_fractions_of_0_and_1_are_errors(self):
         for fraction in (0, 1):
             with pytest.raises(ValueError, match="'fraction' parameter"):
                 central_share(np.ones((1, 4, 4)), fraction)
@@ -497,7 +497,7 @@ class TestRandomizationCheck:
     check = staticmethod(partial(randomization_check, random_state=0, verbose=0))
 
     @METHODS
-    def test_what_follows_the_weights_passes(self, explain, pipeline):
+    def test_a_method_that_depends_on_weights_passes(self, explain, pipeline):
         check = self.check(explain, pipeline, X[:6], n_steps=1, n_repeats=6)
         assert check.passed
         assert "passed" in str(check)
@@ -509,7 +509,7 @@ class TestRandomizationCheck:
         assert "FAILED" in str(check)
         assert "1.00" in str(check)
 
-    def test_what_hardly_follows_the_weights_fails(self, pipeline):
+    def test_a_method_that_hardly_depends_on_weights_fails(self, pipeline):
         def mostly_edges(estimator, images, target):
             ignoring = edges(estimator, images, target)
             following = gradients(estimator, images, target=target)
@@ -519,7 +519,7 @@ class TestRandomizationCheck:
         assert not check.passed
         assert check.final_similarity < 0.99
 
-    def test_goes_from_the_top_to_the_bottom(self, pipeline):
+    def test_randomizes_layers_from_top_to_bottom(self, pipeline):
         model = pipeline[-1].model_
         seen = []
 
@@ -549,7 +549,7 @@ class TestRandomizationCheck:
         assert check.layers[-1] == names[kernels[0]]
         assert not np.array_equal(seen[3][kernels[0]], seen[6][kernels[0]])
 
-    def test_the_head_is_not_given_its_first_weights(self):
+    def test_the_head_gets_new_weights(self):
         rates = {"learning_rate": 1e-12, "fine_tune_learning_rate": 1e-12}
         untrained = make(epochs=1, **rates).fit(X, Y)
         kernels = []
@@ -584,13 +584,13 @@ class TestRandomizationCheck:
         assert_array_equal(first, again)
         assert not np.array_equal(first, other)
 
-    def test_leaves_the_estimator_as_it_was(self, pipeline):
+    def test_leaves_the_estimator_unchanged(self, pipeline):
         before = pipeline.predict_proba(X)
         self.check(gradients, pipeline[-1], pipeline[:-1].transform(X[:3]), n_repeats=1)
         self.check(gradients, pipeline, X[:3], n_steps=1)
         assert_array_equal(pipeline.predict_proba(X), before)
 
-    def test_a_map_without_differences_is_like_no_other(self, pipeline):
+    def test_a_constant_map_has_similarity_0(self, pipeline):
         maps = iter([np.arange(8.0).reshape(2, 2, 2), np.ones((2, 2, 2))])
         check = self.check(
             lambda *_, target: next(maps), pipeline, X[:2], n_steps=1, n_repeats=1
@@ -598,7 +598,7 @@ class TestRandomizationCheck:
         assert_array_equal(check.similarity, 0)
 
     @pytest.mark.parametrize("maps", [np.zeros((2, 2)), np.full((2, 2, 2), np.nan)])
-    def test_refuses_what_is_no_saliency(self, maps, pipeline):
+    def test_invalid_saliency_is_an_error(self, maps, pipeline):
         with pytest.raises(ValueError, match=r"saliency.*finite"):
             self.check(lambda *_, target: maps, pipeline, X[:2])
 

@@ -105,7 +105,7 @@ EVERY = pytest.mark.parametrize(("draw", "shape"), DISPLAYS.values(), ids=DISPLA
 
 
 @EVERY
-def test_displays_draw_where_they_are_told(draw, shape, model, plt):
+def test_displays_draw_on_given_axes(draw, shape, model, plt):
     _, axes = plt.subplots(*shape)
     display = draw(model, axes)
     assert list(np.ravel(display.ax_)) == list(np.ravel(axes))
@@ -146,7 +146,7 @@ def test_number_of_axes_is_checked(draw, model, plt):
         DISPLAYS[draw][0](model, axes)
 
 
-def test_saliency_lies_on_the_whole_image_whatever_its_size():
+def test_saliency_of_any_size_covers_the_image():
     display = SaliencyDisplay(X[:2], SALIENCY, ["one", "two"], method="Grad-CAM").plot()
     for row, overlay, values in zip(display.ax_, display.im_, SALIENCY, strict=True):
         plain, below = row[0].images[0], row[1].images[0]
@@ -164,7 +164,7 @@ def test_signed_saliency_has_zero_in_the_middle_of_its_colours():
 
 
 @pytest.mark.filterwarnings("error")
-def test_saliency_of_nothing():
+def test_saliency_of_zeros():
     display = SaliencyDisplay(X[:2], np.zeros((2, 4, 4))).plot()
     assert display.im_[0].get_clim() == (0, 1)
 
@@ -209,18 +209,18 @@ def test_saliency_of_a_network(method, network):
         (X[:2], SALIENCY * np.nan, None, "NaN"),
     ],
 )
-def test_saliency_says_what_is_wrong(images, saliency, labels, message):
+def test_saliency_errors(images, saliency, labels, message):
     with pytest.raises(ValueError, match=message):
         SaliencyDisplay(images, saliency, labels)
 
 
-def test_saliency_methods_are_named(model):
+def test_an_unknown_saliency_method_is_an_error(model):
     with pytest.raises(ValueError, match=r"method='gradcam'.*'grad_cam'"):
         SaliencyDisplay.from_estimator(model, X[:1], method="gradcam")
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-def test_augmentation_shows_the_copies_that_training_is_given(lazy):
+def test_augmentation_shows_the_copies_used_in_training(lazy):
     images = LazyImages.from_array(X) if lazy else X
     sampler = AugmentationBalancer(factor=2, random_state=3)
     display = AugmentationDisplay.from_sampler(sampler, images, Y, n_copies=2)
@@ -257,7 +257,7 @@ def test_augmentation_seed_decides():
     assert not np.array_equal(first, other)
 
 
-def test_augmentation_says_what_is_wrong():
+def test_augmentation_errors():
     with pytest.raises(ValueError, match=r"\(2, 32, 32\), \(2, 32, 32\).*2"):
         AugmentationDisplay(X[:2], X[:2], CLASSES[:2])
     with pytest.raises(ValueError, match=r"and 1\."):
@@ -265,7 +265,7 @@ def test_augmentation_says_what_is_wrong():
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "quantile"])
-def test_calibration_is_scikit_learns_with_counts_and_intervals(strategy):
+def test_calibration_curve_equals_scikit_learns(strategy):
     display = OneVsRestCalibrationDisplay.from_predictions(
         LABELS, PROBABILITIES, labels=CLASSES, n_bins=4, strategy=strategy
     )
@@ -299,6 +299,6 @@ def test_calibration_is_scikit_learns_with_counts_and_intervals(strategy):
         (LABELS, ["a", "b", "c"], "y_true.*labels.*COVID-19"),
     ],
 )
-def test_calibration_says_what_is_wrong(y, labels, message):
+def test_calibration_errors(y, labels, message):
     with pytest.raises(ValueError, match=message):
         OneVsRestCalibrationDisplay.from_predictions(y, PROBABILITIES, labels=labels)

@@ -87,16 +87,16 @@ def count_epochs(monkeypatch):
 
 
 @pytest.mark.parametrize(("recipe", "n_written"), [("paper", 4), ("fast", 1)])
-def test_goes_on_to_the_last_bit(
+def test_a_resumed_training_is_bit_identical(
     tmp_path, stop_at, count_epochs, expected, recipe, n_written
 ):
     with RUNNING[recipe]():
-        check_goes_on(
+        check_resumes(
             tmp_path, stop_at, count_epochs, expected[recipe], recipe, n_written
         )
 
 
-def check_goes_on(tmp_path, stop_at, count_epochs, expected, recipe, n_written):
+def check_resumes(tmp_path, stop_at, count_epochs, expected, recipe, n_written):
     stop_at(n_written)
     with pytest.raises(KeyboardInterrupt):
         fit(make_classifier(tmp_path, recipe=recipe))
@@ -116,7 +116,7 @@ def check_goes_on(tmp_path, stop_at, count_epochs, expected, recipe, n_written):
 
 
 @tiny_backbone.eagerly()
-def test_a_plateau_that_was_seen_still_counts(tmp_path, stop_at):
+def test_a_resumed_training_remembers_plateaus(tmp_path, stop_at):
     # Too slow to change what is sure of itself and right: the loss stays 0.
     parameters = {"learning_rate": 1e-12, "recipe": "fast"}
     sure = make_classifier(**parameters, epochs=1).fit(X, Y).predict(X[:1])
@@ -159,14 +159,14 @@ def test_needs_a_seed(tmp_path):
         fit(make_classifier(tmp_path, random_state=None))
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_a_folder_without_write_access(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OSError, match="file"):
         fit(make_classifier(tmp_path / "file", epochs=1))
 
 
 @tiny_backbone.eagerly()
-def test_fits_in_one_folder_are_told_apart(tmp_path, count_epochs):
+def test_fits_in_one_folder_have_their_own_files(tmp_path, count_epochs):
     def make_ensemble():
         members = [
             (name, make_classifier(tmp_path, epochs=1, random_state=seed))

@@ -121,7 +121,7 @@ def test_a_batch_that_cannot_fit_is_refused(tmp_path):
     assert not list(Path(tmp_path).iterdir())
 
 
-def test_a_class_that_vanished_from_a_fold():
+def test_a_class_missing_from_a_fold():
     pipeline = make_transfer_pipeline(
         "tiny", recipe="linear", weights=None, image_size=32, verbose=0
     )
@@ -131,7 +131,7 @@ def test_a_class_that_vanished_from_a_fold():
 
 
 @pytest.mark.parametrize("n_absent", [0, 1])
-def test_validation_data_that_are_too_few_to_monitor(n_absent):
+def test_too_few_validation_images_to_monitor(n_absent):
     there = ~np.isin(Y, ["COVID-19"][:n_absent])
     classifier = TransferLearningClassifier("tiny", **QUICK)
     with warnings.catch_warnings(record=True, action="always") as caught:
