@@ -1,4 +1,4 @@
-"""The audit: evidence that a score rests on something else than the disease."""
+"""The audit: evidence that a score rests on something other than the disease."""
 
 from skcovid.auditing._audit import audit
 from skcovid.auditing._baseline import MAX_RATIO, shortcut_ratio

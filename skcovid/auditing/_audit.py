@@ -1,17 +1,18 @@
-"""`audit`: run every check."""
+"""`audit`, which runs every check."""
 
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid._base._random import draw_seed
+from skcovid._base._requirements import require
 from skcovid.auditing._blanked_lungs import check_blanked_lungs
 from skcovid.auditing._duplicates import check_duplicates
 from skcovid.auditing._headers import check_headers
@@ -39,7 +40,7 @@ from skcovid.model_selection._result import EvaluationResult
         "refit": [BaseEstimator, StrOptions({"auto"})],
         "fractions": [list, tuple],
         "max_images": [Interval(Integral, 1, None, closed="left")],
-        # Of 19, one is 5 %.
+        # With 19, the smallest possible p-value is 5 %.
         "n_permutations": [Interval(Integral, 19, None, closed="left")],
         "random_state": ["random_state"],
         "n_jobs": [Interval(Integral, 1, None, closed="left")],
@@ -63,7 +64,7 @@ def audit(
     n_jobs: int = 2,
     verbose: int = 1,
 ) -> AuditReport:
-    """Look for evidence that a score rests on something else than the disease.
+    """Look for evidence that a score rests on something other than the disease.
 
     Published classifiers of COVID-19 radiographs were shown to tell apart hospitals,
     ages, marks or file formats [1]_ [2]_ [3]_. Seven checks, each with a figure, a
@@ -95,13 +96,13 @@ def audit(
         takes the pipeline itself, or the linear recipe on its network if it fine-tunes
         one, or logistic regression on 32 × 32 pixels if there is only a result.
     fractions : sequence of float, default=(0.5, 0.7, 0.9)
-        Height and width of the blanked area, as shares of the image's. The largest, at
-        least 0.9, leaves only the border visible and decides.
+        Height and width of the blanked area, as shares of the image's. The verdict is
+        that of the largest, at least 0.9, which leaves only the border visible.
     max_images : int, default=1000
         Maximum number of images for `refit`, drawn so that classes keep their shares.
     n_permutations : int, default=99
-        Random labellings in the headers check, at least 19. It stops earlier when the
-        result cannot become significant any more.
+        Random labellings in the headers check, at least 19. It stops earlier once the
+        result cannot become significant.
     random_state : int, RandomState instance or None, default=0
         Seed of folds, forests and draws.
     n_jobs : int, default=2
@@ -131,7 +132,7 @@ def audit(
     -----
     Where the data hold no shortcut, each check should pass in 19 of 20 data sets.
     Headers, thumbnails and blanked lungs each compare every class with the rest, and
-    share that error between them.
+    share that error.
 
     References
     ----------
@@ -167,8 +168,13 @@ def audit(
     >>> report["duplicates"].verdict
     'No image occurs twice.'
     """
-    _check_installed()
-    _check_fractions(fractions)
+    require("imagehash", extra="audit", caller="audit")
+    valid = [f for f in fractions if isinstance(f, Real) and 0 < f < 1]
+    if len(valid) != len(fractions) or max(valid, default=0) < MIN_BORDER_FRACTION:
+        raise ValueError(
+            "fractions must be numbers between 0 and 1, the largest at least "
+            f"{MIN_BORDER_FRACTION} so that no lungs are visible, got {fractions!r}."
+        )
     check_consistent_length(X, y, groups, source)
     labels = column_or_1d(y)
     patients, sources = (
@@ -178,7 +184,12 @@ def audit(
     pipeline = None
     if isinstance(pipeline_or_result, EvaluationResult):
         result = pipeline_or_result
-        _check_result(result, labels)
+        if not np.array_equal(result.y_true, labels):
+            raise ValueError(
+                "pipeline_or_result is of other data: its y_true "
+                f"({len(result.y_true)} labels) differs from y ({len(labels)}). Pass "
+                "the X and y that were evaluated, in the same order."
+            )
     else:
         pipeline = pipeline_or_result
         result = evaluate(
@@ -234,31 +245,3 @@ def audit(
         visible_curve=tuple(curve),
         visible_chance=None if whole_view is None else whole_view.chance,
     )
-
-
-def _check_installed() -> None:
-    try:
-        import imagehash  # noqa: F401 (brings Pillow)
-    except ImportError as error:
-        raise ImportError(
-            "audit requires imagehash. Install it with `pip install skcovid[audit]` or "
-            "`pip install imagehash`."
-        ) from error
-
-
-def _check_fractions(fractions: Sequence[float]) -> None:
-    valid = [f for f in fractions if isinstance(f, Real) and 0 < f < 1]
-    if len(valid) != len(fractions) or max(valid, default=0) < MIN_BORDER_FRACTION:
-        raise ValueError(
-            "fractions must be numbers between 0 and 1, the largest at least "
-            f"{MIN_BORDER_FRACTION} so that no lungs are visible, got {fractions!r}."
-        )
-
-
-def _check_result(result: EvaluationResult, y: NDArray[Any]) -> None:
-    if len(result.y_true) != len(y) or (result.y_true != y).any():
-        raise ValueError(
-            f"pipeline_or_result is of other data: its y_true ({len(result.y_true)} "
-            f"labels) differs from y ({len(y)}). Pass the X and y that were evaluated, "
-            "in the same order."
-        )

@@ -1,4 +1,4 @@
-"""How well classes are told apart by a classifier that cannot see the disease."""
+"""Baselines: classifiers that cannot see the disease, scored on the model's folds."""
 
 import math
 from collections.abc import Hashable, Iterator
@@ -16,15 +16,15 @@ from skcovid.metrics._estimates import Estimate, mean_estimate
 from skcovid.metrics._proportions import estimate_share
 from skcovid.model_selection._result import EvaluationResult
 
-# Probability that data without a shortcut are flagged, as in any test.
+# Significance level: the probability that data without a shortcut are flagged.
 ALPHA = 0.05
 # A class is told apart if its balanced accuracy, 50 % for guessing, is significantly
 # above this. Training sets of a cross-validation overlap, so its predictions vary more
 # than the interval says, and with thousands of images any trace of a difference is
-# significant: the distance of ten points keeps both from being flagged. It is half of
-# what 70 % has beyond chance, which is the least that is conventionally called
-# acceptable (Hosmer and Lemeshow, 2000, Applied Logistic Regression, section 5.2.4, of
-# the area under the curve, which the balanced accuracy approaches from below).
+# significant: the distance of ten points keeps both from being flagged. It is half the
+# distance of 70 %, the lowest area under the curve that is conventionally acceptable
+# (Hosmer and Lemeshow, 2000, Applied Logistic Regression, section 5.2.4); the balanced
+# accuracy approaches that area from below.
 _MIN_BALANCED_ACCURACY = 0.6
 # Headers, thumbnails and blanked lungs compare every class with the rest.
 _N_CHECKS = 3
@@ -34,8 +34,8 @@ THRESHOLD = (
     f"interval whose error of {100 * ALPHA:.0f} % is shared by all classes and checks"
 )
 NOT_TOLD_APART = "No class can be told apart from the others."
-# With this share of its skill gone, a model of 95 % over a chance of 46 % is one of
-# 83 %: enough to change what is concluded from it.
+# Without this share of its skill, an accuracy of 95 % at a chance of 46 % becomes 83 %,
+# which changes the conclusion.
 MAX_RATIO = 0.25
 
 
@@ -83,7 +83,7 @@ class ClassSeparation(NamedTuple):
 
 @dataclass(frozen=True)
 class Baseline:
-    """Scores of a classifier that sees too little to know the disease."""
+    """Scores of a classifier that cannot see the disease."""
 
     name: str
     rows: NDArray[np.intp]
@@ -192,26 +192,25 @@ def _list_class_hits(
 ) -> Iterator[tuple[Hashable, NDArray[np.bool_], NDArray[np.bool_]]]:
     """Label, members and hits of each class that was tested, against the rest.
 
-    A class is called where its probability exceeds its share of the images, so that a
-    rare class is called as often as it occurs. Without probabilities, the prediction
-    is the call.
+    A class is predicted where its probability exceeds its share of the images, so that
+    a rare class is predicted too. Without probabilities, the predicted labels count.
     """
     is_class = result.y_true[result.test_indices][:, None] == result.classes
     if result.probabilities is None:
-        called = result.predictions[:, None] == result.classes
+        predicted = result.predictions[:, None] == result.classes
     else:
-        called = result.probabilities > is_class.mean(axis=0)
-    for label, members, calls in zip(
-        result.classes.tolist(), is_class.T, called.T, strict=True
+        predicted = result.probabilities > is_class.mean(axis=0)
+    for label, members, positive in zip(
+        result.classes.tolist(), is_class.T, predicted.T, strict=True
     ):
         if members.any():
-            yield label, members, calls == members
+            yield label, members, positive == members
 
 
 def _separate(
     result: EvaluationResult, groups: NDArray[Any] | None
 ) -> Iterator[ClassSeparation]:
-    # Intervals are two-sided: half of their error is below them.
+    # Intervals are two-sided: half of the error is on the lower side.
     corrected = 1 - 2 * ALPHA / (len(result.classes) * _N_CHECKS)
     for label, members, hits in _list_class_hits(result):
         (sensitivity, specificity), bounds = (

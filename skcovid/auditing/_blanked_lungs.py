@@ -21,7 +21,7 @@ _THRESHOLD = f"where only the border is visible, {THRESHOLD}."
 def check_blanked_lungs(
     subject: Subject, refit: Refit, fractions: Sequence[float]
 ) -> tuple[AuditCheck, list[VisiblePoint], list[Baseline]]:
-    """Refit a classifier on whole images, and on ever less visible ones."""
+    """Refit a classifier on whole images, and on images with ever larger blanks."""
     images = refit.images
     if images is None:
         reason = (
@@ -31,7 +31,7 @@ def check_blanked_lungs(
         )
         return AuditCheck(_NAME, _QUESTION, "not run", reason, _THRESHOLD), [], []
     levels = [0.0, *sorted(fractions)]
-    curve, baselines = [], []
+    curve, baselines, rows = [], [], []
     for level in tqdm(
         levels, desc="blanking", leave=False, disable=not subject.verbose
     ):
@@ -48,13 +48,33 @@ def check_blanked_lungs(
         found = cross_validate(subject, name, refit.classifier, X, rows=refit.rows)
         curve.append(VisiblePoint(share, found.accuracy))
         baselines.append(found)
+        rows.append(
+            [
+                f"{100 * level:.0f} %",
+                f"{100 * share:.0f} %",
+                found.accuracy.format_percent(1),
+                f"{found.best.label}: {found.best.balanced_accuracy.format_percent(1)}",
+            ]
+        )
+    table = Table(
+        ["blanked, of each side", "visible area", "accuracy", "best class, balanced"],
+        rows,
+        caption="Accuracy against the visible area",
+    )
     border = baselines[-1]
     flagged = bool(border.told_apart)
+    sample = ""
+    if len(refit.rows) < len(subject.y):
+        sample = f" on {len(refit.rows)} images, drawn by class"
     check = AuditCheck(
         name=_NAME,
         question=_QUESTION,
         status="flagged" if flagged else "passed",
-        verdict=_verdict(subject, refit, border, curve[-1].visible_share),
+        verdict=(
+            f"Refitted without lungs{sample} ({refit.description}), on a border of "
+            f"{100 * share:.0f} % of the area, the accuracy is "
+            f"{border.accuracy.format_percent(1)}. {border.outcome}"
+        ),
         threshold=_THRESHOLD,
         advice=(
             "The score cannot be put down to the lungs. Crop the images to the lung "
@@ -63,38 +83,7 @@ def check_blanked_lungs(
         ),
         figures=border.figures,
         accuracies={border.name: border.accuracy},
-        tables=(_curve_table(levels, curve, baselines), border.table),
+        tables=(table, border.table),
         details={"refitted": refit.description, "n_images": len(refit.rows)},
     )
     return check, curve, baselines
-
-
-def _verdict(subject: Subject, refit: Refit, border: Baseline, share: float) -> str:
-    drawn = len(refit.rows) < len(subject.y)
-    sample = f" on {len(refit.rows)} images, drawn by class" if drawn else ""
-    return (
-        f"Refitted without lungs{sample} ({refit.description}), on a border of "
-        f"{100 * share:.0f} % of the area, the accuracy is "
-        f"{border.accuracy.format_percent(1)}. {border.outcome}"
-    )
-
-
-def _curve_table(
-    levels: list[float], curve: list[VisiblePoint], baselines: list[Baseline]
-) -> Table:
-    rows = []
-    for level, point, baseline in zip(levels, curve, baselines, strict=True):
-        best = baseline.best
-        rows.append(
-            [
-                f"{100 * level:.0f} %",
-                f"{100 * point.visible_share:.0f} %",
-                point.accuracy.format_percent(1),
-                f"{best.label}: {best.balanced_accuracy.format_percent(1)}",
-            ]
-        )
-    return Table(
-        ["blanked, of each side", "visible area", "accuracy", "best class, balanced"],
-        rows,
-        caption="Accuracy against the visible area",
-    )

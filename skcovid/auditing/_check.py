@@ -99,7 +99,7 @@ class AuditCheck:
     figures : tuple of AuditFigure
         What was measured, the first being the one that decides.
     accuracies : mapping of str to Estimate
-        Accuracy of each baseline, by what it sees; the first decides.
+        Accuracy of each baseline, by its name; the first decides.
     tables : tuple of table
         Particulars, each with a `caption`, a `header` and `rows` of text.
     details : mapping

@@ -15,8 +15,8 @@ from skcovid.auditing._pixels import HASH_SIDE, Pixels
 from skcovid.auditing._subject import Subject
 
 # Of 256 bits. Copies in JPEG at quality 75, at half the size, brighter or noisier are
-# within 8 bits of the original, and with another gamma within 20. It only chooses
-# what is compared pixel by pixel, since different radiographs may be as near.
+# within 8 bits of the original, and with another gamma within 20. Different radiographs
+# may be as near, so the pairs found are compared pixel by pixel.
 _MAX_HASH_DISTANCE = 30
 # Of the fine structure. Among 4.2 million pairs of 2,905 radiographs, copies that were
 # resized, compressed or windowed anew reached 0.829 and more, different ones 0.73 at
@@ -43,7 +43,15 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
     tested = subject.result.test_indices
     table = Table(
         ["images", "classes", "pixels", "in training and test"],
-        list(map(_cells, copies)),
+        [
+            [
+                ", ".join(one["names"]),
+                ", ".join(map(str, one["classes"])),
+                "equal" if one["exact"] else f"correlation {one['correlation']:.3f}",
+                "yes" if one["across_folds"] else "no",
+            ]
+            for one in copies
+        ],
         caption="Sets of copies",
     )
     flagged = bool(leaked.any() or crossing)
@@ -147,16 +155,7 @@ def _describe_sets(
                 "across_folds": bool(leaked[rows].any()),
             }
         )
-    # Those that matter first.
+    # Contradicting labels first, then copies in training and test.
     return sorted(
         described, key=lambda one: (-len(one["classes"]), not one["across_folds"])
     )
-
-
-def _cells(copies: dict[str, Any]) -> list[str]:
-    return [
-        ", ".join(copies["names"]),
-        ", ".join(map(str, copies["classes"])),
-        "equal" if copies["exact"] else f"correlation {copies['correlation']:.3f}",
-        "yes" if copies["across_folds"] else "no",
-    ]

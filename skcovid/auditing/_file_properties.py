@@ -55,42 +55,36 @@ def read_properties(path: str | os.PathLike[str]) -> FileProperties:
     """
     from PIL import Image, ImageMode, UnidentifiedImageError
 
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        if file.read(132)[128:] == b"DICM":
-            return _read_dicom(path, size)
-    try:
-        with Image.open(path) as image:
-            mode = ImageMode.getmode(image.mode)
-            # Pillow opens 16-bit colour and 4-bit grey as 8-bit; the raw mode of its
-            # first tile ("RGB;16B", "L;4") still has the file's bit depth.
-            raw = re.search(r";(\d+)", str(image.tile[0][3])) if image.tile else None
-            stored = 1 if image.mode == "1" else 8 * np.dtype(mode.typestr).itemsize
-            return FileProperties(
-                *image.size,
-                aspect=image.width / image.height,
-                channels=len(mode.bands),
-                bit_depth=int(raw.group(1)) if raw else stored,
-                bytes_per_pixel=size / (image.width * image.height),
-                format=str(image.format),
-            )
-    except UnidentifiedImageError:
-        raise ValueError(
-            f"{os.fspath(path)}: Pillow cannot identify its format; is it an image?"
-        ) from None
+    path = Path(path)
+    with path.open("rb") as file:
+        is_dicom = file.read(132)[128:] == b"DICM"
+    if is_dicom:
+        import pydicom
 
-
-def _read_dicom(path: str | os.PathLike[str], size: int) -> FileProperties:
-    import pydicom
-
-    header = pydicom.dcmread(path, stop_before_pixels=True)
-    width, height = int(header.Columns), int(header.Rows)
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        width, height = int(header.Columns), int(header.Rows)
+        channels, bits = int(header.SamplesPerPixel), int(header.BitsStored)
+        name = "DICOM"
+    else:
+        try:
+            with Image.open(path) as image:
+                mode = ImageMode.getmode(image.mode)
+                # Pillow opens 16-bit colour and 4-bit grey as 8-bit; the raw mode of
+                # its first tile ("RGB;16B", "L;4") still has the file's bit depth.
+                raw_mode = str(image.tile[0][3]) if image.tile else ""
+                if found := re.search(r";(\d+)", raw_mode):
+                    bits = int(found.group(1))
+                else:
+                    stored = 8 * np.dtype(mode.typestr).itemsize
+                    bits = 1 if image.mode == "1" else stored
+                width, height = image.size
+                channels, name = len(mode.bands), str(image.format)
+        except UnidentifiedImageError:
+            raise ValueError(
+                f"{path}: Pillow cannot identify its format; is it an image?"
+            ) from None
+    n_pixels = width * height
+    bytes_per_pixel = path.stat().st_size / n_pixels
     return FileProperties(
-        width,
-        height,
-        aspect=width / height,
-        channels=int(header.SamplesPerPixel),
-        bit_depth=int(header.BitsStored),
-        bytes_per_pixel=size / (width * height),
-        format="DICOM",
+        width, height, width / height, channels, bits, bytes_per_pixel, name
     )

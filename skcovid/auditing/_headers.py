@@ -20,7 +20,7 @@ from skcovid.auditing._check import AuditCheck
 from skcovid.auditing._file_properties import FileProperties, read_properties
 from skcovid.auditing._subject import Subject
 
-_QUESTION = "Do properties of the files tell the classes apart, without a pixel?"
+_QUESTION = "Do properties of the files alone tell the classes apart?"
 _THRESHOLD = (
     f"{THRESHOLD}, and at most {100 * ALPHA:.0f} % of random labels are told apart as "
     "well."
@@ -38,7 +38,10 @@ def check_headers(
         )
         return AuditCheck("headers", _QUESTION, "not run", reason, _THRESHOLD), []
     files = [read_properties(path) for path in subject.paths]
-    columns = _encode(files)
+    numbers = np.array([file[:-1] for file in files], dtype=float)
+    formats = np.array([file.format for file in files])
+    columns = np.column_stack([numbers, formats[:, None] == np.unique(formats)])
+    columns = columns[:, (columns != columns[0]).any(axis=0)]
     if columns.shape[1] == 0:
         first = files[0]
         verdict = (
@@ -56,8 +59,8 @@ def check_headers(
         question=_QUESTION,
         status="flagged" if flagged else "passed",
         verdict=(
-            "A random forest on properties of the files, without a pixel, has an "
-            f"accuracy of {found.accuracy.format_percent(1)} (permutation p = "
+            "A random forest on properties of the files alone has an accuracy of "
+            f"{found.accuracy.format_percent(1)} (permutation p = "
             f"{p_value:.3f}). {found.outcome if flagged else NOT_TOLD_APART}"
         ),
         threshold=_THRESHOLD,
@@ -83,14 +86,6 @@ def _advice(files: list[FileProperties]) -> str:
         "size, number of channels, bit depth and format before training. Traces of "
         "resizing and compression stay in the pixels."
     )
-
-
-def _encode(files: list[FileProperties]) -> NDArray[np.float64]:
-    """Properties that vary as numbers, the format as a column for each."""
-    numbers = np.array([file[:-1] for file in files], dtype=float)
-    formats = np.array([file.format for file in files])
-    columns = np.column_stack([numbers, formats[:, None] == np.unique(formats)])
-    return columns[:, (columns != columns[0]).any(axis=0)]
 
 
 def _properties_table(files: list[FileProperties], y: NDArray[Any]) -> Table:
@@ -122,14 +117,14 @@ def _summarise(values: NDArray[Any]) -> str:
 def _permutation_p_value(
     subject: Subject, classifier: Any, X: NDArray[Any], n_permutations: int
 ) -> float:
-    """Share of random labellings that are told apart no less than the labels.
+    """Share of random labellings that are told apart at least as well as the labels.
 
-    scikit-learn's `permutation_test_score` permutes inside groups, where all images of
-    a patient have one label and nothing would change: here patients change places.
+    scikit-learn's `permutation_test_score` permutes within groups, which changes
+    nothing where all images of a patient have one label; here patients are permuted.
 
-    It ends as soon as so many have been no less that the rest cannot make it
-    significant; the share of those so far is a p-value too (Besag and Clifford, 1991,
-    Sequential Monte Carlo p-values, Biometrika, 78, 301-304).
+    It ends once the p-value cannot become significant; the share up to then is a
+    p-value too (Besag and Clifford, 1991, Sequential Monte Carlo p-values, Biometrika,
+    78, 301-304).
     """
 
     def statistic(y: NDArray[Any]) -> float:
@@ -137,7 +132,7 @@ def _permutation_p_value(
 
     generator = np.random.default_rng(subject.random_state)
     observed = statistic(subject.y)
-    n_made = n_no_less = 0
+    n_made = n_as_well = 0
     with Parallel(n_jobs=subject.n_jobs, prefer="threads") as parallel:
         while n_made < n_permutations:
             labellings = [
@@ -146,16 +141,16 @@ def _permutation_p_value(
             ]
             for value in parallel(delayed(statistic)(y) for y in labellings):
                 n_made += 1
-                n_no_less += int(value >= observed)
-                if 1 + n_no_less > ALPHA * (1 + n_permutations):
-                    return n_no_less / n_made
-    return (1 + n_no_less) / (1 + n_permutations)
+                n_as_well += int(value >= observed)
+                if 1 + n_as_well > ALPHA * (1 + n_permutations):
+                    return n_as_well / n_made
+    return (1 + n_as_well) / (1 + n_permutations)
 
 
 def _permute(
     y: NDArray[Any], groups: NDArray[Any] | None, generator: np.random.Generator
 ) -> NDArray[Any]:
-    """Labels in another order, those of a patient staying together."""
+    """Permute labels; those of a patient stay together."""
     if groups is None:
         return generator.permutation(y)
     _, patients = np.unique(groups, return_inverse=True)

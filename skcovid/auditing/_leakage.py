@@ -14,7 +14,7 @@ from skcovid.metrics._estimates import Estimate
 
 
 class _Finding(NamedTuple):
-    """The outcome of one search; `found` is None where it could not be made."""
+    """The outcome of one search; `found` is None if it was not possible."""
 
     what: str
     found: bool | None
@@ -39,7 +39,7 @@ def check_leakage(subject: Subject) -> AuditCheck:
         question="Are patients or resampled copies on two sides of a split?",
         status=status,
         verdict=" ".join(one.explanation for one in leaks or findings),
-        threshold="any image, since none can be there by chance.",
+        threshold="any image, since none is on two sides by chance.",
         advice=(
             "Pass the patients as groups to evaluate, and resample inside the pipeline "
             "(AugmentationBalancer as a step), after validation data have been set "
@@ -62,7 +62,7 @@ def check_leakage(subject: Subject) -> AuditCheck:
 def _find_shared_patients(subject: Subject) -> _Finding:
     what = "test images whose patient is trained on"
     if subject.groups is None:
-        reason = "Patients are not known; pass groups to have them compared."
+        reason = "Patients are not known; pass groups to compare them."
         return _Finding(what, None, reason)
     share = _leaked_share(subject, subject.groups)
     explanation = (
@@ -82,8 +82,8 @@ def _find_shared_origins(subject: Subject) -> _Finding:
         compared = "the originals of all images"
     else:
         reason = (
-            "An array does not tell what its images were made from. Unchanged copies "
-            "are found as duplicates; for augmented ones pass the balancer's "
+            "An array does not state which images its images were made from. Unchanged "
+            "copies are found as duplicates; for augmented ones pass the balancer's "
             "sample_indices_ as groups."
         )
         return _Finding(what, None, reason)
@@ -113,7 +113,7 @@ def _find_resampled_validation_data(pipeline: Any) -> _Finding:
         return _Finding(what, False, "The pipeline does not resample.")
     sampler, last = type(samplers[0]).__name__, steps[-1]
     parameters = last.get_params(deep=False)
-    # Keras' name, and scikit-learn's: both take validation data from the data that are
+    # Keras' name, and scikit-learn's: with both, validation data come from the data
     # passed to fit, which here hold several copies of every image.
     for name in ("validation_split", "early_stopping"):
         if parameters.get(name) not in (None, 0.0, False, "auto"):

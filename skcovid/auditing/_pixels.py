@@ -15,8 +15,8 @@ from skcovid.reading._read import read_radiograph
 
 # Side of a thumbnail in pixels: lungs are dark or bright in it, without texture.
 THUMBNAIL_SIDE = 16
-# A perceptual hash has this number squared of bits. With the usual 8 × 8, half of all
-# pairs of radiographs are near: every chest has the same coarse pattern.
+# A perceptual hash has the square of this number of bits. With the usual 8 × 8, half of
+# all pairs of radiographs are near: every chest has the same coarse pattern.
 HASH_SIDE = 16
 # Side, in pixels, at which copies are compared pixel by pixel.
 _COPY_SIDE = 96
@@ -51,7 +51,7 @@ def read_pixels(subject: Subject) -> Pixels:
 
 
 def _summarise(source: str | NDArray[np.uint8]) -> tuple[Any, ...]:
-    # Of the audit's extra.
+    # Packages of the extra "audit".
     import imagehash
     from PIL import Image
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skcovid._base._compatibility import safe_indexing
 from skcovid.auditing._subject import Subject
-from skcovid.images._checks import check_images
+from skcovid.images._checks import as_lazy, check_images
 from skcovid.images._lazy_images import LazyImages
 from skcovid.pipeline import make_transfer_pipeline
 from skcovid.preprocessing._reader import RadiographReader
@@ -43,17 +43,26 @@ class Refit(NamedTuple):
 def prepare_refit(
     subject: Subject, classifier: Any, max_images: int
 ) -> Iterator[Refit]:
-    """Choose what is refitted; features of a network are kept until the end."""
+    """Choose classifier and images; features of a network are stored until the end."""
     if isinstance(classifier, str):
         classifier, description = _choose(subject.pipeline)
     else:
         description = "the classifier given as refit"
-    rows = _draw_rows(subject, max_images)
+    trained = np.concatenate([train for train, _ in subject.splits])
+    rows = np.union1d(subject.result.test_indices, trained)
+    if len(rows) > max_images:
+        drawn, _ = train_test_split(
+            rows,
+            train_size=max_images,
+            stratify=subject.y[rows],
+            random_state=subject.random_state,
+        )
+        rows = np.sort(drawn)
     X = safe_indexing(subject.X, rows)
     with TemporaryDirectory(prefix="skcovid-") as folder:
         classifier = clone(classifier)
-        # Networks keep their features there; the memory of a pipeline, which has no
-        # step before its name, is another thing.
+        # Networks store their features there. A pipeline's own `memory`, whose name
+        # has no step before it, is not set.
         unset = [
             name
             for name, value in classifier.get_params().items()
@@ -98,20 +107,6 @@ def _flatten(images: Any) -> NDArray[Any]:
     return np.asarray(images).reshape(len(images), -1)
 
 
-def _draw_rows(subject: Subject, max_images: int) -> NDArray[np.intp]:
-    tested = subject.result.test_indices
-    used = np.union1d(tested, np.concatenate([train for train, _ in subject.splits]))
-    if len(used) <= max_images:
-        return used
-    drawn, _ = train_test_split(
-        used,
-        train_size=max_images,
-        stratify=subject.y[used],
-        random_state=subject.random_state,
-    )
-    return np.sort(drawn)
-
-
 def _open(classifier: Any, X: Any) -> LazyImages | None:
     first = classifier[0] if isinstance(classifier, Pipeline) else classifier
     if isinstance(first, RadiographReader):
@@ -119,5 +114,4 @@ def _open(classifier: Any, X: Any) -> LazyImages | None:
         return opened
     if not isinstance(X, LazyImages) and holds_paths(X):
         return None
-    images = check_images(X)
-    return images if isinstance(images, LazyImages) else LazyImages.from_array(images)
+    return as_lazy(check_images(X))

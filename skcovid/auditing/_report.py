@@ -72,9 +72,9 @@ class AuditReport(Mapping[str, AuditCheck]):
 
     @property
     def threshold(self) -> float:
-        """Accuracy that a baseline without lungs should not exceed, in [0, 1].
+        """Accuracy of a baseline whose shortcut ratio is :data:`MAX_RATIO`, in [0, 1].
 
-        It is where the shortcut ratio becomes :data:`MAX_RATIO`.
+        A baseline without lungs should not exceed it.
         """
         return self.chance + MAX_RATIO * (self.accuracy.value - self.chance)
 
@@ -148,8 +148,8 @@ def describe_audit(audit: AuditReport) -> Section:
         [
             Paragraph(audit.headline, emphasised=True),
             Paragraph(
-                "A passed check is no proof: a shortcut within the lungs, or one that "
-                "all checks miss, goes unseen."
+                "A passed check proves nothing: it cannot find a shortcut within the "
+                "lungs, or one that it was not made for."
             ),
             Table(["check", "status", *FIGURE_COLUMNS], rows, caption="Summary"),
             *(part for check in audit.checks for part in describe_check(check)),

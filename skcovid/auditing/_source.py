@@ -1,4 +1,4 @@
-"""The check "source": whether the source of an image tells its class."""
+"""The check "source": whether the source of an image predicts its class."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -16,12 +16,12 @@ from skcovid.auditing._subject import Subject
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.metrics._estimates import Estimate
 
-_QUESTION = "Does the source of an image tell its class?"
+_QUESTION = "Does the source of an image predict its class?"
 # A medium effect (Cohen, 1988, Statistical Power Analysis, section 7.2.4).
 _MAX_CRAMERS_V = 0.3
 _THRESHOLD = (
     f"Cramér's V significantly above {_MAX_CRAMERS_V}, or lower accuracy on sources "
-    "that were not trained on than in cross-validation, intervals apart."
+    "that were not trained on than in cross-validation, with separate intervals."
 )
 _N_RESAMPLES = 1000
 
@@ -62,8 +62,8 @@ def check_source(
     )
     if len(names) == 1:
         verdict = (
-            f"All images come from {names[0]}, which cannot tell their class. A score "
-            "on them is not external."
+            f"All images come from {names[0]}, so the source cannot predict their "
+            "class. A score on them is not external."
         )
         return AuditCheck(
             "source", _QUESTION, "passed", verdict, _THRESHOLD, tables=(crosstable,)
@@ -73,6 +73,12 @@ def check_source(
     associated = v.low > _MAX_CRAMERS_V and p_value <= ALPHA
     left_out = list(_leave_out(subject, source, refit))
     transfer, figures = _compare(subject, left_out, full_view)
+    rows = []
+    for one in left_out:
+        accuracy = f"not scored: {one.reason}"
+        if one.hits is not None:
+            accuracy = subject.estimate_share(one.hits, one.rows).format_percent(1)
+        rows.append([one.source, str(len(one.rows)), accuracy])
     drops = len(figures) == 2 and figures[0].estimate.high < figures[1].estimate.low
     flagged = associated or drops
     return AuditCheck(
@@ -94,7 +100,7 @@ def check_source(
             crosstable,
             Table(
                 ["source", "images", "accuracy"],
-                [_cells(subject, one) for one in left_out],
+                rows,
                 caption="Sources that were left out of training",
             ),
         ),
@@ -114,7 +120,7 @@ def _verdict(
         )
         return (
             f"Source and class coincide ({value}): {origins}. No score on these images "
-            "may be called external, whatever the split: the features that tell the "
+            "may be called external, with any split: the features that tell the "
             "sources apart tell the classes apart."
         )
     if associated:
@@ -139,7 +145,7 @@ def _estimate_cramers_v(counts: NDArray[np.intp], random_state: int) -> Estimate
             values.append(association(drawn, method="cramer"))
     value = float(association(counts, method="cramer"))
     low, high = np.percentile(values, [2.5, 97.5])
-    # The statistic cannot be negative, so its resamples tend to be larger than itself.
+    # The statistic cannot be negative, so its resamples tend to be larger than it.
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
@@ -197,10 +203,3 @@ def _compare(
     inside = subject.estimate_share(full_view.hits[within], full_view.rows[within])
     figures.append(AuditFigure("accuracy on the same images, cross-validated", inside))
     return f"{verdict}, in cross-validation {inside.format_percent(1)}.", figures
-
-
-def _cells(subject: Subject, one: _LeftOut) -> list[str]:
-    accuracy = f"not scored: {one.reason}"
-    if one.hits is not None:
-        accuracy = subject.estimate_share(one.hits, one.rows).format_percent(1)
-    return [one.source, str(len(one.rows)), accuracy]

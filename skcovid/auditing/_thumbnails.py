@@ -15,10 +15,9 @@ _RING[1:-1, 1:-1] = False
 def check_thumbnails(
     subject: Subject, pixels: Pixels
 ) -> tuple[AuditCheck, Baseline, Baseline]:
-    """Classify thumbnails, and the ring of pixels around them.
+    """Classify thumbnails, and their outermost ring of pixels.
 
-    A thumbnail shows the lungs, if coarsely, and may show the disease, so it does not
-    decide. Its ring does not show them, and decides.
+    A thumbnail may show the disease. Its ring shows no lungs, and alone is flagged.
     """
     forest, thumbnails = make_forest(subject.random_state), pixels.thumbnails
     whole = cross_validate(

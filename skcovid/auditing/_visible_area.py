@@ -18,7 +18,7 @@ def blank_centre(image: NDArray[Any], fraction: float) -> NDArray[Any]:
     image : ndarray of shape (height, width[, 3])
         The image; it is not changed.
     fraction : float
-        Height and width of what is blanked, as a share of the image's, in (0, 1).
+        Height and width of the blanked area, as a share of the image's, in (0, 1).
 
     Returns
     -------
@@ -62,6 +62,6 @@ def visible_share(shape: tuple[int, ...], fraction: float) -> float:
 
 
 def _centre(shape: tuple[int, ...], fraction: float) -> tuple[slice, slice]:
-    # Rounded down, so that no less is blanked than was asked for.
+    # Rounded down, so that at least this fraction is blanked.
     top, left = (math.floor(side * (1 - fraction) / 2 + 1e-9) for side in shape[:2])
     return slice(top, shape[0] - top), slice(left, shape[1] - left)

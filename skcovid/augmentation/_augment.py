@@ -44,14 +44,14 @@ def augment(
         left unchanged.
     transforms : sequence of transforms, default=None
         Instances of subclasses of `IntensityTransform` and `GeometricTransform` to
-        choose from, in the order to apply them. Each is chosen with probability 1/2;
-        an empty choice is drawn again. None for `PAPER_TRANSFORMS`. Source: "one or
+        choose from, in the order to apply them. Each is chosen with probability 1/2; an
+        empty choice is drawn again. None means `PAPER_TRANSFORMS`. Source: "one or
         more of the following functions is applied" (section 3.2).
     random_state : int, RandomState, Generator or None, default=None
         Source of the random numbers. An int gives the same result in every call,
         thread and process; a generator advances; None differs from call to call.
     fill : int, default=0
-        Grey level in [0, 255] of what the moved image no longer covers.
+        Grey level in [0, 255] of pixels that the moved image does not cover.
 
     Returns
     -------
@@ -63,13 +63,13 @@ def augment(
     ValueError
         If `image` has the wrong shape, or another parameter a value out of range.
     TypeError
-        If `image` is not uint8, or `transforms` holds something else.
+        If `image` is not uint8, or `transforms` holds other objects.
 
     Notes
     -----
     Intensity transforms become one table of 256 grey levels, applied first, so that
     `fill` keeps its value. Geometric ones become one map of sampling positions, so that
-    an image is interpolated once, and what one moves out is not lost to the next.
+    an image is interpolated once, and no pixel that a later one moves back is lost.
 
     Examples
     --------

@@ -23,8 +23,8 @@ from skcovid.augmentation._transforms import PAPER_TRANSFORMS
 from skcovid.images._checks import as_lazy, check_images
 from skcovid.images._lazy_images import LazyImages
 
-# Version of what is drawn. It is part of the keys, so that features stored of copies
-# drawn by another version are not taken for those of these.
+# Version of how copies are drawn. It is part of their keys, so that stored features of
+# copies that another version drew are not used.
 _DRAWS = 3
 
 
@@ -36,27 +36,27 @@ class AugmentationBalancer(BaseOverSampler):
     random non-empty subset of the transforms applied.
 
     Copy number *j* of an image depends on `random_state`, the image itself and *j*
-    alone, so that a cross-validation makes the same copies of an image in every fold.
+    alone, so all folds of a cross-validation get the same copies of an image.
 
     Parameters
     ----------
     sampling_strategy : str, float, dict or callable, default="all"
         As in imbalanced-learn. Which classes are resampled: "all", "not majority" (or
         "auto"), "not minority" or "minority"; each ends with `factor` × (size of the
-        largest class) images. Or how many images classes end with, without `factor`: a
-        dict from class to number, a callable that returns one, or, for two classes, a
-        float, the size of the smaller class as a share of the larger one's. Classes
-        left out keep their images as they are.
+        largest class) images. Or, in place of `factor`, how many images each class ends
+        with: a dict from class to number, a callable that returns one, or, for two
+        classes, a float, the size of the smaller class as a share of the larger one's.
+        Classes left out keep their images.
     factor : float, default=2
-        How many times the largest class's size each class ends with (section 3.2:
-        "multiplies it by 2").
+        Size that each class ends with, as a multiple of the largest class's size
+        (section 3.2: "multiplies it by 2").
     include_originals : bool, default=False
-        Whether the images themselves are among those a resampled class ends with, for
-        which `factor` must leave room. In the paper they are not.
+        Whether a resampled class also holds its original images, for which `factor`
+        must leave room. In the paper it does not.
     transforms : sequence of Transform, default=None
-        What a subset is drawn from; None for the paper's six.
+        Transforms to choose from; None means the paper's six.
     fill : int, default=0
-        Grey level of what a geometric transform uncovers, in [0, 255].
+        Grey level of pixels that a geometric transform uncovers, in [0, 255].
     random_state : int, RandomState instance or None, default=None
         Seed of the copies.
     n_jobs : int, default=2
@@ -154,7 +154,7 @@ class AugmentationBalancer(BaseOverSampler):
         Returns
         -------
         X_resampled : LazyImages or ndarray of shape (n_new_samples, height, width[, 3])
-            uint8; lazy if `X` is. Classes follow one another in sorted order.
+            uint8; lazy if `X` is. Classes are in sorted order.
         y_resampled : ndarray of shape (n_new_samples,)
             Their labels.
 
@@ -216,7 +216,7 @@ class AugmentationBalancer(BaseOverSampler):
 
     def _validate_params(self) -> None:
         super()._validate_params()
-        # Now rather than when the first lazy copy is computed.
+        # Checked here, before the first lazy copy is computed.
         if self.transforms is not None:
             check_transforms(self.transforms)
 

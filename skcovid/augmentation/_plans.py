@@ -25,7 +25,7 @@ _NUMBER_BITS = 53
 
 
 class AugmentationPlan(NamedTuple):
-    """Drawn for a batch: transforms chosen, tables of grey levels, geometric steps."""
+    """Drawn for a batch: chosen transforms, tables of grey levels, geometric steps."""
 
     chosen: NDArray[np.bool_]
     tables: list[NDArray[np.uint8] | None]

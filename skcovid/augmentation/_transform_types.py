@@ -34,8 +34,8 @@ class _Transform:
             )
 
     def __repr__(self) -> str:
-        # Keys of augmented images include it, so that it states every parameter even
-        # where a subclass is not a dataclass.
+        # Keys of augmented images include it, so it states every parameter, also of a
+        # subclass that is not a dataclass.
         states = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__qualname__}({states})"
 

@@ -1,4 +1,4 @@
-"""Warping images: geometric transforms become sampling positions, and these pixels.
+"""Warp images: geometric transforms give sampling positions, and these give pixels.
 
 Small arrays are computed for a whole batch in few calls: every call releases the
 interpreter lock, and waiting for it again may take longer than the call.

@@ -16,9 +16,9 @@ def cohen_patients(
 ) -> list[str]:
     r"""Patients of images of the Cohen collection (COVID-19 image data collection).
 
-    Its file names tell no patient, but its ``metadata.csv`` does, in the columns
-    ``filename`` and ``patientid`` (``Patientid`` in early versions). File names there
-    have no folder, so the images may lie in any folders.
+    Its file names do not contain the patient, but its ``metadata.csv`` does, in the
+    columns ``filename`` and ``patientid`` (``Patientid`` in early versions). File names
+    there have no folder, so the images may be in any folders.
 
     Parameters
     ----------

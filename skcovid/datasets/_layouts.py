@@ -63,7 +63,7 @@ def class_folders(listing: Listing) -> Layout | None:
 def radiography_database(listing: Listing) -> Layout | None:
     """Find any release of the COVID-19 Radiography Database."""
     # The first releases have COVID-19, NORMAL and Viral Pneumonia; later ones COVID,
-    # Lung_Opacity, Normal and Viral Pneumonia, at last with images and masks in each.
+    # Lung_Opacity, Normal and Viral Pneumonia, the latest images and masks in each.
     names = {name.casefold() for name in listing.top_folders}
     if not (names <= _DATABASE_CLASSES and names & {"covid", "covid-19"}):
         return None
@@ -81,7 +81,17 @@ def split_folders(listing: Listing) -> Layout | None:
         return None
     folders, stray = [], listing.top_images
     for name, part in found.items():
-        folders += [_move(folder, name) for folder in part.folders]
+        # Paths begin outside the split's folder.
+        folders += [
+            replace(
+                folder,
+                folder=name / folder.folder,
+                split=_SPLITS[name.casefold()],
+                images=[name / file for file in folder.images],
+                others=[name / file for file in folder.others],
+            )
+            for folder in part.folders
+        ]
         stray += [name / file for file in part.stray]
     beside = (name for name in listing.top_folders if name not in names)
     files = (name / file for name in beside for file in listing.enter(name).files)
@@ -156,7 +166,7 @@ def split_by_cause(layout: Layout) -> Layout:
 
 
 def _split_names(listing: Listing) -> list[str]:
-    """Folders for training, validation and test, if there are two at least."""
+    """Folders for training, validation and test, if there are at least two."""
     names = [name for name in listing.top_folders if name.casefold() in _SPLITS]
     return names if len(names) > 1 else []
 
@@ -178,17 +188,6 @@ def _scan(listing: Listing, name: str) -> ClassFolder:
     found.images.sort(key=natural_order)
     found.others.sort(key=natural_order)
     return found
-
-
-def _move(folder: ClassFolder, name: str) -> ClassFolder:
-    """Make a class folder's paths begin outside the split's folder."""
-    return replace(
-        folder,
-        folder=name / folder.folder,
-        split=_SPLITS[name.casefold()],
-        images=[name / file for file in folder.images],
-        others=[name / file for file in folder.others],
-    )
 
 
 def _describe_failure(listing: Listing) -> str:

@@ -50,7 +50,7 @@ class Listing:
 
 
 def list_files(root: Path) -> Listing:
-    """List a folder on disk, an archive or a folder in an archive."""
+    """List a folder on disk, an archive, or a folder in an archive."""
     if root.is_dir():
         return _list_folder(root)
     for archive in (root, *root.parents):
@@ -94,7 +94,7 @@ def _list_folder(root: Path) -> Listing:
         raise error
 
     files, folders = [], []
-    # Links to folders are followed, except to a folder that they lie in.
+    # Links to folders are followed, except to a folder that contains them.
     for parent, below, names in os.walk(root, onerror=fail, followlinks=True):
         loops = [name for name in below if _leads_back(Path(parent, name))]
         below[:] = [name for name in below if not is_hidden(name) and name not in loops]
@@ -105,7 +105,7 @@ def _list_folder(root: Path) -> Listing:
 
 
 def _leads_back(folder: Path) -> bool:
-    """Whether a folder is a link to one that it lies in, directly or not."""
+    """Whether a folder is a link to a folder that contains it."""
     if not folder.is_symlink():
         return False
     around = [*folder.absolute().parents, *folder.parent.resolve().parents]

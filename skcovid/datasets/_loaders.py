@@ -109,8 +109,8 @@ def load_radiographs(
             Patient of each image: from the table; or else the patient ID of a DICOM
             file, or its study if the ID is empty or a placeholder; or else from file
             names, if all names of a class follow the scheme of the Kermany set or of
-            NIH ChestX-ray14. An image without any is a group of its own. None if no
-            patient is known.
+            NIH ChestX-ray14. An image without a patient is a separate group. None if
+            no patient is known.
         source : ndarray of shape (n_images,), str, or None
             Source of each image, or empty: from the table, or else the institution of a
             DICOM file, or the collection whose scheme file names follow. None if none
@@ -144,7 +144,7 @@ def load_radiographs(
         columns; the archive is damaged or not safe; DICOM files are not radiographs; or
         `on_error` is "report" and no file of a class can be read.
     OSError
-        If a folder may not be read.
+        If a folder cannot be read.
 
     Warns
     -----
@@ -186,17 +186,24 @@ def load_radiographs(
     if on_error == "report":
         leave_out_bad_files(found, n_jobs=n_jobs, verbose=verbose)
     fill_provenance(found, verbose=verbose)
-    for message in _remarks(found):
+    for message in _list_warnings(found):
         warnings.warn(message, UserWarning, stacklevel=3)
     kept, dropped = found.images, []
     if views == "frontal":
         kept = [image for image in found.images if image.view in FRONTAL_VIEWS]
         dropped = [image for image in found.images if image.view not in FRONTAL_VIEWS]
-        _check_classes_left(found, kept)
+        for label in found.class_names:
+            if all(image.label != label for image in kept):
+                own = [image.view for image in found.images if image.label == label]
+                raise ValueError(
+                    f"views='frontal' leaves no image of class {label!r} in "
+                    f"{found.name}: its views are {_count(own)}. Views come from DICOM "
+                    "headers or a table's column view."
+                )
     return _bundle(found, kept, dropped)
 
 
-def _remarks(found: RadiographSet) -> Iterator[str]:
+def _list_warnings(found: RadiographSet) -> Iterator[str]:
     if found.bad_files:
         yield (
             f"{len(found.bad_files)} files in {found.name} can't be read and are left "
@@ -217,21 +224,9 @@ def _remarks(found: RadiographSet) -> Iterator[str]:
         yield (
             f"{found.n_nameless} DICOM files name no patient: their patient ID is "
             "empty or a placeholder. Each study, or else each image, counts as a "
-            "patient, so that images of one patient may come into different folds; a "
-            "table with a column patient prevents that."
+            "patient, so images of one patient may be in different folds. To prevent "
+            "that, pass a table with a column patient."
         )
-
-
-def _check_classes_left(found: RadiographSet, kept: Sequence[Radiograph]) -> None:
-    left = {image.label for image in kept}
-    for label in found.class_names:
-        if label not in left:
-            own = [image.view for image in found.images if image.label == label]
-            raise ValueError(
-                f"views='frontal' leaves no image of class {label!r} in {found.name}: "
-                f"its views are {_count(own)}. Views come from DICOM headers or a "
-                "table's column view."
-            )
 
 
 def _bundle(
@@ -275,7 +270,7 @@ def _describe(
         patients = origin if origin == NOT_KNOWN else f"{len(set(own))} ({origin})"
         lines.append(f"{label}: images {len(own)}, patients {patients}")
         if found.n_masks[label]:
-            lines[-1] += f", masks left alone {found.n_masks[label]}"
+            lines[-1] += f", masks ignored {found.n_masks[label]}"
     if groups is None:
         lines += ["", "Groups: none, as no patient is known."]
     elif NOT_KNOWN in found.patient_origins.values():

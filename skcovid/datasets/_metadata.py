@@ -118,7 +118,7 @@ def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[st
             f"{path} has no column {' and no column '.join(missing)}, but "
             f"{', '.join(shown) or 'no header'}. {_explain_columns(header, strict)}"
         )
-    # A patient column that is overlooked puts patients in training and test data.
+    # If a patient column is overlooked, patients are in training and test data.
     puzzling = [
         shown[at]
         for at, guess in guesses.items()

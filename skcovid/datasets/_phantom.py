@@ -93,8 +93,8 @@ def draw_projection(rng: Generator) -> Projection:
         scale=rng.uniform(0.98, 1.14),
         shift=(rng.normal(0.0, 0.02), rng.normal(0.0, 0.02)),
         contrast=rng.uniform(0.85, 1.25),
-        # The automatic exposure control of an X-ray unit: no image is brighter for
-        # what its lungs hold.
+        # As the automatic exposure control of an X-ray unit does: the mean grey level
+        # does not depend on the lungs.
         exposure=rng.uniform(0.42, 0.58),
         severity=rng.uniform(0.6, 1.4),
     )
@@ -179,7 +179,7 @@ def _blurred(mask: NDArray[np.uint8], sigma: float) -> Pixels:
 
 
 def _both_sides(points: ArrayLike, width: float = 1.0) -> Points:
-    """Points of the positive side on either side, along a new first axis."""
+    """Mirror points of the positive side; both sides are along a new first axis."""
     points = np.asarray(points, dtype=np.float64)
     return np.stack([points * np.array([side * width, 1.0]) for side in _SIDES])
 

@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 from tqdm.auto import tqdm
 
 from skcovid.datasets._listing import kind_of_image
-from skcovid.datasets._metadata import Metadata
 from skcovid.datasets._patients import find_patients
 from skcovid.datasets._sets import Radiograph, RadiographSet
 from skcovid.reading._check_files import raise_problems, try_read
@@ -18,7 +17,12 @@ NOT_KNOWN = "not known"
 
 def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
     """Set patient, source and view of each image; a table takes precedence."""
-    headers = _read_headers(found.images, verbose)
+    paths = [image.path for image in found.images if is_dicom_file(image.path)]
+    progress = tqdm(
+        paths, desc="DICOM headers", unit="file", disable=not verbose or not paths
+    )
+    results = [try_read(read_header, path) for path in progress]
+    headers = dict(zip(paths, raise_problems(results), strict=True))
     patients = _find_header_patients(headers)
     for label in found.class_names:
         own = [image for image in found.images if image.label == label]
@@ -34,22 +38,22 @@ def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
         if own_headers:
             found.patient_origins[label] = _describe_origin(own_headers)
         found.n_nameless += sum(not header.patient for header in own_headers)
-    if found.table is not None:
-        _fill_from_table(found, found.table)
+    if found.table is None:
+        return
+    for image in found.images:
+        row = found.table.rows[image.file]
+        image.patient = row.get("patient", image.patient)
+        image.source = row.get("source", image.source)
+        image.view = view_term(row.get("view", "")) or image.view
+    if "patient" in found.table.columns:
+        origin = f"from {found.table.path}"
+        found.patient_origins = dict.fromkeys(found.class_names, origin)
+        found.n_nameless = 0
 
 
 def is_dicom_file(path: str) -> bool:
     """Whether a file of a set is in the DICOM format."""
     return kind_of_image(Path(path)) == "dicom"
-
-
-def _read_headers(images: Sequence[Radiograph], verbose: int) -> dict[str, DicomHeader]:
-    paths = [image.path for image in images if is_dicom_file(image.path)]
-    progress = tqdm(
-        paths, desc="DICOM headers", unit="file", disable=not verbose or not paths
-    )
-    headers = raise_problems([try_read(read_header, path) for path in progress])
-    return dict(zip(paths, headers, strict=True))
 
 
 def _find_header_patients(headers: Mapping[str, DicomHeader]) -> dict[str, str]:
@@ -69,7 +73,7 @@ def _find_header_patients(headers: Mapping[str, DicomHeader]) -> dict[str, str]:
 
 
 def _fill_from_names(images: Sequence[Radiograph]) -> str:
-    """Set what file names of a class tell if all follow one scheme; name it."""
+    """Set patient and source if all file names follow one scheme; say how."""
     scheme = find_patients([PurePosixPath(image.path).stem for image in images])
     if scheme is None:
         return NOT_KNOWN
@@ -88,14 +92,3 @@ def _describe_origin(headers: Sequence[DicomHeader]) -> str:
             f"from DICOM headers, of which {len(nameless)} name none and count by study"
         )
     return NOT_KNOWN
-
-
-def _fill_from_table(found: RadiographSet, table: Metadata) -> None:
-    for image in found.images:
-        row = table.rows[image.file]
-        image.patient = row.get("patient", image.patient)
-        image.source = row.get("source", image.source)
-        image.view = view_term(row.get("view", "")) or image.view
-    if "patient" in table.columns:
-        found.patient_origins = dict.fromkeys(found.class_names, f"from {table.path}")
-        found.n_nameless = 0

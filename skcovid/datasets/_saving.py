@@ -69,15 +69,23 @@ def save_radiographs(
     root = Path(root)
     images = np.asarray(images)
     labels = [str(label) for label in np.asarray(target)]
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+    if (
+        images.dtype != np.uint8
+        or images.ndim not in (3, 4)
+        or images.shape[3:] not in ((), (3,))
+    ):
         raise ValueError(
             "images must be uint8 of shape (n_images, height, width) or (n_images, "
             f"height, width, 3), got {images.dtype} of shape {images.shape}."
         )
-    if images.ndim == 4 and images.shape[-1] != 3:
-        raise ValueError(f"images must have 1 or 3 channels, got {images.shape[-1]}.")
     check_consistent_length(images, labels, groups)
-    _check_labels(labels)
+    for label in dict.fromkeys(labels):
+        is_name = label not in ("", "..") and not set(label) & set("/\\")
+        if not is_name or is_hidden(label) or label.casefold() in RESERVED_NAMES:
+            raise ValueError(
+                "target: load_radiographs does not read class folders named "
+                f"{label!r}; rename the label."
+            )
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f"{root}: exists and is not an empty folder")
     for label in set(labels):
@@ -97,13 +105,3 @@ def save_radiographs(
             writer = csv.writer(stream)
             writer.writerow(["file", "label", "patient"])
             writer.writerows(rows)
-
-
-def _check_labels(labels: list[str]) -> None:
-    for label in dict.fromkeys(labels):
-        is_name = label not in ("", "..") and not set(label) & set("/\\")
-        if not is_name or is_hidden(label) or label.casefold() in RESERVED_NAMES:
-            raise ValueError(
-                f"target: load_radiographs does not read class folders named "
-                f"{label!r}; rename the label."
-            )

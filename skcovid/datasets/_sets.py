@@ -32,7 +32,7 @@ class Radiograph:
 
 @dataclass
 class RadiographSet:
-    """The images of a set, and what is to be said of them."""
+    """The images of a set, and what its description and warnings state."""
 
     name: str
     layout: str
@@ -40,7 +40,7 @@ class RadiographSet:
     table: Metadata | None = None
     n_masks: Counter[str] = field(default_factory=Counter)
     ignored: list[str] = field(default_factory=list)
-    # Files that the table names and that do not exist.
+    # Files in the table that do not exist.
     absent: list[str] = field(default_factory=list)
     # Why files can't be read, by path.
     bad_files: dict[str, str] = field(default_factory=dict)
@@ -80,7 +80,14 @@ def from_folders(
         for folder in folders
         for file in folder.images
     ]
-    table = _read_table(layout.root, metadata, [image.file for image in images])
+    table, automatic = None, layout.root / "metadata.csv"
+    if metadata == "auto":
+        metadata = automatic if exists(str(automatic)) else None
+    if metadata is not None:
+        path = Path(metadata)
+        is_cohen = is_cohen_table(path)
+        files = [image.file for image in images]
+        table = read_cohen_table(path, files) if is_cohen else read_metadata(path)
     found = RadiographSet(str(root), layout.name, images, table)
     if table is not None:
         table.check({image.file: image.label for image in images})
@@ -166,17 +173,4 @@ def _check_not_empty(layout: Layout, folder: ClassFolder) -> None:
     raise ValueError(
         f"Class folder {path} holds no image, {advice}; or name the classes to load "
         "with class_names."
-    )
-
-
-def _read_table(
-    root: Path, metadata: str | os.PathLike[str] | None, files: Sequence[str]
-) -> Metadata | None:
-    if metadata is None:
-        return None
-    path = root / "metadata.csv" if metadata == "auto" else Path(metadata)
-    if metadata == "auto" and not exists(str(path)):
-        return None
-    return (
-        read_cohen_table(path, files) if is_cohen_table(path) else read_metadata(path)
     )

@@ -112,8 +112,20 @@ def make_radiographs(
     >>> len(set(data.groups))
     6
     """
-    names = _check_class_names(class_names)
-    shares = _check_weights(weights)
+    n_classes = len(FINDINGS)
+    names = [str(name) for name in class_names if isinstance(name, str)]
+    if not len(class_names) == len(set(names)) == n_classes:
+        raise ValueError(
+            f"class_names must be {n_classes} different str, got {class_names!r}."
+        )
+    valid = [
+        weight for weight in weights if isinstance(weight, Real) and 0 < weight < np.inf
+    ]
+    if not len(weights) == len(valid) == n_classes:
+        raise ValueError(
+            f"weights must be {n_classes} finite numbers above 0, got {weights!r}."
+        )
+    shares = np.array(valid, dtype=np.float64) / sum(valid)
     n_patients = n_samples if n_patients is None else n_patients
     if n_patients > n_samples:
         raise ValueError(
@@ -122,7 +134,12 @@ def make_radiographs(
         )
     seed = draw_seed(random_state)
     classes = _alternate(shares, n_samples)
-    patients = _assign_patients(classes, _alternate(shares, n_patients))
+    diagnoses = _alternate(shares, n_patients)
+    patients = np.empty_like(classes)
+    for label in range(n_classes):
+        # The images of a class cycle over its patients.
+        own, of_class = np.flatnonzero(diagnoses == label), classes == label
+        patients[of_class] = np.resize(own, of_class.sum())
     anatomies = [
         draw_anatomy(_generator(seed, _PATIENT, patient))
         for patient in range(n_patients)
@@ -146,26 +163,6 @@ def make_radiographs(
     )
 
 
-def _check_class_names(class_names: Sequence[str]) -> list[str]:
-    names = [str(name) for name in class_names if isinstance(name, str)]
-    if not len(class_names) == len(set(names)) == len(FINDINGS):
-        raise ValueError(
-            f"class_names must be {len(FINDINGS)} different str, got {class_names!r}."
-        )
-    return names
-
-
-def _check_weights(weights: Sequence[float]) -> NDArray[np.float64]:
-    valid = [
-        weight for weight in weights if isinstance(weight, Real) and 0 < weight < np.inf
-    ]
-    if not len(weights) == len(valid) == len(FINDINGS):
-        raise ValueError(
-            f"weights must be {len(FINDINGS)} finite numbers above 0, got {weights!r}."
-        )
-    return np.array(valid, dtype=np.float64) / sum(valid)
-
-
 def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
     return np.random.default_rng(SeedSequence(seed, spawn_key=(stream, number)))
 
@@ -178,18 +175,6 @@ def _alternate(shares: NDArray[np.float64], length: int) -> NDArray[np.intp]:
         classes[position] = np.argmax(shares * (position + 1) - counts)
         counts[classes[position]] += 1
     return classes
-
-
-def _assign_patients(
-    classes: NDArray[np.intp], diagnoses: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    """Give the images of each class its patients in turn."""
-    patients = np.empty_like(classes)
-    for label in range(len(FINDINGS)):
-        images = np.flatnonzero(classes == label)
-        candidates = np.flatnonzero(diagnoses == label)
-        patients[images] = candidates[np.arange(len(images)) % len(candidates)]
-    return patients
 
 
 def _describe(

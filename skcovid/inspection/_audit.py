@@ -1,7 +1,7 @@
-"""The audit as a plot: baselines beside the model, and accuracy by visible area."""
+"""Display of an audit: baselines beside the model, and accuracy by visible area."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class _Report(Protocol):
-    """What is drawn of an :class:`skcovid.auditing.AuditReport`."""
-
-    @property
-    def accuracy(self) -> Estimate: ...
-    @property
-    def chance(self) -> float: ...
-    @property
-    def threshold(self) -> float: ...
-    @property
-    def visible_curve(self) -> Sequence[Any]: ...
-    @property
-    def visible_chance(self) -> float | None: ...
-    def values(self) -> Collection[Any]: ...
-
-
 class AuditDisplay(Display):
-    """Accuracy of the model beside that of baselines, and by how much it can see.
+    """Accuracy of the model and of baselines, and accuracy by visible area.
 
     Parameters
     ----------
@@ -54,7 +38,7 @@ class AuditDisplay(Display):
         Shares of the image's area that were visible, in (0, 1], and the accuracy with
         each. Without any, the curve is left out.
     visible_chance : float, default=None
-        Accuracy of guessing there; `chance` by default.
+        Accuracy of guessing on the images of the curve; `chance` by default.
 
     Attributes
     ----------
@@ -153,7 +137,7 @@ class AuditDisplay(Display):
         describe_axes(
             ax,
             "Accuracy, with 95 % confidence interval",
-            "What is seen",
+            "Model or baseline",
             "Baselines beside the model",
         )
         handles = ax.get_legend_handles_labels()[0]
@@ -183,14 +167,14 @@ class AuditDisplay(Display):
         ax.set_axisbelow(True)
         describe_axes(
             ax,
-            "Visible area, the centre being blanked",
+            "Visible area, with the centre blanked",
             "Accuracy, with 95 % interval",
-            "Accuracy against what is left to see",
+            "Accuracy against the visible area",
         )
 
     @classmethod
     def from_report(
-        cls, report: _Report, *, ax: "Axes | Sequence[Axes] | None" = None
+        cls, report: Any, *, ax: "Axes | Sequence[Axes] | None" = None
     ) -> Self:
         """Plot what an audit found.
 

@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike
 from sklearn.calibration import calibration_curve
 from sklearn.utils.validation import check_consistent_length
 
+from skcovid._base._requirements import require
 from skcovid.inspection._plotting import (
     COLOURS,
     Display,
     ResultMixin,
-    check_matplotlib_support,
     describe_axes,
     errors_of,
     legend_outside,
@@ -23,7 +23,6 @@ from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
 
 _MARKERS = "osD^vP"
 
@@ -160,7 +159,34 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
             If `y_prob` is not of shape (n_samples, n_classes) and in [0, 1], or
             `y_true` holds a class that `labels` does not.
         """
-        return cls(*_curves(y_true, y_prob, labels, n_bins, strategy)).plot(ax)
+        y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
+        if y_prob.shape != (len(y_true), len(labels)):
+            raise ValueError(
+                f"y_prob must have shape ({len(y_true)}, {len(labels)}), a row for "
+                f"each image and a column for each class, got {y_prob.shape}."
+            )
+        unknown = np.setdiff1d(y_true, np.asarray(labels))
+        if len(unknown):
+            raise ValueError(f"y_true holds classes not in labels: {unknown.tolist()}.")
+        n_true, n_images, prob_pred = [], [], []
+        for label, column in zip(labels, y_prob.T, strict=True):
+            shares, means = calibration_curve(
+                y_true == label,
+                column,
+                pos_label=True,
+                n_bins=n_bins,
+                strategy=strategy,
+            )
+            # calibration_curve does not return how many images its bins hold.
+            edges = np.linspace(0, 1, n_bins + 1)
+            if strategy == "quantile":
+                edges = np.percentile(column, 100 * edges)
+            counts = np.bincount(np.searchsorted(edges[1:-1], column))
+            counts = counts[counts > 0]
+            n_true.append(np.rint(shares * counts).astype(np.intp))
+            n_images.append(counts)
+            prob_pred.append(means)
+        return cls(n_true, n_images, prob_pred, labels).plot(ax)
 
     @classmethod
     def from_estimator(
@@ -173,7 +199,7 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
         estimator : estimator
             A fitted classifier with ``predict_proba``, or pipeline that ends in one.
         X : array-like of shape (n_samples, ...)
-            Images or paths, as `estimator` takes them; none it was fitted on.
+            Images or paths, as `estimator` takes them, that it was not fitted on.
         y : array-like of shape (n_samples,)
             True labels.
         **options
@@ -190,51 +216,18 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
         ValueError
             If `y` holds a class that `estimator` does not know.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        require("matplotlib", extra="plot", caller=f"{cls.__name__}.from_estimator")
         y_prob = estimator.predict_proba(X)
         labels = estimator.classes_.tolist()
         return cls.from_predictions(y, y_prob, labels=labels, **options)
 
     @classmethod
-    def _from_result(cls, result: EvaluationResult) -> Self:
+    def _from_result(cls, result: EvaluationResult, ax: "Axes | None") -> Self:
         if result.probabilities is None:
             raise ValueError(
                 "The evaluated classifier has no probabilities; evaluate one with "
                 "`predict_proba`."
             )
         y_true = result.y_true[result.test_indices]
-        return cls(*_curves(y_true, result.probabilities, result.classes.tolist()))
-
-
-def _curves(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    labels: Sequence[Hashable],
-    n_bins: int = 5,
-    strategy: Literal["uniform", "quantile"] = "uniform",
-) -> tuple[Any, Any, Any, Sequence[Hashable]]:
-    """Return the parameters of the display."""
-    y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
-    if y_prob.shape != (len(y_true), len(labels)):
-        raise ValueError(
-            f"y_prob must have shape ({len(y_true)}, {len(labels)}), a row for "
-            f"each image and a column for each class, got {y_prob.shape}."
-        )
-    unknown = np.setdiff1d(y_true, np.asarray(labels))
-    if len(unknown):
-        raise ValueError(f"y_true holds classes not in labels: {unknown.tolist()}.")
-    n_true, n_images, prob_pred = [], [], []
-    for label, column in zip(labels, y_prob.T, strict=True):
-        shares, means = calibration_curve(
-            y_true == label, column, pos_label=True, n_bins=n_bins, strategy=strategy
-        )
-        # calibration_curve does not return how many images its bins hold.
-        edges = np.linspace(0, 1, n_bins + 1)
-        if strategy == "quantile":
-            edges = np.percentile(column, 100 * edges)
-        counts = np.bincount(np.searchsorted(edges[1:-1], column))
-        counts = counts[counts > 0]
-        n_true.append(np.rint(shares * counts).astype(np.intp))
-        n_images.append(counts)
-        prob_pred.append(means)
-    return n_true, n_images, prob_pred, labels
+        labels = result.classes.tolist()
+        return cls.from_predictions(y_true, result.probabilities, labels=labels, ax=ax)

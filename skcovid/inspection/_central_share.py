@@ -29,13 +29,13 @@ def central_share(saliency: ArrayLike, fraction: float = 0.5) -> NDArray[np.floa
     Returns
     -------
     ndarray of shape (n_samples,), float64 in [0, 1]
-        A constant saliency gives `fraction`, but for the rounding; one without positive
-        values gives NaN.
+        `fraction`, except for rounding, where the saliency is constant; NaN where it
+        has no positive values.
 
     Raises
     ------
     ValueError
-        If `saliency` has not three dimensions or holds NaN or infinite values.
+        If `saliency` does not have three dimensions, or holds NaN or infinite values.
 
     Examples
     --------
@@ -54,15 +54,13 @@ def central_share(saliency: ArrayLike, fraction: float = 0.5) -> NDArray[np.floa
             f"got shape {maps.shape}."
         )
     positive = np.maximum(maps, 0)
-    rows, columns = (_central(side, fraction) for side in maps.shape[1:])
+    lengths = [max(1, round(math.sqrt(fraction) * side)) for side in maps.shape[1:]]
+    rows, columns = (
+        slice((side - length) // 2, (side + length) // 2)
+        for side, length in zip(maps.shape[1:], lengths, strict=True)
+    )
     with np.errstate(invalid="ignore"):
         shares: NDArray[np.float64] = positive[:, rows, columns].sum(
             axis=(1, 2)
         ) / positive.sum(axis=(1, 2))
     return shares
-
-
-def _central(side: int, fraction: float) -> slice:
-    length = max(1, round(math.sqrt(fraction) * side))
-    start = (side - length) // 2
-    return slice(start, start + length)

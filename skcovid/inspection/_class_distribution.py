@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from skcovid.inspection._plotting import (
     COLOURS,
@@ -112,13 +112,9 @@ class ClassDistributionDisplay(ResultMixin, Display):
         -------
         ClassDistributionDisplay
         """
-        return cls(*_count(y)).plot(ax)
+        labels, counts = np.unique(np.asarray(y), return_counts=True)
+        return cls(counts, labels.tolist()).plot(ax)
 
     @classmethod
-    def _from_result(cls, result: EvaluationResult) -> Self:
-        return cls(*_count(result.y_true))
-
-
-def _count(y: ArrayLike) -> tuple[NDArray[np.intp], list[Hashable]]:
-    labels, counts = np.unique(np.asarray(y), return_counts=True)
-    return counts, labels.tolist()
+    def _from_result(cls, result: EvaluationResult, ax: "Axes | None") -> Self:
+        return cls.from_labels(result.y_true, ax=ax)

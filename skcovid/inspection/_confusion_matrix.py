@@ -4,14 +4,11 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from skcovid.inspection._plotting import (
-    ResultMixin,
-    check_matplotlib_support,
-    wrap_labels,
-)
+from skcovid._base._requirements import require
+from skcovid.inspection._plotting import ResultMixin, wrap_labels
 from skcovid.metrics._confusion_matrix import check_confusion_matrix
 from skcovid.model_selection._result import EvaluationResult
 
@@ -104,7 +101,7 @@ class PooledConfusionMatrixDisplay(ResultMixin, ConfusionMatrixDisplay):
         ValueError
             If `confusion_matrix` holds anything but counts.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require("matplotlib", extra="plot", caller=f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         counts = check_confusion_matrix(self.confusion_matrix)
@@ -117,7 +114,21 @@ class PooledConfusionMatrixDisplay(ResultMixin, ConfusionMatrixDisplay):
             text_kw=text_kw,
             **options,
         )
-        self._show_shares(counts, recolour={"c", "color"}.isdisjoint(text_kw or {}))
+        with np.errstate(invalid="ignore"):
+            shares = 100 * counts / counts.sum(axis=1, keepdims=True)
+        self.im_.set_data(shares)
+        self.im_.set_clim(0, 100)
+        if self.im_.colorbar is not None:
+            self.im_.colorbar.set_label("Share of the true class (%)")
+        if self.text_ is not None:
+            recolour = {"c", "color"}.isdisjoint(text_kw or {})
+            for text, share in zip(self.text_.flat, shares.flat, strict=True):
+                percent = "n/a" if np.isnan(share) else f"{share:.1f} %"
+                text.set_text(f"{text.get_text()}\n{percent}")
+                if recolour:
+                    # A row without images has no share and stays white.
+                    dark_on_light = share >= 50 or np.isnan(share)
+                    text.set_color(self.im_.cmap(0.0 if dark_on_light else 1.0))
         labels = [tick.get_text() for tick in ax.get_yticklabels()]
         ax.set_yticks(range(len(counts)), wrap_labels(labels, 20))
         if xticks_rotation == "horizontal":
@@ -125,25 +136,7 @@ class PooledConfusionMatrixDisplay(ResultMixin, ConfusionMatrixDisplay):
         ax.set_title(f"Confusion matrix ({counts.sum():,} images)")
         return self
 
-    def _show_shares(self, counts: NDArray[np.int64], recolour: bool) -> None:
-        with np.errstate(invalid="ignore"):
-            shares = 100 * counts / counts.sum(axis=1, keepdims=True)
-        self.im_.set_data(shares)
-        self.im_.set_clim(0, 100)
-        if self.im_.colorbar is not None:
-            self.im_.colorbar.set_label("Share of the true class (%)")
-        if self.text_ is None:
-            return
-        for cell, share in np.ndenumerate(shares):
-            text = self.text_[cell]
-            text.set_text(
-                f"{text.get_text()}\n{'n/a' if np.isnan(share) else f'{share:.1f} %'}"
-            )
-            if recolour:
-                # A row without images has no share and stays white.
-                dark_on_light = share >= 50 or np.isnan(share)
-                text.set_color(self.im_.cmap(0.0 if dark_on_light else 1.0))
-
     @classmethod
-    def _from_result(cls, result: EvaluationResult) -> Self:
-        return cls(result.confusion_matrix, display_labels=result.classes.tolist())
+    def _from_result(cls, result: EvaluationResult, ax: "Axes | None") -> Self:
+        labels = result.classes.tolist()
+        return cls(result.confusion_matrix, display_labels=labels).plot(ax)

@@ -34,7 +34,7 @@ def find_feature_maps(classifier: Any, layer: int | str | None) -> int:
 def scale_to_images(
     maps: NDArray[np.floating], image_size: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    """Enlarge maps to the images' size, cut negative values, scale the maximum to 1."""
+    """Enlarge maps to the images' size, clip them at 0 and scale the maximum to 1."""
     height, width = image_size
     positive = np.maximum(maps, 0).astype(np.float32)
     enlarged = np.stack([cv2.resize(map_, (width, height)) for map_ in positive])

@@ -27,8 +27,8 @@ def grad_cam(
     """Explain predictions by Grad-CAM.
 
     The feature maps of a layer are added up, each weighted by the mean gradient of the
-    target class's score, before the softmax, with respect to it; negative values are
-    cut.
+    target class's score, before the softmax, with respect to the map; negative sums
+    become 0.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def grad_cam(
         The class to explain, for all images or for each; by default the predicted one.
     layer : int or str, default=None
         Index or name of the backbone's layer whose maps are weighted, by default the
-        last but poolings. A lower one gives a finer map of simpler patterns.
+        last that is not a pooling. A lower one gives a finer map of simpler patterns.
     verbose : int, default=1
         0 hides the progress bar over the images.
 
@@ -48,7 +48,7 @@ def grad_cam(
     -------
     ndarray of shape (n_samples, height, width), float32 in [0, 1]
         Saliency at the size of the network's input, scaled so that the largest value of
-        each image is 1. All 0 if nothing speaks for the class.
+        each image is 1. All 0 if no map supports the class.
 
     Raises
     ------

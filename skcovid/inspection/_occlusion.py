@@ -21,7 +21,7 @@ from skcovid.inspection._saliency_inputs import (
 
 Patch = tuple[slice, slice]
 
-# Of the shorter side of the image, and of the patch: our choice, which takes about a
+# Share of the image's shorter side, and of the patch. Our choice, which needs about a
 # hundred predictions an image.
 _PATCH_SHARE = 0.2
 _STRIDE_SHARE = 0.5
@@ -71,8 +71,8 @@ def occlusion_sensitivity(
         Distance between neighbouring patches in pixels, at most `patch_size`; by
         default half of it. The last patch of a row or column ends at the edge.
     fill : "mean" or float, default="mean"
-        What a patch shows: the mean of its image (of each channel), or a value in the
-        images' own range, in [0, 255] for uint8.
+        Value of a patch: the mean of the image (of each channel), or a number in the
+        range of the images, in [0, 255] for uint8.
     batch_size : int, default=32
         Images in one call of ``predict_proba``.
     verbose : int, default=1

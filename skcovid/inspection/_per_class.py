@@ -94,7 +94,19 @@ class PerClassTableDisplay(ResultMixin, Display):
                     fontsize="small",
                     transform=ax.get_yaxis_transform(),
                 )
-        self._label_classes(ax)
+        names = wrap_labels(self.table.labels, 24)
+        ticks = [
+            f"{name}\n(n = {row.support:,})"
+            for name, row in zip(names, self.table.rows, strict=True)
+        ]
+        ax.set_yticks(range(len(rows)), [*ticks, "Mean over\nclasses"])
+        for number in range(len(ticks)):
+            colour = "0.3" if number == len(ticks) - 1 else "0.85"
+            ax.axhline(number + 0.5, color=colour, linewidth=0.8, zorder=0)
+        ax.set_ylim(len(ticks) + 0.5, -0.5)
+        ax.grid(axis="x", color="0.9")
+        ax.set_axisbelow(True)
+        ax.tick_params(axis="y", length=0)
         describe_axes(
             ax,
             f"Percent, with {100 * self.table.confidence_level:g} % "
@@ -103,23 +115,6 @@ class PerClassTableDisplay(ResultMixin, Display):
             "Recall, precision, F1 and one-vs-rest accuracy of each class",
         )
         legend_outside(ax)
-
-    def _label_classes(self, ax: "Axes") -> None:
-        names = wrap_labels(self.table.labels, 24)
-        ticks = [
-            f"{name}\n(n = {row.support:,})"
-            for name, row in zip(names, self.table.rows, strict=True)
-        ]
-        ax.set_yticks(range(len(ticks) + 1), [*ticks, "Mean over\nclasses"])
-        for boundary in np.arange(len(ticks)) + 0.5:
-            is_last = boundary > len(ticks) - 1
-            ax.axhline(
-                boundary, color="0.3" if is_last else "0.85", linewidth=0.8, zorder=0
-            )
-        ax.set_ylim(len(ticks) + 0.5, -0.5)
-        ax.grid(axis="x", color="0.9")
-        ax.set_axisbelow(True)
-        ax.tick_params(axis="y", length=0)
 
     @classmethod
     def from_predictions(
@@ -157,5 +152,5 @@ class PerClassTableDisplay(ResultMixin, Display):
         return cls(table).plot(ax=ax)
 
     @classmethod
-    def _from_result(cls, result: EvaluationResult) -> Self:
-        return cls(result.per_class)
+    def _from_result(cls, result: EvaluationResult, ax: "Axes | None") -> Self:
+        return cls(result.per_class).plot(ax)

@@ -1,4 +1,4 @@
-"""What the displays share: axes, colours, axis labels, and radiographs."""
+"""Axes, colours, labels and radiographs, which the displays share."""
 
 import textwrap
 from collections.abc import Hashable, Iterable, Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid._base._requirements import require
 from skcovid.metrics._estimates import Estimate
 from skcovid.model_selection._result import EvaluationResult
 
@@ -24,19 +25,8 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
-def check_matplotlib_support(caller: str) -> None:
-    """Raise an ImportError that says what to install if matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401 (is it installed?)
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} requires matplotlib. Install it with `pip install skcovid[plot]`"
-            " or `pip install matplotlib`."
-        ) from error
-
-
 class Display:
-    """Base class: a display says what axes it needs and draws into them."""
+    """Base class of displays, which state what axes they need and draw into them."""
 
     ax_: Any
     figure_: "Figure"
@@ -69,7 +59,7 @@ class Display:
         ValueError
             If `ax` holds another number of axes.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require("matplotlib", extra="plot", caller=f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         size, shape = self._layout()
@@ -89,10 +79,10 @@ class Display:
 
 
 class ResultMixin:
-    """Lets a display be drawn from the result of an evaluation."""
+    """Adds `from_result` to a display."""
 
     @classmethod
-    def _from_result(cls, result: EvaluationResult) -> Any:
+    def _from_result(cls, result: EvaluationResult, ax: Any) -> Any:
         raise NotImplementedError
 
     @classmethod
@@ -116,10 +106,10 @@ class ResultMixin:
         Raises
         ------
         ValueError
-            If the evaluated classifier gives none of what is drawn: probabilities or a
-            training history.
+            If the evaluated classifier has no probabilities, or no training history,
+            and the display draws them.
         """
-        display: Self = cls._from_result(result).plot(ax)
+        display: Self = cls._from_result(result, ax)
         return display
 
 
@@ -164,7 +154,7 @@ def errors_of(estimates: Sequence[Estimate]) -> tuple[NDArray[Any], NDArray[Any]
 
 
 def show_radiograph(ax: "Axes", image: NDArray[Any]) -> "AxesImage":
-    """Draw an image without ticks: uint8 from 0 to 255, others over their own range."""
+    """Draw an image without ticks: uint8 from 0 to 255, others by their range."""
     if image.dtype != np.uint8:
         low, high = image.min(), image.max()
         image = (image - low) / ((high - low) or 1)

@@ -109,15 +109,15 @@ def randomization_check(
     estimator : TransferLearningClassifier or Pipeline
         A fitted classifier, alone or as the last step of a pipeline. It is not changed.
     X : array-like of shape (n_samples, ...)
-        Images or paths, as `estimator` takes them. A dozen images will do.
+        Images or paths, as `estimator` takes them. A dozen images are enough.
     target : class label or array-like of shape (n_samples,), default=None
         The class to explain, for all images or for each; by default the one that the
         trained network predicts.
     n_steps : int, default=4
-        In how many steps the network is randomised, as many layers in each.
+        Number of steps in which the network is randomised, as many layers in each.
     n_repeats : int, default=3
-        How many randomised networks there are. A single one may resemble the trained
-        one by chance, in all images alike.
+        Number of randomised networks. A single one may resemble the trained one by
+        chance, in all images alike.
     threshold : float, default=0.5
         The check fails if the mean similarity at the last step is at least this, in
         (0, 1): by default halfway between no relation and equal ranks.
@@ -143,8 +143,8 @@ def randomization_check(
     Notes
     -----
     Source: Adebayo et al. (2018), Sanity Checks for Saliency Maps, NeurIPS, section 3:
-    the cascading randomisation. The source plots the rank correlation without a
-    threshold; ours is our choice.
+    the cascading randomisation. The source plots the rank correlation; the threshold
+    is our choice.
 
     Examples
     --------

@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skcovid._base._requirements import require
 from skcovid.inspection._grad_cam import grad_cam
 from skcovid.inspection._occlusion import occlusion_sensitivity
-from skcovid.inspection._plotting import (
-    Display,
-    check_matplotlib_support,
-    label_rows,
-    show_radiograph,
-)
+from skcovid.inspection._plotting import Display, label_rows, show_radiograph
 from skcovid.inspection._saliency_inputs import (
     Target,
     check_target,
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 
-# Name of the method, its function, and what its values are.
+# Name of the method, its function, and what its values mean.
 _METHODS: dict[str, tuple[str, Any, str]] = {
     "grad_cam": ("Grad-CAM", grad_cam, "Share of the image's largest value"),
     "score_cam": ("Score-CAM", score_cam, "Share of the image's largest value"),
@@ -40,7 +36,7 @@ _METHODS: dict[str, tuple[str, Any, str]] = {
 
 
 class SaliencyDisplay(Display):
-    """Radiographs, each beside itself under its saliency: Grad-CAM, occlusion, others.
+    """Radiographs, and beside each its saliency drawn over it.
 
     Parameters
     ----------
@@ -53,7 +49,7 @@ class SaliencyDisplay(Display):
     method : str, default="Saliency"
         Title of the saliency.
     unit : str, default="Saliency"
-        What its values are, written at the colour bar.
+        What its values mean, written at the colour bar.
 
     Attributes
     ----------
@@ -152,7 +148,7 @@ class SaliencyDisplay(Display):
     ) -> Self:
         """Explain predictions of a fitted classifier and plot the images.
 
-        Beside each image stand the class that is explained and its probability.
+        The class that is explained and its probability are written beside each image.
 
         Parameters
         ----------
@@ -177,7 +173,7 @@ class SaliencyDisplay(Display):
         TypeError, ValueError
             If `method` is not known, or as its function raises.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        require("matplotlib", extra="plot", caller=f"{cls.__name__}.from_estimator")
         if method not in _METHODS:
             raise ValueError(
                 f"method={method!r} is not known; choose one of "

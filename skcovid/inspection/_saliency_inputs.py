@@ -1,4 +1,4 @@
-"""What saliency functions share: how they check estimator, images and target."""
+"""Checks of estimator, images and target that the saliency functions share."""
 
 from collections.abc import Hashable
 from copy import copy

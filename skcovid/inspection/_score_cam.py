@@ -1,4 +1,4 @@
-"""Score-CAM: feature maps weighted by the score of what they let through."""
+"""Score-CAM: feature maps weighted by the class's score of the image they mask."""
 
 from collections.abc import Iterator
 from numbers import Integral
@@ -39,22 +39,22 @@ def score_cam(
     The image is multiplied by each feature map of a layer, scaled to [0, 1] and to the
     image's size. The map's weight is the probability of the target class for this
     product, less that for an input of zeros. The saliency is the weighted sum of the
-    maps, negative values cut.
+    maps; negative sums become 0.
 
     Parameters
     ----------
     estimator, X, target, layer, verbose
         As for :func:`grad_cam`.
     max_channels : int, default=None
-        How many maps of each image to use, those of the largest variance. None uses
-        all, as the source does; each costs a pass of the network, and InceptionV3 has
+        Number of maps of each image to use, those of the largest variance. None uses
+        all, as the source does; each takes a pass of the network, and InceptionV3 has
         2,048.
 
     Returns
     -------
     ndarray of shape (n_samples, height, width), float32 in [0, 1]
         Saliency at the size of the network's input, scaled so that the largest value of
-        each image is 1. All 0 if no map speaks for the class.
+        each image is 1. All 0 if no map supports the class.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def score_cam(
     4 and 5, on probabilities (section 3.2); the softmax over channels in Algorithm 1,
     which makes every weight positive, is left out. The input of zeros (section 4) is
     mid-grey where the backbone's mode is "tf", the mean of ImageNet where it is "caffe"
-    or "torch". `max_channels` is ours.
+    or "torch". `max_channels` is not in the source.
 
     Examples
     --------

@@ -21,7 +21,6 @@ from skcovid.model_selection._result import EvaluationResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
 History = Mapping[str, Sequence[float]]
 
 # Key of the history and label of its axis, one panel each.
@@ -67,7 +66,17 @@ class TrainingHistoryDisplay(ResultMixin, Display):
 
     def __init__(self, history: History | Sequence[History]) -> None:
         self.history = history
-        self._histories = _check_histories(history)
+        self._histories = [history] if isinstance(history, Mapping) else list(history)
+        if not self._histories:
+            raise ValueError("history is empty; give at least one dict.")
+        for index, record in enumerate(self._histories):
+            lengths = {key: len(values) for key, values in record.items()}
+            if not lengths.get("loss") or len(set(lengths.values())) > 1:
+                raise ValueError(
+                    f"history {index} must record the loss of at least one epoch, and "
+                    "one entry per epoch in every list; got lists of lengths "
+                    f"{lengths}."
+                )
         recorded = {key for record in self._histories for key in record}
         self._panels = [
             (key, label)
@@ -81,7 +90,7 @@ class TrainingHistoryDisplay(ResultMixin, Display):
     def _draw(self, axes: NDArray[np.object_]) -> None:
         for panel, (key, label) in zip(axes, self._panels, strict=True):
             self._draw_panel(panel, key, label)
-        # One entry for each kind of line, whichever panel or fold has it.
+        # One entry for each kind of line, of all panels and folds.
         lines = {line.get_label(): line for panel in axes for line in panel.lines}
         legend_outside(axes[-1], [*lines.values()], [*lines])
 
@@ -157,23 +166,11 @@ class TrainingHistoryDisplay(ResultMixin, Display):
         return cls(final.history_).plot(ax=ax)
 
     @classmethod
-    def _from_result(cls, result: EvaluationResult) -> Self:
+    def _from_result(
+        cls, result: EvaluationResult, ax: "Axes | Sequence[Axes] | None"
+    ) -> Self:
         if not result.histories:
             raise ValueError(
                 "The evaluated classifier keeps no training history in `history_`."
             )
-        return cls(result.histories)
-
-
-def _check_histories(history: History | Sequence[History]) -> list[History]:
-    histories = [history] if isinstance(history, Mapping) else list(history)
-    if not histories:
-        raise ValueError("history is empty; give at least one dict.")
-    for index, record in enumerate(histories):
-        lengths = {key: len(values) for key, values in record.items()}
-        if not lengths.get("loss") or len(set(lengths.values())) > 1:
-            raise ValueError(
-                f"history {index} must record the loss of at least one epoch, and one "
-                f"entry per epoch in every list; got lists of lengths {lengths}."
-            )
-    return histories
+        return cls(result.histories).plot(ax)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid._base._random import draw_seed
 from skcovid.metrics._confusion_matrix import patient_confusion_matrices, read_sample
-from skcovid.metrics._estimates import Estimate, as_json
+from skcovid.metrics._estimates import Estimate, JsonMixin
 from skcovid.metrics._per_class import per_class_table
 from skcovid.metrics._proportions import find_class_ratios
 from skcovid.metrics._roc_auc import find_areas, roc_auc_table
@@ -27,13 +27,13 @@ from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 _MIN_EFFECTIVE_PATIENTS = 30
 _RESAMPLES_PER_BATCH = 200
 
-# From the number of times that each patient is drawn, (n_resamples, n_patients), to
-# figures, (n_figures, n_resamples).
+# Takes how often each patient is drawn, (n_resamples, n_patients), and returns figures,
+# (n_figures, n_resamples).
 Statistic = Callable[[NDArray[np.intp]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class BootstrapIntervals:
+class BootstrapIntervals(JsonMixin):
     """What :func:`bootstrap_intervals` returns.
 
     Parameters
@@ -62,10 +62,6 @@ class BootstrapIntervals:
     roc_auc_macro: Estimate | None
     n_resamples: int
     confidence_level: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all as nested dicts, ready for JSON: NaN becomes None."""
-        return {name: as_json(entry) for name, entry in vars(self).items()}
 
 
 @validate_params(
@@ -169,16 +165,36 @@ def bootstrap_intervals(
         areas = find_areas(true, scores, patients)
         n_effective += [*_append_min(areas.effective_n_patients())]
         statistics.append(partial(_areas, true, scores, patients))
-    accuracy, *of_classes = _resample(
-        plain,
-        np.array(n_effective) >= _MIN_EFFECTIVE_PATIENTS,
-        statistics,
-        _stratify(matrices.sum(axis=2), classes),
-        method=method,
-        n_resamples=n_resamples,
-        confidence_level=confidence_level,
-        random_state=np.random.default_rng(draw_seed(random_state)),
-    )
+    estimates = plain
+    enough = np.array(n_effective) >= _MIN_EFFECTIVE_PATIENTS
+    strata = _stratify(matrices.sum(axis=2), classes)
+    generator = np.random.default_rng(draw_seed(random_state))
+    if enough.any():
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+            # A figure that never varies keeps its plain interval.
+            warnings.simplefilter("ignore", DegenerateDataWarning)
+            interval = bootstrap(
+                strata,
+                partial(_evaluate, statistics, len(matrices)),
+                n_resamples=n_resamples,
+                batch=_RESAMPLES_PER_BATCH,
+                vectorized=True,
+                axis=-1,
+                confidence_level=confidence_level,
+                method=method,
+                random_state=generator,
+            ).confidence_interval
+        enough &= np.isfinite(interval.low) & np.isfinite(interval.high)
+        bounds = zip(interval.low.tolist(), interval.high.tolist(), strict=True)
+        estimates = [
+            replace(estimate, low=low, high=high, method=f"bootstrap ({method})")
+            if is_enough
+            else estimate
+            for estimate, is_enough, (low, high) in zip(
+                plain, enough, bounds, strict=True
+            )
+        ]
+    accuracy, *of_classes = estimates
     f1, roc_auc = of_classes[: len(classes) + 1], of_classes[len(classes) + 1 :]
     return BootstrapIntervals(
         accuracy=accuracy,
@@ -194,42 +210,6 @@ def bootstrap_intervals(
 def _append_min(of_classes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Append the classes' minimum, which is what counts for their mean."""
     return np.append(of_classes, of_classes.min())
-
-
-def _resample(
-    plain: Sequence[Estimate],
-    enough: NDArray[np.bool_],
-    statistics: Sequence[Statistic],
-    strata: tuple[NDArray[np.intp], ...],
-    *,
-    method: str,
-    **options: Any,
-) -> list[Estimate]:
-    """Give estimates bootstrap intervals where enough patients are behind them."""
-    if not enough.any():
-        return list(plain)
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        # A figure that never varies keeps its plain interval.
-        warnings.simplefilter("ignore", DegenerateDataWarning)
-        interval = bootstrap(
-            strata,
-            partial(_evaluate, statistics, sum(map(len, strata))),
-            vectorized=True,
-            axis=-1,
-            batch=_RESAMPLES_PER_BATCH,
-            method=method,
-            **options,
-        ).confidence_interval
-    bounds = np.array([interval.low, interval.high])
-    enough = enough & np.isfinite(bounds).all(axis=0)
-    return [
-        replace(estimate, low=low, high=high, method=f"bootstrap ({method})")
-        if is_enough
-        else estimate
-        for estimate, is_enough, low, high in zip(
-            plain, enough, *bounds.tolist(), strict=True
-        )
-    ]
 
 
 def _stratify(

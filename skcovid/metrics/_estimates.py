@@ -16,8 +16,16 @@ EFFECTIVE_WILSON = "Wilson with effective sample size"
 MOVER = "MOVER"
 
 
+class JsonMixin:
+    """Gives a dataclass of estimates and numbers the method `to_dict`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all as nested dicts, ready for JSON: NaN becomes None."""
+        return {name: as_json(entry) for name, entry in vars(self).items()}
+
+
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(JsonMixin):
     """A figure with its confidence interval.
 
     Parameters
@@ -80,7 +88,7 @@ class Estimate:
         Parameters
         ----------
         decimals : int, default=2
-            Number of decimals. Table 4 of the paper has two for accuracy, none else.
+            Number of decimals. Table 4 of the paper has two for accuracy, no others.
 
         Returns
         -------
@@ -110,10 +118,6 @@ class Estimate:
             for figure in (self.value, self.low, self.high)
         )
         return f"{value}{unit} [{low}, {high}]"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return value, low, high and method, ready for JSON: NaN becomes None."""
-        return {name: as_json(entry) for name, entry in vars(self).items()}
 
     def __float__(self) -> float:
         return self.value

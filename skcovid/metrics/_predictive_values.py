@@ -3,14 +3,13 @@
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
 
 from skcovid._base._compatibility import Interval, validate_params
-from skcovid.metrics._estimates import MOVER, Estimate, as_json, transform_estimate
+from skcovid.metrics._estimates import MOVER, Estimate, JsonMixin, transform_estimate
 
 
 @dataclass(frozen=True)
-class PredictiveValues:
+class PredictiveValues(JsonMixin):
     """What :func:`predictive_values` returns.
 
     Parameters
@@ -32,10 +31,6 @@ class PredictiveValues:
     specificity: Estimate
     ppv: Estimate
     npv: Estimate
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all as nested dicts, ready for JSON: NaN becomes None."""
-        return {name: as_json(entry) for name, entry in vars(self).items()}
 
     def __str__(self) -> str:
         return (

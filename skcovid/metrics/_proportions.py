@@ -36,7 +36,7 @@ class Sample(NamedTuple):
 
 
 class Proportions(NamedTuple):
-    """Figures, and what their uncertainty follows from."""
+    """Figures, and what determines their uncertainty."""
 
     values: NDArray[np.float64]
     # Of shape (n_kinds, n_figures): of one image of a kind on a figure, and the largest
@@ -51,9 +51,7 @@ class Proportions(NamedTuple):
     def estimate(self, confidence_level: float) -> list[Estimate]:
         """Return the figures with Wilson's interval of the effective sample size."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            bounds = wilson_bounds(
-                self.values, self._find_effective_sizes(), confidence_level
-            )
+            bounds = wilson_bounds(self.values, self._find_sizes(), confidence_level)
         return [
             Estimate(value, low, high, self.method)
             for value, low, high in zip(
@@ -61,10 +59,10 @@ class Proportions(NamedTuple):
             )
         ]
 
-    def _find_effective_sizes(self) -> NDArray[np.float64]:
-        """Find the number of independent images that leaves a figure as uncertain.
+    def _find_sizes(self) -> NDArray[np.float64]:
+        """Return the effective sample sizes.
 
-        It follows from the variance between patients (Rao and Scott, 1992, Biometrics
+        They follow from the variance between patients (Rao and Scott, 1992, Biometrics
         48, 577-585; for the area under the curve Obuchowski, 1997, Biometrics 53,
         567-578). That variance is poorly known where few images contribute to it, and
         zero without a mistake. So it is averaged with its worst case, in which the
@@ -72,17 +70,17 @@ class Proportions(NamedTuple):
         the images of one patient, the observed variance that of the images that
         contribute to it.
         """
-        counts = self.sample.count_images()
+        sample = self.sample
+        counts = sample.count_images()
         between_images = counts @ self.influence**2
-        # Never narrower than for independent images.
-        between_patients = np.maximum(
-            np.diag(self.sample.sum_outer_products(self.influence)), between_images
-        )
+        between_patients = np.diag(sample.sum_outer_products(self.influence))
         n_effective = between_images**2 / (counts @ self.influence**4)
-        images_per_patient = np.diag(
-            self.sample.sum_outer_products(self.max_influence)
-        ) / (counts @ self.max_influence**2)
-        observed = between_patients / (self.values * (1 - self.values))
+        images_per_patient = np.diag(sample.sum_outer_products(self.max_influence)) / (
+            counts @ self.max_influence**2
+        )
+        # Never narrower than for independent images.
+        variance = np.maximum(between_patients, between_images)
+        observed = variance / (self.values * (1 - self.values))
         unobserved = between_images == 0
         n_effective[unobserved], observed[unobserved] = 0, 0
         worst = images_per_patient / self.sizes

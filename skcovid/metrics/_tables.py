@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from skcovid._base._document import render_table
-from skcovid.metrics._estimates import MOVER, Estimate, as_json
+from skcovid.metrics._estimates import MOVER, Estimate, JsonMixin, as_json
 
 Row = TypeVar("Row")
 
@@ -34,7 +34,7 @@ class _ByClass(Mapping[Hashable, Row], Generic[Row]):
 
 
 @dataclass(frozen=True)
-class ClassMetrics:
+class ClassMetrics(JsonMixin):
     """One row of :class:`PerClassTable`.
 
     Parameters
@@ -60,10 +60,6 @@ class ClassMetrics:
     one_vs_rest_accuracy: Estimate
     specificity: Estimate
     support: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the row as a dict, ready for JSON: NaN becomes None."""
-        return {name: as_json(entry) for name, entry in vars(self).items()}
 
 
 @dataclass(frozen=True)

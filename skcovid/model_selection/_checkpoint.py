@@ -134,14 +134,12 @@ def _report_unwritable(directory: Path) -> Iterator[None]:
 
 def _check_contents(directory: Path) -> None:
     names = {entry.name for entry in directory.iterdir()}
-    others = sorted(
-        name for name in names - {_LOCK} if not fnmatch(name, f".{_MANIFEST}.*.part")
-    )
-    if others and _MANIFEST not in names:
-        raise FileExistsError(
-            f"checkpoint={str(directory)!r} holds {others[0]!r} but no {_MANIFEST}, so "
-            "it belongs to something else. Pass a new or empty directory."
-        )
+    for name in sorted(names - {_LOCK} if _MANIFEST not in names else ()):
+        if not fnmatch(name, f".{_MANIFEST}.*.part"):
+            raise FileExistsError(
+                f"checkpoint={str(directory)!r} holds {name!r} but no {_MANIFEST}, so "
+                "it belongs to something else. Pass a new or empty directory."
+            )
 
 
 def _check_description(directory: Path, description: Mapping[str, Any]) -> None:
@@ -205,7 +203,7 @@ def describe_evaluation(
     splits: Sequence[Sequence[NDArray[np.intp]]],
     protocol: str,
 ) -> dict[str, Any]:
-    """Describe all that the results of an evaluation depend on."""
+    """Describe what the results of an evaluation depend on."""
     for name, value in own_parameters(pipeline, "random_state").items():
         if value is None:
             raise ValueError(

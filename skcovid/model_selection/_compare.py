@@ -16,14 +16,13 @@ from sklearn.metrics import (
 )
 
 from skcovid._base._compatibility import StrOptions, validate_params
-from skcovid.metrics._estimates import Estimate, as_json
+from skcovid.metrics._estimates import Estimate, JsonMixin
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 from skcovid.model_selection._result import EvaluationResult
 
 Scoring = Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr"]
 
 CORRECTED_T = "Nadeau-Bengio corrected resampled t"
-
 
 # Functions of the true and the predicted labels of a fold.
 _SCORES: dict[str, Callable[..., float]] = {
@@ -34,7 +33,7 @@ _SCORES: dict[str, Callable[..., float]] = {
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(JsonMixin):
     """What :func:`skcovid.compare` returns.
 
     Parameters
@@ -77,9 +76,9 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all, ready for JSON: NaN becomes None."""
-        plain = {name: as_json(entry) for name, entry in vars(self).items()}
         differences = list(self.fold_differences)
-        return plain | {"fold_differences": differences, "n_folds": self.n_folds}
+        added = {"fold_differences": differences, "n_folds": self.n_folds}
+        return super().to_dict() | added
 
     def __str__(self) -> str:
         return (
@@ -138,9 +137,9 @@ def compare(
     with ``k - 1`` degrees of freedom. With few folds it misses small differences.
 
     The exact test takes the pooled predictions: of the patients that one pipeline
-    predicted better than the other, are more on one side than by chance? With one image
-    a patient, or without patients, it is McNemar's [2]_. It does not account for how
-    the models would differ with other training data.
+    predicted better than the other, it tests whether more are on one side than by
+    chance. With one image a patient, or without patients, it is McNemar's [2]_. It does
+    not account for how the models would differ with other training data.
 
     References
     ----------
@@ -178,7 +177,15 @@ def compare(
         half_width = error * distribution.ppf((1 + confidence_level) / 2)
         low, high = max(mean - half_width, -1), min(mean + half_width, 1)
         pvalue = 2 * distribution.sf(abs(mean) / error)
-    n_only_a, n_only_b = _count_better(result_a, result_b)
+    rows = result_a.test_indices
+    correct_a, correct_b = (
+        (result.predictions == result.y_true[rows]).astype(int)
+        for result in (result_a, result_b)
+    )
+    units = rows if result_a.groups is None else result_a.groups[rows]
+    patients = np.unique(units, return_inverse=True)[1]
+    lead = np.bincount(patients, weights=correct_a - correct_b)
+    n_only_a, n_only_b = int((lead > 0).sum()), int((lead < 0).sum())
     n_differing = n_only_a + n_only_b
     exact = binomtest(n_only_a, n_differing).pvalue if n_differing else 1.0
     return Comparison(
@@ -236,18 +243,3 @@ def _score(result: EvaluationResult, scoring: str) -> NDArray[np.float64]:
         else:
             scores.append(_SCORES[scoring](true, fold.predictions))
     return np.array(scores)
-
-
-def _count_better(
-    result_a: EvaluationResult, result_b: EvaluationResult
-) -> tuple[int, int]:
-    """Count the patients, or images, that only a, and only b, predicted better."""
-    rows = result_a.test_indices
-    true = result_a.y_true[rows]
-    correct_a, correct_b = (
-        (result.predictions == true).astype(int) for result in (result_a, result_b)
-    )
-    units = rows if result_a.groups is None else result_a.groups[rows]
-    patients = np.unique(units, return_inverse=True)[1]
-    lead = np.bincount(patients, weights=correct_a - correct_b)
-    return int((lead > 0).sum()), int((lead < 0).sum())

@@ -1,4 +1,4 @@
-"""Evaluate a classifier by cross-validation, and check what it is given."""
+"""Evaluate a classifier by cross-validation, and check its parameters."""
 
 import copy
 import os
@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skcovid._base._compatibility import StrOptions, safe_indexing, validate_params
+from skcovid._base._compatibility import StrOptions, validate_params
 from skcovid.model_selection._checkpoint import describe_evaluation, open_checkpoint
 from skcovid.model_selection._result import EvaluationResult, Fold
 from skcovid.model_selection._run_folds import run_folds
@@ -84,7 +84,7 @@ def evaluate(
         Patient of each image, such as ``groups`` of
         :func:`skcovid.datasets.load_radiographs`. No patient is then on two sides of a
         split, intervals allow for images of one patient being alike, and the result
-        says what plain folds would have leaked.
+        has the share of test images that plain folds would have leaked.
     protocol : {"cross_val_predict", "paper"}, default="cross_val_predict"
         "cross_val_predict": every image is predicted once. "paper" (section 4): each
         test fold is halved at random; one half is the validation data of the training,
@@ -202,23 +202,17 @@ def _check_cv(
 ) -> BaseCrossValidator:
     if not isinstance(cv, int | np.integer):
         return check_cv(cv, y, classifier=True)
-    _check_class_sizes(int(cv), y, groups)
-    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
-    return splitter(n_splits=cv, shuffle=True, random_state=random_state)
-
-
-def _check_class_sizes(n_folds: int, y: NDArray[Any], groups: ArrayLike | None) -> None:
+    unit = "images" if groups is None else "patients"
+    units = np.arange(len(y)) if groups is None else np.asarray(groups)
     for label in np.unique(y).tolist():
-        members = np.flatnonzero(y == label)
-        n_units = len(members)
-        unit = "images"
-        if groups is not None:
-            n_units, unit = len(set(safe_indexing(groups, members))), "patients"
-        if n_units < n_folds:
+        n_units = len(np.unique(units[y == label]))
+        if n_units < cv:
             raise ValueError(
-                f"Class {label!r} has {n_units} {unit}, fewer than cv={n_folds} folds. "
+                f"Class {label!r} has {n_units} {unit}, fewer than cv={cv} folds. "
                 "Lower cv or add images."
             )
+    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
+    return splitter(n_splits=cv, shuffle=True, random_state=random_state)
 
 
 def _check_folds_seeded(
@@ -242,7 +236,7 @@ def _warn_of_absent_classes(splits: list[Split], y: NDArray[Any]) -> None:
             warnings.warn(
                 f"The training part of fold {number} has no image of class {label!r}; "
                 f"its {np.sum(y[rows.test] == label)} test images of it will be "
-                "predicted wrong.",
+                "predicted wrongly.",
                 stacklevel=4,
             )
 

@@ -1,4 +1,4 @@
-"""`EvaluationResult`: what an evaluation found, as tables, JSON and Markdown."""
+"""`EvaluationResult`: the results of an evaluation, as tables, JSON and Markdown."""
 
 import json
 import os
@@ -78,8 +78,8 @@ class EvaluationResult:
         allow for images of one patient being alike.
     patient_overlap : Estimate or None, default=None
         Share of test images that would have shared their patient with training images
-        under as many plain ``StratifiedKFold`` of the same seed. None without patients,
-        or if a class has fewer images than there are folds.
+        in as many folds of a plain ``StratifiedKFold`` of the same seed. None without
+        patients, or if a class has fewer images than there are folds.
 
     Notes
     -----

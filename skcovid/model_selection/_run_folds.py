@@ -96,7 +96,7 @@ def _evaluate_fold(
     probabilities = None
     if hasattr(fitted, "predict_proba"):
         found = fitted.predict_proba(X_test)
-        # A column for every label, also those without training images in this fold.
+        # A column for every label, even without training images in this fold.
         probabilities = np.zeros((len(found), len(labels)), dtype=found.dtype)
         probabilities[:, np.searchsorted(labels, fitted.classes_)] = found
         predictions = labels[probabilities.argmax(axis=1)]
@@ -118,10 +118,10 @@ def _evaluate_fold(
 
 
 def _routes_groups(pipeline: Any) -> bool:
-    """Whether parts of it take groups, such as an ensemble's, but not it itself."""
+    """Whether groups go to parts of a pipeline only, such as those of an ensemble."""
     if has_fit_parameter(pipeline, "groups") or not _consumes_groups(pipeline):
         return False
-    # It passes all metadata to the final estimator, whether that takes it or not.
+    # It passes all metadata to the final estimator, even if that takes none.
     if isinstance(pipeline, StackingClassifier):
         final = pipeline.final_estimator
         if final is None or not _consumes_groups(final):

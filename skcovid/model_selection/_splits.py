@@ -124,7 +124,7 @@ def find_patient_overlap(
     protocol: Protocol,
     random_state: Seed,
 ) -> Estimate | None:
-    """Return the share of test images whose patient plain folds would train on."""
+    """Return the share of test images with a training image of their patient."""
     if not 2 <= n_folds <= np.unique(y, return_counts=True)[1].min():
         return None
     patients = np.asarray(groups)

@@ -1,7 +1,7 @@
-"""Check image files by decoding each of them once, and list all that can't be read."""
+"""Check image files by decoding each once, and list those that can't be read."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from skcovid._base._digests import image_key
@@ -25,15 +25,18 @@ class FileContent(NamedTuple):
 def inspect_files(
     paths: Sequence[str], *, channels: Channels = "grey", n_jobs: int = 2
 ) -> Iterator[FileContent | Exception]:
-    """Decode every file, or give the reason why it can't be read.
+    """Decode every file, or give the error that says why it can't be read.
 
     Results are remembered until a file's size or time of change differs.
     """
 
-    def inspect(rows: slice) -> FileContent | Exception:
-        return try_read(partial(_inspect, channels=channels), paths[rows.start])
+    def inspect(path: str) -> FileContent:
+        return _inspect(path, size_and_time(path), channels)
 
-    for _, content in read_ahead(inspect, len(paths), batch_size=1, n_jobs=n_jobs):
+    def inspect_row(rows: slice) -> FileContent | Exception:
+        return try_read(inspect, paths[rows.start])
+
+    for _, content in read_ahead(inspect_row, len(paths), batch_size=1, n_jobs=n_jobs):
         yield content
 
 
@@ -67,15 +70,9 @@ def try_read(read: Callable[[str], T], path: str) -> T | FileNotFoundError | Val
         return ValueError(f"{format_path(path)}: {error.strerror}")
 
 
-def _inspect(path: str, channels: Channels) -> FileContent:
-    return _inspect_once(path, size_and_time(path), channels)
-
-
 # `status` makes a rewritten file a new entry.
 @lru_cache(maxsize=100_000)
-def _inspect_once(
-    path: str, status: tuple[int, int], channels: Channels
-) -> FileContent:
+def _inspect(path: str, status: tuple[int, int], channels: Channels) -> FileContent:
     data = read_bytes(path)
     height, width = decode_file(data, path, channels).shape[:2]
     return FileContent(image_key(data), height, width)

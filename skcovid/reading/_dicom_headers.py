@@ -147,7 +147,7 @@ def _check_inflated_size(stream: IO[bytes]) -> None:
 
 
 class _BoundedReader(io.BufferedReader):
-    """Allocates no more than the file's size, whatever length an element states."""
+    """Reads at most the file's size, even if an element states a greater length."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is not None and size > _CHUNK:
@@ -161,7 +161,7 @@ def _text(dataset: Any, element: str) -> str:
 
 
 def check_radiograph(dataset: Any) -> None:
-    """Refuse all but projection radiographs for presentation, of one grey frame."""
+    """Refuse files other than a projection radiograph, for presentation, in grey."""
     from pydicom import uid
 
     # De-identified files may state the class in the meta information only.
@@ -173,7 +173,7 @@ def check_radiograph(dataset: Any) -> None:
         uid.DigitalXRayImageStorageForPresentation,
         uid.DigitalXRayImageStorageForProcessing,
     )
-    # A secondary capture may show anything, so its modality has to tell.
+    # A secondary capture may show anything, so its modality decides.
     captures = (None, uid.SecondaryCaptureImageStorage)
     if not (
         (sop_class in radiographs and modality in ("", *_MODALITIES))
@@ -196,8 +196,8 @@ def check_radiograph(dataset: Any) -> None:
     frames = _text(dataset, "NumberOfFrames")
     if frames not in ("", "0", "1"):
         raise RefusedError(
-            f"a multi-frame file of {frames} frames. Write the radiograph to a file of "
-            "its own"
+            f"a multi-frame file of {frames} frames. Write the radiograph to a "
+            "separate file"
         )
     interpretation = _text(dataset, "PhotometricInterpretation")
     if interpretation and not interpretation.startswith("MONOCHROME"):

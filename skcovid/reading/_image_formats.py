@@ -1,4 +1,4 @@
-"""Headers of PNG, BMP and WebP files, and which format a file has."""
+"""Headers of PNG, BMP and WebP files, and the format of a file."""
 
 import struct
 import zlib
@@ -27,15 +27,15 @@ def read_image_header(data: bytes) -> ImageHeader:
     check_size(header.height, header.width)
     if header.n_frames != 1:
         raise RefusedError(
-            f"an animation or pages, at least {header.n_frames} of them. Save the "
-            "radiograph to a file of its own"
+            f"an animation or several pages, at least {header.n_frames}. Save the "
+            "radiograph to a separate file"
         )
     return header
 
 
 def _read_png(data: bytes) -> ImageHeader:
-    # OpenCV fills what is missing with grey, and ignores chunks with a wrong checksum
-    # that it can decode without, such as the orientation.
+    # OpenCV fills missing pixels with grey, and ignores chunks with a wrong checksum
+    # that it does not need, such as the orientation.
     if data[12:16] != b"IHDR":
         raise RefusedError("not a PNG image: it does not begin with its size")
     width, height = struct.unpack_from(">II", data, 16)

@@ -66,7 +66,8 @@ def _decode_portable_map(data: bytes) -> NDArray[np.uint8]:
 def _decode_with_opencv(
     data: bytes, header: ImageHeader, channels: Channels
 ) -> NDArray[np.uint8]:
-    # What OpenCV turns or inverts depends on format, bits and version: keep it from it.
+    # What OpenCV turns or inverts depends on format, bits and version: replace bytes
+    # that cause it.
     for place, value in header.patches.items():
         data = data[:place] + value + data[place + len(value) :]
     colour = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR

@@ -29,7 +29,7 @@ JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 # In image data 0xff is followed by a byte below 0x80, a fill byte or a restart marker.
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
-# Start-of-frame markers: not DHT, JPG and DAC among them; 0xf7 is that of JPEG-LS.
+# Start-of-frame markers, without DHT, JPG and DAC; 0xf7 is that of JPEG-LS.
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 
 
@@ -43,7 +43,7 @@ def read_jpeg_header(data: bytes) -> ImageHeader:
         if marker == _APP1 and segment.startswith(EXIF_START):
             orientation = read_orientation(segment)
     if len(frame) < 6:
-        raise RefusedError("not a whole JPEG image: it states no size")
+        raise RefusedError("not a complete JPEG image: its size is missing")
     height, width, n_channels = struct.unpack_from(">HHB", frame, 1)
     check_size(height, width)
     if n_scans * height * width > _MAX_SCANS * MAX_PIXELS:
@@ -71,7 +71,7 @@ def decode_jpeg(data: bytes, n_channels: int, channels: Channels) -> NDArray[np.
         pixels = decode_strictly(data, "GRAY" if channels == "grey" else "RGB")
         return pixels[..., 0] if channels == "grey" else pixels
     inks = decode_strictly(data, "CMYK")
-    # As Adobe and all others write them, 255 is no ink.
+    # As Adobe and other programs write them, 255 means no ink.
     black = np.repeat(inks[..., 3:], 3, axis=2)
     rgb: NDArray[np.uint8] = cv2.multiply(inks[..., :3].copy(), black, scale=1 / 255)
     return rgb

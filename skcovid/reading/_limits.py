@@ -1,6 +1,6 @@
-"""What a file states of its image, and the limits that are checked before decoding.
+"""Headers of image files, and the limits that are checked before decoding.
 
-Decoders believe a header: they allocate memory for as many pixels as it states.
+Decoders trust a header and allocate memory for as many pixels as it states.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a file states of its image."""
+    """Contents of an image file's header."""
 
     height: int
     width: int

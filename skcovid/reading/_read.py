@@ -46,7 +46,7 @@ def read_radiograph(
         of more than 2**26 pixels or 2**28 bytes, or a DICOM file of something other
         than one grey radiograph.
     OSError
-        If the file may not be read, links lead in a circle, or the disk fails.
+        If the file cannot be opened, links form a loop, or the disk fails.
     ImportError
         If it is a DICOM file and pydicom is not installed.
 

@@ -1,4 +1,4 @@
-"""TIFF headers, and the orientation in EXIF data, which are TIFF inside."""
+"""TIFF headers, and the orientation in EXIF data, which have the TIFF format."""
 
 import struct
 from collections.abc import Container, Iterator
@@ -81,7 +81,7 @@ def _read_directories(
     (start,) = struct.unpack_from(f"{order}I", data, 4)
     while start:
         if start in seen or len(seen) == _MAX_PAGES:
-            raise RefusedError("its pages form a circle, or are too many")
+            raise RefusedError("its pages form a loop, or there are too many")
         seen.add(start)
         (n_tags,) = struct.unpack_from(f"{order}H", data, start)
         end = start + 2 + 12 * n_tags
@@ -114,7 +114,7 @@ def _check_pixels(page: _Directory) -> None:
             f"pixels are {n_samples} × {kind}{bits}; 8-bit and unsigned 16-bit are read"
         )
     check_size(page[_HEIGHT], page[_WIDTH])
-    # The decoder allocates a whole tile, however small the image.
+    # The decoder allocates a whole tile, even for a smaller image.
     check_size(page.get(_TILE_HEIGHT, 1), page.get(_TILE_WIDTH, 1))
     n_bytes = page[_HEIGHT] * page[_WIDTH] * n_samples * (2 if bits > 8 else 1)
     if n_bytes > MAX_BYTES:

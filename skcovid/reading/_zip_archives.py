@@ -77,18 +77,14 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
     return _keep_open(path, status.st_size, status.st_mtime_ns, os.getpid())
 
 
-# Reading the directory of a large archive takes longer than reading many a member.
+# Reading the directory of a large archive takes longer than reading a member.
 @lru_cache(maxsize=8)
 def _keep_open(path: Path, size: int, changed: int, process: int) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise ValueError(f"{path}: not a readable zip archive ({error})") from error
-    _check_contents(path, size, archive.infolist())
-    return archive
-
-
-def _check_contents(path: Path, size: int, infos: list[zipfile.ZipInfo]) -> None:
+    infos = archive.infolist()
     names = Counter(info.filename for info in infos)
     for info in infos:
         if _UNSAFE_NAME.match(info.filename):
@@ -111,3 +107,4 @@ def _check_contents(path: Path, size: int, infos: list[zipfile.ZipInfo]) -> None
             f"{path}: may be a zip bomb: it would unpack to {total:,} bytes, more than "
             f"{_MAX_RATIO} times its size. If you trust it, give it unpacked"
         )
+    return archive

@@ -1,4 +1,4 @@
-"""One HTML file with what an evaluation and an audit found."""
+"""Reports of evaluations and audits, each one HTML file."""
 
 from skcovid.report._report import write_report
 

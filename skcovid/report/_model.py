@@ -27,10 +27,18 @@ from skcovid.report._pictures import draw
 def describe_augmentation(pipeline: Any, X: Any, result: EvaluationResult) -> Section:
     """Show an image of each class and augmented copies of it."""
     title = "Augmentation samples"
-    display = _augment_first(pipeline, X, result.y_true)
-    if display is None:
+    is_pipeline = isinstance(pipeline, Pipeline)
+    steps = [step for _, step in pipeline.steps] if is_pipeline else [pipeline]
+    balancers = [step for step in steps if isinstance(step, AugmentationBalancer)]
+    if not balancers:
         text = "The pipeline does not augment."
         return Section("augmentation", title, [Paragraph(text)])
+    labels, first = np.unique(result.y_true, return_index=True)
+    images = safe_indexing(X, first)
+    for step in steps[: steps.index(balancers[0])]:
+        if step not in (None, "passthrough"):
+            images = clone(step).fit(images, labels).transform(images)
+    display = AugmentationDisplay.from_sampler(balancers[0], images, labels)
     image = draw(
         display.figure_,
         "The first image of each class and three augmented copies of it.",
@@ -40,23 +48,6 @@ def describe_augmentation(pipeline: Any, X: Any, result: EvaluationResult) -> Se
         "paper's Figure 4)."
     )
     return Section("augmentation", title, [Paragraph(text), image])
-
-
-def _augment_first(pipeline: Any, X: Any, y: Any) -> AugmentationDisplay | None:
-    steps = (
-        [step for _, step in pipeline.steps]
-        if isinstance(pipeline, Pipeline)
-        else [pipeline]
-    )
-    balancers = [step for step in steps if isinstance(step, AugmentationBalancer)]
-    if not balancers:
-        return None
-    labels, first = np.unique(y, return_index=True)
-    images = safe_indexing(X, first)
-    for step in steps[: steps.index(balancers[0])]:
-        if step not in (None, "passthrough"):
-            images = clone(step).fit(images, labels).transform(images)
-    return AugmentationDisplay.from_sampler(balancers[0], images, labels)
 
 
 def describe_saliency(displays: Iterable[SaliencyDisplay]) -> Section:

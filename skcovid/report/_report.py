@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from skcovid._base._atomic_files import atomic_write
 from skcovid._base._compatibility import HasMethods, num_samples, validate_params
 from skcovid._base._document import Paragraph, Section, Table
+from skcovid._base._requirements import require
 from skcovid.auditing._report import AuditReport, describe_audit
 from skcovid.inspection._audit import AuditDisplay
 from skcovid.inspection._saliency import SaliencyDisplay
@@ -34,12 +35,6 @@ _ORDER = (
     *("headline", "data", "audit", "confusion-matrix", "per-class", "calibration"),
     *("training", "classes", "augmentation", "saliency", "making", "model-card"),
 )
-# Module, and the package that has it.
-_REQUIRED = {
-    "jinja2": "jinja2",
-    "markdown_it": "markdown-it-py",
-    "matplotlib": "matplotlib",
-}
 
 
 @validate_params(
@@ -65,7 +60,7 @@ def write_report(
     title: str = "Evaluation of a chest radiograph classifier",
     description: str = "",
 ) -> Path:
-    """Write an evaluation, and what else is given, into one self-contained HTML file.
+    """Write an evaluation, and an audit if given, to one self-contained HTML file.
 
     It holds the intended-use warning, the headline figures, the data, the confusion
     matrix, the per-class table and the class distribution, and calibration and training
@@ -126,30 +121,17 @@ def write_report(
     ...     path.read_text(encoding="utf-8")[:15]
     '<!DOCTYPE html>'
     """
-    _check_installed()
+    required = partial(require, extra="report", caller="write_report")
+    required("jinja2")
+    required("markdown-it-py", module="markdown_it")
+    required("matplotlib")
     _check_same_data(result, pipeline, audit, X)
-    displays = [saliency] if isinstance(saliency, SaliencyDisplay) else saliency or ()
-    sections = _collect(result, pipeline, audit, X, displays)
-    path = Path(path)
-    page = render_html(title, description, _WARNING, sections)
-    with atomic_write(path) as file:
-        file.write(page.encode())
-    return path
-
-
-def _collect(
-    result: EvaluationResult,
-    pipeline: Any,
-    audit: AuditReport | None,
-    X: Any,
-    displays: Sequence[SaliencyDisplay],
-) -> list[Section]:
     sections = describe_result(result)
     sections[0] = _add_audit(sections[0], audit)
     if result.probabilities is not None:
         text = (
             "On the diagonal, a class is as frequent as its probability says. Every "
-            "probability is of a model that did not see the image."
+            "probability is of a model that was not trained on the image."
         )
         sections.append(Section("calibration", "Calibration", [Paragraph(text)]))
     sections = [draw_result(result, section) for section in sections]
@@ -162,11 +144,17 @@ def _collect(
         sections.append(insert_image(describe_audit(audit), image))
     if X is not None:
         sections.append(describe_augmentation(pipeline, X, result))
-    if displays:
+    if saliency:
+        displays = [saliency] if isinstance(saliency, SaliencyDisplay) else saliency
         sections.append(describe_saliency(displays))
     if pipeline is not None:
         sections.append(describe_model(pipeline, result))
-    return sorted(sections, key=lambda section: _ORDER.index(section.anchor))
+    sections.sort(key=lambda section: _ORDER.index(section.anchor))
+    path = Path(path)
+    page = render_html(title, description, _WARNING, sections)
+    with atomic_write(path) as file:
+        file.write(page.encode())
+    return path
 
 
 def _add_audit(headline: Section, audit: AuditReport | None) -> Section:
@@ -178,24 +166,13 @@ def _add_audit(headline: Section, audit: AuditReport | None) -> Section:
     parts = list(headline.parts)
     if audit is not None:
         text = audit.headline
-        name = "Shortcut ratio: share of the skill that can be had without lungs"
+        name = "Shortcut ratio: share of the skill that needs no lungs"
         ratio = [name, audit.shortcut_ratio.format_percent()]
         for place, part in enumerate(parts):
             if isinstance(part, Table):
                 accuracy, *rows = part.rows
                 parts[place] = replace(part, rows=[accuracy, ratio, *rows])
     return replace(headline, parts=[Paragraph(text, emphasised=True), *parts])
-
-
-def _check_installed() -> None:
-    for module, package in _REQUIRED.items():
-        try:
-            import_module(module)
-        except ImportError as error:
-            raise ImportError(
-                f"write_report requires {package}. Install it with `pip install "
-                f"skcovid[report]` or `pip install {package}`."
-            ) from error
 
 
 def _check_same_data(
