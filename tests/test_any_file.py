@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 SEEDS = make_seeds()
 REFUSED = {
-    **dict.fromkeys((".png animated", ".tif pages"), "2 of them"),
+    **dict.fromkeys((".png animated", ".tif pages"), "at least 2"),
     ".webp animated": "an animation",
     ".dcm frames": "multi-frame file of 2 frames",
     ".tif jpeg": "a TIFF image of compression 7",
@@ -333,9 +333,9 @@ def a_tiff_of_one_immense_tile():
     return ".tif", write_tiff(make_levels(), 8, **tags), "65,520 × 65,520 pixels"
 
 
-def a_tiff_whose_pages_go_in_a_circle():
+def a_tiff_whose_pages_form_a_loop():
     content = write_tiff(make_levels(), 8)
-    return ".tif", content[:-4] + content[4:8], "circle"
+    return ".tif", content[:-4] + content[4:8], "loop"
 
 
 def a_tiff_of_many_samples():
@@ -445,7 +445,7 @@ def nested_sequences():
 HOSTILE = [
     *(a_gigapixel_png, a_gigapixel_jpeg, a_gigapixel_bmp, a_gigapixel_webp),
     *(a_gigapixel_tiff, a_gigapixel_map, a_gigapixel_dicom, a_gigapixel_jpeg_in_dicom),
-    *(a_tiff_of_one_immense_tile, a_tiff_whose_pages_go_in_a_circle),
+    *(a_tiff_of_one_immense_tile, a_tiff_whose_pages_form_a_loop),
     *(a_tiff_of_many_samples, a_tiff_whose_strip_goes_on, a_png_of_blank_rows),
     *(a_png_with_an_immense_profile, a_png_whose_data_go_on, a_png_of_many_chunks),
     *(a_jpeg_of_many_scans, a_jpeg_of_many_segments, a_deflated_dicom_bomb),

@@ -580,7 +580,7 @@ class TestSaveRadiographs:
         [
             ({"images": np.zeros((6, 8, 8))}, "uint8 .* got float64"),
             ({"images": np.zeros((6, 64), np.uint8)}, r"shape \(6, 64\)"),
-            ({"images": np.zeros((6, 8, 8, 4), np.uint8)}, "got 4"),
+            ({"images": np.zeros((6, 8, 8, 4), np.uint8)}, r", 4\)"),
             ({"target": list("ababa")}, "numbers of samples"),
             ({"groups": list("ababa")}, "numbers of samples"),
             ({"target": ["a", "../b"] * 3}, r"'\.\./b'"),
