@@ -33,9 +33,9 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
 
     Flipped, rotated or cropped copies are not found.
     """
-    near = list(_near_pairs(pixels))
+    near = list(_find_near_pairs(pixels))
     sets = _connect(pixels.digests, near)
-    leaked = subject.leaked(sets)
+    leaked = subject.find_leaked(sets)
     copies = _describe_sets(subject, sets, near, leaked)
     crossing = [one for one in copies if len(one["classes"]) > 1]
     rows = np.arange(len(sets))
@@ -94,8 +94,8 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
     )
 
 
-def _near_pairs(pixels: Pixels) -> Iterator[tuple[int, int, float]]:
-    """Pairs of images, equal ones taken once, with the same fine structure."""
+def _find_near_pairs(pixels: Pixels) -> Iterator[tuple[int, int, float]]:
+    """Find pairs with the same fine structure; images of equal pixels count once."""
     _, firsts = np.unique(pixels.digests, return_index=True)
     # Bits as ±1: a product of two hashes is 256 less twice their distance.
     signs = np.where(pixels.hashes[firsts], np.float32(1), np.float32(-1))

@@ -97,7 +97,7 @@ def _find_shared_origins(subject: Subject) -> _Finding:
 
 def _leaked_share(subject: Subject, units: NDArray[Any]) -> Estimate:
     tested = subject.result.test_indices
-    return subject.estimate_share(subject.leaked(units)[tested], tested)
+    return subject.estimate_share(subject.find_leaked(units)[tested], tested)
 
 
 def _find_resampled_validation_data(pipeline: Any) -> _Finding:

@@ -1,4 +1,4 @@
-"""The classifier that is refitted on blanked images, and without a source."""
+"""The classifier that is refitted to blanked images, and without a source."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

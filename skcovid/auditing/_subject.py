@@ -61,7 +61,7 @@ class Subject:
         return estimate_share(hits, self.patients(rows))
 
     def names(self, rows: Iterable[int]) -> list[str]:
-        """Name images by path relative to their common folder, or as "image 3"."""
+        """Name images by their path below the common folder, or as "image 3"."""
         paths = self.paths
         if paths is None:
             return [f"image {row}" for row in rows]
@@ -71,8 +71,8 @@ class Subject:
             return [paths[row] for row in rows]
         return [os.path.relpath(paths[row], folder) for row in rows]
 
-    def leaked(self, units: NDArray[Any]) -> NDArray[np.bool_]:
-        """Whether images are tested while their unit is among those trained on."""
+    def find_leaked(self, units: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether each image is tested in a fold that is trained on its unit."""
         leaked = np.zeros(len(units), dtype=bool)
         for train, test in self.splits:
             leaked[test] = np.isin(units[test], units[train])
@@ -96,8 +96,8 @@ class Subject:
                 for split in self.splits
             ]
             splits = [(train, test) for train, test in pairs if len(test)]
-        # Folds that part patients are reported by the leakage check.
-        whole = self.groups is not None and not self.leaked(self.groups).any()
+        # The leakage check reports folds that split patients.
+        whole = self.groups is not None and not self.find_leaked(self.groups).any()
         return evaluate(
             classifier,
             X,

@@ -129,7 +129,7 @@ class Elastic(GeometricTransform):
 
         Also returns how many rows and columns of cells lie beyond an edge.
         """
-        (rows, columns), margins, (kernel_y, kernel_x), strength = _smoothing(
+        (rows, columns), margins, (kernel_y, kernel_x), strength = _plan_noise(
             self, height, width
         )
         noise = hashed_noise((numbers * 2**32).astype(np.uint32), rows * columns)
@@ -146,7 +146,7 @@ class Elastic(GeometricTransform):
 
 
 @lru_cache(maxsize=16)
-def _smoothing(
+def _plan_noise(
     elastic: Elastic, height: int, width: int
 ) -> tuple[tuple[int, int], tuple[int, int], list[NDArray[np.float32]], float]:
     """Shape of the noise, its margins, its kernels (y and x) and its strength."""

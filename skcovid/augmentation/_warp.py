@@ -166,20 +166,20 @@ def _node_positions(
             pending = _identities(len(rows)) if pending is None else pending
             _compose(step, rows, pending)
             continue
-        places, own = _matching(step, rows)
+        places, own = _match_rows(step, rows)
         if not places:
             continue
         if pending is not None:
-            nodes = _moved(x, y, pending)
+            nodes = _apply_maps(x, y, pending)
             x, y, pending = nodes[:, 0], nodes[:, 1], None
         fields = step._replace(fields=step.fields[own])
-        nodes[places] += _looked_up(fields, nodes[places], height, width)
+        nodes[places] += _look_up(fields, nodes[places], height, width)
     if pending is not None:
-        nodes = _moved(x, y, pending)
+        nodes = _apply_maps(x, y, pending)
     return nodes.reshape(len(rows), -1, nodes.shape[-1])
 
 
-def _matching(
+def _match_rows(
     step: AffineStep | FieldStep, rows: Sequence[int]
 ) -> tuple[list[int] | slice, list[int] | slice]:
     """Places in `rows` of the images that the step moves, and those in the step."""
@@ -198,14 +198,14 @@ def _compose(
     step: AffineStep, rows: Sequence[int], matrices: NDArray[np.float64]
 ) -> None:
     """Have the affine maps (2, 3, n) of the rows followed by those of the step."""
-    places, own = _matching(step, rows)
+    places, own = _match_rows(step, rows)
     outer, inner = step.matrices[..., own], matrices[..., places]
     composed = outer[:, :1] * inner[0] + outer[:, 1:2] * inner[1]
     composed[:, 2] += outer[:, 2]
     matrices[..., places] = composed
 
 
-def _moved(
+def _apply_maps(
     x: NDArray[np.float32], y: NDArray[np.float32], matrices: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Positions (n, 2, rows, columns) after affine maps (2, 3, n)."""
@@ -218,7 +218,7 @@ def _moved(
     return moved
 
 
-def _looked_up(
+def _look_up(
     step: FieldStep, positions: NDArray[np.float32], height: int, width: int
 ) -> NDArray[np.float32]:
     """Displacements at positions (n, 2, rows, columns), the fields stacked."""

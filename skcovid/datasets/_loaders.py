@@ -171,12 +171,13 @@ def load_radiographs(
     if root.suffix.lower() == ".csv" and root.is_file():
         if metadata not in ("auto", None):
             raise ValueError(
-                "metadata goes with a folder or an archive; root is a table itself."
+                "metadata is for a folder or an archive, but root is a table itself; "
+                "put its columns into that table."
             )
         if split_pneumonia:
             raise ValueError(
                 "split_pneumonia=True is for the folders of the Kermany set; root is a "
-                "table, whose labels can tell the two apart."
+                "table. Give the two pneumonias different labels in it."
             )
         found = from_table(root, class_names, all_must_exist=on_error == "raise")
     else:

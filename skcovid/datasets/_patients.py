@@ -18,8 +18,8 @@ def kermany_patient(stem: str) -> str | None:
     (doi:10.17632/rscbjbr9sj, version 3) has disease, randomised patient ID and image
     number: ``BACTERIA-1008087-0001``.
 
-    ``person1_virus`` and ``person1_bacteria`` are two patients, as one is in the test
-    set and the other in the training set, whose patients are said to be independent.
+    ``person1_virus`` and ``person1_bacteria`` are two patients: one is in the test set
+    and the other in the training set, which are said to have no patient in common.
     Likewise ``IM-0115`` and ``NORMAL2-IM-0115`` are two studies.
 
     Parameters

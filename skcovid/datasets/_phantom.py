@@ -135,19 +135,19 @@ class _Pen:
         """Fill polygons, their corners rounded."""
         mask = np.zeros((_CANVAS, _CANVAS), np.uint8)
         for outline in outlines:
-            points = self._pixels(_rounded(np.asarray(outline), closed=True))
+            points = self._pixels(_round_corners(np.asarray(outline), closed=True))
             cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
-        return _blurred(mask, blur)
+        return _blur(mask, blur)
 
     def lines(self, lines: ArrayLike, thickness: float, blur: float) -> Pixels:
         """Draw lines of equally many points, their corners rounded."""
         mask = np.zeros((_CANVAS, _CANVAS), np.uint8)
-        points = self._pixels(_rounded(np.asarray(lines), closed=False))
+        points = self._pixels(_round_corners(np.asarray(lines), closed=False))
         pixels = max(1, round(thickness * _CANVAS))
         cv2.polylines(
             mask, list(points), False, 255, pixels, cv2.LINE_AA, _SUBPIXEL_BITS
         )
-        return _blurred(mask, blur)
+        return _blur(mask, blur)
 
     def _pixels(self, points: Points) -> NDArray[np.int32]:
         centred = points - (0.0, 0.5)
@@ -156,7 +156,7 @@ class _Pen:
         return rounded.astype(np.int32)
 
 
-def _rounded(points: Points, closed: bool) -> Points:
+def _round_corners(points: Points, closed: bool) -> Points:
     # Chaikin's corner cutting, of the last but one axis.
     for _ in range(3):
         if closed:
@@ -169,7 +169,7 @@ def _rounded(points: Points, closed: bool) -> Points:
     return points
 
 
-def _blurred(mask: NDArray[np.uint8], sigma: float) -> Pixels:
+def _blur(mask: NDArray[np.uint8], sigma: float) -> Pixels:
     # A stack blur of radius r has the variance r(r + 2) / 6. It takes as long for a
     # large radius as for a small one.
     radius = round(np.sqrt(6 * (sigma * _CANVAS) ** 2 + 1) - 1)

@@ -160,8 +160,8 @@ def describe_classes(y_true: NDArray[Any]) -> Section:
     return Section("classes", "Class distribution", [Table(["class", "images"], rows)])
 
 
-def describe_making(cv: str, pipeline: str, seconds: float) -> Section:
-    """Give the cross-validator, versions, wall time and the pipeline."""
+def describe_settings(cv: str, pipeline: str, seconds: float) -> Section:
+    """Give cross-validator, versions, wall time and pipeline."""
     versions = ", ".join(f"{name} {found}" for name, found in list_versions().items())
     rows = [
         ["Cross-validator", cv],

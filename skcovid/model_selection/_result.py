@@ -361,5 +361,5 @@ def describe_result(result: EvaluationResult) -> list[Section]:
     return [
         *sections,
         _document.describe_classes(result.y_true),
-        _document.describe_making(result.cv, result.pipeline, seconds),
+        _document.describe_settings(result.cv, result.pipeline, seconds),
     ]
