@@ -11,6 +11,9 @@ from imblearn.pipeline import Pipeline
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.preprocessing import FunctionTransformer
 
 import skcovid
 from _helpers import tiny_backbone
@@ -83,6 +86,46 @@ def check_table(table, paths, bad):
     predictions = np.array(table["prediction"].to_pylist())
     assert (predictions[good] == classes[expected.argmax(axis=1)]).all()
     assert (predictions[~good] == None).all()  # noqa: E711 (element by element)
+
+
+def flatten(images):
+    return np.asarray(images, float).reshape(len(images), -1)
+
+
+class TestEstimatorsAreBelieved:
+    def fitted(self, classifier, paths):
+        steps = [
+            ("read", RadiographReader(16)),
+            ("flatten", FunctionTransformer(flatten)),
+            ("classify", classifier),
+        ]
+        y = np.where(np.arange(len(paths)) % 4, "healthy", "sick")
+        return Pipeline(steps).fit(paths, y)
+
+    def test_predictions_are_those_of_predict(self, small, tmp_path):
+        paths, bad = small
+        good = [path for path in paths if path not in bad]
+        classifier = FixedThresholdClassifier(
+            DummyClassifier(), threshold=0.1, pos_label="sick"
+        )
+        pipeline = self.fitted(classifier, good)
+        predict_archive(pipeline, good, tmp_path, verbose=0)
+        table = parquet.read_table(tmp_path)
+        assert set(table["prediction"].to_pylist()) == {"sick"}
+        healthy = table["probability_healthy"].to_numpy()
+        assert (healthy > 0.7).all()
+
+    def test_probabilities_are_not_needed(self, small, tmp_path):
+        paths, bad = small
+        good = [path for path in paths if path not in bad]
+        pipeline = self.fitted(RidgeClassifier(), good)
+        result = predict_archive(pipeline, paths, tmp_path, chunk_size=7, verbose=0)
+        assert result.n_errors == len(bad)
+        table = parquet.read_table(tmp_path)
+        assert table.column_names == ["path", "prediction", "error"]
+        found = dict(zip(paths, table["prediction"].to_pylist(), strict=True))
+        assert [found[path] for path in good] == pipeline.predict(good).tolist()
+        assert {found[path] for path in bad} == {None}
 
 
 class TestTwoAtOnce:

@@ -12,8 +12,10 @@ from sklearn.ensemble import (
     StackingClassifier,
     VotingClassifier,
 )
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import (
+    FixedThresholdClassifier,
     GridSearchCV,
     GroupKFold,
     KFold,
@@ -25,6 +27,8 @@ from sklearn.model_selection import (
     cross_val_predict,
 )
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from _helpers import tiny_backbone
@@ -58,11 +62,61 @@ class TestCrossValPredict:
         )
         result = evaluate(RecordingClassifier(), X, Y, cv=5, verbose=0)
         np.testing.assert_array_equal(result.probabilities, expected)
-        np.testing.assert_array_equal(
-            result.predictions, np.unique(Y)[expected.argmax(axis=1)]
-        )
+        labels = cross_val_predict(RecordingClassifier(), X, Y, cv=folds)
+        np.testing.assert_array_equal(result.predictions, labels)
         assert result.confusion_matrix.sum() == N_IMAGES
         assert result.accuracy.value == (result.predictions == Y).mean()
+
+    @pytest.mark.parametrize("in_pipeline", [False, True])
+    def test_labels_are_those_of_predict(self, in_pipeline):
+        y = np.where(Y == "COVID-19", "sick", "healthy")
+        classifier = FixedThresholdClassifier(
+            RecordingClassifier(temperature=50.0), threshold=0.1, pos_label="sick"
+        )
+        if in_pipeline:
+            classifier = make_pipeline(FunctionTransformer(), classifier)
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        expected = cross_val_predict(classifier, X, y, cv=folds)
+        result = evaluate(classifier, X, y, cv=5, verbose=0)
+        np.testing.assert_array_equal(result.predictions, expected)
+        most_likely = result.classes[result.probabilities.argmax(axis=1)]
+        assert (expected != most_likely).any()
+        np.testing.assert_array_equal(
+            result.confusion_matrix, confusion_matrix(y, expected)
+        )
+
+    def test_a_pipeline_of_its_own_kind_is_asked(self):
+        class Cautious(Pipeline):
+            def predict(self, X):
+                return np.full(len(X), "NORMAL")
+
+        pipeline = Cautious([("classify", RecordingClassifier())])
+        result = evaluate(pipeline, X, Y, verbose=0)
+        assert (result.predictions == "NORMAL").all()
+        assert len(np.unique(result.probabilities.argmax(axis=1))) == 3
+
+    def test_transforms_test_images_once(self):
+        seen = []
+
+        def count(images):
+            seen.append(len(images))
+            return images
+
+        pipeline = make_pipeline(FunctionTransformer(count), RecordingClassifier())
+        evaluate(pipeline, X, Y, cv=2, verbose=0)
+        assert seen == [30, 30, 30, 30]
+
+    def test_takes_a_classifier_with_a_decision_function_alone(self):
+        def flatten(images):
+            return np.asarray(images, float).reshape(len(images), -1)
+
+        pipeline = make_pipeline(FunctionTransformer(flatten), RidgeClassifier())
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        result = evaluate(pipeline, X, Y, cv=5, verbose=0)
+        expected = cross_val_predict(pipeline, X, Y, cv=folds)
+        np.testing.assert_array_equal(result.predictions, expected)
+        assert result.probabilities is None
+        assert result.roc_auc is None
 
     def test_every_image_is_predicted_once_and_in_order(self):
         result = evaluate(RecordingClassifier(), X, Y, verbose=0)

@@ -332,8 +332,14 @@ class CornerClassifier:
     def __init__(self):
         self.batches = []
 
+    def predict(self, images):
+        return self.classes_[self._probabilities(images).argmax(axis=1)]
+
     def predict_proba(self, images):
         self.batches.append(np.asarray(images))
+        return self._probabilities(images)
+
+    def _probabilities(self, images):
         ill = np.asarray(images, dtype=float)[:, :4, :4].mean(axis=(1, 2)) / 255
         ill = ill.mean(axis=-1) if ill.ndim == 2 else ill
         return np.stack([ill, 1 - ill], axis=1)
@@ -410,6 +416,18 @@ class TestOcclusion:
         wrapped = occlusion(wrap(linear), X[:3], target=Y[:3], patch_size=16)
         assert plain.shape == wrapped.shape == (3, SIDE, SIDE)
         assert np.abs(plain).max() > 0
+
+    def test_explains_the_class_that_predict_says(self):
+        class Cautious(CornerClassifier):
+            def predict(self, images):
+                return np.full(len(images), "ill")
+
+        images = np.random.default_rng(0).integers(0, 256, (3, 12, 10), np.uint8)
+        by_word = occlusion(Cautious(), images)
+        np.testing.assert_array_equal(
+            by_word, occlusion(CornerClassifier(), images, target="ill")
+        )
+        assert (by_word != occlusion(CornerClassifier(), images, target="well")).any()
 
     def test_explains_any_classifier(self):
         flatten = FunctionTransformer(lambda images: images.reshape(len(images), -1))

@@ -358,9 +358,12 @@ class TransferLearningClassifier(ImageKerasClassifier):
         ndarray of shape (n_samples,)
             Class labels.
         """
-        most_likely = self.predict_proba(X).argmax(axis=1)
-        predicted: NDArray[Any] = self.classes_[most_likely]
-        return predicted
+        return self._to_labels(self.predict_proba(X))
+
+    def _to_labels(self, probabilities: NDArray[np.float32]) -> NDArray[Any]:
+        """Return the most likely class of each row."""
+        labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return labels
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Predict the probability of every class.

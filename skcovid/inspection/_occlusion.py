@@ -141,7 +141,11 @@ def occlusion_sensitivity(
             progress.update(len(batch))
     probabilities = np.concatenate(parts).reshape(shape)
     if columns is None:
-        columns = probabilities[:, 0].argmax(axis=1)
+        labels = [
+            quiet.predict(np.asarray(images[start : start + batch_size]))
+            for start in range(0, n_samples, batch_size)
+        ]
+        columns = np.searchsorted(estimator.classes_, np.concatenate(labels))
     of_target = probabilities[np.arange(n_samples), :, columns]
     falls = of_target[:, :1] - of_target[:, 1:]
     saliency = np.zeros((n_samples, height, width), dtype=np.float32)

@@ -181,11 +181,12 @@ class SaliencyDisplay(Display):
             )
         title, explain, unit = _METHODS[method]
         predictor, images = predictor_and_images(estimator, X)
-        probabilities = quiet_copy(predictor).predict_proba(images)
+        quiet = quiet_copy(predictor)
+        probabilities = quiet.predict_proba(images)
         classes = estimator.classes_
         columns = check_target(target, classes, len(images))
         if columns is None:
-            columns = probabilities.argmax(axis=1)
+            columns = np.searchsorted(classes, quiet.predict(images))
         labels = [
             f"{classes[column]}: {row[column]:.2f}"
             for column, row in zip(columns, probabilities, strict=True)

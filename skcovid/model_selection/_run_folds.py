@@ -16,6 +16,7 @@ from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import safe_indexing
+from skcovid._base._predictions import predict
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
 from skcovid.model_selection._result import Fold
 from skcovid.model_selection._splits import Split
@@ -91,17 +92,13 @@ def _evaluate_fold(
     with config_context(enable_metadata_routing=True) if routed else nullcontext():
         fitted = estimator.fit(X_train, y_train, **params)
     fit_ended = time.perf_counter()
-    X_test = safe_indexing(X, rows.test)
+    predictions, found = predict(fitted, safe_indexing(X, rows.test))
     labels = np.unique(y)
     probabilities = None
-    if hasattr(fitted, "predict_proba"):
-        found = fitted.predict_proba(X_test)
+    if found is not None:
         # A column for every label, even without training images in this fold.
         probabilities = np.zeros((len(found), len(labels)), dtype=found.dtype)
         probabilities[:, np.searchsorted(labels, fitted.classes_)] = found
-        predictions = labels[probabilities.argmax(axis=1)]
-    else:
-        predictions = np.asarray(fitted.predict(X_test))
     predict_ended = time.perf_counter()
     last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
     return Fold(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from skcovid._base._atomic_files import (
 )
 from skcovid._base._compatibility import HasMethods, Interval, validate_params
 from skcovid._base._digests import image_key
+from skcovid._base._predictions import predict
 from skcovid.persistence._fingerprint import fingerprint_model
 from skcovid.preprocessing._reader import RadiographReader
 from skcovid.reading._check_files import inspect_files
@@ -57,7 +58,7 @@ class ArchivePredictions:
 
 @validate_params(
     {
-        "pipeline": [HasMethods("predict_proba")],
+        "pipeline": [HasMethods("predict")],
         "paths": [Iterable],
         "output": [str, os.PathLike],
         "client": [HasMethods(["submit", "scatter"]), None],
@@ -84,14 +85,15 @@ def predict_archive(
     Parameters
     ----------
     pipeline : estimator
-        A fitted pipeline that takes paths and has ``predict_proba``.
+        A fitted pipeline that takes paths.
     paths : iterable of str or path-like
         The files, also from a generator. To resume, the same paths in the same order.
     output : path-like
         A folder, created if needed. It gets one Parquet file per chunk with the columns
-        "path" (bytes that are not UTF-8 are escaped), "prediction" (the class of the
-        largest probability), one ``probability_…`` per class (float32), and "error"
-        (why a file could not be predicted, with null in the other columns, or null).
+        "path" (bytes that are not UTF-8 are escaped), "prediction" (what ``predict``
+        says), one ``probability_…`` per class (float32) if the pipeline has
+        ``predict_proba``, and "error" (why a file could not be predicted, with null in
+        the other columns, or null).
     client : dask.distributed.Client, default=None
         Cluster that predicts the chunks; files must have the same paths there. None
         predicts in this process.
@@ -225,7 +227,7 @@ def _predict_missing(
     with progress:
         for predicted in _predict_parts(pipeline, missing_parts(), client):
             n_errors += _write_part(predicted, pipeline.classes_)
-            progress.update(len(predicted[1]))
+            progress.update(len(predicted.paths))
     if (folder / _PART.format(n_parts)).exists():
         raise ValueError(
             f"{folder} holds results of more paths than the {n_images} given; pass "
@@ -255,13 +257,19 @@ def _read_n_errors(part: Path, chunk: list[str]) -> int | None:
     return int(description["n_errors"])
 
 
-# Part, paths, probabilities and errors.
-Predicted = tuple[Path, list[str], NDArray[np.float32], list[str | None]]
+class PredictedPart(NamedTuple):
+    """Predictions of a part; a row with an error has no label and no probabilities."""
+
+    part: Path
+    paths: list[str]
+    labels: NDArray[np.object_]
+    probabilities: NDArray[np.float32]  # no columns where the pipeline gives none
+    errors: list[str | None]
 
 
 def _predict_parts(
     pipeline: Any, parts: Iterator[tuple[Path, list[str]]], client: Any
-) -> Iterator[Predicted]:
+) -> Iterator[PredictedPart]:
     if client is None:
         for part, chunk in parts:
             yield predict_part(pipeline, part, chunk)
@@ -284,7 +292,7 @@ def _predict_parts(
         completed.update(submit(1))
 
 
-def predict_part(pipeline: Any, part: Path, paths: list[str]) -> Predicted:
+def predict_part(pipeline: Any, part: Path, paths: list[str]) -> PredictedPart:
     """Predict files, and list the errors of those that can't be read or predicted."""
     errors: list[str | None] = [None] * len(paths)
     reader = getattr(pipeline, "steps", [("", pipeline)])[0][1]
@@ -293,10 +301,17 @@ def predict_part(pipeline: Any, part: Path, paths: list[str]) -> Predicted:
         for row, entry in enumerate(found):
             if isinstance(entry, Exception):
                 errors[row] = _reason(paths[row], entry)
-    probabilities = np.full((len(paths), len(pipeline.classes_)), np.nan, np.float32)
+    n_columns = len(pipeline.classes_) if hasattr(pipeline, "predict_proba") else 0
+    predicted = PredictedPart(
+        part,
+        paths,
+        np.full(len(paths), None, dtype=object),
+        np.full((len(paths), n_columns), np.nan, np.float32),
+        errors,
+    )
     rows = np.flatnonzero([error is None for error in errors])
-    _predict_rows(pipeline, paths, rows, probabilities, errors)
-    return part, paths, probabilities, errors
+    _predict_rows(pipeline, predicted, rows)
+    return predicted
 
 
 def _reason(path: str, error: Exception) -> str:
@@ -305,41 +320,43 @@ def _reason(path: str, error: Exception) -> str:
 
 
 def _predict_rows(
-    pipeline: Any,
-    paths: list[str],
-    rows: NDArray[np.intp],
-    probabilities: NDArray[np.float32],
-    errors: list[str | None],
+    pipeline: Any, predicted: PredictedPart, rows: NDArray[np.intp]
 ) -> None:
     """Fill in rows; on an error, halve them until the files at fault are found."""
     if not len(rows):
         return
     try:
-        probabilities[rows] = pipeline.predict_proba([paths[row] for row in rows])
+        files = [predicted.paths[row] for row in rows]
+        labels, probabilities = predict(pipeline, files)
     except (OSError, ValueError) as error:
         if len(rows) == 1:
-            errors[rows[0]] = _reason(paths[rows[0]], error)
+            (row,) = rows
+            predicted.errors[row] = _reason(predicted.paths[row], error)
             return
         for half in np.array_split(rows, 2):
-            _predict_rows(pipeline, paths, half, probabilities, errors)
+            _predict_rows(pipeline, predicted, half)
+        return
+    predicted.labels[rows] = labels
+    if probabilities is not None:
+        predicted.probabilities[rows] = probabilities
 
 
-def _write_part(predicted: Predicted, classes: NDArray[Any]) -> int:
+def _write_part(predicted: PredictedPart, classes: NDArray[Any]) -> int:
     """Write a part and return the number of errors in it."""
     import pyarrow
     import pyarrow.parquet
 
-    part, paths, probabilities, errors = predicted
+    part, paths, labels, probabilities, errors = predicted
     failed = np.array([error is not None for error in errors])
-    predictions = np.asarray(classes)[np.nan_to_num(probabilities).argmax(axis=1)]
+    label_type = pyarrow.array(np.asarray(classes).tolist()).type
     # Names may have bytes that are not UTF-8.
     names = [path.encode("utf-8", "backslashreplace").decode() for path in paths]
     columns = {
         "path": pyarrow.array(names),
-        "prediction": pyarrow.array(predictions.tolist(), mask=failed),
+        "prediction": pyarrow.array(labels.tolist(), label_type),
         **{
             f"probability_{label}": pyarrow.array(values, mask=failed)
-            for label, values in zip(classes, probabilities.T, strict=True)
+            for label, values in zip(classes, probabilities.T, strict=False)
         },
         "error": pyarrow.array(errors, pyarrow.string()),
     }

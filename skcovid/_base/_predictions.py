@@ -1,0 +1,44 @@
+"""Labels and probabilities of a fitted classifier, each from its own method."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PIPELINES = ("sklearn.pipeline", "imblearn.pipeline")
+
+
+class Predictions(NamedTuple):
+    """Predicted labels, and probabilities in the order of ``classes_`` or None."""
+
+    labels: NDArray[Any]
+    probabilities: NDArray[Any] | None
+
+
+def predict(classifier: Any, X: Any) -> Predictions:
+    """Return what ``predict`` says, and the probabilities if the classifier has them.
+
+    The classifier computes once what both have in common: a pipeline its transformers,
+    a classifier with ``_to_labels`` its probabilities. Subclasses that define their own
+    ``predict`` are asked twice.
+    """
+    if not hasattr(classifier, "predict_proba"):
+        return Predictions(np.asarray(classifier.predict(X)), None)
+    owner = _owner(classifier, "predict")
+    owners = (owner, _owner(classifier, "predict_proba"))
+    if all(base.__module__ in _PIPELINES for base in owners):
+        for _, step in classifier.steps[:-1]:
+            # Samplers, which have no transform, leave X alone in predictions.
+            if hasattr(step, "transform"):
+                X = step.transform(X)
+        return predict(classifier.steps[-1][1], X)
+    probabilities = classifier.predict_proba(X)
+    if "_to_labels" in vars(owner):
+        return Predictions(classifier._to_labels(probabilities), probabilities)
+    return Predictions(np.asarray(classifier.predict(X)), probabilities)
+
+
+def _owner(classifier: Any, method: str) -> Any:
+    """Return the class that defines a method."""
+    bases = type(classifier).__mro__
+    return next((base for base in bases if method in vars(base)), type(classifier))
