@@ -9,14 +9,14 @@ from _helpers import tiny_backbone
 
 
 def smooth_images(n_images, height, width, seed=0):
-    """Different uint8 images with structure of a few pixels, over the full range."""
+    """Make different uint8 images with structures of a few pixels, from 0 to 255."""
     coarse = np.random.default_rng(seed).integers(0, 256, (n_images, 5, 6), np.uint8)
     return np.stack([cv2.resize(image, (width, height)) for image in coarse])
 
 
 @pytest.fixture(scope="module")
 def eager():
-    """Networks that run uncompiled."""
+    """Run networks uncompiled."""
     with tiny_backbone.eagerly():
         yield
 
@@ -29,13 +29,13 @@ def grey_images():
 
 @pytest.fixture
 def rgb_images():
-    """Six RGB images of 12 × 10 pixels, their channels different."""
+    """Six RGB images of 12 × 10 pixels with different channels."""
     return np.stack([smooth_images(6, 12, 10, seed) for seed in range(3)], axis=-1)
 
 
 @pytest.fixture
 def write_image(tmp_path):
-    """Writes grey or RGB pixels to a file below `tmp_path` and returns its path."""
+    """Write grey or RGB pixels to a file below `tmp_path` and return its path."""
 
     def write(name, pixels, parameters=()):
         in_opencv_order = pixels[..., ::-1] if pixels.ndim == 3 else pixels
@@ -50,7 +50,7 @@ def write_image(tmp_path):
 
 @pytest.fixture
 def grey_paths(write_image, grey_images):
-    """The grey images as PNG files, a list of str."""
+    """Paths of the grey images as PNG files, a list of str."""
     return [
         str(write_image(f"{number}.png", image))
         for number, image in enumerate(grey_images)
@@ -59,8 +59,8 @@ def grey_paths(write_image, grey_images):
 
 @pytest.fixture
 def make_disk(tmp_path):
-    """A function that mounts a disk of so many bytes; what needs one is skipped where
-    that takes privileges this process does not have."""
+    """Mount a disk of a given number of bytes; the test is skipped where
+    this process lacks the privileges."""
     folders = []
 
     def make(size):

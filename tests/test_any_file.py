@@ -26,7 +26,7 @@ from _helpers.image_seeds import (  # noqa: E402 (needs pydicom)
 from skcovid.reading import read_radiograph  # noqa: E402 (needs pydicom)
 from skcovid.reading._dicom_headers import read_header  # noqa: E402 (needs pydicom)
 
-# It says of damaged files what the errors say.
+# pydicom warns of what the errors say.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 SEEDS = make_seeds()
@@ -43,7 +43,7 @@ REFUSED = {
 }
 TURNED = [name for name in SEEDS if "turned" in name]
 READ = [name for name in SEEDS if name not in REFUSED]
-# Of these, every byte that is missing is noticed, and every one that has changed.
+# In these formats every missing or changed byte is detected.
 CHECKED = [name for name in READ if name.startswith(".png")]
 
 
@@ -61,9 +61,9 @@ def write(tmp_path):
 
 @pytest.fixture(scope="module")
 def limited():
-    """Reads files in a process that may take 1 GiB and 5 s of processor for each."""
+    """A process that may use 1 GiB and 5 s of processor time for each file."""
     if not sys.platform.startswith("linux"):
-        pytest.skip("memory is measured on Linux alone")
+        pytest.skip("memory is measured on Linux only")
     with Reader({".png": SEEDS[".png grey"], ".dcm": SEEDS[".dcm"]}) as reader:
         yield reader
 
@@ -236,7 +236,7 @@ class TestDamaged:
             jpeg[:middle] + bytes(200) + jpeg[middle + 200 :],
             jpeg[:middle] + b"\xff\xd9",
         ):
-            # OpenCV has nothing to say of it.
+            # OpenCV reads it without an error.
             assert cv2.imdecode(np.frombuffer(damaged, np.uint8), 0).shape == (64, 64)
             content = damaged if suffix == ".jpg" else in_dicom(noise, damaged)
             with pytest.raises(ValueError, match="damaged or truncated"):
@@ -250,7 +250,7 @@ class TestDamaged:
 
     def test_fuzzed_files_are_read_or_reported(self):
         if not sys.platform.startswith("linux"):
-            pytest.skip("memory is measured on Linux alone")
+            pytest.skip("memory is measured on Linux only")
         summary = fuzz(SEEDS, 300, 1)
         assert not summary.failures, str(summary)
         assert sum(count["read"] for count in summary.counts.values()) > 30
@@ -258,7 +258,7 @@ class TestDamaged:
 
 
 def in_dicom(levels, frame, syntax=uid.JPEGBaseline8Bit, **elements):
-    """A DICOM file with one compressed frame."""
+    """Make a DICOM file with one compressed frame."""
     from pydicom.encaps import encapsulate
 
     dataset = make_dataset(levels)
@@ -272,7 +272,7 @@ def in_dicom(levels, frame, syntax=uid.JPEGBaseline8Bit, **elements):
     return written.getvalue()
 
 
-# ---- hostile files: every function returns a suffix, content, and what is said of it
+# ---- hostile files: every function returns suffix, content, and words of the error
 
 
 def png_chunk(kind, content):
@@ -290,7 +290,7 @@ def a_png(width, height, data, *chunks):
 
 
 def deflated_zeros(n_mebibytes, window):
-    """A deflate stream of any length, of one piece that is repeated."""
+    """Make a deflate stream of any length by repeating one block."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, window)
     compressor.compress(b"")
     start = compressor.flush(zlib.Z_FULL_FLUSH)

@@ -23,7 +23,7 @@ from skcovid.persistence import fingerprint_model
 
 parquet = pytest.importorskip("pyarrow.parquet")
 
-# SKCOVID_ARCHIVE_IMAGES=20000 tries it on more.
+# SKCOVID_ARCHIVE_IMAGES=20000 runs the tests on more.
 N_IMAGES = int(os.environ.get("SKCOVID_ARCHIVE_IMAGES", "2000"))
 REASONS = ["empty", "truncated", "not an image", "no such file"]
 
@@ -47,7 +47,7 @@ def predict(paths, output, **parameters):
 
 
 def run_until_killed(folder, output):
-    """Predict the archive in a process of its own, killed after some chunks."""
+    """Predict the archive in another process and kill it after some chunks."""
     environment = {**os.environ, "PYTHONPATH": Path(skcovid.__file__).parents[1]}
     process = subprocess.Popen(
         [sys.executable, "-m", "_helpers.archive_run", folder, output],
@@ -62,7 +62,7 @@ def run_until_killed(folder, output):
 
 
 def check_table(table, paths, bad):
-    """Every path once, in order; good ones are predicted, bad ones have a reason."""
+    """Check the rows: each path once, in order, with a prediction or an error."""
     assert table["path"].to_pylist() == paths
     classes = make_pipeline().classes_
     assert table.column_names == [
@@ -154,7 +154,7 @@ class TestKilled:
         result = predict(paths, output)
         assert (result.n_images, result.n_errors) == (N_IMAGES, len(bad))
         assert result.n_resumed == CHUNK_SIZE * len(done)
-        # What had been written was left alone.
+        # Finished parts are not written again.
         assert {path: path.stat().st_mtime_ns for path in done} == done
         check_table(parquet.read_table(result.path), paths, bad)
         again = predict(iter(paths), output)
@@ -218,13 +218,13 @@ class TestResume:
     def test_a_folder_with_other_files_is_an_error(self, small, tmp_path):
         for name in ("sales.parquet", ".sales.part"):
             (tmp_path / name).write_bytes(b"")
-        with pytest.raises(FileExistsError, match="something else"):
+        with pytest.raises(FileExistsError, match="Parquet files"):
             predict(small[0], tmp_path)
         assert len(list(tmp_path.iterdir())) == 2
 
 
 class FailsOn(TransformerMixin, BaseEstimator):
-    """Refuses a batch with a path that ends with a suffix."""
+    """Raise an error for a batch with a path of a given ending."""
 
     def __init__(self, suffix, error=ValueError):
         self.suffix = suffix
@@ -323,6 +323,6 @@ def test_on_a_cluster(small, tmp_path, monkeypatch):
         again = predict(paths, tmp_path, client=client, chunk_size=10)
     assert (result.n_images, result.n_errors, result.n_resumed) == (120, len(bad), 0)
     assert again.n_resumed == 120
-    # Under the name of what is just being let go of, Dask may wait for it for ever.
+    # Dask may hang if a key is reused while its data are being released.
     assert len(set(keys)) == len(keys) == 2
     check_table(parquet.read_table(tmp_path), paths, bad)

@@ -21,7 +21,7 @@ from skcovid.reading._check_files import check_files
 
 @pytest.fixture
 def folder(tmp_path):
-    """A saved set of 12 images, two of a patient."""
+    """A saved set of 12 images, two per patient."""
     data = make_radiographs(
         12, image_size=16, weights=(1, 1, 1), n_patients=6, random_state=0
     )
@@ -142,7 +142,7 @@ class TestReading:
         paths = load_radiographs(path).paths.tolist()
         expected = [read_radiograph(one) for one in paths]
         assert len(check_files(paths, n_jobs=4)) == 12
-        # Children of a fork share the open file and its position.
+        # Forked processes share the open file and its position.
         with ProcessPoolExecutor(2, mp_context=get_context("fork")) as executor:
             for _ in range(5):
                 found = list(executor.map(read_radiograph, paths))
@@ -193,7 +193,7 @@ class TestHostile:
     )
     def test_names_outside_the_archive_are_refused(self, write_zip, png, name):
         path = write_zip({"a/2.png": png, "b/1.png": png, "x" * len(name): png})
-        # zipfile cleans names when it writes them.
+        # zipfile cleans names on writing, so they are patched afterwards.
         stored = path.read_bytes().replace(b"x" * len(name), name.encode())
         path.write_bytes(stored)
         with pytest.raises(ValueError, match="outside the archive"):
@@ -215,7 +215,7 @@ class TestHostile:
 
     def test_a_huge_member(self, write_zip, png):
         path = write_zip({"a/1.png": png, "b/1.png": png})
-        # Bytes 24 to 27 of an entry of the table of contents: the size unpacked.
+        # Bytes 24 to 27 of a central directory entry: the unpacked size.
         data = bytearray(path.read_bytes())
         at = data.index(b"PK\x01\x02") + 24
         data[at : at + 4] = struct.pack("<I", 2**31)

@@ -1,4 +1,4 @@
-"""The audit through its public face, on small images; files where headers matter."""
+"""The audit through its public API, on small images and a few files."""
 
 import json
 import re
@@ -66,22 +66,22 @@ def drawn():
 
 @pytest.fixture
 def data(drawn):
-    """Ninety synthetic radiographs, two of each patient."""
+    """Ninety synthetic radiographs, two per patient."""
     return deepcopy(drawn)
 
 
 @pytest.fixture(scope="module")
 def report(drawn):
-    """An audit of a mark in the corner of a class."""
+    """An audit of images where one class has a mark in the corner."""
     data = deepcopy(drawn)
     data.images[data.target == "COVID-19", 1:5, 1:5] = 255
-    # So many that without one there is about as much to train on as in a fold.
+    # Without one of five sources, the training set is about as large as in a fold.
     source = np.random.default_rng(0).choice(list("ABCDE"), N_IMAGES)
     return audit(make_model(), data.images, data.target, data.groups, source, **QUICK)
 
 
 def numbered(n_images, seed=0):
-    """Images of noise, none like another, and two classes in turn."""
+    """Make different images of noise, of two classes in turn."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (n_images, 16, 16), np.uint8)
     return np.repeat(np.repeat(coarse, 4, 1), 4, 2), np.array(["a", "b"] * n_images)[
@@ -221,7 +221,7 @@ class TestHeaders:
     ):
         pixels = np.full((10, 20, channels)[: 2 + (channels > 1)], 99, dtype)
         _, encoded = cv2.imencode(name[1:], pixels)
-        # Formats are told by content.
+        # The content decides the format.
         path = tmp_path / "image.png"
         path.write_bytes(encoded.tobytes())
         found = read_properties(path)
@@ -308,7 +308,7 @@ class TestBlankedLungs:
         assert "on 30 images, drawn by class" in check.verdict
         assert report.visible_chance == pytest.approx(1 / 3)
 
-    # It is trained for an epoch.
+    # It is trained for one epoch.
     @pytest.mark.filterwarnings("ignore:.* test images of fold .* are predicted as")
     @pytest.mark.usefixtures("eager")
     def test_for_a_fine_tuned_network_the_linear_recipe_is_refitted(self, tmp_path):
@@ -441,7 +441,7 @@ class TestDuplicates:
 
 
 class BalancedMlp(ClassifierMixin, BaseEstimator):
-    """Has the parameters that take validation data from what is fitted."""
+    """Has parameters that split validation data off the training data."""
 
     def __init__(self, validation_split=0.0, early_stopping=False):
         self.validation_split = validation_split
@@ -558,7 +558,7 @@ class TestSource:
         assert [row[:2] for row in check.tables[1].rows] == [["A", "45"], ["B", "45"]]
 
     def test_a_lower_external_score_is_flagged(self, data):
-        # In one source the mark stands for another class.
+        # In one source the mark belongs to another class.
         source = np.array(["A", "A", "A", "B", "B", "B"] * 15)
         labels = np.where(data.target == "COVID-19", "COVID-19", "other")
         data.images[:] = 60

@@ -67,7 +67,7 @@ def test_the_curve_has_its_own_axes():
     np.testing.assert_allclose(line.get_xdata(), [1.0, 0.5, 0.2])
     np.testing.assert_allclose(line.get_ydata(), [0.9, 0.8, 0.7])
     assert curve.lines[-1].get_ydata()[0] == 0.3
-    # What is left to see grows less to the right.
+    # The visible share decreases to the right.
     assert curve.get_xlim()[0] > curve.get_xlim()[1]
     for ax in (bars, curve):
         assert ax.get_title()

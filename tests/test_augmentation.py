@@ -1,7 +1,7 @@
 """The six image transforms: ranges, composition, randomness and failures.
 
 Most tests warp a probe image whose first two channels hold each pixel's own x and y:
-what comes out says where every pixel was taken from.
+the result tells where every pixel was taken from.
 """
 
 import pickle
@@ -38,20 +38,20 @@ def noise_image(shape, seed=0):
 
 
 def probe_image(height, width):
-    """Channels: x, y and 255; the last shows what of the image is covered."""
+    """Channels: x, y and 255; the last shows which pixels are covered."""
     y, x = np.mgrid[:height, :width]
     return np.dstack([x, y, np.full_like(x, 255)]).astype(np.uint8)
 
 
 def sampled_from(transform, seed, height=101, width=141):
-    """Positions x and y that each pixel was taken from, and whether it was covered."""
+    """Return positions x and y that pixels were taken from, and which are covered."""
     probe = probe_image(height, width)
     warped = augment(probe, transforms=[transform], random_state=seed)
     return warped[..., 0] * 1.0, warped[..., 1] * 1.0, warped[..., 2] == 255
 
 
 def fitted_affine(transform, seed, height=101, width=141):
-    """Affine map (2, 3) from the pixels of the warped probe to where they came from."""
+    """Fit the affine map (2, 3) from pixels of the warped probe to their sources."""
     x, y, covered = sampled_from(transform, seed, height, width)
     rows, columns = np.nonzero(covered)
     pixels = np.column_stack([columns, rows, np.ones(len(rows))])
@@ -64,7 +64,7 @@ def draw_plan(transforms, image_shape, rng):
 
 
 def plan_with_all(transforms, image_shape):
-    """The plan of the first seed that chooses all the transforms."""
+    """Return the plan of the first seed that chooses all transforms."""
     for seed in range(10_000):
         plan = draw_plan(transforms, image_shape, np.random.default_rng(seed))
         if plan.chosen.sum() == len(transforms):
@@ -212,7 +212,7 @@ def test_rotation_angle_in_range():
 
 
 def moments(fields, lag):
-    """Standard deviation, and the lag over which a Gaussian correlation decays."""
+    """Return standard deviation and correlation length of a Gaussian field."""
     variance = np.mean(fields**2)
     products = (
         fields[..., lag:, :] * fields[..., :-lag, :],
@@ -223,9 +223,9 @@ def moments(fields, lag):
 
 
 def elastic_displacements(size, seeds, elastic):
-    """Displacements (seeds, 2, rows, columns) away from the edges of the image."""
+    """Return displacements (seeds, 2, rows, columns) away from the edges."""
     probe = probe_image(size, size)
-    margin = 20  # six standard deviations: nothing here is taken from beyond the image
+    margin = 20  # six standard deviations: no pixel here comes from outside the image
     inner = np.s_[:, margin:-margin, margin:-margin]
     warped = augment_batch([probe] * len(seeds), seeds, transforms=[elastic])[inner]
     assert (warped[..., 2] == 255).all()
@@ -278,7 +278,7 @@ def test_geometric_transforms_compose_in_the_order_given():
     first = apply_plan(plan._replace(geometry=plan.geometry[:1]), image)
     one_by_one = apply_plan(plan._replace(geometry=plan.geometry[1:]), first)
     together = apply_plan(plan, image)
-    # Away from the edges, beyond which a zoomed image alone is cropped.
+    # Away from the edges, where only the zoom would crop.
     difference = together.astype(int) - one_by_one
     assert np.abs(difference[12:-12, 17:-17]).max() <= 2
     swapped = apply_plan(plan._replace(geometry=plan.geometry[::-1]), image)
@@ -296,7 +296,7 @@ def test_elastic_field_is_sampled_at_the_mapped_positions(elastic_first):
     def warped(steps):
         return apply_plan(plan._replace(geometry=steps), probe)
 
-    # An image is warped by the first half, then the second: positions the other way.
+    # The image is warped by the first half, then the second: positions in reverse.
     outer, inner = warped(plan.geometry[:split]), warped(plan.geometry[split:])
     x, y = inner[..., 0].astype(float), inner[..., 1].astype(float)
     expected = [
@@ -329,7 +329,7 @@ def test_subset_is_never_empty_and_each_transform_is_in_half_of_them():
     assert sizes.min() == 1
     assert sizes.max() == 6
     np.testing.assert_allclose(chosen.mean(axis=0), 0.5 / (1 - 0.5**6), atol=0.025)
-    # Independent of each other, but for the empty subset.
+    # Independent of each other, except that the empty subset is excluded.
     together = np.corrcoef(chosen.T)[~np.eye(6, dtype=bool)]
     np.testing.assert_allclose(together, -1 / 64, atol=0.05)
 
@@ -553,7 +553,7 @@ class Mirror(GeometricTransform):
 
 @dataclass(frozen=True)
 class Ripple(GeometricTransform):
-    """A field with one value a pixel: whole rows move by one or no pixel."""
+    """A field with one value per pixel: rows move by one pixel or none."""
 
     def draw(self, rng, height, width):
         field = np.zeros((height, width, 2))
@@ -580,7 +580,7 @@ class Jitter(IntensityTransform):
 
 @dataclass(frozen=True)
 class Wave(GeometricTransform):
-    """A field of a size that is drawn, too."""
+    """A field whose size is drawn, too."""
 
     def draw(self, rng, height, width):
         return rng.uniform(-2, 2, (rng.integers(2, 7), rng.integers(2, 7), 2))
@@ -595,7 +595,7 @@ class Widen(Zoom):
 
 
 class Drawn:
-    """Mixes in a draw that returns what it was given."""
+    """Mixin whose draw returns a given value."""
 
     def __init__(self, value):
         self.value = value
@@ -635,7 +635,7 @@ def test_own_field_with_one_value_per_pixel():
 def test_own_field_on_a_coarse_grid():
     x, y, covered = sampled_from(Stretch(), seed=0, height=90, width=120)
     columns = np.arange(120)
-    inner = np.s_[:, 24:76]  # beyond these the field or the image ends
+    inner = np.s_[:, 24:76]  # outside these the field or the image ends
     assert covered[inner].all()
     np.testing.assert_allclose(x[inner], np.tile(1.5 * columns, (90, 1))[inner], atol=1)
     assert (x[inner] - 1.5 * columns[24:76]).mean() == pytest.approx(0, abs=0.3)

@@ -13,7 +13,7 @@ from skcovid.networks.backbones import (
     register_backbone,
 )
 
-# The paper's Tables 1 and 2, typed in a second time.
+# The paper's Tables 1 and 2, typed a second time as a check.
 TABLES = {
     "resnet50": (224, "caffe", 165),
     "vgg19": (224, "caffe", 17),
@@ -25,7 +25,7 @@ TINY = {"builder": "NASNetMobile", "image_size": 32, "mode": "tf", "fine_tune_fr
 
 @pytest.fixture
 def registry(monkeypatch):
-    """A registry whose changes are undone."""
+    """Undo changes of the registry after the test."""
     monkeypatch.setattr(backbones, "_REGISTRY", dict(backbones._REGISTRY))
 
 
@@ -128,7 +128,7 @@ def test_a_backbone_is_immutable():
 def build(name):
     import keras
 
-    # Keras counts the layers it names, over all models of the process.
+    # Keras numbers the layers it names across all models of the process.
     keras.utils.clear_session()
     return getattr(keras.applications, get_backbone(name).builder)(
         include_top=False, weights=None, input_shape=(96, 96, 3)

@@ -1,4 +1,4 @@
-"""Files that can't be read, no longer exist, or have names that are not text."""
+"""Files that can't be read, have vanished, or have names that are not text."""
 
 import os
 import tempfile
@@ -23,7 +23,7 @@ def radiographs():
 
 @pytest.fixture
 def folder(tmp_path, radiographs):
-    """A saved set of 12 images, two of a patient."""
+    """A saved set of 12 images, two per patient."""
     root = tmp_path / "set"
     save_radiographs(
         radiographs.images, radiographs.target, root, groups=radiographs.groups
@@ -42,7 +42,7 @@ def damage(folder):
 
 
 def report(root, **parameters):
-    """Load a set without its bad files, and the messages of the warnings."""
+    """Load a set without its bad files; return it and the messages of warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         data = load_radiographs(root, on_error="report", verbose=0, **parameters)
@@ -174,7 +174,7 @@ class TestVanishedFiles:
         assert data.paths[3] in str(error.value)
 
     def test_while_a_set_is_loaded(self, folder):
-        # A link that leads nowhere is listed, and then not there.
+        # A broken link is listed like a file but cannot be opened.
         gone = folder / "NORMAL" / "gone.png"
         gone.symlink_to(folder / "nowhere.png")
         data, _ = report(folder, metadata=None)
@@ -183,7 +183,7 @@ class TestVanishedFiles:
 
 @pytest.fixture
 def unprivileged():
-    """A folder that others may enter, and another user than root to be in it."""
+    """Become a user other than root, with a folder it may enter."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o777)
         is_root = os.geteuid() == 0

@@ -35,7 +35,7 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Invert(IntensityTransform):
-    """Nothing random: shows what an output was made from."""
+    """Invert levels without randomness, so that the source can be recognised."""
 
     def draw(self, rng, levels):
         return 255.0 - levels
@@ -58,7 +58,7 @@ def y():
 
 
 def copies(X, y, rows=None, **parameters):
-    """Pixels of every copy, by (source's row in `X`, copy number)."""
+    """Return the pixels of every copy by (source's row in `X`, copy number)."""
     rows = np.arange(len(y)) if rows is None else np.asarray(rows)
     balancer = AugmentationBalancer(**{"random_state": 0, **parameters})
     images, _ = balancer.fit_resample(X[rows], np.asarray(y)[rows])
@@ -84,7 +84,7 @@ class TestCounts:
         resampled, labels = balancer.fit_resample(images, y)
         assert Counter(labels) == dict.fromkeys(sizes, 2 * 1345)
         assert resampled.shape == (3 * 2690, 4, 4)
-        # Cyclically, in order: 12 whole rounds of the smallest class and 62 more.
+        # Cyclic, in order: 12 whole rounds of the smallest class and 62 more.
         first = balancer.sample_indices_[:2690]
         np.testing.assert_array_equal(first, np.arange(2690) % 219)
         copy_numbers = balancer.copy_numbers_[:2690]
@@ -224,7 +224,7 @@ class TestOutput:
             transforms=[Brightness(0.1, 1.0)], random_state=0
         )
         resampled, _ = balancer.fit_resample(images, y)
-        # 30 draws out of 180 levels: some coincide, but by chance alone.
+        # 30 draws out of 180 levels: a few coincide by chance.
         assert len(set(resampled[:, -1, -1])) > 20
 
     @pytest.mark.parametrize("lazy", [False, True])

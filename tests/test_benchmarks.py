@@ -23,6 +23,6 @@ def test_bench_augmentation_reports_every_side(tmp_path):
     assert [result["side"] for result in results] == sides
     assert all(result["median"] > 0 for result in results)
     assert all(f"\n| {side} |" in process.stdout for side in sides)
-    # A result may be published: it names the kind of machine, not whose it is.
+    # Results may be published: they name the kind of machine, not the host.
     assert str(tmp_path) not in text
     assert platform.node() not in text

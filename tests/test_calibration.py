@@ -12,7 +12,7 @@ from skcovid import make_transfer_pipeline
 from skcovid.inspection import OneVsRestCalibrationDisplay
 
 tiny_backbone.register()
-# Keras' own, on a list of one array.
+# A warning of Keras about a list of one array.
 pytestmark = pytest.mark.filterwarnings("ignore:The structure of .inputs.")
 
 N_IMAGES = 90
@@ -69,7 +69,7 @@ def test_a_fitted_pipeline_is_calibrated_without_fitting_it_again(method, fitted
 
 def test_calibration_corrects_overconfident_probabilities():
     fitted = make(classify__param_grid={"C": [10]}).fit(X[TRAIN], Y[TRAIN])
-    # A third of the labels say nothing of the image, which nobody told the pipeline.
+    # A third of the labels are random, so the pipeline is overconfident.
     generator = np.random.default_rng(0)
     noisy = np.where(generator.random(N_IMAGES) < 1 / 3, generator.permutation(Y), Y)
     calibrated = CalibratedClassifierCV(FrozenEstimator(fitted))
@@ -116,7 +116,7 @@ def test_display_of_a_calibrated_pipeline(fitted, ax):
 
 def test_conformal_sets_reach_their_coverage(fitted):
     classification = pytest.importorskip("mapie.classification")
-    # The worse the classifier, the larger the sets; they cover all the same.
+    # A worse classifier gives larger sets with the same coverage.
     for estimator in (fitted, make(image_size=8).fit(X[TRAIN], Y[TRAIN])):
         conformal = classification.SplitConformalClassifier(
             estimator, confidence_level=0.9, prefit=True, random_state=0

@@ -1,4 +1,4 @@
-"""An evaluation that is stopped goes on; what does not belong to it is refused."""
+"""A stopped evaluation resumes; checkpoints of other evaluations are errors."""
 
 import json
 import os
@@ -31,7 +31,7 @@ GROUPS = np.arange(N_IMAGES) // 2
 
 
 class FailingClassifier(RecordingClassifier):
-    """Fails in the fit that is the last of `n_fits`."""
+    """Fails in the last of `n_fits` fits."""
 
     n_fits = np.inf
 
@@ -117,7 +117,7 @@ class TestResume:
             kept = contents(tmp_path)
             result = run(tmp_path, n_jobs=2)
         assert checkpoint_run.outcome(result) == checkpoint_run.outcome(expected)
-        # With the timings of the run that was stopped.
+        # With the timings of the stopped run.
         assert len(kept) > 2
         assert kept.items() <= contents(tmp_path).items()
 
@@ -305,13 +305,13 @@ class TestDamage:
             path.write_bytes(bits)
             try:
                 with warnings.catch_warnings():
-                    # A damaged fold is told of; here it counts that it is not used.
+                    # Damaged folds give a warning; this test is about the result.
                     warnings.simplefilter("ignore")
                     result = run(begun)
             except RuntimeError:
                 n_noticed += 1
             else:
-                # Dates and the like.
+                # The change was in a date or another unused byte.
                 assert checkpoint_run.outcome(result) == expected
         assert n_noticed > 30
 

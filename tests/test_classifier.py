@@ -33,7 +33,7 @@ from skcovid.networks.backbones import get_backbone
 tiny_backbone.register()
 pytestmark = [
     pytest.mark.usefixtures("eager"),
-    # TensorFlow's where its functions run eagerly, and Keras' own with NumPy 2.
+    # TensorFlow warns where its functions run eagerly, Keras with NumPy 2.
     pytest.mark.filterwarnings(
         "ignore:Even though the .tf.config", "ignore:__array__ implementation"
     ),
@@ -67,13 +67,13 @@ def make(**parameters):
 
 
 def make_pipeline(**parameters):
-    """The fast recipe; of nine images in a fold three are monitored."""
+    """Make the fast recipe; it monitors three of the nine images in a fold."""
     settings = {**QUICK, "factor": 1, "validation_fraction": 0.34, **parameters}
     return make_transfer_pipeline(recipe="fast", **settings)
 
 
 def in_new_process(script):
-    """Run a script in which the tests' helpers can be imported."""
+    """Run a script that can import the helpers of the tests."""
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{script}"
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
@@ -97,7 +97,7 @@ def kept(memory):
 
 @pytest.fixture(scope="module")
 def backbone_file(tmp_path_factory):
-    """Weights of the tiny network, its batch norms with statistics of their own."""
+    """Weights of the tiny network with random batch norm statistics."""
     base = network.build_backbone(
         get_backbone("tiny"), None, image_size=(32, 32), seed=5
     )
@@ -391,7 +391,7 @@ class TestTraining:
         for index in (1, 4):  # convolutions of the trunk
             assert same_weights(layers[index], before[index])
         assert not same_weights(layers[7], before[7])
-        # Reset to zeros and moved from there, by less than 0.99 a step.
+        # Reset to zeros, then moved by less than 0.99 per step.
         for norm in (2, 5, 8):
             assert (layers[norm].moving_variance.numpy() < 0.1).all()
 
@@ -446,7 +446,7 @@ class TestTraining:
             assert_allclose(own, other, atol=1e-3)
 
     def test_stops_early_with_the_weights_of_the_best_epoch(self):
-        # What is right on the validation data is wrong in training.
+        # The validation labels contradict the training labels.
         wrong = np.roll(Y, 1)
         classifier = make(
             **KEPT,
@@ -481,7 +481,7 @@ class TestTraining:
     def test_only_a_class_with_weight_is_learned(self, only):
         weights = {label: float(label == only) for label in CLASSES}
         classifier = make(**LEARNING, class_weight=weights).fit(X, Y)
-        # The network's own column for the class is the only one that grows.
+        # Only the bias of this class grows.
         _, bias = classifier.model_.layers[-1].get_weights()
         assert (np.sign(bias) == np.where(classifier.classes_ == only, 1, -1)).all()
         assert classifier.history_["loss"][-1] < 0.1
@@ -581,7 +581,7 @@ class TestRandomState:
 
 
 def backend_state():
-    """What TensorFlow or PyTorch draws from unless told otherwise; JAX has none."""
+    """Return the global random state of TensorFlow or PyTorch; JAX has none."""
     if keras.backend.backend() != "torch":
         return context.global_seed()
     import torch
@@ -692,7 +692,7 @@ assert whole.history_["phase"] == [1, 2]
         )
         assert done.returncode == 0, done.stderr
         by_whole, by_kept = np.load(tmp_path / "found.npy")
-        # A new process compiles what runs eagerly here.
+        # A new process compiles functions that run eagerly here.
         assert_allclose(by_whole, whole.predict_proba(X), atol=1e-6)
         assert_allclose(by_kept, kept.predict_proba(X), atol=1e-6)
 
@@ -742,7 +742,7 @@ Path({report!r}).write_text(" ".join(map(str, sizes)))
 
 
 def test_fits_are_silent_and_do_not_fill_the_memory(tmp_path):
-    # Compiled: what TensorFlow keeps of a fit, and its warnings, come from compiling.
+    # Compiled, since compiling causes TensorFlow's warnings and memory use.
     pytest.importorskip("psutil")
     parameters = {**QUICK, **KEPT}
     del parameters["backbone"], parameters["dense_units"]
@@ -751,7 +751,7 @@ def test_fits_are_silent_and_do_not_fill_the_memory(tmp_path):
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert done.stderr.endswith("TensorFlow has started\n")
     sizes = np.array(report.read_text().split(), dtype=float)
-    # Allocators give back late, so a single size says little.
+    # Allocators free memory late, so one measurement is not enough.
     assert sizes[-2:].min() < 1.1 * sizes[:2].max(), sizes
 
 

@@ -1,4 +1,4 @@
-"""Folds on the workers of a cluster, one of which is lost in the middle."""
+"""Folds on the workers of a cluster, one of which is killed."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from skcovid import evaluate, make_transfer_pipeline
 
 distributed = pytest.importorskip("distributed")
 
-# Run by every worker as it starts, also by one that takes the place of another.
+# Every worker runs this when it starts, also a replacement.
 PRELOAD = "from _helpers import tiny_backbone\ntiny_backbone.register()\n"
 PIPELINES = {
     "linear": {},
@@ -29,7 +29,7 @@ SLOW = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def client():
-    """A client of a cluster of two workers, who know the tiny backbone."""
+    """A client of a cluster of two workers with the tiny backbone registered."""
     tiny_backbone.register()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
@@ -46,7 +46,7 @@ def client():
 
 
 def kill_a_worker_that_works(client):
-    """Kill a worker that is busy with a fold; return its process."""
+    """Kill a worker that evaluates a fold; return its process."""
     deadline = time.monotonic() + 60
     while not (
         busy := [worker for worker, tasks in client.processing().items() if tasks]
@@ -78,5 +78,5 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_folds(client, recipe):
         assert killed.result() not in client.run(os.getpid).values()
     here = evaluate(pipeline, X, y, verbose=0)
     np.testing.assert_array_equal(there.predictions, here.predictions)
-    # Workers have other numbers of threads, which add up in another order.
+    # Workers have other numbers of threads, so sums are rounded differently.
     np.testing.assert_allclose(there.probabilities, here.probabilities, atol=1e-5)

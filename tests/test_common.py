@@ -1,12 +1,12 @@
 """The common checks of scikit-learn and imbalanced-learn on every public estimator.
 
-Most checks feed tables, and none but one runs where an estimator's tags say that it
-takes no tables. So the estimators of images stand behind `tables`, which makes an image
-of every row and hands everything else on as it is.
+Most checks use tables, and only one runs where an estimator's tags exclude tables. So
+estimators of images are wrapped by `tables`, which makes an image of every row and
+passes everything else on unchanged.
 
 A check that fails must be in `EXPECTED_FAILED_CHECKS`, with the error it fails with and
-the reason; one that is there must fail, and with that error. Only what depends on the
-processor, `OF_ROUNDING`, may pass as well.
+the reason; one that is there must fail with that error. Only checks that depend on
+rounding, `OF_ROUNDING`, may also pass.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ import skcovid
 from _helpers import tables
 
 tables.register()
-# TensorFlow's, where its functions run eagerly.
+# TensorFlow warns where its functions run eagerly.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the .tf.config")
 
 READER = tables.ReaderOfTables()
@@ -51,41 +51,41 @@ ESTIMATORS = [READER, PREPROCESSOR, BALANCER, FEATURES, CLASSIFIER, PIPELINE]
 _OF_IMAGES = {
     "check_n_features_in_after_fitting": (
         "does not set the `n_features_in_` attribute",
-        "an image has a height and a width, and no number of features",
+        "images have a height and a width instead of features",
     ),
     "check_n_features_in": ("^$", "as above"),
     "check_dtype_object": (
         "got dtype object|got object",
-        "pixels have a number's type; an array of objects is refused, by its type",
+        "pixels are numbers; the error names the dtype object",
     ),
     "check_estimators_empty_data_messages": (
         r"Got X .* shape (is )?\(12, 2, 0",
-        "an image of width 0 is refused by its shape, not for lack of features",
+        "the error names the shape of an image of width 0, not the lack of features",
     ),
 }
 _WITH_OUTPUT = {
     "check_fit2d_predict1d": (
-        r"Got X must hold .* got shape \(3,\)",
-        "one row is refused by its shape; to reshape it, as the check wants to be "
-        "advised, would make no image of it",
+        r"Got X .*\(3,\)",
+        "the error names the shape; the advice to reshape, which the check expects, "
+        "would not give an image",
     ),
 }
 _OF_ANY_SIZE = {
     "check_transformer_general": (
         "number of features in transform is different",
-        "images of any size are brought to one",
+        "images of any size are resized to one",
     ),
 }
 _OF_OWN_DTYPE = {
     "check_transformer_preserve_dtypes": (
         "does not preserve dtype.*got dtype=(uint8|float32)",
-        "pixels are uint8 and what networks take is float32, whatever is given",
+        "pixels are always uint8 and network input always float32",
     ),
 }
 _MULTILABEL = {
     "check_classifier_on_multilabel_or_multioutput_targets": (
         "Got y should be a 1d array",
-        "refused in scikit-learn's words, not in imbalanced-learn's",
+        "the error is scikit-learn's, not imbalanced-learn's",
     ),
 }
 EXPECTED_FAILED_CHECKS = {
@@ -95,15 +95,15 @@ EXPECTED_FAILED_CHECKS = {
         **_OF_IMAGES,
         "check_samplers_list": (
             "^$",
-            "resampled images and labels are arrays, whatever they came in",
+            "resampled images and labels are always arrays",
         ),
         "check_samplers_multiclass_ova": (
             "y should be a 1d array",
-            "labels are a column, as classifiers take them, not a table of indicators",
+            "labels are one column, as in classifiers, not a table of indicators",
         ),
         "check_samplers_preserve_dtype": (
             "X dtype is not preserved",
-            "pixels are uint8, whatever is given",
+            "pixels are always uint8",
         ),
         "check_sampler_get_feature_names_out": (
             "has no get_feature_names_out",
@@ -120,8 +120,8 @@ EXPECTED_FAILED_CHECKS = {
         **_OF_OWN_DTYPE,
         "check_dict_unchanged": (
             "changes __dict__ during transform",
-            "n_trunk_passes_ counts the images of the last transform, so that one "
-            "sees what `memory` saved",
+            "n_trunk_passes_ counts the images of the last transform, to show what "
+            "`memory` saved",
         ),
     },
     CLASSIFIER: {
@@ -134,15 +134,15 @@ EXPECTED_FAILED_CHECKS = {
         ),
         "check_mixin_order": (
             "ClassifierMixin comes before/left side of BaseEstimator",
-            "scikeras' class inherits in that order; __sklearn_tags__ makes up for it",
+            "scikeras' class inherits in that order; __sklearn_tags__ corrects it",
         ),
         "check_sample_weight_equivalence_on_dense_data": (
             "not equivalent to fitting with removed or repeated",
-            "batch normalisation and dropout see a sample once, whatever its weight",
+            "batch normalisation and dropout count each sample once, ignoring weights",
         ),
         "check_classifiers_with_encoded_labels": (
             "^$",
-            "a network of one epoch does not predict every class",
+            "after one epoch a network does not predict every class",
         ),
     },
     PIPELINE: {
@@ -156,13 +156,13 @@ EXPECTED_FAILED_CHECKS = {
             "every pipeline of scikit-learn fits its own steps, not clones of them",
         ),
         "check_fit2d_1sample": (
-            "leaves a class without a validation image: class 1 has 1",
-            "says so of the class rather than of the samples",
+            "without a validation image.*class 1",
+            "the error names the class instead of the number of samples",
         ),
     },
 }
-# Both compare to seven digits, which is what a network's float32 has;
-# `image_estimator_checks` compare the same to four.
+# Both compare to seven digits, the precision of float32; `image_estimator_checks` compare
+# the same to four.
 OF_ROUNDING = {
     "check_methods_sample_order_invariance",
     "check_methods_subset_invariance",
@@ -229,5 +229,5 @@ def test_every_public_estimator_is_checked():
             checks = [
                 entry for entry in CHECKS[sklearn] if entry.values[0] is estimator
             ]
-            # Only the cloning is checked of one whose tags say that it takes no tables.
+            # An estimator whose tags exclude tables has one check, of cloning.
             assert len(checks) > 35

@@ -30,7 +30,7 @@ def bayes():
 
 @pytest.fixture(scope="module")
 def narrow():
-    """As `bayes`, of one feature."""
+    """Like `bayes`, with one feature."""
     return evaluate(GaussianNB(), X[:, :1], Y, verbose=0)
 
 
@@ -59,7 +59,7 @@ def test_corrected_resampled_t(bayes, narrow, scoring):
     assert comparison.fold_differences == pytest.approx(differences)
     assert comparison.n_folds == 5
     assert comparison.difference.value == pytest.approx(differences.mean())
-    # With 120 and 30 images, t is that of a plain test divided by this.
+    # With 120 and 30 images, t is that of an uncorrected test divided by this.
     correction = math.sqrt((1 / 5 + 30 / 120) / (1 / 5))
     plain = ttest_1samp(differences, 0)
     low, high = plain.confidence_interval()
@@ -169,7 +169,7 @@ def test_probabilities_are_needed_for_areas(bayes):
 def test_a_fold_without_a_class_is_an_error(scoring):
     folds = StratifiedKFold(2).split(X[30:], Y[30:])
     rows = np.arange(30)
-    # COVID-19 is tested in the first fold alone.
+    # Only the first fold tests COVID-19.
     splits = [
         (train + 30, np.r_[test + 30, rows[: 30 * (number == 0)]])
         for number, (train, test) in enumerate(folds)

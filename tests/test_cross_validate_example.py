@@ -1,4 +1,4 @@
-"""The example `cross_validate.py`, run as its users run it but inside this process."""
+"""The example `cross_validate.py`, run with its command line in this process."""
 
 import importlib.util
 import json
@@ -24,7 +24,7 @@ QUICK = [*TINY, "--recipe", "fast", "--epochs", "1"]
 
 
 def build_shallow(include_top, weights, input_shape):
-    """A second network: two convolutions, one after the other."""
+    """Build a second network: two convolutions in sequence."""
     from keras import Sequential, layers
 
     return Sequential(
@@ -54,7 +54,7 @@ def example():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Radiographs as files, with a table of their patients."""
+    """Radiographs as files with a table of patients."""
     root = tmp_path_factory.mktemp("data") / "radiographs"
     data = make_radiographs(
         sum(N_IMAGES.values()),
@@ -68,7 +68,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def synthetic(example, tmp_path_factory):
-    """What a run without --data wrote and printed."""
+    """Files and output of a run without --data."""
     output = tmp_path_factory.mktemp("output")
     with redirect_stdout(StringIO()) as printed:
         example.main([*QUICK, "--limit", "20", "--output", str(output)])
@@ -95,7 +95,7 @@ def test_without_data_it_says_that_radiographs_are_synthetic(synthetic):
 def test_results_count_every_image_once(synthetic):
     output, _ = synthetic
     results = read_results(output)
-    # The synthetic set has 11 images of its rarest class.
+    # The rarest class of the synthetic set has 11 images.
     assert supports(results) == {"COVID-19": 11, "NORMAL": 20, "Viral Pneumonia": 20}
     assert np.sum(results["confusion_matrix"], axis=1).tolist() == [11, 20, 20]
     assert results["test_indices"] == list(range(51))
@@ -106,7 +106,7 @@ def test_report_holds_the_printed_tables_and_the_figures(synthetic):
     report = (output / "report.md").read_text(encoding="utf-8")
     table_lines = [line for line in report.splitlines() if line.startswith("|")]
     for label in ("COVID-19", "NORMAL", "Viral Pneumonia"):
-        # Of the confusion matrix, the figures and the numbers of images.
+        # Three tables: confusion matrix, figures, numbers of images.
         assert sum(line.startswith(f"| {label} ") for line in table_lines) == 3
     assert set(table_lines) <= set(printed.splitlines())
     assert {path.name for path in output.glob("*.png")} == FIGURES
@@ -149,7 +149,7 @@ def test_several_backbones_have_a_folder_each_and_a_summary(
     accuracy = read_results(tmp_path / "shallow")["accuracy"]["value"]
     in_summary = summary.splitlines()[-1].split("|")[-2]
     assert in_summary.startswith(f"{100 * accuracy:.2f} %")
-    # Features of both networks, where --memory says and nowhere else.
+    # Features of both networks are in the folder of --memory only.
     assert len(list(kept.iterdir())) >= 2
     assert not list(temporary.iterdir())
 

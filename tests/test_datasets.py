@@ -34,7 +34,7 @@ NIH = ["A/00000013_005.png", "A/00000013_006.png", "B/00000013_007.png"]
 
 @pytest.fixture
 def make_files(tmp_path):
-    """Make empty files below `tmp_path`; return it. No loader opens an image."""
+    """Make empty files below `tmp_path`; return it. Loading opens no image."""
 
     def make(*names):
         for name in names:

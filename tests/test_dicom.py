@@ -18,7 +18,7 @@ from skcovid.reading import read_radiograph  # noqa: E402 (needs pydicom)
 from skcovid.reading._check_files import check_files  # noqa: E402 (needs pydicom)
 from skcovid.reading._dicom_headers import read_header  # noqa: E402 (needs pydicom)
 
-# Broken files are full of what pydicom warns of before it gives up.
+# pydicom warns of many details of broken files before its error.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 RAMP = np.arange(0, 4096, 64, dtype=np.uint16).reshape(4, 16)
@@ -58,7 +58,7 @@ class TestLevels:
         np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
 
     def test_unused_bits_are_ignored(self, write):
-        # An overlay in the highest bits, as older devices kept it.
+        # An overlay in the highest bits, as older devices store it.
         path = write(RAMP | np.uint16(0x8000), BitsStored=12)
         np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
 
@@ -153,7 +153,7 @@ def lut(entries, first, bits):
 class TestLookupTables:
     @pytest.mark.parametrize("bits", [8, 12, 16])
     def test_a_voi_lut_takes_precedence_over_a_window(self, write, bits):
-        # 4,096 entries of eight bits: more indices than eight bits can count.
+        # 4,096 entries need longer indices than the 8 bits of an entry.
         entries = np.arange(4096) * (2**8 - 1) // 4095
         path = write(
             VOILUTSequence=lut(entries, 0, bits), WindowCenter=10, WindowWidth=10
@@ -279,7 +279,7 @@ class TestCompressed:
     ):
         dataset = pydicom.dcmread(shipped_file(name))
         decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
-        # Whether a decoder is installed or not: none of them is asked.
+        # The check precedes decoding, so it needs no installed decoder.
         monkeypatch.setattr(decoder, "_available", {"pylibjpeg": None})
         frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
         cut = frame[: int(len(frame) * share)]
@@ -292,7 +292,7 @@ class TestCompressed:
 
 
 def as_radiograph(source, path, *, syntax=None, **elements):
-    """One of pydicom's files as a radiograph, its pixels as they were."""
+    """Turn one of pydicom's files into a radiograph with the same pixels."""
     dataset = pydicom.dcmread(source)
     dataset.SOPClassUID = uid.ComputedRadiographyImageStorage
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -323,7 +323,7 @@ class TestKinds:
         np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
 
     def test_the_meta_information_suffices(self, tmp_path):
-        # As in sets whose elements were removed but for the pixels.
+        # As in data sets where only the pixels were kept.
         dataset = make_dataset(RAMP, Modality=None)
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -411,7 +411,7 @@ class TestBroken:
         noise = np.random.default_rng(0).integers(0, 4096, (16, 16), np.uint16)
         path = write(noise, compress=compress, WindowCenter=2000, WindowWidth=4000)
         data = path.read_bytes()
-        # What ends a compressed image may be missing from its pixels' end.
+        # A compressed image may lack its end marker after the last pixels.
         whole = len(data) - (8 if compress else 0)
         for length in range(1, whole, 7):
             path.write_bytes(data[:length])

@@ -201,7 +201,7 @@ class TestErrors:
 
 
 def how_to_write(number):
-    """Each radiograph another kind of DICOM file, its picture the same."""
+    """Write each radiograph as another kind of DICOM file with the same image."""
     return [
         {"levels": lambda image: image},
         {"levels": lambda image: image.astype(np.uint16) * 16, "BitsStored": 12},

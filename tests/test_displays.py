@@ -380,7 +380,7 @@ def test_history_of_an_estimator_without_one():
 
 
 class Recorder(DummyClassifier):
-    """Guesses, and keeps a training history."""
+    """Guesses and has a training history."""
 
     def fit(self, X, y):
         self.history_ = HISTORY

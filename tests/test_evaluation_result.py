@@ -1,4 +1,4 @@
-"""What an evaluation reports: JSON, Markdown, and intervals everywhere."""
+"""Reports of an evaluation: JSON and Markdown, with an interval for every figure."""
 
 import json
 import pickle
@@ -43,8 +43,8 @@ def result():
     return evaluate(WithHistory(), X, Y, groups=GROUPS, verbose=0)
 
 
-# What is no figure of the evaluation: settings, wall time, and records of single images
-# and epochs.
+# Entries that are not figures of the evaluation: settings, wall time, and records of
+# single images and epochs.
 NO_FIGURES = {"confidence_level", "fit_seconds", "predict_seconds"} | {
     "probabilities",
     "history",
@@ -53,7 +53,7 @@ INTERVAL = {"value", "low", "high", "method"}
 
 
 def figures_in(content, path=()):
-    """Every figure in what JSON holds, with its interval or None."""
+    """Return every figure of the JSON with its interval or None."""
     if isinstance(content, dict) and content.keys() == INTERVAL:
         yield path, content
     elif isinstance(content, float):
@@ -160,7 +160,7 @@ class TestReport:
     def test_without_groups_intervals_are_computed_from_images(self):
         result = evaluate(RecordingClassifier(), X, Y, protocol="paper", verbose=0)
         table = per_class_table(result.confusion_matrix, CLASSES)
-        # As text, in which NaN equals itself.
+        # As text, because NaN does not equal itself.
         assert str(result.per_class) == str(table)
         assert result.accuracy.method == "Wilson"
         areas = roc_auc_table(Y[result.test_indices], result.probabilities, CLASSES)
@@ -218,7 +218,7 @@ class TestReport:
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):
-    """Has no probabilities."""
+    """A classifier without probabilities."""
 
     def fit(self, X, y):
         self.classes_ = np.unique(y)

@@ -10,8 +10,8 @@ from _helpers import tiny_backbone
 from skcovid import datasets
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-# TensorFlow's where its functions run eagerly, Keras' own with NumPy 2, Matplotlib's
-# where an example shows a figure and there is no screen.
+# TensorFlow warns where its functions run eagerly, Keras with NumPy 2, Matplotlib where
+# an example shows a figure without a screen.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Even though the .tf.config",
     "ignore:__array__ implementation",
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture
 def run(eager, monkeypatch, tmp_path, capsys):
-    """Runs an example in an empty folder and returns what it prints."""
+    """Run an example in an empty folder and return its variables and output."""
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
     pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -61,6 +61,6 @@ def test_conformal_prediction_sets(run):
     names, printed = run("conformal_prediction_sets.py")
     assert "left to a reader" in printed
     assert "99%" in printed
-    # More certain sets leave more to a reader, or as many.
+    # At the highest confidence nearly all sets hold the true class.
     assert names["is_covered"][:, -1].mean() > 0.95
     assert names["sets"].shape == (200, 3, 4)

@@ -72,7 +72,7 @@ class TestFineTuned:
         images = NEW[:n_images]
         found = run(path, images)
         np.testing.assert_allclose(found, fast.predict_proba(images), atol=1e-4)
-        # Not because all images are alike to it.
+        # The network distinguishes the images.
         assert np.ptp(run(path, NEW), axis=0).max() > 0.01
 
     def test_metadata_describe_inputs_and_outputs(self, path):
@@ -230,8 +230,8 @@ class TestErrors:
     "SKCOVID_SLOW_TESTS" not in os.environ,
     reason="takes minutes; SKCOVID_SLOW_TESTS=1 runs it",
 )
-# Not the paper's own recipe: after a few steps from random weights its batch norms may
-# divide by next to nothing, up to NaN.
+# Not the paper's recipe: a few steps after random weights its batch norms may divide by
+# nearly zero and give NaN.
 @pytest.mark.parametrize("recipe", ["fast", "linear"])
 @pytest.mark.parametrize(
     ("backbone", "image_size"),

@@ -16,8 +16,8 @@ from skcovid.networks import FeatureStore, feature_bytes
 N_IMAGES = 64
 FILLING = {"batch_size": 4, "n_jobs": 2, "verbose": 0}
 
-# What another process runs: fill the store, a batch at a time, slowly enough to be
-# caught in the middle.
+# Another process fills the store, one batch at a time, slowly enough to be killed in
+# the middle.
 FILL = """
 import sys, time
 sys.path.insert(0, "{folder}")
@@ -89,7 +89,7 @@ def test_a_killed_run_leaves_whole_files_and_can_be_resumed(tmp_path):
     process.wait(timeout=60)
     kept = len(list(tmp_path.rglob("*.npy")))
     assert 12 <= kept < N_IMAGES
-    # Batches are repeated whole.
+    # Unfinished batches are repeated as a whole.
     check_features(tmp_path, n_computed=N_IMAGES - kept // 4 * 4)
 
 

@@ -1,4 +1,4 @@
-"""What the feature store keeps; what goes wrong is in test_feature_store_faults."""
+"""The feature store; test_feature_store_faults has crashes and damage."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ from skcovid.networks import _graph as graph
 from skcovid.networks import _network as network
 
 BACKBONE = tiny_backbone.register()
-# Keras' own, with NumPy 2.
+# Keras warns with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 FILLING = {"batch_size": 4, "n_jobs": 2, "verbose": 0}
 N_IMAGES = 10
@@ -34,7 +34,7 @@ print(store.n_computed)
 
 
 def make_trunk(seed=0, first=tiny_backbone.FINE_TUNE_FROM, side=32, **parameters):
-    """The trunk of the tiny network: two outputs."""
+    """Make the trunk of the tiny network, with two outputs."""
     base = network.build_backbone(
         BACKBONE, None, image_size=(side, side), seed=seed, **parameters
     )
@@ -76,7 +76,7 @@ class Counting:
 
 
 def constant_network(value):
-    """A network that makes features of one value, whatever the image."""
+    """Make a network whose features have one value for every image."""
     inputs = keras.Input((4, 4, 3))
     layer = keras.layers.Conv2D(
         2,
@@ -289,11 +289,11 @@ class TestDisk:
             store.fill(make_images(), **FILLING)
         monkeypatch.undo()
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
-        # The plan of the batches is there for whoever goes on.
+        # The plan of the batches is kept for the next run.
         assert sorted(path.suffix for path in files) == [".json", ".npy", ".npy"]
         another = make_store(tmp_path)
         another.fill(make_images(), **FILLING)
-        # Two of the first batch's were kept; batches are repeated whole.
+        # Two images of the first batch are kept, but batches are repeated as a whole.
         assert another.n_computed == N_IMAGES
 
     def test_a_truncated_file_is_computed_again(self, tmp_path):

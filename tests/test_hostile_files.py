@@ -1,4 +1,4 @@
-"""Files that are no model, or pretend to be one: all are refused, nothing is run."""
+"""Hostile and damaged model files: each is an error and runs no code."""
 
 import functools
 import io
@@ -29,18 +29,18 @@ from skcovid.persistence import ModelFileError, _networks, describe
 tiny_backbone.register()
 pytestmark = [
     pytest.mark.usefixtures("eager"),
-    # TensorFlow's, where its functions run eagerly.
+    # TensorFlow warns where its functions run eagerly.
     pytest.mark.filterwarnings("ignore:Even though the .tf.config"),
 ]
 
 X, Y = tiny_backbone.make_images(12)
-# What any of the files may take, the network of the honest one included.
+# Memory that any file may use, including the network of the valid one.
 MAX_BYTES = 40_000_000
 HONEST, NETWORK = "model.skcovid", "network-0.safetensors"
 
 
 class Touch:
-    """Runs a command when it is unpickled."""
+    """Runs a command when unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -50,7 +50,7 @@ class Touch:
 
 
 class Attempt:
-    """What a hostile file is made from: an honest one, and where it would leave a mark.
+    """Makes hostile files from a valid one; run, they would create `canary`.
 
     Every method below writes a file to `path`.
     """
@@ -69,7 +69,7 @@ class Attempt:
         write_model(self.path, {**self.members, name: content})
 
     def with_unlisted(self, *extra):
-        """Honest members followed by others."""
+        """Write the valid members followed by others."""
         write_zip(self.path, [*self.members.items(), *extra])
 
     def with_manifest(self, **changes):
@@ -87,7 +87,7 @@ class Attempt:
         self.with_pipeline_member("schema.json", changed)
 
     def with_attribute(self, step, name, value):
-        """The pipeline as `save` dumps it, an attribute of a step changed."""
+        """Dump the pipeline like `save`, with an attribute of a step changed."""
         estimator = self.detached.named_steps[step]
         before = dict(vars(estimator))
         setattr(estimator, name, value)
@@ -264,7 +264,7 @@ def a_bomb(attempt):
 
 
 def a_bomb_that_hides_its_size(attempt):
-    """The directory says that the member is stored and as long as it is compressed."""
+    """In the directory the member is uncompressed and as long as when compressed."""
     write_zip(attempt.path, {NETWORK: bytes(100_000_000)}, zipfile.ZIP_DEFLATED)
     content = bytearray(attempt.path.read_bytes())
     entry = content.find(b"PK\x01\x02")
@@ -730,7 +730,7 @@ def test_error_names_the_reason_and_nothing_is_run(case, attempt, monkeypatch):
 
 
 def test_the_canary_works(attempt):
-    """What the hostile files hold would leave its mark if it were run."""
+    """The code in the hostile files does create `canary` when it is run."""
     pickle.loads(pickle.dumps(Touch(attempt.canary)))
     assert attempt.canary.exists()
 

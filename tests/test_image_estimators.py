@@ -18,7 +18,7 @@ from skcovid import (
 )
 
 tiny_backbone.register()
-# TensorFlow's, where its functions run eagerly.
+# TensorFlow warns where its functions run eagerly.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the .tf.config")
 
 CLASSES = tiny_backbone.CLASSES
@@ -35,7 +35,7 @@ QUICK = {
 CASES = [
     Case(RadiographReader(image_size=(24, 28)), GREY, Y),
     Case(BackbonePreprocessor("tiny"), GREY, Y),
-    # As many copies of each image of a class, whatever their order.
+    # Equally many copies of each image of a class, so the order does not matter.
     Case(AugmentationBalancer(factor=1, random_state=0), GREY, Y),
     Case(BackboneFeatures("tiny", weights=None, random_state=0, verbose=0), INPUT, Y),
     # After one epoch, statistics that began at zero make all predictions the same.

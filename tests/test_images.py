@@ -27,7 +27,7 @@ EXPECTED = np.stack(
 
 
 class CountingLoader:
-    """Computes image number *i*, all pixels 10 · i, and remembers that it did."""
+    """Computes image number *i*, all pixels 10 · i, and records the call."""
 
     def __init__(self):
         self.loaded = []

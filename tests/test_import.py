@@ -12,10 +12,10 @@ from sklearn.base import clone
 import skcovid
 
 HEAVY = ("keras", "tensorflow", "torch", "jax", "scikeras", "matplotlib", "pydicom")
-# What a single name needs, and `import skcovid` does not.
+# Packages that single names need and `import skcovid` does not.
 DEPENDENCIES = ("cv2", "imblearn", "numpy", "safetensors", "scipy", "skops", "sklearn")
 
-# What takes long to import and is imported with skcovid's names.
+# Slow packages that are imported with skcovid's names.
 LIBRARIES = "import cv2, imblearn, keras, sklearn, tensorflow"
 EVERYTHING = """
 import pkgutil
@@ -28,7 +28,7 @@ for module in pkgutil.iter_modules(skcovid.__path__):
 
 
 def environment_without_malloc():
-    """The environment, without what configures glibc's allocator."""
+    """Return the environment without settings of glibc's allocator."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -37,7 +37,7 @@ def environment_without_malloc():
 
 
 def loaded_after(code, watched=HEAVY):
-    """Which of the watched packages a fresh interpreter has loaded after some code."""
+    """Return which watched packages a new interpreter has loaded after some code."""
     report = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", report], capture_output=True, text=True, check=True
@@ -109,7 +109,7 @@ def test_augment_is_importable_from_skcovid():
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory):
-    """Two processes: one has imported the libraries, the other all of skcovid."""
+    """States of two processes: one imported the libraries, the other all of skcovid."""
     folder = tmp_path_factory.mktemp("states")
     environment = environment_without_malloc()
     found = []

@@ -1,4 +1,4 @@
-"""Intervals of every kind hold the true figure about as often as they say: 95 %.
+"""Intervals of every kind cover the true figure in about 95 % of repetitions.
 
 With the 300 repetitions used here a coverage of 95 % is seen as 92.5 to 97.5 % (two
 standard errors).
@@ -26,7 +26,7 @@ def coverage_of(truth, draw_estimates, repetitions=REPETITIONS):
 
 
 def by_figure(coverage):
-    """Mean coverage of accuracy, recall, …: classes apart from their mean."""
+    """Return the mean coverage of accuracy, recall, …, by classes and for means."""
     parts = {}
     for (name, label), share in coverage.items():
         parts.setdefault(name + (" mean" if label == "mean" else ""), []).append(share)
@@ -134,7 +134,7 @@ def test_bootstrap_of_areas(method):
 @pytest.mark.parametrize("prevalence", [0.001, 0.1, 0.5])
 @pytest.mark.parametrize(
     ("sensitivity", "specificity", "n_ill", "n_well"),
-    # The last: false alarms are seen once in three repetitions.
+    # The last: one in three repetitions has a false alarm.
     [(0.9, 0.95, 80, 400), (0.7, 0.8, 40, 40), (0.95, 0.998, 60, 200)],
 )
 def test_predictive_values(prevalence, sensitivity, specificity, n_ill, n_well):
@@ -161,7 +161,7 @@ def test_predictive_values(prevalence, sensitivity, specificity, n_ill, n_well):
 
 
 def result_with(right, folds):
-    """Evaluation whose predictions are right where `right` says so."""
+    """Make a result whose predictions are right where `right` is true."""
     y_true = np.arange(len(right)) % 2
     predictions = np.where(right, y_true, 1 - y_true)
     return EvaluationResult(

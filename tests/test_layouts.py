@@ -116,7 +116,7 @@ class TestKermany:
         assert data.target.tolist() == ["NORMAL"] * 4 + ["PNEUMONIA"] * 5
         parts = ["train", "train", "val", "test"]
         assert data.split.tolist() == [*parts, *parts, "test"]
-        # A patient of whom both the training and the test set have an image.
+        # A patient with images in both the training and the test set.
         assert data.groups[4] == data.groups[7] == "person1_bacteria"
         assert len(set(data.source)) == 1
         assert "Kermany" in data.source[0]
@@ -226,7 +226,7 @@ class TestUnknownLayouts:
                 {"images": ["1.png"], "masks": ["1.png"]},
                 "masks.*one class",
             ),
-            # Patients are no classes: one folder is not taken for one around them.
+            # Folders of patients are not classes.
             ({"a/1": ["1.png"], "a/2": ["1.png"]}, "1, 2,.*as root"),
         ],
     )

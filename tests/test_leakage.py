@@ -1,7 +1,7 @@
-"""No augmented copy of a validation or test image is ever trained on.
+"""No classifier is trained on an augmented copy of a validation or test image.
 
 Every image has a number of its own that survives augmentation; a recording classifier
-tells which numbers each fold trained on and monitored.
+records which numbers each fold trained on and monitored.
 """
 
 from itertools import combinations
@@ -28,7 +28,7 @@ class BalancesBeforeItSplits(HoldoutPipeline):
 
 
 def balancer():
-    # A number is a grey level, so only transforms that move pixels.
+    # Numbers are grey levels, so all transforms only move pixels.
     return AugmentationBalancer(
         transforms=[Elastic(), Zoom(), Translation(), Rotation()],
         factor=1,
@@ -133,7 +133,7 @@ def test_given_validation_images_are_used_unchanged(calls):
     assert numbers(calls[0].X) == set(np.flatnonzero(~part).tolist())
 
 
-# The same checks must find the two ways to get it wrong.
+# The same checks must find the two kinds of leaks.
 
 
 def test_balancing_before_the_split_into_validation_is_found(calls):

@@ -1,4 +1,4 @@
-"""What a process holds, and global state, after many calls."""
+"""Memory, threads, files and global state after many calls."""
 
 import gc
 import os
@@ -16,7 +16,7 @@ def test_global_state_threads_and_files_are_unchanged():
     before = soak_run.settings()
     used = soak_run.soak(2, 1, 2, report=lambda *_: None)
     assert soak_run.settings() == before
-    # The first fit of each recipe starts what stays.
+    # The first fit of each recipe starts lasting threads.
     for name in ("threads", "open files"):
         assert used[-1][name] <= used[1][name]
 
@@ -40,7 +40,7 @@ def test_predictions_on_kept_features_do_not_leak(tmp_path):
     before = count_objects()
     for _ in range(5):
         predict()
-    # A model made anew for each was some 1,900; a trunk folded anew, 336.
+    # A new model for each call left about 1,900 objects; a trunk folded again, 336.
     assert count_objects() - before < 200
 
 

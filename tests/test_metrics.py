@@ -139,7 +139,7 @@ def test_wilson_interval_reaches_its_level(level):
     ("matrix", "n_images"),
     [
         ([[80, 10, 5], [10, 200, 20], [5, 25, 145]], 150),
-        # Few mistakes: percentiles of a bootstrap would cover the means below 85 %.
+        # With few mistakes, a percentile bootstrap would cover the means below 85 %.
         ([[93, 0, 2], [3, 614, 13], [1, 11, 713]], 290),
     ],
 )

@@ -39,7 +39,7 @@ from skcovid.model_selection import split
 tiny_backbone.register()
 
 CLASSES = ["COVID-19", "NORMAL", "Viral Pneumonia"]
-# Section 3.1 and Table 3 of the paper: the data set, a fold, a testing half.
+# Section 3.1 and Table 3 of the paper: the data set, a fold, a test half.
 PAPER_LABELS = np.repeat(CLASSES, [219, 1341, 1345])
 
 N_IMAGES = 60
@@ -280,7 +280,7 @@ class TestPaperProtocol:
             assert len(np.unique(np.concatenate(rows))) == 2905
 
     def test_halves_are_not_stratified(self):
-        # 19 of 290 images in the paper, where a stratified half would hold 22.
+        # 19 of 290 images in the paper; a stratified half would hold 22.
         folds = StratifiedKFold(5, shuffle=True, random_state=0)
         found = {
             Counter(PAPER_LABELS[rows.test].tolist())["COVID-19"]
@@ -407,7 +407,7 @@ class TestPatientOverlap:
 
 
 class Trained(DummyClassifier):
-    """Has a history, as a network that was trained."""
+    """Has a history, like a trained network."""
 
     def fit(self, X, y, sample_weight=None):
         self.history_ = {"loss": [1.0]}
@@ -458,7 +458,7 @@ class TestWarnings:
 
 
 class TestErrors:
-    """All of them before anything is fitted."""
+    """Each error comes before any fit."""
 
     @pytest.fixture(autouse=True)
     def _nothing_is_fitted(self, calls):
@@ -476,7 +476,9 @@ class TestErrors:
         assert "missing.png" in str(raised.value)
         assert "broken.png" in str(raised.value)
 
-    def test_an_unreadable_file_used_only_by_the_last_fold(self, tmp_path, grey_paths):
+    def test_an_unreadable_file_in_the_training_set_of_the_last_fold(
+        self, tmp_path, grey_paths
+    ):
         broken = tmp_path / "broken.png"
         broken.write_bytes(b"no image")
         paths = [str(path) for path in grey_paths]
@@ -522,7 +524,7 @@ class TestErrors:
                 verbose=0,
             )
 
-    # scikit-learn's, of KFold: that it splits patients is what is tested.
+    # scikit-learn warns that KFold ignores groups.
     @pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
     @pytest.mark.parametrize("protocol", ["cross_val_predict", "paper"])
     def test_a_cross_validator_that_splits_patients(self, protocol):

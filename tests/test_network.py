@@ -15,7 +15,7 @@ from skcovid.networks._batch_norm import fold_batch_norm
 from skcovid.networks.backbones import Backbone, get_backbone
 
 BACKBONE = tiny_backbone.register()
-# Keras' own, with NumPy 2.
+# Keras warns with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 FINE_TUNE_FROM = tiny_backbone.FINE_TUNE_FROM
 
@@ -49,7 +49,7 @@ def batch_norms(layers):
 
 
 def set_moving_statistics(model):
-    """Give every batch normalisation statistics of its own."""
+    """Set random statistics for every batch normalisation."""
     generator = np.random.default_rng(1)
     for layer in batch_norms(model.layers):
         size = layer.moving_mean.shape
@@ -139,7 +139,7 @@ class TestHead:
         assert all(map(np.array_equal, first, again))
         assert not all(map(np.array_equal, first, other))
 
-    def test_is_float32_whatever_the_precision(self):
+    def test_head_is_float32_at_any_precision(self):
         base = build(precision="mixed_bfloat16")
         model = add_head(base)
         assert {layer.compute_dtype for layer in base.layers[1:]} == {"bfloat16"}
@@ -259,7 +259,7 @@ class TestFoldBatchNorm:
 
 
 def split(model, base, first):
-    """The tail of a network whose layers from `first` on are trained."""
+    """Return the tail of a network whose layers from `first` on are trained."""
     head = model.layers[len(base.layers) :]
     batch_norm = next(filter(network.is_batch_norm, head))
     (head_input,) = graph.layer_inputs(batch_norm)
@@ -323,7 +323,7 @@ class TestSplitTail:
     def test_only_trained_layers_take_maps(self):
         base = build()
         model = add_head(base, pooling=("avg", "max"))
-        # The short branch joins the long one above the cut and skips what is trained.
+        # The short branch joins the long one above the cut and skips trained layers.
         tail = split(model, base, FINE_TUNE_FROM)
         (into_convolution,) = graph.layer_inputs(base.layers[FINE_TUNE_FROM])
         assert any(tensor is into_convolution for tensor in tail.inputs)
@@ -412,7 +412,7 @@ class TestWeights:
             ):
                 assert_array_equal(own, expected)
 
-    # Keras' own, on weights that fit no layer.
+    # Keras warns of weights that fit no layer.
     @pytest.mark.filterwarnings("ignore:Skipping nested container")
     @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
     def test_another_architecture_is_an_error(self, suffix, tmp_path):

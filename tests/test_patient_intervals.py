@@ -1,4 +1,4 @@
-"""Intervals that allow for images of one patient being alike, of the tables."""
+"""Intervals of the tables, which allow for similar images of one patient."""
 
 import json
 import math
@@ -98,7 +98,7 @@ def test_without_mistakes_intervals_count_patients():
 
 
 def test_one_more_mistake_does_not_narrow_much():
-    # The variance seen with one mistaken image must not count as known.
+    # The variance estimated from one mistaken image is itself uncertain.
     widths = []
     for n_mistaken in range(4):
         matrices = np.zeros((40, 2, 2), dtype=int)
@@ -138,8 +138,8 @@ def test_fractions_are_an_error():
 
 
 def test_patients_of_several_classes_correlate_their_recalls():
-    # Both classes' mistakes are those of the same patients, so their mean is no surer
-    # than either; with other patients it is.
+    # If the same patients are mistaken in both classes, their mean is as uncertain as
+    # either; with different patients it is more certain.
     tied, apart = np.zeros((20, 2, 2), int), np.zeros((40, 2, 2), int)
     tied[:, 0, 0] = tied[:, 1, 1] = 3
     tied[:6] = [[0, 3], [3, 0]]

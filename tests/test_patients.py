@@ -1,4 +1,4 @@
-"""Patients of public collections, each by a parser of its own."""
+"""Patients of public collections, each with its own parser."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from skcovid.datasets import (
     nih_patient,
 )
 
-# As in two versions of the collection: columns were renamed, and added.
+# Two versions of the collection: columns were renamed and added.
 TABLES = {
     "early": (
         "Patientid,offset,finding,filename,notes\n"

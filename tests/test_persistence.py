@@ -28,7 +28,7 @@ from skcovid.persistence import ModelFileError, _model_file, describe, fingerpri
 tiny_backbone.register()
 pytestmark = [
     pytest.mark.usefixtures("eager"),
-    # TensorFlow's, where its functions run eagerly.
+    # TensorFlow warns where its functions run eagerly.
     pytest.mark.filterwarnings("ignore:Even though the .tf.config"),
 ]
 
@@ -104,7 +104,7 @@ class TestRoundTrip:
         again = saved_and_loaded(loaded, tmp_path / "second.skcovid")
         assert_array_equal(again.predict_proba(NEW), loaded.predict_proba(NEW))
         again.fit(X, Y)
-        # The seeds came along.
+        # The seeds were saved.
         np.testing.assert_allclose(
             again.predict_proba(NEW), loaded.predict_proba(NEW), atol=1e-5
         )
@@ -148,7 +148,7 @@ class TestRoundTrip:
         np.testing.assert_allclose(
             loaded.predict_proba(NEW), pipeline.predict_proba(NEW), atol=1e-6
         )
-        # Neither did saving ask the folder about the test images.
+        # Saving keeps the stored features.
         assert set(kept) <= set((tmp_path / "features").rglob("*"))
 
     def test_a_classifier_alone_and_features_alone(self, fitted, tmp_path):
@@ -201,7 +201,7 @@ class TestRoundTrip:
 
 
 class TestAnotherNetworkEstimator:
-    """An estimator that persistence does not know, behind skcovid's transformers."""
+    """An estimator from outside skcovid, after skcovid's transformers."""
 
     def make(self, features):
         return Pipeline(
@@ -345,7 +345,7 @@ class TestSave:
 
 
 class TestVersions:
-    """The installed versions can't be changed, but those in the file can."""
+    """The tests change versions in the file, as the installed ones are fixed."""
 
     @pytest.fixture
     def path(self, fitted, tmp_path):
@@ -362,7 +362,7 @@ class TestVersions:
     def test_other_versions_are_an_error_if_predictions_differ(self, path):
         found = describe(path)
         answers = np.roll(found["probe"], 1, axis=1).tolist()
-        # With the same versions the model is not asked.
+        # With the same versions predictions are not compared.
         write_model(path, read_members(path), probe=answers)
         skcovid.load(path)
         write_model(

@@ -36,7 +36,7 @@ N_IMAGES = 60
 X = numbered_images(N_IMAGES)
 Y = np.repeat(["COVID-19", "NORMAL", "Viral Pneumonia"], [10, 20, 30])
 GROUPS = np.arange(N_IMAGES) // 2
-# A rotation leaves an image its number.
+# An image keeps its number when rotated.
 BALANCING = {"factor": 1, "transforms": [Rotation()], "random_state": 0}
 
 
@@ -62,7 +62,7 @@ def halve(images):
 
 
 class NotedClassifier(RecordingClassifier):
-    """Takes something else than images and labels, too."""
+    """A classifier whose `fit` takes metadata."""
 
     def fit(self, X, y, X_val=None, y_val=None, note=None):
         self.note_ = note
@@ -110,7 +110,8 @@ class TestSplit:
         groups = np.r_[np.arange(5), 5 + np.arange(55) // 2]
         pipeline = make_pipeline(validation_fraction=0.1, random_state=seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scikit-learn's, on the class of five
+            # scikit-learn warns of the class of five.
+            warnings.simplefilter("ignore")
             pipeline.fit(X, y, groups=groups)
         assert set(y[pipeline.validation_indices_]) == set(y)
 
@@ -120,7 +121,7 @@ class TestSplit:
         assert not calls
 
     def test_a_class_of_one_patient_is_an_error(self, calls):
-        # Who has images of another class too.
+        # This patient has images of another class too.
         groups = np.r_[0, 0, 0, np.arange(1, 58)]
         with pytest.raises(ValueError, match="'COVID-19' has 1"):
             make_pipeline().fit(
@@ -390,10 +391,10 @@ class TestMakeTransferPipeline:
             ),
             ({"validation_fraction": 0.3}, {"validation_fraction": 0.3}),
             ({"balance__factor": 4}, {"balance__factor": 4}),
-            # The pipeline's own memory and verbose stay as they are.
+            # The pipeline's own memory and verbose do not change.
             ({"memory": "folder"}, {"classify__memory": "folder"}),
             ({"verbose": 0}, {"classify__verbose": 0}),
-            # A step's own value wins.
+            # The value for a step takes precedence.
             (
                 {"balance__n_jobs": 1, "n_jobs": 5},
                 {"read__n_jobs": 5, "balance__n_jobs": 1, "classify__n_jobs": 5},

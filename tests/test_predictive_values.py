@@ -14,7 +14,7 @@ def test_at_the_prevalence_of_the_data_they_are_precision():
 
 
 def test_an_example_by_hand():
-    # Of 1,000 there are 10 ill, 9 found; of 990 well, 99 alarmed.
+    # Of 1,000 people 10 are ill, 9 of them found; 990 are well, 99 false alarms.
     found = predictive_values(
         Estimate.from_counts(90, 100), Estimate.from_counts(900, 1000), 0.01
     )
@@ -92,7 +92,7 @@ def test_intervals_narrow_with_those_of_sensitivity_and_specificity():
     ("sensitivity", "specificity"),
     [
         (Estimate.from_counts(0, 0), Estimate.from_counts(9, 10)),
-        # Never an alarm: nothing to say of alarms.
+        # Without alarms the positive predictive value is undefined.
         (Estimate.from_counts(0, 10), Estimate.from_counts(10, 10)),
     ],
 )

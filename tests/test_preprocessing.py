@@ -50,7 +50,7 @@ def flatten(images):
 
 
 def all_layouts(images, tmp_path):
-    """The same pixels, kept in every way a user may keep them."""
+    """Return the same pixels in every memory layout and container."""
     read_only = images.copy()
     read_only.flags.writeable = False
     np.save(tmp_path / "images.npy", images)
@@ -203,7 +203,7 @@ class TestReaderInputs:
 
 
 class Opened:
-    """Names of the files in a folder that Python opens, in order."""
+    """Records the names of files in a folder that Python opens, in order."""
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -218,9 +218,10 @@ class Opened:
 
 @pytest.fixture
 def opened(tmp_path, grey_paths):
-    """The files of the test that are opened from now on."""
+    """Files of the test that are opened from now on."""
     record = Opened(tmp_path)
-    sys.addaudithook(record)  # stays, but records this folder alone
+    # The hook stays until the process ends, but records this folder only.
+    sys.addaudithook(record)
     return record.names
 
 

@@ -14,7 +14,7 @@ FORMATS = [*LOSSLESS, "jpg", "webp"]
 
 
 def levels_16(grey_images):
-    """A 16-bit image whose bytes all matter."""
+    """A 16-bit image with structure in both bytes."""
     return grey_images[0].astype(np.uint16) * 257 - grey_images[1] // 2
 
 
@@ -71,7 +71,7 @@ class TestPixels:
 
     def test_transparency_is_ignored(self, write_image, rgb_images):
         alpha = np.full((*rgb_images[0].shape[:2], 1), 7, dtype=np.uint8)
-        # The helper reverses the channels, and alpha has to come last then.
+        # The helper reverses the channels; alpha must then be last.
         path = write_image("a.png", np.dstack([alpha, rgb_images[0]]))
         np.testing.assert_array_equal(
             read_radiograph(path, channels="rgb"), rgb_images[0]
@@ -286,7 +286,7 @@ class TestCheckFiles:
         path = tmp_path / "a.bmp"
         os.utime(write_bmp(path, 10), ns=(0, 10**18))
         [before] = check_files([str(path)])
-        # Other pixels, but neither size nor time tells.
+        # Other pixels with the same size and time.
         os.utime(write_bmp(path, 20), ns=(0, 10**18))
         assert check_files([str(path)]) == [before]
 

@@ -1,4 +1,4 @@
-"""Real radiographs and weights, where SKCOVID_DATA and SKCOVID_WEIGHTS name them."""
+"""Real radiographs and weights, given by SKCOVID_DATA and SKCOVID_WEIGHTS."""
 
 import os
 
@@ -21,7 +21,7 @@ N_TRAIN, N_TEST = 10, 4
 
 @pytest.fixture(scope="module")
 def radiographs():
-    """A few images of each class, apart for training and test."""
+    """A few images of each class, for training and for test."""
     data = load_radiographs(DATA)
     paths, labels = np.asarray(data.paths), np.asarray(data.target)
     parts = [

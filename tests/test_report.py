@@ -1,4 +1,4 @@
-"""The HTML report: one file, every figure with its interval, no section guessed."""
+"""The HTML report: one file, every figure with an interval."""
 
 import re
 import sys
@@ -42,7 +42,7 @@ class WithHistory(LogisticRegression):
 
 
 class Predictor(LogisticRegression):
-    """Without probabilities and history."""
+    """A classifier without probabilities and history."""
 
     predict_proba = property()
 
@@ -64,7 +64,7 @@ PLAIN = make_pipeline(Predictor(C=0.001))
 
 @pytest.fixture(scope="module")
 def plain():
-    """Of a classifier without probabilities or history, patients unknown."""
+    """A result without probabilities, history or patients."""
     return evaluate(PLAIN, X, Y, cv=2, verbose=0)
 
 
@@ -94,7 +94,7 @@ def audit(result):
 
 
 class Page(HTMLParser):
-    """What a page is made of."""
+    """Parses a page into its elements and sections."""
 
     def __init__(self, path):
         super().__init__()

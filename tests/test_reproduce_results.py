@@ -32,7 +32,7 @@ NAMES = [row.slug for row in ROWS if row.model != ON_A_GPU]
 
 
 def compute(script, side, arguments):
-    """Stand in for a child process, without one."""
+    """Compute a row in this process instead of a child process."""
     given = json.loads(json.dumps(arguments))
     result = reproduce_results.evaluate_row(**given)
     return Measurement(90.0, 100.0, 1536.0, json.loads(json.dumps(result)))
@@ -40,7 +40,7 @@ def compute(script, side, arguments):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Radiographs as files, with a table of their patients."""
+    """Radiographs as files with a table of patients."""
     root = tmp_path_factory.mktemp("data") / "radiographs"
     data = make_radiographs(36, image_size=32, weights=(1, 1, 1), random_state=0)
     save_radiographs(data.images, data.target, root, groups=data.groups)
@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reproduce(folder):
-    """Runs the script on few rows; `compute` takes the place of a process."""
+    """Run the script on few rows; `compute` replaces the child process."""
     tiny_backbone.register()
 
     def run(output, *options, rows=ROWS, compute=compute, data=folder):
@@ -74,12 +74,12 @@ def evaluated(reproduce, tmp_path_factory):
 
 @pytest.fixture
 def output(evaluated, tmp_path):
-    """What was evaluated, to change."""
+    """A copy of the evaluated rows that a test may change."""
     return shutil.copytree(evaluated, tmp_path / "output")
 
 
 class Recorder:
-    """Notes which rows are evaluated; gives what was found for another."""
+    """Records which rows are evaluated and returns earlier results."""
 
     def __init__(self, evaluated, failing=(), error=None):
         text = (evaluated / "rows" / f"{NAMES[0]}.json").read_text("utf-8")
@@ -157,9 +157,9 @@ def test_the_page_shows_the_figures_of_the_rows(evaluated):
         accuracy = Estimate(**record["result"]["accuracy"])
         assert f"| {accuracy} |" in line_of(evaluated, name)
         assert record["result"]["grouped"]
-        # A row may be published: it names no folder.
+        # Rows may be published, so they name no folder.
         assert "memory=" not in json.dumps(record)
-    # Features were kept for the rows of seed 1, and for nobody else.
+    # Only the rows of seed 1 shared features.
     passes = [read_row(evaluated, name)["run"]["n_trunk_passes"] for name in NAMES]
     assert passes == [36, 72, 36, 36]
     assert "| 1.5 | 1.5 |" in line_of(evaluated, NAMES[0])

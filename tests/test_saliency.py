@@ -32,7 +32,7 @@ from skcovid.inspection import (
 tiny_backbone.register()
 pytestmark = [
     pytest.mark.usefixtures("eager"),
-    # TensorFlow's where its functions run eagerly, and Keras' own with NumPy 2.
+    # TensorFlow warns where its functions run eagerly, Keras with NumPy 2.
     pytest.mark.filterwarnings(
         "ignore:Even though the .tf.config",
         "ignore:__array__ implementation",
@@ -92,7 +92,7 @@ def linear():
 
 
 def edges(estimator, images, target):
-    """A saliency that ignores the network."""
+    """Return edges as a saliency that ignores the network."""
     return np.stack([np.abs(cv2.Laplacian(image, cv2.CV_32F)) for image in images])
 
 
@@ -137,7 +137,7 @@ class TestEveryMethod:
         prepared = pipeline[:-1].transform(X[:3])
         saliency = explain(pipeline[-1], prepared)
         assert saliency.shape == (3, SIDE, SIDE)
-        if explain is not coarse_occlusion:  # whose grey is another before preparation
+        if explain is not coarse_occlusion:  # whose grey differs before preprocessing
             assert_allclose(saliency, explain(pipeline, X[:3]), atol=1e-6)
 
     @METHODS
@@ -304,7 +304,7 @@ class TestScoreCam:
                 expected += (score - nothing) * enlarged
         expected = np.maximum(expected, 0)
         found = scores(pipeline, X[:1], target=Y[0], layer=3)[0]
-        # Maps are enlarged before or after they are added and cut.
+        # Enlarging maps before or after they are added differs slightly.
         inside = expected > 0.1 * expected.max()
         assert_allclose(
             found[inside] / found.max(), expected[inside] / expected.max(), atol=0.1
@@ -365,7 +365,7 @@ class TestOcclusion:
         saliency = occlusion(
             CornerClassifier(), images, target="ill", patch_size=4, stride=2, fill=0
         )
-        # Patches at 0 hide the corner, those at 2 a half of it, in each direction.
+        # Patches at 0 hide the corner, those at 2 half of it, in each direction.
         assert_allclose(saliency[0, 0, :3:2], [1, (1 + 0.5) / 2])
         assert_allclose(saliency[0, 2, 2], (1 + 0.5 + 0.5 + 0.25) / 4)
 
@@ -548,7 +548,7 @@ class TestRandomizationCheck:
         check = self.check(record, pipeline, X[:2], n_steps=3, n_repeats=2)
         assert check.similarity.shape == (2, 3, 2)
         names = [layer.name for layer in model.layers]
-        # Batch normalisation that was never trained is initialised to what it is.
+        # Untrained batch normalisation already has its initial values.
         kernels = [
             number
             for number, layer in enumerate(model.layers)

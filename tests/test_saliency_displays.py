@@ -20,7 +20,7 @@ from skcovid.inspection import (
 from skcovid.metrics import wilson_interval
 
 tiny_backbone.register()
-# TensorFlow's where its functions run eagerly, and Keras' own with NumPy 2.
+# TensorFlow warns where its functions run eagerly, Keras with NumPy 2.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Even though the .tf.config",
     "ignore:__array__ implementation",
@@ -58,7 +58,7 @@ def network(eager):
     return classifier.fit(tiny_backbone.prepare(X), Y)
 
 
-# How each display is made, and in how many rows and columns of axes.
+# Each display with its rows and columns of axes.
 DISPLAYS = {
     "saliency": (
         lambda model, ax: SaliencyDisplay(X[:2], SALIENCY, CLASSES[:2]).plot(ax),

@@ -1,4 +1,4 @@
-"""A training that is stopped goes on after its last whole epoch, to the last bit."""
+"""A stopped training resumes after its last full epoch, with identical results."""
 
 import json
 from contextlib import nullcontext
@@ -26,7 +26,7 @@ RECIPES = {
     },
 }
 
-# One of them compiled, as it is for users; the other tests the same in less time.
+# One runs compiled, as for users; the other uncompiled, which is faster.
 RUNNING = {"paper": tiny_backbone.eagerly, "fast": nullcontext}
 
 
@@ -36,7 +36,7 @@ def make_classifier(checkpoint=None, *, recipe="paper", **parameters):
         "epochs": 3,
         "batch_size": 16,
         "dense_units": 6,
-        # Plateaus and early stopping at once, so that they are part of the state.
+        # With plateaus and early stopping, which are part of the state.
         "reduce_lr_patience": 1,
         "early_stopping_patience": 2,
         "n_jobs": 1,
@@ -54,7 +54,7 @@ def fit(classifier, labels=Y):
 
 @pytest.fixture
 def stop_at(monkeypatch):
-    """Stop trainings before they write their state for the n-th time."""
+    """Interrupt trainings before they write their n-th state."""
     write = _training_state.write_record
 
     def stop(n_written):
@@ -74,7 +74,7 @@ def stop_at(monkeypatch):
 
 @pytest.fixture
 def count_epochs(monkeypatch):
-    """Epochs that were trained: states that were written."""
+    """Count trained epochs by the states written."""
     phases = []
     write = _training_state.TrainingState.write
 
@@ -103,7 +103,7 @@ def check_resumes(tmp_path, stop_at, count_epochs, expected, recipe, n_written):
     stop_at(None)
     count_epochs.clear()
     classifier = fit(make_classifier(tmp_path, recipe=recipe))
-    # The end is a state, too.
+    # The end is also written as a state.
     n_epochs = len(expected.history_["loss"])
     assert len(count_epochs) == n_epochs - n_written + 1
     check_same(classifier, expected)
@@ -117,7 +117,7 @@ def check_resumes(tmp_path, stop_at, count_epochs, expected, recipe, n_written):
 
 @tiny_backbone.eagerly()
 def test_a_resumed_training_remembers_plateaus(tmp_path, stop_at):
-    # Too slow to change what is sure of itself and right: the loss stays 0.
+    # The learning rate is too low to change anything: the loss stays 0.
     parameters = {"learning_rate": 1e-12, "recipe": "fast"}
     sure = make_classifier(**parameters, epochs=1).fit(X, Y).predict(X[:1])
 
@@ -137,7 +137,7 @@ def test_a_resumed_training_remembers_plateaus(tmp_path, stop_at):
 
 @pytest.fixture(scope="module")
 def expected():
-    """Classifiers whose training was never stopped."""
+    """Classifiers whose training was not stopped."""
     classifiers = {}
     for recipe, running in RUNNING.items():
         with running():
@@ -178,7 +178,7 @@ def test_fits_in_one_folder_have_their_own_files(tmp_path, count_epochs):
     path, _ = tmp_path.glob("*.npz")
     assert not np.array_equal(first.predict_proba(X), second.predict_proba(X))
 
-    # A damaged state is no state; the other training is found.
+    # A damaged state is ignored; that of the other training is used.
     path.write_bytes(path.read_bytes()[:-500])
     count_epochs.clear()
     with pytest.warns(UserWarning, match=rf"{path.name}.*damaged"):

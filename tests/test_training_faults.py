@@ -1,4 +1,4 @@
-"""Training that goes wrong says so, and what to do about it."""
+"""Errors and warnings of training name the cause and the cure."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from skcovid.images import LazyImages
 tiny_backbone.register()
 pytestmark = [
     pytest.mark.usefixtures("eager"),
-    # TensorFlow's, where its functions run eagerly.
+    # TensorFlow warns where its functions run eagerly.
     pytest.mark.filterwarnings("ignore:Even though the .tf.config"),
 ]
 

@@ -1,4 +1,4 @@
-"""mypy sees the real type of every public name: those that load on first use, too."""
+"""mypy sees the true type of every public name, including lazily loaded ones."""
 
 import pkgutil
 import re
@@ -24,7 +24,7 @@ NAMES = [
     f"{module}.{name}" for module in MODULES for name in import_module(module).__all__
 ]
 NONSENSE = "skcovid.nonsense"
-# Two lines for each name: its type, and a call with a keyword that nothing takes.
+# Two lines for each name: its type, and a call with an unknown keyword.
 LINES = [f"import {module}\n" for module in MODULES]
 for name in [*NAMES, NONSENSE]:
     LINES += [f"reveal_type({name})\n", f"{name}(nonsense=3)\n"]
@@ -32,11 +32,11 @@ for name in [*NAMES, NONSENSE]:
 
 @pytest.fixture(scope="module")
 def messages(tmp_path_factory):
-    """What mypy says of each name's two lines."""
+    """Messages of mypy for the two lines of each name."""
     script = tmp_path_factory.mktemp("types") / "uses.py"
     script.write_text("".join(LINES))
     with pytest.MonkeyPatch.context() as patch:
-        # Where mypy finds the package, its own options and its cache.
+        # The path of the package, mypy's options and its cache.
         patch.chdir(Path(__file__).parents[1])
         said, failed, _ = api.run(["--no-error-summary", str(script)])
     assert not failed
@@ -58,7 +58,7 @@ def test_types_are_known(name, messages):
     assert found, revealed
     assert found[1] != "Any"
     assert not re.match(r"def \(\*\w+: Any, \*\*\w+: Any\)", found[1])
-    # What overrides a recipe's parameters may be any; its steps check it.
+    # Overrides of recipes may have any type; the steps check them.
     if "**overrides" not in found[1]:
         assert re.search("nonsense|not callable|abstract class", called), called
 

@@ -1,1 +1,1 @@
-"""What the tests share: tiny networks, images and files, and scripts run by hand."""
+"""Helpers of the tests: tiny networks, images and files, and scripts run by hand."""

@@ -1,4 +1,4 @@
-"""Writing an archive of small images, some of them bad, and predicting it."""
+"""Write an archive of small images, some of them bad, and predict it."""
 
 import sys
 from pathlib import Path
@@ -33,7 +33,7 @@ def write_archive(folder, n_images):
 
 
 def make_pipeline():
-    """Nearest mean grey level, fitted."""
+    """Fit a pipeline that predicts the class of nearest mean grey level."""
     classifier = RecordingClassifier(temperature=30.0)
     pipeline = Pipeline([("read", RadiographReader(SIDE)), ("classify", classifier)])
     labels = np.repeat(["COVID-19", "NORMAL", "Viral Pneumonia"], 10)

@@ -1,4 +1,4 @@
-"""Kills evaluations at random moments; resumed, they must give the same result.
+"""Kill evaluations at random moments; resumed, they must give the same result.
 
     cd tests && python -m _helpers.checkpoint_run --kills 30
 
@@ -52,7 +52,7 @@ def make_estimator(kind, memory=None):
 
 
 def evaluate(kind, folder, cv=5, **options):
-    """Evaluate with a checkpoint in a folder, and features beside it."""
+    """Evaluate with a checkpoint and a feature store in a folder."""
     images, y = tiny_backbone.make_images(N_IMAGES)
     X = images.reshape(N_IMAGES, -1) / 255 if kind == "logistic" else images
     return skcovid.evaluate(
@@ -67,9 +67,9 @@ def evaluate(kind, folder, cv=5, **options):
 
 
 def outcome(result):
-    """Everything but the timings, to compare byte by byte."""
+    """Return all results but the timings, to compare byte by byte."""
     return (
-        # The bytes of an object array are addresses.
+        # The bytes of an object array are memory addresses.
         np.asarray(result.predictions.tolist()).tobytes(),
         result.probabilities.tobytes(),
         json.dumps(result.histories),
@@ -78,7 +78,7 @@ def outcome(result):
 
 
 def count_operations(folder, kill_at=None):
-    """Count operations on files below a folder, and kill this process at one."""
+    """Count file operations below a folder, and kill this process at a chosen one."""
     n_operations = 0
 
     def look(event, arguments):
@@ -95,7 +95,7 @@ def count_operations(folder, kill_at=None):
 
 
 def start(kind, folder, *, cv=5, kill_at=0, eager=False):
-    """Evaluate in another process, which prints when it begins and what it used."""
+    """Evaluate in another process, which prints when it begins and its CPU time."""
     command = [sys.executable, "-m", "_helpers.checkpoint_run"]
     command += ["--child", kind, str(folder)]
     if eager:
@@ -119,7 +119,7 @@ def run_child(kind, folder, cv, kill_at, *, eager):
 
 
 def kill_after(process, cpu_seconds):
-    """Kill a process once it has used so much CPU time since it began."""
+    """Kill a process after a given CPU time."""
     watched = psutil.Process(process.pid)
 
     def used():

@@ -15,7 +15,7 @@ __all__ = ["make_dataset", "shipped_file", "write_dicom"]
 
 
 def make_dataset(levels, **elements):
-    """A digital radiograph; None as a value leaves an element out."""
+    """Make a digital radiograph; an element of value None is left out."""
     dataset = pydicom.Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -52,7 +52,7 @@ def write_dicom(path, levels=None, *, compress=False, **elements):
 
 
 def shipped_file(name):
-    """Path of a test file in pydicom's wheel; skips where this version has none."""
+    """Return the path of a test file of pydicom; skip the test if it has none."""
     path = get_testdata_file(name, download=False)
     if path is None:
         pytest.skip(f"pydicom ships no {name}")

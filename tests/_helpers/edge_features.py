@@ -1,4 +1,4 @@
-"""An estimator with a network that skcovid does not know."""
+"""An estimator with a network, defined outside skcovid."""
 
 import keras
 import numpy as np
@@ -41,4 +41,4 @@ class EdgeFeatures(TransformerMixin, BaseEstimator):
 
 
 class UntrustedFeatures(EdgeFeatures):
-    """A subclass that nobody allowed in model files."""
+    """A subclass that is not trusted in model files."""

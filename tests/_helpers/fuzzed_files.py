@@ -1,4 +1,4 @@
-"""Damages image files and checks how they are read.
+"""Damage image files and check how they are read.
 
     cd tests && python -m _helpers.fuzzed_files --n 10000 --seed 0
 
@@ -31,11 +31,11 @@ import numpy as np
 
 __all__ = ["Fuzzed", "Reader", "Summary", "fuzz", "fuzzed_files"]
 
-# What a file may take of memory on top of what the process has, and of processor time.
+# Limits per file: memory on top of what the process has, and processor time.
 MAX_BYTES, MAX_SECONDS = 2**30, 5
-# A worker that waits and computes nothing, or is not given a processor.
+# Wall time for a worker that uses no processor time: 10 minutes.
 _MAX_WAITS, _WAIT = 2400, 0.25
-# Files handed over at once.
+# Files sent to a worker at once.
 _BATCH = 100
 _SUFFIXES = (".png", ".jpg", ".tif", ".bmp", ".webp", ".pgm", ".dcm", "")
 _EXTREMES = (0, 1, 2, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1)
@@ -43,7 +43,7 @@ _EXTREMES = (0, 1, 2, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 -
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """A damaged file: what it was, what was done to it, its suffix and its bytes."""
+    """A damaged file: its original, the damage, its suffix and its bytes."""
 
     seed: str
     damage: tuple[str, ...]
@@ -86,7 +86,7 @@ def a_part_twice(content, generator):
 
 
 def an_extreme_field(content, generator):
-    """A number of 2 or 4 bytes becomes an extreme one, near the beginning mostly."""
+    """Set a number of 2 or 4 bytes, mostly near the beginning, to an extreme one."""
     size = int(generator.choice([2, 4]))
     near = generator.random() < 0.7
     place = generator.integers(max(1, min(len(content), 400 if near else len(content))))
@@ -96,7 +96,7 @@ def an_extreme_field(content, generator):
 
 
 def extreme_sides(content, generator):
-    """Width and height of the header become extreme, checksums being right."""
+    """Set width and height in the header to extremes, with correct checksums."""
     sides = [int(generator.choice([1, 2**14, 2**15, 2**16 - 1, 10**6])) for _ in "hw"]
     short = [min(side, 2**16 - 1) for side in sides]
     if content.startswith(b"\x89PNG"):
@@ -120,7 +120,7 @@ def extreme_sides(content, generator):
 
 
 def chunks_in_disorder(content, generator):
-    """One of the parts that a file consists of is removed, repeated or moved."""
+    """Remove, repeat or move one of the chunks of a file."""
     chunks = _chunks(content)
     place, other = generator.integers(len(chunks), size=2)
     chunk = chunks[place]
@@ -150,7 +150,7 @@ def _put(content, place, value):
 
 
 def _chunks(content):
-    """Chunks of a PNG, segments of a JPEG, RIFF chunks, else pieces of 32 bytes."""
+    """Split into PNG chunks, JPEG segments, RIFF chunks, or pieces of 32 bytes."""
     ends = [8 if content.startswith(b"\x89PNG") else 0]
     while ends[-1] < len(content):
         start = ends[-1]
@@ -171,7 +171,7 @@ def _chunks(content):
 
 
 def _with_checksums(content):
-    """Make the checksums of a PNG right again, as a forger would."""
+    """Correct the checksums of a PNG, as an attacker would."""
     if not content.startswith(b"\x89PNG"):
         return content
     chunks = [
@@ -230,14 +230,14 @@ def _status(field_name):
 
 
 def _serve():
-    """Read the files named on standard input and answer with what came of each."""
+    """Read the files named on standard input and answer with the outcome of each."""
     from skcovid.reading import read_radiograph
 
     answers = os.fdopen(os.dup(1), "w")
     # Decoders write messages about files to the standard streams.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
-    # They warn of damaged files, too.
+    # Libraries also warn of damaged files.
     warnings.simplefilter("ignore")
     limit = None
     for line in sys.stdin:
@@ -269,7 +269,7 @@ def _outcome(read, path, channels):
 
 
 class Reader:
-    """A process that reads files, is limited in memory, and may die of it.
+    """A process with limited memory that reads files and may crash.
 
     Parameters
     ----------
@@ -291,11 +291,11 @@ class Reader:
         self._folder.cleanup()
 
     def read(self, suffix, content):
-        """What came of a file, by channels, or how the process ended."""
+        """Return the outcome of a file, by channels, or how the process ended."""
         return next(self.read_each([(suffix, content)]))
 
     def read_each(self, files):
-        """What came of each of several files, which are handed over all at once."""
+        """Return the outcome of each of several files, sent all at once."""
         paths = []
         for number, (suffix, content) in enumerate(files):
             path = Path(self._folder.name) / f"{number}{suffix}"
@@ -327,9 +327,9 @@ class Reader:
             self._worker = None
 
     def _ask(self, paths, *, limit):
-        """Answers in order, up to the file that the process does not survive."""
+        """Yield answers in order, up to the file that crashes the process."""
         requests = [json.dumps({"path": path, "limit": limit}) + "\n" for path in paths]
-        # If it has ended, the answer says how.
+        # If it has ended, the answer tells how.
         with contextlib.suppress(BrokenPipeError):
             self._worker.stdin.write("".join(requests).encode())
         for _ in list(paths):
@@ -365,16 +365,16 @@ class Reader:
 
 @dataclass
 class Summary:
-    """What came of all files.
+    """The outcome of all files.
 
     Parameters
     ----------
     counts : dict of str to Counter
         By kind of file, how many were read and how many reported.
     failures : list of (Fuzzed, str)
-        Files that were neither, and why.
+        Files that were neither, with the reason.
     max_seconds, max_bytes : float and int
-        The most that one file took, of processor time and of resident memory.
+        The maximum of one file: processor time and resident memory.
     """
 
     counts: dict = field(default_factory=lambda: defaultdict(Counter))
@@ -414,7 +414,7 @@ def fuzz(seeds, n_files, seed):
     seeds : dict of str to bytes
         Whole files; their names begin with their suffix.
     n_files, seed : int
-        How many to make of them, and how.
+        Number of damaged files and seed of the generator.
 
     Returns
     -------
@@ -432,7 +432,7 @@ def fuzz(seeds, n_files, seed):
 
 
 def _judge(fuzzed, answer, whole):
-    """Why what came of a file is not as it must be; None if it is."""
+    """Return why the outcome of a file is a failure, or None."""
     if "end" in answer:
         return answer["end"]
     if answer["seconds"] > MAX_SECONDS:
@@ -441,7 +441,7 @@ def _judge(fuzzed, answer, whole):
         return f"took {answer['bytes']:,} bytes"
     grey, rgb = answer["outcomes"]
     if ("shape" in grey) != ("shape" in rgb):
-        return f"read in one of grey and RGB alone: {grey}, {rgb}"
+        return f"read only in one of grey and RGB: {grey}, {rgb}"
     if "error" in grey:
         named = grey["message"].startswith(f"{answer['path']}: ")
         named &= grey["error"] == "ValueError"
@@ -453,20 +453,20 @@ def _judge(fuzzed, answer, whole):
         return f"types: {grey['dtype']}, {rgb['dtype']}"
     stated = _stated_size(fuzzed.content)
     if stated is not None and sorted(stated) != sorted(size):
-        return f"another size than in the header: {stated}, {size}"
+        return f"size differs from the header: {stated}, {size}"
     is_whole = whole[fuzzed.seed]["outcomes"][0].get("digest") == grey["digest"]
     if fuzzed.damage == ("cut_short",) and not is_whole:
-        return "cut short, and other pixels are read"
+        return "truncated, and other pixels are read"
     return None
 
 
 def _stated_size(content):
-    """Height and width that another library finds in the header, if it finds any."""
+    """Return height and width that another library reads in the header, or None."""
     import pydicom
     from PIL import Image
 
     with warnings.catch_warnings(), contextlib.suppress(Exception):
-        # They warn of damaged files, and nobody reads it here.
+        # Warnings about damaged files are not needed here.
         warnings.simplefilter("ignore")
         if content[128:132] == b"DICM":
             header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)

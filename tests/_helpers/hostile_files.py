@@ -1,4 +1,4 @@
-"""Writes forged and damaged model files."""
+"""Write forged and damaged model files."""
 
 import hashlib
 import io
@@ -7,7 +7,7 @@ import zipfile
 
 
 def read_members(path):
-    """Content of every member of a model file."""
+    """Return the content of every member of a model file."""
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -20,7 +20,7 @@ def write_zip(path, members, compression=zipfile.ZIP_STORED):
 
 
 def write_model(path, members, **changes):
-    """Write a model file whose manifest fits its members, as a forger would."""
+    """Write a model file whose manifest fits its members, as an attacker would."""
     manifest = json.loads(members["manifest.json"])
     others = {name: part for name, part in members.items() if name != "manifest.json"}
     manifest["members"] = {
@@ -34,7 +34,7 @@ def write_model(path, members, **changes):
 def repacked(content, changes):
     """Bytes of a zip file with members changed, by name, by functions of their bytes.
 
-    A function that gets None adds a member, one that returns None takes it away.
+    A function that gets None adds a member, one that returns None removes it.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

@@ -1,6 +1,6 @@
-"""Checks of an estimator of images, as scikit-learn and imblearn have them for tables.
+"""Checks of estimators of images, like scikit-learn's and imblearn's for tables.
 
-`image_estimator_checks` yields those that an estimator's tags and methods call for;
+`image_estimator_checks` yields those that fit an estimator's tags and methods;
 each takes a `Case`, the estimator together with data that suit it.
 """
 
@@ -35,14 +35,14 @@ LABELS = {
 
 
 class Case:
-    """An estimator and the images and labels it is checked with."""
+    """An estimator with the images and labels for its checks."""
 
     def __init__(self, estimator, X, y):
         self.estimator, self.X, self.y = estimator, X, y
 
     @cached_property
     def fitted(self):
-        """One estimator for all checks that leave it as it is."""
+        """A fitted estimator for all checks that do not change it."""
         return clone(self.estimator).fit(self.X, self.y)
 
     @cached_property
@@ -50,13 +50,13 @@ class Case:
         return outputs(self.fitted, self.X, self.y)
 
     def check_same(self, estimator, X=None, y=None):
-        """Fitted on the same in another guise, an estimator returns the same."""
+        """Fitted on the same data in another form, an estimator returns the same."""
         X, y = self.X if X is None else X, self.y if y is None else y
         assert_same(outputs(estimator.fit(X, y), X, y), self.outputs)
 
 
 def outputs(fitted, X, y):
-    """What every method of a fitted estimator, or a sampler, returns for images."""
+    """Return the output of every method of an estimator or a sampler for images."""
     if hasattr(fitted, "fit_resample"):
         images, labels = fitted.fit_resample(X, y)
         return {"images": np.asarray(images), "labels": labels}
@@ -155,7 +155,7 @@ def check_parameters_are_validated(case):
 
 
 def sections_of(estimator):
-    """Entries of a numpydoc docstring: {section: {name: type}}."""
+    """Parse a numpydoc docstring: {section: {name: type}}."""
     text = inspect.getdoc(type(estimator))
     parts = re.split(r"^(\w[\w ]*)\n-+\n", text, flags=re.MULTILINE)
     return {
@@ -181,7 +181,8 @@ def check_docstring_has_the_parameters(case):
 
 
 def check_docstring_has_the_fitted_attributes(case):
-    outputs(case.fitted, case.X, case.y)  # a transformer may count, a sampler tells how
+    # Some attributes are set by these methods only.
+    outputs(case.fitted, case.X, case.y)
     documented = set(sections_of(case.estimator)["Attributes"])
     found = {name for name in vars(case.fitted) if re.fullmatch(r"[^_].*_", name)}
     assert found <= documented
@@ -224,7 +225,7 @@ def check_output_dtype_and_range(case):
             assert values.dtype in (np.uint8, np.float32)
             assert np.isfinite(values).all()
         if name not in ("labels", "predict"):
-            # All the same, they could not show what depends on what.
+            # Equal outputs could not show a dependence on other images.
             assert len(np.unique(values, axis=0)) > len(case.X) / 2
 
 
@@ -250,7 +251,7 @@ def check_a_list_of_images_gives_the_same(case):
 def check_layouts_give_the_same(case, folder):
     path = folder / "images.npy"
     np.save(path, case.X)
-    # Both memory-mapped and read-only.
+    # Memory-mapped and read-only.
     case.check_same(clone(case.estimator), np.load(path, mmap_mode="r"))
     case.check_same(clone(case.estimator), np.asfortranarray(case.X))
     strided = np.repeat(case.X, 2, axis=1)[:, ::2]
@@ -321,7 +322,7 @@ def check_one_image_is_enough(case):
 
 
 def parts_of(case):
-    """Different images for each of the tasks."""
+    """Select different images for each of the tasks."""
     return [np.arange(task, len(case.X)) for task in range(N_TASKS)]
 
 
@@ -344,7 +345,7 @@ def check_calls_from_processes(case):
 
 
 def check_metadata_reach_fit(case):
-    """What a cross-validation routes arrives: here with values that `fit` refuses."""
+    """Metadata routed by a cross-validation reach `fit`: it rejects wrong values."""
     refused = {"sample_weight": -np.ones(len(case.X)), "groups": list(case.y)}
     for name, values in refused.items():
         if not has_fit_parameter(case.estimator, name):

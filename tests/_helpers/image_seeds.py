@@ -1,4 +1,4 @@
-"""Small valid image files of every kind that is read, or could be taken for one."""
+"""Small valid image files of every format that is read, or looks like one."""
 
 import io
 import struct
@@ -18,7 +18,7 @@ _TIFF_TYPES = {3: "H", 4: "I"}
 
 
 def make_levels(maximum=255):
-    """A grey image with structure and some noise, from 0 to `maximum`."""
+    """Make a grey image with structure and some noise, from 0 to `maximum`."""
     generator = np.random.default_rng(0)
     coarse = generator.random((5, 7)).astype(np.float32)
     smooth = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
@@ -28,7 +28,7 @@ def make_levels(maximum=255):
 
 
 def make_seeds():
-    """Content of files, by the suffix that is their own and what sets them apart."""
+    """Return the content of files by suffix and variant."""
     return {
         **_from_opencv(),
         **_from_pillow(),
@@ -40,7 +40,7 @@ def make_seeds():
 
 
 def write_tiff(levels, bits=8, *, byte_order="<", **tags):
-    """A TIFF file of one strip, uncompressed, of any number of bits."""
+    """Write an uncompressed TIFF file of one strip, of any bit depth."""
     ordered = (levels[..., None] >> np.arange(bits - 1, -1, -1)) & 1
     rows = ordered.astype(np.uint8).reshape(len(levels), -1)
     strip = np.packbits(rows, axis=1).tobytes()

@@ -1,4 +1,4 @@
-"""What a process is like after some imports.
+"""The state of a process after some imports.
 
     cd tests && python -m _helpers.process_state "import cv2" state.json
 
@@ -21,12 +21,12 @@ import numpy as np
 
 
 def origin(value):
-    """Where a function or class was defined."""
+    """Return where a function or class was defined."""
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
 
 
 def open_files():
-    """Number of each open file, and what it leads to; which pipe does not matter."""
+    """Return the descriptor and target of each open file; pipes are all the same."""
     found = {}
     for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 (symbolic links)
         link = Path("/proc/self/fd", number)
@@ -49,7 +49,7 @@ def digest(value):
 
 
 def freed_memory_is_kept():
-    """Whether an array of 64 MiB gets the memory of one just freed, without faults."""
+    """Return whether an array of 64 MiB reuses memory just freed, without faults."""
     np.ones(2**26, np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     np.ones(2**26, np.uint8)
@@ -58,7 +58,7 @@ def freed_memory_is_kept():
 
 
 def two_cpu_devices():
-    """Configure TensorFlow, which it refuses once a device has been initialised."""
+    """Configure TensorFlow, which fails once a device has been initialised."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)

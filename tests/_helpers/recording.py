@@ -16,7 +16,7 @@ class FitCall(NamedTuple):
 
 
 class RecordingClassifier(ClassifierMixin, BaseEstimator):
-    """Nearest mean grey level; every `fit` is kept in `calls`, also of clones."""
+    """Nearest mean grey level; `calls` records every `fit`, also of clones."""
 
     __metadata_request__fit = {"X_val": True, "y_val": True}
     calls: ClassVar[list[FitCall]] = []
@@ -45,11 +45,11 @@ def _mean_levels(X):
 
 
 def numbered_images(n_images):
-    """Images that each have their own grey level, also after a shift."""
+    """Make images that each have their own grey level, also after a shift."""
     levels = np.arange(1, n_images + 1, dtype=np.uint8)
     return np.broadcast_to(levels[:, None, None], (n_images, SIDE, SIDE)).copy()
 
 
 def numbers_of(images):
-    """Number of each image, which its copies keep: what moves in is black."""
+    """Return the number of each image; its copies keep it, with black filled in."""
     return np.asarray(images).max(axis=(1, 2)).astype(int) - 1

@@ -20,9 +20,9 @@ class Predictions(NamedTuple):
 
 
 def simulate(rng, n_patients, error, alike=0.6, images=(1, 2, 3)):
-    """Predict images of patients of one class each.
+    """Simulate predictions for patients of one class each.
 
-    An image shares its fate with the patient's other images with probability `alike`.
+    An image is right or wrong with the patient's others with probability `alike`.
     """
     true_class = rng.choice(3, n_patients, p=SHARES)
     groups = np.repeat(np.arange(n_patients), rng.choice(images, n_patients))
@@ -51,7 +51,7 @@ def simulate(rng, n_patients, error, alike=0.6, images=(1, 2, 3)):
 
 @cache
 def true_figures(error, alike=0.6, images=(1, 2, 3)):
-    """Figures of so many patients that they are as good as the truth."""
+    """Return the figures of very many patients, taken as the true ones."""
     many = simulate(np.random.default_rng(99), 60_000, error, alike, images)
     pair = many.y_true, many.y_pred
     by_name = {
@@ -75,7 +75,7 @@ def true_figures(error, alike=0.6, images=(1, 2, 3)):
 
 
 def estimates_of(predictions, *, grouped=True):
-    """Estimates of the same figures."""
+    """Return estimates of the same figures."""
     y_true, y_pred, probabilities, groups = predictions
     matrices = patient_confusion_matrices(y_true, y_pred, groups, labels=CLASSES)
     table = per_class_table(matrices if grouped else matrices.sum(axis=0), CLASSES)

@@ -30,7 +30,7 @@ LIMIT = 1.05
 
 
 def make_pipelines(folder):
-    """The recipes, the fast one with and without a store."""
+    """Make a pipeline per recipe, the fast one with and without a feature store."""
     shared = {"weights": None, "image_size": 32, "random_state": 0, "verbose": 0}
     trained = {"epochs": 1, "validation_fraction": 0.2, **shared}
     return [
@@ -42,7 +42,7 @@ def make_pipelines(folder):
 
 
 def settings():
-    """Global state that no call may change."""
+    """Return global state that no call may change."""
     return {
         "dtype policy": keras.config.dtype_policy().name,
         "NumPy's generator": repr(np.random.get_state()),  # noqa: NPY002 (to watch it)
@@ -55,7 +55,7 @@ def settings():
 
 
 def usage():
-    """Memory, threads and open files of the process."""
+    """Return memory, threads and open files of the process."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
@@ -67,7 +67,7 @@ def usage():
 
 
 def soak(n_fits, n_pickles, n_predictions, report=print):
-    """Run it; return the usage after each fit and at the end."""
+    """Fit, pickle and predict; return the usage after each fit and at the end."""
     tiny_backbone.register()
     images, labels = tiny_backbone.make_images(30)
     pixels = np.random.default_rng(0)
@@ -79,7 +79,7 @@ def soak(n_fits, n_pickles, n_predictions, report=print):
             fitted.predict(images[:4])
             used.append(usage())
         for _ in tqdm(range(n_pickles), desc="pickles", disable=None):
-            # Keras draws seeds from it for initialisers that it unpickles.
+            # Keras draws seeds from `random` when it unpickles initialisers.
             state = random.getstate()
             for pipeline in pipelines[:n_fits]:
                 pickle.loads(pickle.dumps(pipeline)).predict(images[:4])

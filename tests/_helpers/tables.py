@@ -7,13 +7,13 @@ from sklearn.linear_model import LogisticRegression
 import skcovid
 
 NAME = "stripes"
-# Grey levels a unit of a table's values is apart; most of them lie within ±4.
+# Grey levels per unit of a table's values; most values lie within ±4.
 _LEVELS = 30
 _MIDDLE = 128
 
 
 def build_stripes(include_top, weights, input_shape):
-    """As few layers as a backbone can have; images of any size pass."""
+    """Build the smallest possible backbone, for images of any size."""
     from keras import Input, Model, layers
 
     inputs = Input(input_shape)
@@ -29,7 +29,7 @@ def register():
 
 
 def _as_stripes(X):
-    """Images of one grey stripe a column, or X itself if it is no dense table.
+    """Make an image of one grey stripe per column, or return X if not a dense table.
 
     Only the shape is changed: NaN, infinite, complex and other values stay as they are.
     """
@@ -66,7 +66,7 @@ class _OfNetworkInput(_OfTables):
         if images is X:
             return images
         images = np.repeat(images[..., np.newaxis], 3, axis=-1)
-        # Integers are refused: they are pixels that nothing has prepared.
+        # Integers are an error: they are pixels without preprocessing.
         return images.astype(float) if images.dtype.kind in "iu" else images
 
 
@@ -100,7 +100,7 @@ class ClassifierOfTables(_OfNetworkInput, skcovid.TransferLearningClassifier):
 
 
 class ValidatedLogisticRegression(LogisticRegression):
-    """A last step for HoldoutPipeline; the validation data are of no use to it."""
+    """A last step for HoldoutPipeline that ignores the validation data."""
 
     __metadata_request__fit = {"X_val": True, "y_val": True}
 

@@ -8,14 +8,14 @@ import skcovid
 
 NAME = "tiny"
 IMAGE_SIZE = 32
-# The second convolution of the long branch. What enters from below are that branch and
-# the short one, which joins it later: a frontier of two tensors.
+# The second convolution of the long branch. Its frontier has two tensors: that branch
+# and the short one, which joins it later.
 FINE_TUNE_FROM = 7
 CLASSES = ["COVID-19", "NORMAL", "Viral Pneumonia"]
 
 
 def build_tiny(include_top, weights, input_shape):
-    """Two convolution blocks; the features of the first skip the second."""
+    """Build two convolution blocks; the features of the first skip the second."""
     from keras import Input, Model, layers
 
     assert not include_top
@@ -44,7 +44,7 @@ def register():
 
 
 def make_images(n_samples, classes=CLASSES, seed=0):
-    """Grey images with a bright bar, its place telling the class; labels in turn."""
+    """Make grey images with a bright bar whose place is the class; labels in turn."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n_samples) % len(classes)
     images = rng.integers(0, 80, (n_samples, IMAGE_SIZE, IMAGE_SIZE), dtype=np.uint8)
@@ -54,13 +54,13 @@ def make_images(n_samples, classes=CLASSES, seed=0):
 
 
 def prepare(images):
-    """Network input, as `BackbonePreprocessor` makes it."""
+    """Make network input like `BackbonePreprocessor`."""
     return skcovid.BackbonePreprocessor(NAME).fit_transform(images)
 
 
 @contextmanager
 def eagerly():
-    """Run networks uncompiled: compiling takes longer than running ones this small."""
+    """Run networks uncompiled: compiling such small ones takes longer than running."""
     import keras
 
     backend = keras.backend.backend()
