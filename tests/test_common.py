@@ -161,8 +161,8 @@ EXPECTED_FAILED_CHECKS = {
         ),
     },
 }
-# Both compare to seven digits, the precision of float32; `image_estimator_checks` compare
-# the same to four.
+# Both compare to seven digits, the precision of float32; `image_estimator_checks`
+# compare the same to four.
 OF_ROUNDING = {
     "check_methods_sample_order_invariance",
     "check_methods_subset_invariance",
