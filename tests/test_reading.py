@@ -1,5 +1,6 @@
 import os
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -68,6 +69,24 @@ class TestPixels:
         np.testing.assert_allclose(
             read_radiograph(path), luminance(rgb_images[0]), atol=2
         )
+
+    @pytest.mark.parametrize(
+        ("kind", "content"), [(b"sRGB", b"\0"), (b"gAMA", (45455).to_bytes(4, "big"))]
+    )
+    def test_grey_of_a_colour_png_does_not_depend_on_its_gamma(
+        self, write_image, kind, content
+    ):
+        colours = np.array([[[15, 14, 19], [255, 21, 62], [55, 217, 54]]], np.uint8)
+        path = write_image("a.png", colours)
+        data = path.read_bytes()
+        checksum = zlib.crc32(kind + content).to_bytes(4, "big")
+        chunk = len(content).to_bytes(4, "big") + kind + content + checksum
+        end_of_header = 33
+        path.write_bytes(data[:end_of_header] + chunk + data[end_of_header:])
+        assert read_radiograph(path).tolist() == [[15, 96, 150]]
+        assert read_radiograph(write_image("a.bmp", colours)).tolist() == [
+            [15, 96, 150]
+        ]
 
     def test_transparency_is_ignored(self, write_image, rgb_images):
         alpha = np.full((*rgb_images[0].shape[:2], 1), 7, dtype=np.uint8)

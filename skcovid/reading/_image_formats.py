@@ -10,6 +10,8 @@ from skcovid.reading._tiff import read_orientation, read_tiff_header
 
 # The largest image has 32,768 of the usual 8 KiB.
 _MAX_CHUNKS = 100_000
+# RGB, a palette, RGB with transparency (PNG specification, 11.2.1).
+_PNG_COLOUR = (2, 3, 6)
 
 
 def read_image_header(data: bytes) -> ImageHeader:
@@ -38,7 +40,8 @@ def _read_png(data: bytes) -> ImageHeader:
     # that it does not need, such as the orientation.
     if data[12:16] != b"IHDR":
         raise RefusedError("not a PNG image: it does not begin with its size")
-    width, height = struct.unpack_from(">II", data, 16)
+    width, height, _, colour_type = struct.unpack_from(">IIBB", data, 16)
+    n_channels = 3 if colour_type in _PNG_COLOUR else 1
     view, position, n_frames, orientation = memoryview(data), 8, 1, 1
     for _ in range(_MAX_CHUNKS):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -49,7 +52,7 @@ def _read_png(data: bytes) -> ImageHeader:
                 f"damaged or truncated: the checksum of its chunk {kind!r} is wrong"
             )
         if kind == b"IEND":
-            return ImageHeader(height, width, n_frames, orientation=orientation)
+            return ImageHeader(height, width, n_frames, n_channels, orientation)
         if kind == b"acTL":
             (n_frames,) = struct.unpack_from(">I", data, position + 8)
         elif kind == b"eXIf":

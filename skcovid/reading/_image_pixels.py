@@ -70,7 +70,9 @@ def _decode_with_opencv(
     # that cause it.
     for place, value in header.patches.items():
         data = data[:place] + value + data[place + len(value) :]
-    colour = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
+    # libpng's own conversion to grey depends on the gamma that a PNG states.
+    is_grey = channels == "grey" and header.n_channels == 1
+    colour = cv2.IMREAD_GRAYSCALE if is_grey else cv2.IMREAD_COLOR
     flags = colour | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels: NDArray[np.uint8] | None = cv2.imdecode(
@@ -91,4 +93,4 @@ def _decode_with_opencv(
         )
     if header.white_is_zero:
         pixels = cv2.bitwise_not(pixels)
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == "rgb" else pixels
+    return pixels if is_grey else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
