@@ -1,6 +1,7 @@
 """Errors while a network trains or predicts: what they mean and what to do."""
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,14 +9,11 @@ from typing import Any
 import keras
 
 # Each backend has its own errors and texts.
-_OUT_OF_MEMORY = (
-    "RESOURCE_EXHAUSTED",
-    "OOM when allocating",
-    "out of memory",
-    "can't allocate memory",
-    "Unable to allocate",
+_OUT_OF_MEMORY = re.compile(
+    "RESOURCE_EXHAUSTED|OOM when allocating|out of memory|can't allocate memory"
+    "|Unable to allocate"
 )
-_GPU_FAILED = ("CUDA_ERROR", "CUDA error", "CUDNN_STATUS", "cuDNN error")
+_GPU_FAILED = re.compile("CUDA_ERROR|CUDA error|CUDNN_STATUS|cuDNN error")
 
 
 class CheckLoss(keras.callbacks.Callback):
@@ -42,19 +40,15 @@ def explain_backend_errors(batch_size: int) -> Iterator[None]:
     except Exception as error:
         text = str(error)
         found = f"{type(error).__name__}: {text[:300]}"
-        if isinstance(error, MemoryError) or _contains(text, _OUT_OF_MEMORY):
+        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
             raise MemoryError(
                 f"Out of memory with batch_size={batch_size}: lower it, or image_size, "
                 f"or n_jobs (each thread prepares a batch ahead). {found}"
             ) from error
-        if _contains(text, _GPU_FAILED):
+        if _GPU_FAILED.search(text):
             raise RuntimeError(
                 "The GPU failed. Stored features and checkpoints are intact: the same "
                 "call in a new process continues from them; with "
                 f"CUDA_VISIBLE_DEVICES='' it runs on the CPU. {found}"
             ) from error
         raise
-
-
-def _contains(text: str, causes: tuple[str, ...]) -> bool:
-    return any(cause in text for cause in causes)

@@ -23,7 +23,7 @@ from skcovid._base._read_ahead import read_ahead
 from skcovid._base._version import __version__
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks._batch_norm import fold_batch_norm
-from skcovid.networks._batch_plan import BatchPlan
+from skcovid.networks._batch_plan import planned_batches
 from skcovid.networks._model_cache import build_once
 from skcovid.networks._network import feature_progress, predict_batches
 
@@ -132,12 +132,11 @@ class StoredFeatures:
 
 
 class FeatureStore:
-    """The features of images from a frozen network, one file an image.
+    """Features of images from a frozen network, one file for each image.
 
-    A folder is named by a fingerprint of the network, a file by the image's key, so
-    other folds, searches and processes find the same features. A file is written under
-    a temporary name and then renamed: any number of processes may write, and a killed
-    one leaves no incomplete file.
+    The folder is named by a fingerprint of the network and the file by the image's key,
+    so other folds, searches and processes find the same features. Several processes may
+    write at once: each file gets its name only when it is complete.
 
     Parameters
     ----------
@@ -172,7 +171,7 @@ class FeatureStore:
         self.fingerprint: str = fingerprint(trunk, dtype=self.dtype.str, below=below)
         self.n_computed = 0
         self._shapes = [tuple(output.shape[1:]) for output in trunk.outputs]
-        self._sizes = [math.prod(shape) for shape in self._shapes]
+        self._bytes_per_image = feature_bytes(trunk, 1, dtype)
         self._directory = Path(directory) / self.fingerprint
 
     def fill(
@@ -216,11 +215,12 @@ class FeatureStore:
         absent = np.array([not self._has(key) for key in keys], dtype=bool)
         missing = np.sort(first_rows[absent])
         if len(missing):
-            self._check_space(len(missing))
+            if len(missing) * self._bytes_per_image > self._free_bytes():
+                raise self._disk_full_error(len(missing))
             folder = self._directory / "unfinished"
-            plan = BatchPlan(folder, source.keys, missing, batch_size)
-            self._compute(source[plan.rows], plan.batch_size, n_jobs, verbose)
-            plan.finish()
+            plan = planned_batches(folder, source.keys, missing, batch_size)
+            with plan as (rows, n_together):
+                self._compute(source[rows], n_together, n_jobs, verbose)
         return StoredFeatures(self, source.keys)
 
     def _compute(
@@ -242,16 +242,11 @@ class FeatureStore:
             self.n_computed += rows.stop - rows.start
             progress.update(rows.stop - rows.start)
 
-        passes = predict_batches(
-            build_once(
-                self.trunk,
-                "folded",
-                self.fingerprint,
-                lambda: fold_batch_norm(self.trunk),
-            ),
-            images.batches(batch_size, n_jobs=n_jobs),
-            batch_size=batch_size,
+        folded = build_once(
+            self.trunk, "folded", self.fingerprint, lambda: fold_batch_norm(self.trunk)
         )
+        batches = images.batches(batch_size, n_jobs=n_jobs)
+        passes = predict_batches(folded, batches, batch_size=batch_size)
         # A batch is written while the network computes the next.
         with progress, ThreadPoolExecutor(1) as writer:
             written: Future[None] = writer.submit(lambda: None)
@@ -262,13 +257,18 @@ class FeatureStore:
 
     def _read(self, keys: NDArray[np.str_]) -> Arrays:
         # Not widened to float32: networks do that faster than NumPy.
-        parts = [np.empty((len(keys), size), self.dtype) for size in self._sizes]
+        parts = [np.empty((len(keys), *shape), self.dtype) for shape in self._shapes]
         for row, key in enumerate(keys):
-            _read_into([part[row] for part in parts], self._path(key))
-        return tuple(
-            part.reshape(len(keys), *shape)
-            for part, shape in zip(parts, self._shapes, strict=True)
-        )
+            path = self._path(key)
+            # numpy.load parses the header and copies, which takes three times as long.
+            with path.open("rb", buffering=0) as file:
+                header = file.seek(_NPY_HEADER)
+                n_read = sum(file.readinto(part[row].data) or 0 for part in parts)
+            if header + n_read != self._bytes_per_image:
+                raise OSError(
+                    f"{path} is damaged: it ends early. Fit again to replace it."
+                )
+        return tuple(parts)
 
     def _path(self, key: str) -> Path:
         # A key may be any text; its digest is a valid file name.
@@ -276,8 +276,7 @@ class FeatureStore:
         return self._directory / name[:2] / f"{name}.npy"
 
     def _has(self, key: str) -> bool:
-        path = self._path(key)
-        expected = _NPY_HEADER + sum(self._sizes) * self.dtype.itemsize
+        path, expected = self._path(key), self._bytes_per_image
         try:
             found = path.stat().st_size
         except FileNotFoundError:
@@ -320,16 +319,12 @@ class FeatureStore:
                 raise
         Path(file.name).replace(path)
 
-    def _check_space(self, n_images: int) -> None:
-        if feature_bytes(self.trunk, n_images, self.dtype.name) > self._free_bytes():
-            raise self._disk_full_error(n_images)
-
     def _free_bytes(self) -> int:
         folders = self._directory, *self._directory.absolute().parents
         return shutil.disk_usage(next(filter(Path.is_dir, folders))).free
 
     def _disk_full_error(self, n_images: int) -> OSError:
-        needed = feature_bytes(self.trunk, n_images, self.dtype.name)
+        needed = n_images * self._bytes_per_image
         return OSError(
             errno.ENOSPC,
             f"The features of {n_images} images need {needed / 1e6:,.1f} MB more; "
@@ -337,15 +332,6 @@ class FeatureStore:
             "memory to a folder on a larger disk, or features_dtype='float16', which "
             "takes half of 'float32'.",
         )
-
-
-def _read_into(parts: Sequence[NDArray[Any]], path: Path) -> None:
-    # numpy.load parses the header and copies, which takes three times as long.
-    with path.open("rb", buffering=0) as file:
-        file.seek(_NPY_HEADER)
-        n_read = sum(file.readinto(part.data) or 0 for part in parts)
-    if n_read != sum(part.nbytes for part in parts):
-        raise OSError(f"{path} is damaged: it ends early. Fit again to replace it.")
 
 
 def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:
@@ -357,8 +343,8 @@ def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:
         return positions.get(id(tensor_source(tensor).layer))
 
     # Other versions may augment or read differently.
-    versions = [__version__, below, keras.backend.backend(), keras.__version__, dtype]
-    parts: list[Any] = [*versions]
+    parts: list[Any] = [__version__, below, keras.backend.backend()]
+    parts += [keras.__version__, dtype]
     for layer in model.layers:
         config = {**layer.get_config(), "name": None, "trainable": None}
         sources = [position(tensor) for tensor in input_tensors(layer)]

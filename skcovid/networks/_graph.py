@@ -107,7 +107,7 @@ def split_tail(model: Any, head_input: Any, trained: Collection[Any]) -> Tail:
 
 
 def _concatenated_maps(maps: Any, changing: Collection[int]) -> list[Any]:
-    """List the parts of concatenated maps, where training changes some of them."""
+    """Return the parts of concatenated maps if training changes some, else the maps."""
     layer = tensor_source(maps).layer
     is_joined = isinstance(layer, keras.layers.Concatenate) and layer.axis in (-1, 3)
     if not is_joined or id(maps) not in changing:

@@ -1,4 +1,4 @@
-"""The process' memory: whether a batch fits, and freed blocks that are kept.
+"""Memory on the CPU: check that a batch fits, and keep freed blocks for reuse.
 
 Where the system refuses memory, Keras' backends hang or end the process instead of
 raising an error. A batch that can't fit is therefore refused beforehand.
@@ -23,9 +23,17 @@ _M_MMAP_THRESHOLD = -3
 _KEPT_BYTES = 2**28
 _PADDING_BYTES = 2**26
 
+# Layers that allocate their output, which backpropagation needs.
+_ALLOCATING_LAYERS = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.Activation,
+    keras.layers.ReLU,
+)
+
 
 class KeepFreedMemory(keras.callbacks.Callback):
-    """Have glibc keep freed blocks of up to 256 MiB while a CPU trains, and later.
+    """Make glibc keep freed blocks of up to 256 MiB, from the first epoch on a CPU on.
 
     By default it returns large blocks to the system at once. The next step asks for the
     same again, and the system fills it with zeros, page by page. Nothing is changed
@@ -69,12 +77,12 @@ def _runs_on_cpu() -> bool:
 
 
 def _bytes_per_image(model: Any, *, train: bool) -> int:
-    """Count what is in memory at once, at the least."""
+    """Return the least memory that one image of a batch takes."""
     largest = kept = 0
     is_kept = False
     for layer in model.layers:
         is_kept = is_kept or (train and bool(layer.trainable_weights))
-        if not _allocates_output(layer):
+        if not isinstance(layer, _ALLOCATING_LAYERS):
             continue
         shape = layer.compute_output_shape(layer_inputs(layer)[0].shape)
         size = prod(shape[1:]) * (2 if "16" in layer.compute_dtype else 4)
@@ -83,17 +91,8 @@ def _bytes_per_image(model: Any, *, train: bool) -> int:
     return max(kept, largest)
 
 
-def _allocates_output(layer: Any) -> bool:
-    """Tell whether a layer allocates its output and backpropagation needs it."""
-    kinds = keras.layers
-    return isinstance(
-        layer,
-        kinds.Conv2D | kinds.DepthwiseConv2D | kinds.Activation | kinds.ReLU,
-    )
-
-
 def _available_memory() -> list[int]:
-    """List the bytes that the system and the process' limit leave, where known."""
+    """List the bytes left in the system and within the process' limit, if known."""
     available = []
     try:
         lines = Path("/proc/meminfo").read_text("utf-8").splitlines()

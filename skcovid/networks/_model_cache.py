@@ -1,4 +1,4 @@
-"""Models built from another model: built once and kept as long as that model."""
+"""Models built from another model, once, and kept as long as that model."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -14,8 +14,8 @@ def build_once(
     Each model built from another one's layers adds nodes to them and is compiled anew;
     building one for every prediction would fill the memory.
     """
-    # Not by setattr: Keras would track the models as parts of the one they belong to.
-    # Not in a weak dictionary: the garbage collector would need a pass for each model.
+    # With setattr, Keras would track the built models as parts of this one. With a weak
+    # dictionary, the garbage collector would need one more pass for each model.
     kept: dict[str, tuple[Any, Any]] = vars(model).setdefault("_skcovid_built", {})
     if name not in kept or kept[name][0] != settings:
         kept[name] = settings, build()

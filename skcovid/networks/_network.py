@@ -26,8 +26,10 @@ from skcovid.networks.backbones import Backbone
 BatchNorm = Literal["trainable", "frozen"]
 Pooling = Literal["avg", "max"]
 
-# While JAX predicts, the variables give their memory away: a prediction by the same
-# network in another thread would find none.
+# The dtype policy and `random` are global: one build at a time in a process.
+_BUILD_LOCK = threading.RLock()
+# While JAX predicts, it donates the memory of the variables: a prediction by the same
+# network in another thread would fail.
 _PREDICTION_LOCK: AbstractContextManager[Any] = (
     threading.Lock() if keras.backend.backend() == "jax" else nullcontext()
 )
@@ -43,9 +45,18 @@ def build_backbone(
 ) -> Any:
     """Build a backbone without its top and load its weights."""
     path = _weights_path(weights)
-    with _BUILD_LOCK, _dtype_policy(precision), _seed_initializers(seed):
+    with _build_settings(precision, seed):
         if weights == "imagenet":
-            return _download(backbone, image_size)
+            try:
+                return _construct(backbone, "imagenet", image_size)
+            except ValueError:
+                raise  # about the input size, not the download
+            except Exception as error:
+                raise OSError(
+                    f"weights='imagenet': the download for {backbone.name!r} failed "
+                    f"({error}). Pass weights=PATH, a .weights.h5 or .keras file, or "
+                    "weights=None for random weights."
+                ) from error
         base = _construct(backbone, None, image_size)
         if path is not None:
             _load_weights(base, path, backbone)
@@ -137,10 +148,7 @@ def reset_moving_statistics(model: Any) -> None:
 
 
 def predict_batches(
-    model: Any,
-    batches: Iterable[tuple[slice, Any]],
-    *,
-    batch_size: int | None = None,
+    model: Any, batches: Iterable[tuple[slice, Any]], *, batch_size: int | None = None
 ) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
     """Run a network on batches, in inference mode."""
     release_dead_models(model)
@@ -150,11 +158,7 @@ def predict_batches(
         if not rows.start:
             check_memory(model, batch_size)
         padded = keras.tree.map_structure(partial(_pad_rows, size=batch_size), batch)
-        with (
-            _PREDICTION_LOCK,
-            explain_backend_errors(batch_size),
-            ignore_retracing(),
-        ):
+        with _PREDICTION_LOCK, explain_backend_errors(batch_size), ignore_retracing():
             outputs = keras.tree.flatten(model.predict_on_batch(padded))
         yield rows, [np.asarray(output)[:n_rows] for output in outputs]
 
@@ -162,11 +166,7 @@ def predict_batches(
 def feature_progress(n_images: int, verbose: int) -> "tqdm[Any]":
     """Make the progress bar of images that pass through a network."""
     return tqdm(
-        total=n_images,
-        desc="features",
-        unit="image",
-        leave=False,
-        disable=not verbose,
+        total=n_images, desc="features", unit="image", leave=False, disable=not verbose
     )
 
 
@@ -214,19 +214,6 @@ def _construct(
     return keras.Model(base.inputs[0], base.outputs[0])
 
 
-def _download(backbone: Backbone, image_size: tuple[int, int]) -> Any:
-    try:
-        return _construct(backbone, "imagenet", image_size)
-    except ValueError:
-        raise  # about the input size, not the download
-    except Exception as error:
-        raise OSError(
-            f"weights='imagenet': downloading the weights of {backbone.name!r} failed "
-            f"({error}). Pass weights=PATH, a .weights.h5 or .keras file, or "
-            "weights=None for random weights."
-        ) from error
-
-
 def _load_weights(base: Any, path: Path, backbone: Backbone) -> None:
     try:
         with warnings.catch_warnings():
@@ -244,33 +231,24 @@ def _load_weights(base: Any, path: Path, backbone: Backbone) -> None:
         ) from error
 
 
-# The dtype policy and `random` are global: one build at a time in a process.
-_BUILD_LOCK = threading.RLock()
-
-
 @contextmanager
-def _dtype_policy(precision: str) -> Iterator[None]:
-    # keras.applications take no dtype.
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
+def _build_settings(precision: str, seed: int) -> Iterator[None]:
+    """Set the dtype policy and the seed of the initialisers.
 
+    keras.applications take neither. The initialisers draw a seed by `random.randint`;
+    seeding `random` would change what other threads draw, and they what is drawn here.
+    """
+    builder, seeded = threading.get_ident(), random.Random(seed).randint
+    with _BUILD_LOCK:
+        policy, original = keras.config.dtype_policy(), random.randint
 
-@contextmanager
-def _seed_initializers(seed: int) -> Iterator[None]:
-    # keras.applications take no seed: their initialisers draw one by `random.randint`.
-    # Seeding `random` itself would change the draws of other threads, and theirs ours.
-    builder, original = threading.get_ident(), random.randint
-    ours = random.Random(seed).randint
+        def randint(a: int, b: int) -> int:
+            return (seeded if threading.get_ident() == builder else original)(a, b)
 
-    def randint(a: int, b: int) -> int:
-        return (ours if threading.get_ident() == builder else original)(a, b)
-
-    random.randint = randint
-    try:
-        yield
-    finally:
-        random.randint = original
+        keras.config.set_dtype_policy(precision)
+        random.randint = randint
+        try:
+            yield
+        finally:
+            random.randint = original
+            keras.config.set_dtype_policy(policy)

@@ -1,7 +1,7 @@
-"""TensorFlow's own ways: memory that it keeps, and a warning about retracing.
+"""Release memory that TensorFlow keeps, and ignore its warning about retracing.
 
-It keeps megabytes of every fit and has no public function to release them. Where a
-version lacks the attributes used here, there is nothing to release.
+It keeps megabytes of every fit and has no public function to release them. In versions
+without the private attributes used here, nothing is released.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-# The functions that feed data sets stay with the global graph
+# The global graph keeps the functions that feed data sets
 # (https://github.com/tensorflow/tensorflow/pull/123530).
 _FEEDS = "_py_funcs_used_in_graph"
 
@@ -22,7 +22,7 @@ _dead_models: list[None] = []  # one entry a model
 
 @contextmanager
 def release_training_memory() -> Iterator[None]:
-    """Release what TensorFlow keeps of a training's input and compiled functions."""
+    """Release the input and compiled functions of a training that TensorFlow keeps."""
     if keras.backend.backend() != "tensorflow":
         yield
         return
@@ -62,7 +62,7 @@ def _clear_kernels() -> None:
 def ignore_retracing() -> Iterator[None]:
     """Drop TensorFlow's warning that a function is compiled too often.
 
-    It takes the networks of several folds for one that is compiled again and again.
+    Each fold has its own network; TensorFlow counts them as one that is recompiled.
     """
 
     def keep(record: logging.LogRecord) -> bool:
