@@ -534,7 +534,7 @@ class TestTraining:
             verbose=0,
         )
         batches = Batches(lambda rows: X[rows], labels, batch_size=N_IMAGES, n_jobs=1)
-        train_phase(model, batches, None, settings, learning_rate=0.001)
+        train_phase(model, batches, None, settings)
         scaling = keras.optimizers.LossScaleOptimizer
         assert isinstance(model.optimizer, scaling) == scales
 

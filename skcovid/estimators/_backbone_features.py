@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from itertools import product
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -247,14 +248,10 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             For example "mixed4_avg_17".
         """
         check_is_fitted(self)
-        names = [
-            f"{layer}_{pooling}"
-            for layer in self.layer_names_
-            for pooling in check_pooling(self.pooling)
-        ]
+        pairs = product(self.layer_names_, check_pooling(self.pooling))
         columns = [
-            f"{name}_{channel}"
-            for name, output in zip(names, self.trunk_.outputs, strict=True)
+            f"{layer}_{pooling}_{channel}"
+            for (layer, pooling), output in zip(pairs, self.trunk_.outputs, strict=True)
             for channel in range(output.shape[-1])
         ]
         return np.array(columns, dtype=object)

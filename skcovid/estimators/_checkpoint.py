@@ -30,28 +30,17 @@ class TrainingState:
 
     def __init__(self, folder: str | os.PathLike[str], key: str) -> None:
         self._path = Path(folder) / f"{key}.npz"
-        self._saved = read_record(self._path)
-        saved: dict[str, Any] = {} if self._saved is None else self._saved.description
-        self._phase: int = saved.get("phase", 0)
+        self.saved = read_record(self._path)
+        saved: dict[str, Any] = {} if self.saved is None else self.saved.description
+        self.phase: int = saved.get("phase", 0)
         self.history: History = saved.get("history", {"phase": []})
-
-    def is_past(self, phase: int) -> bool:
-        """Tell whether a later phase has begun."""
-        return phase < self._phase
 
     @contextmanager
     def features_folder(self) -> Iterator[Path]:
-        """Yield a folder for features; it survives an interruption, not the end."""
+        """Yield a folder for features, and delete it if training ends normally."""
         folder = self._path.with_suffix(".features")
         yield folder
         rmtree(folder, ignore_errors=True)
-
-    def make_backup(
-        self, phase: int, batches: Any, callbacks: Sequence[Any]
-    ) -> "PhaseBackup":
-        """Make the callback that restores and saves the state of a phase."""
-        saved = self._saved if phase == self._phase else None
-        return PhaseBackup(self, phase, batches, callbacks, saved)
 
     def write(self, phase: int, description: dict[str, Any], arrays: Arrays) -> None:
         """Write the state after an epoch."""
@@ -60,9 +49,9 @@ class TrainingState:
         write_record(self._path, Record(described, arrays))
 
     def finish(self, model: Any) -> None:
-        """Save the trained weights; if training has ended before, restore them."""
-        if self._saved is not None and self._phase == _FINISHED:
-            _assign(_trained_variables(model), self._saved.arrays, "variable")
+        """Save the trained weights, or restore those of a training that has ended."""
+        if self.saved is not None and self.phase == _FINISHED:
+            _assign(_trained_variables(model), self.saved.arrays, "variable")
         else:
             self.write(_FINISHED, {}, _to_arrays(_trained_variables(model), "variable"))
 
@@ -70,23 +59,18 @@ class TrainingState:
 class PhaseBackup(keras.callbacks.Callback):
     """Restores a phase's state before its first epoch and saves it after each.
 
-    It must be the last of the callbacks, as others reset what it restores.
+    It must be the last callback, because the others reset what it restores.
     """
 
     def __init__(
-        self,
-        state: TrainingState,
-        phase: int,
-        batches: Any,
-        callbacks: Sequence[Any],
-        saved: Record | None,
+        self, state: TrainingState, phase: int, batches: Any, callbacks: Sequence[Any]
     ) -> None:
         super().__init__()
         self._state = state
         self._phase = phase
         self._batches = batches
         self._callbacks = callbacks
-        self._saved = saved
+        self._saved = saved = state.saved if phase == state.phase else None
         self.logs: History = {} if saved is None else saved.description["logs"]
 
     def first_epoch(self, epochs: int) -> int:
@@ -149,7 +133,7 @@ class PhaseBackup(keras.callbacks.Callback):
 
 
 def _trained_variables(model: Any) -> list[Any]:
-    """List the variables of the layers that train; those of the others are constant."""
+    """List the variables of the layers that train; all others are constant."""
     return [
         variable
         for layer in model.layers
@@ -159,7 +143,7 @@ def _trained_variables(model: Any) -> list[Any]:
 
 
 def _trained_positions(model: Any) -> list[int]:
-    """List the places of the trained variables among the model's weights."""
+    """List the indices of the trained variables among the model's weights."""
     trained = {id(variable) for variable in _trained_variables(model)}
     return [
         position

@@ -34,14 +34,13 @@ def check_validation_data(
     check_consistent_length(images, labels)
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
-        raise ValueError(f"y_val has classes that y has not: {unknown.tolist()}.")
+        raise ValueError(f"y_val has classes that y lacks: {unknown.tolist()}.")
     unseen = np.setdiff1d(classes, labels)
     if len(unseen):
         warnings.warn(
-            "The validation data are too few to monitor training: none of the "
-            f"{len(labels)} images is of the classes {unseen.tolist()}, so the "
-            "validation loss ignores them. Pass more images as X_val, or none, to "
-            "monitor the training loss.",
+            f"The validation data are too few to monitor training: {len(labels)} "
+            f"images, none of the classes {unseen.tolist()}. Pass more images as "
+            "X_val, or none, to monitor the training loss.",
             stacklevel=3,
         )
     return images, labels

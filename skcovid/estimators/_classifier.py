@@ -75,7 +75,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
     batch_size : int, default=32
         Images in a batch. The paper gives none.
     epochs : int, default=50
-        Maximum number of epochs a phase, with early stopping. The paper gives none.
+        Maximum number of epochs in each phase. The paper gives none.
     reduce_lr_factor : float, default=0.05
         Factor of the learning rate on a plateau, in (0, 1) (section 3.4).
     reduce_lr_patience : int, default=5
@@ -86,8 +86,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, as in scikit-learn.
     keep_features : bool, default=False
-        Whether to compute the features of the layers that never train once an image,
-        rather than in every epoch. Needs ``batch_norm="frozen"``: trained batch
+        Whether to compute the features of the layers that never train once per image
+        instead of in every epoch. Needs ``batch_norm="frozen"``: trained batch
         normalisation changes them.
     features_dtype : {"float16", "float32"}, default="float16"
         Type of the kept features.
@@ -104,14 +104,14 @@ class TransferLearningClassifier(ImageKerasClassifier):
         network's weights where `weights` is None.
     checkpoint : path-like, default=None
         Folder where the state of training is saved after every epoch. After an
-        interruption, the same fit (data, parameters and versions) continues from it to
-        the same network, to the last bit; a fit that has ended is loaded. Fits may
-        share a folder; delete it when they are done. Needs a `random_state`.
+        interruption, the same fit (data, parameters and versions) continues from it and
+        gives the same network, to the last bit; a fit that has ended is loaded. Fits
+        may share a folder; delete it when they are done. Needs a `random_state`.
     keep_freed_memory : bool, default=True
-        Whether ``fit`` on a CPU has glibc keep freed blocks of up to 256 MiB, for the
-        rest of the process. Without it, every training step asks the system for its
-        memory again, which takes a third of the step. Only with glibc, and only where
-        no ``MALLOC_*`` or ``GLIBC_TUNABLES`` variable is set. False changes nothing.
+        Whether ``fit`` on a CPU makes glibc keep freed blocks of up to 256 MiB, for the
+        rest of the process. Otherwise every training step asks the system for its
+        memory again, which takes a third of the step. It needs glibc, and no
+        ``MALLOC_*`` or ``GLIBC_TUNABLES`` variable may be set.
     verbose : int, default=1
         0 for silence; otherwise progress bars.
 
@@ -317,23 +317,22 @@ class TransferLearningClassifier(ImageKerasClassifier):
         weights = combine_weights(sample_weight, self.class_weight, labels)
         data = self._encode(images, labels, weights)
         monitored = None if validation is None else self._encode(*validation)
-        settings = TrainingSettings(
-            **{
-                field.name: getattr(self, field.name)
-                for field in fields(TrainingSettings)
-            }
-        )
+        names = [field.name for field in fields(TrainingSettings)]
+        settings = TrainingSettings(**{name: getattr(self, name) for name in names})
         state = None
         if self.checkpoint is not None:
             key = training_key(
-                self.model_,
-                describe_parameters(self),
-                data,
-                monitored,
-                self._generator,
+                self.model_, describe_parameters(self), data, monitored, self._generator
             )
             state = TrainingState(self.checkpoint, key)
-        with self._features_folder(state) as folder:
+        features: AbstractContextManager[Any] = nullcontext(self.memory)
+        if self.keep_features and self.memory is None:
+            features = (
+                TemporaryDirectory(prefix="skcovid-")
+                if state is None
+                else state.features_folder()
+            )
+        with features as folder:
             trained = (
                 self._split_network(folder)
                 if self.keep_features
@@ -443,15 +442,6 @@ class TransferLearningClassifier(ImageKerasClassifier):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-
-    def _features_folder(
-        self, state: TrainingState | None
-    ) -> AbstractContextManager[Any]:
-        if self.memory is not None or not self.keep_features:
-            return nullcontext(self.memory)
-        if state is not None:
-            return state.features_folder()
-        return TemporaryDirectory(prefix="skcovid-")
 
     def _build_keras_model(self) -> Any:
         # scikeras' own method sets TensorFlow's global seed.

@@ -17,10 +17,10 @@ from skcovid.images._checks import check_network_input
 
 @contextmanager
 def _restore_keras() -> Iterator[None]:
-    """Undo what importing scikeras changes in Keras' classes.
+    """Undo the changes that importing scikeras makes to Keras' classes.
 
-    It replaces how they are pickled and copied; Keras does both itself. Where the user
-    has imported scikeras already, nothing is undone.
+    It replaces the methods that pickle and copy them, which Keras has itself. If the
+    user has imported scikeras before, nothing is undone.
     """
     if "scikeras" in sys.modules:
         yield
@@ -62,7 +62,7 @@ class ImageKerasClassifier(KerasClassifier):
 
     @property
     def partial_fit(self) -> NoReturn:
-        """Hide scikeras' method: two training phases can't continue by one epoch."""
+        """Hide scikeras' method: one more epoch has no meaning with two phases."""
         raise AttributeError(f"{type(self).__name__} has no partial_fit.")
 
     def _validate_data(
@@ -83,13 +83,12 @@ class ImageKerasClassifier(KerasClassifier):
             check_consistent_length(X, y)
             if len(np.unique(y)) < 2:
                 raise ValueError(
-                    f"y has one class only, {y.tolist()[0]!r}; a classifier needs at "
-                    "least two."
+                    f"y has one class only, {y.tolist()[0]!r}; a classifier needs two."
                 )
         return X, y
 
     def __sklearn_tags__(self) -> Any:
-        # scikeras inherits in an order that makes these the tags of no classifier.
+        # Because of scikeras' order of inheritance, these lack a classifier's tags.
         tags = super().__sklearn_tags__()
         tags.estimator_type = "classifier"
         tags.classifier_tags = ClassifierTags(poor_score=True)

@@ -10,19 +10,16 @@ from numpy.typing import NDArray
 
 from skcovid._base._digests import image_key
 from skcovid._base._version import installed_versions
-from skcovid.estimators._checkpoint import TrainingState
-from skcovid.estimators._trainable_network import Phase, TrainableNetwork
-from skcovid.estimators._training import (
-    Batches,
-    EpochProgress,
-    History,
-    TrainingSettings,
-    train_phase,
+from skcovid.estimators._checkpoint import History, TrainingState
+from skcovid.estimators._trainable_network import (
+    PHASES,
+    Phase,
+    SplitNetwork,
+    WholeNetwork,
 )
+from skcovid.estimators._training import Batches, TrainingSettings, train_phase
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks._feature_store import fingerprint
-
-_TITLES: dict[Phase, str] = {1: "phase 1, head", 2: "phase 2, fine-tuning"}
 
 
 class LabelledImages(NamedTuple):
@@ -34,14 +31,14 @@ class LabelledImages(NamedTuple):
 
 
 def train_phases(
-    network: TrainableNetwork,
+    network: WholeNetwork | SplitNetwork,
     settings: TrainingSettings,
     training: LabelledImages,
     validation: LabelledImages | None,
     generator: np.random.Generator,
     state: TrainingState | None = None,
 ) -> History:
-    """Train a head on the frozen network, then the network's last layers too."""
+    """Train the head on the frozen network, then the network's last layers too."""
 
     def make_batches(
         phase: Phase, data: LabelledImages, generator: np.random.Generator | None = None
@@ -56,22 +53,17 @@ def train_phases(
         )
 
     history: History = {"phase": []} if state is None else state.history
-    for phase, title in _TITLES.items():
+    for phase in PHASES:
         network.parts.set_trainable(phase, settings.batch_norm)
-        learning_rate = settings.learning_rate
-        if phase == 2:
-            learning_rate = settings.fine_tune_learning_rate or learning_rate
-        if state is not None and state.is_past(phase):
+        if state is not None and phase < state.phase:
             continue
         logs = train_phase(
             network.trained_model(phase),
             make_batches(phase, training, generator),
             None if validation is None else make_batches(phase, validation),
             settings,
-            learning_rate=learning_rate,
-            callbacks=[EpochProgress(title)] if settings.verbose else [],
-            phase=phase,
-            state=state,
+            phase,
+            state,
         )
         for name, values in logs.items():
             history.setdefault(name, []).extend(values)
@@ -88,8 +80,8 @@ def training_key(
     validation: LabelledImages | None,
     generator: np.random.Generator,
 ) -> str:
-    """Digest all that a training depends on."""
-    # The generator stands for random_state, an instance of which may have advanced.
+    """Digest everything that a training depends on."""
+    # The generator stands for random_state, as a RandomState may have advanced.
     described = {
         name: value for name, value in parameters.items() if name != "random_state"
     }

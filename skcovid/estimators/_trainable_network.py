@@ -1,8 +1,8 @@
-"""What the training phases train and are fed: the whole network or a part of it."""
+"""The model that each training phase compiles, and its input."""
 
 import os
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, get_args
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from skcovid.networks._model_cache import build_once
 from skcovid.networks._network import BatchNorm, freeze, is_batch_norm, unfreeze
 
 Phase = Literal[1, 2]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 Loader = Callable[[NDArray[np.intp]], Any]
 
 
@@ -33,24 +34,8 @@ class FineTunedModel(NamedTuple):
             unfreeze(layers[self.fine_tune_from :], batch_norm)
 
 
-class TrainableNetwork(Protocol):
-    """A network that trains in two phases."""
-
-    parts: FineTunedModel
-
-    @property
-    def n_trunk_passes(self) -> int:
-        """Number of images whose features were computed to be stored."""
-
-    def trained_model(self, phase: Phase) -> Any:
-        """Build the model that a phase compiles; it shares the network's weights."""
-
-    def loader(self, images: LazyImages, phase: Phase) -> Loader:
-        """Return the function from row indices to the input of the trained model."""
-
-
 class WholeNetwork:
-    """Both phases run the whole network on the images."""
+    """Trains with passes of all images through the whole network in both phases."""
 
     n_trunk_passes = 0
 
@@ -58,7 +43,7 @@ class WholeNetwork:
         self.parts = parts
 
     def trained_model(self, phase: Phase) -> Any:
-        """Build a model of the same layers, so that the optimiser isn't pickled."""
+        """Build a separate model to compile: the optimiser is not pickled with it."""
         return keras.Model(self.parts.model.input, self.parts.model.output)
 
     def loader(self, images: LazyImages, phase: Phase) -> Loader:
@@ -66,16 +51,12 @@ class WholeNetwork:
         return lambda rows: np.asarray(images[rows])
 
 
-class _Split(NamedTuple):
-    """A network split into the layers that never train and those that do."""
+def _split(parts: FineTunedModel) -> tuple[Tail, Any, Any, Any]:
+    """Split a network into the layers that never train (the trunk) and the tail.
 
-    tail: Tail
-    trunk: Any
-    to_head: Any  # None where the trunk ends at the head
-    predictor: Any
-
-
-def _split(parts: FineTunedModel) -> _Split:
+    Return the tail, the trunk, the model from the trunk to the head (None if the trunk
+    ends there), and the tail as a model for predictions, without an optimiser.
+    """
     model, n_backbone_layers, fine_tune_from = parts
     layers, head = model.layers[:n_backbone_layers], model.layers[n_backbone_layers:]
     # The flattened or pooled features, before the head's first trained layer.
@@ -85,17 +66,14 @@ def _split(parts: FineTunedModel) -> _Split:
     tail = split_tail(
         model, head_input, [layer for layer in (*trained, *head) if layer.weights]
     )
-    ends_at_head = tail.inputs[0] is tail.head_input
-    return _Split(
-        tail,
-        trunk=keras.Model(model.input, tail.inputs),
-        to_head=None if ends_at_head else keras.Model(tail.inputs, [tail.head_input]),
-        predictor=keras.Model(tail.inputs, tail.output),
-    )
+    trunk, to_head = keras.Model(model.input, tail.inputs), None
+    if tail.inputs[0] is not tail.head_input:
+        to_head = keras.Model(tail.inputs, [tail.head_input])
+    return tail, trunk, to_head, keras.Model(tail.inputs, tail.output)
 
 
 class SplitNetwork:
-    """Each phase runs only the part it trains, on stored features of the rest."""
+    """Trains only a part of the network, on stored features of the other layers."""
 
     def __init__(
         self,
@@ -108,10 +86,11 @@ class SplitNetwork:
         verbose: int,
     ) -> None:
         self.parts = parts
-        self._split = build_once(parts.model, "split", parts[1:], lambda: _split(parts))
+        self._tail, trunk, to_head, self.predictor = build_once(
+            parts.model, "split", parts[1:], lambda: _split(parts)
+        )
         self._options = {"batch_size": batch_size, "n_jobs": n_jobs}
         self._verbose = verbose
-        trunk, to_head = self._split.trunk, self._split.to_head
         self._trunk_store = FeatureStore(folder, trunk, dtype=dtype)
         self._head_store: FeatureStore | None = None
         if to_head is not None:
@@ -120,21 +99,14 @@ class SplitNetwork:
             )
 
     @property
-    def predictor(self) -> Any:
-        """The tail for predictions, a model without an optimiser."""
-        return self._split.predictor
-
-    @property
     def n_trunk_passes(self) -> int:
         """Number of images whose features were computed to be stored."""
         return self._trunk_store.n_computed
 
     def trained_model(self, phase: Phase) -> Any:
-        """Build the head (phase 1) or the tail (phase 2)."""
-        tail = self._split.tail
-        return keras.Model(
-            [tail.head_input] if phase == 1 else tail.inputs, tail.output
-        )
+        """Build the model that a phase compiles: the head, or in phase 2 the tail."""
+        inputs = [self._tail.head_input] if phase == 1 else self._tail.inputs
+        return keras.Model(inputs, self._tail.output)
 
     def loader(self, images: LazyImages, phase: Phase) -> Loader:
         """Return the function from row indices to features."""

@@ -1,6 +1,5 @@
 """One phase of training: its settings, its batches and its epochs."""
 
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -10,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from skcovid.estimators._checkpoint import TrainingState
+from skcovid.estimators._checkpoint import History, PhaseBackup, TrainingState
+from skcovid.estimators._trainable_network import Loader, Phase
 from skcovid.networks._errors import CheckLoss, explain_backend_errors
 from skcovid.networks._memory import KeepFreedMemory, check_memory
 from skcovid.networks._network import BatchNorm
 from skcovid.networks._tensorflow import ignore_retracing, release_training_memory
 
-History = dict[str, list[float]]
+_TITLES: dict[Phase, str] = {1: "phase 1, head", 2: "phase 2, fine-tuning"}
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class TrainingSettings:
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of inputs, labels and weights, in an order drawn anew each epoch.
+    """Batches of inputs, labels and weights, shuffled each epoch by the generator.
 
     Keras loads them in threads, ahead of the network.
     """
 
     def __init__(
         self,
-        load: Callable[[NDArray[np.intp]], Any],
+        load: Loader,
         labels: NDArray[np.intp],
         sample_weight: NDArray[np.float32] | None = None,
         *,
@@ -77,7 +77,7 @@ class Batches(keras.utils.PyDataset):
             self.order = self.generator.permutation(len(self.order))
 
     def release(self) -> None:
-        """Drop the inputs, as TensorFlow keeps every data set it was ever given."""
+        """Drop the inputs, because TensorFlow keeps a reference to every data set."""
         self.load = _raise_released
 
 
@@ -86,11 +86,11 @@ def _raise_released(rows: NDArray[np.intp]) -> NoReturn:
 
 
 class SingleReplicaAdam(keras.optimizers.Adam):
-    """Adam that TensorFlow can release.
+    """Adam whose memory TensorFlow can release.
 
-    Where TensorFlow sums gradients over replicas, it registers the gradient of the sum
-    for good, with the network's weights and the optimiser's moments: every fit would
-    keep three times the network. With one replica there is nothing to sum.
+    When TensorFlow sums gradients over replicas, it keeps the gradient of the sum until
+    the process ends, with the network's weights and the optimiser's moments: three
+    times the network for every fit. With one replica there is nothing to sum.
     """
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
@@ -142,15 +142,15 @@ def train_phase(
     training: Batches,
     validation: Batches | None,
     settings: TrainingSettings,
-    *,
-    learning_rate: float,
-    callbacks: Sequence[Any] = (),
-    phase: int = 1,
+    phase: Phase = 1,
     state: TrainingState | None = None,
 ) -> History:
     """Train with Adam, reduce its rate on a plateau and stop early."""
     check_memory(model, settings.batch_size, train=True)
     monitor = "loss" if validation is None else "val_loss"
+    learning_rate = settings.learning_rate
+    if phase == 2:
+        learning_rate = settings.fine_tune_learning_rate or learning_rate
     optimizer: Any = SingleReplicaAdam(learning_rate)
     if any(layer.dtype_policy.name == "mixed_float16" for layer in model.layers):
         # Keras scales the loss itself only where the whole model has the policy.
@@ -166,13 +166,16 @@ def train_phase(
     stopping = keras.callbacks.EarlyStopping(
         monitor, patience=settings.early_stopping_patience, restore_best_weights=True
     )
-    watchers = [CheckLoss(), plateau, stopping, *callbacks]
+    callbacks = [CheckLoss(), plateau, stopping]
+    if settings.verbose:
+        callbacks.append(EpochProgress(_TITLES[phase]))
     if settings.keep_freed_memory:
-        watchers.append(KeepFreedMemory())
-    backup = None
+        callbacks.append(KeepFreedMemory())
+    backup, first_epoch = None, 0
     if state is not None:
-        backup = state.make_backup(phase, training, [plateau, stopping])
-        watchers.append(backup)
+        backup = PhaseBackup(state, phase, training, [plateau, stopping])
+        first_epoch = backup.first_epoch(settings.epochs)
+        callbacks.append(backup)
     try:
         with (
             _keep_torch_random_state(),
@@ -182,21 +185,19 @@ def train_phase(
         ):
             if keras.backend.backend() != "tensorflow":
                 # The other backends need a batch to build what is compiled. If `fit`
-                # took it, threads would already have loaded more, which Keras would
-                # train on first: how many depends on their number and speed.
+                # took it, threads would have loaded further ones, in a number that
+                # depends on their speed, and Keras would train on these first.
                 model.test_on_batch(*training[0])
             history = model.fit(
                 training,
                 validation_data=validation,
                 epochs=settings.epochs,
-                initial_epoch=0
-                if backup is None
-                else backup.first_epoch(settings.epochs),
+                initial_epoch=first_epoch,
                 # The order of `training` is random already; Keras' shuffling would
                 # draw from the global random state.
                 shuffle=False,
                 verbose=0,
-                callbacks=watchers,
+                callbacks=callbacks,
             )
     finally:
         training.release()
