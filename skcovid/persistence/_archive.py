@@ -142,7 +142,7 @@ def predict_archive(
     (1, 1)
     """
     try:
-        import pyarrow.parquet  # noqa: F401 (is it installed?)
+        import pyarrow.parquet  # noqa: F401 (imported to check that it is installed)
     except ImportError:
         raise ImportError(
             "predict_archive needs pyarrow; pip install 'skcovid[archive]'."
@@ -154,8 +154,7 @@ def predict_archive(
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.glob("*.parquet")) and not (folder / _MANIFEST).exists():
         raise FileExistsError(
-            f"output={str(folder)!r} holds Parquet files of something else; pass "
-            "another folder."
+            f"output={str(folder)!r} holds other Parquet files; pass another folder."
         )
     busy = (
         f"output={str(folder)!r}: another run holds {folder / _LOCK}. Wait until it "
@@ -170,10 +169,7 @@ def predict_archive(
 def _write_or_check_manifest(
     folder: Path, pipeline: Any, chunk_size: int, resume: bool
 ) -> None:
-    manifest = {
-        "model": fingerprint_model(pipeline),
-        "chunk_size": int(chunk_size),
-    }
+    manifest = {"model": fingerprint_model(pipeline), "chunk_size": int(chunk_size)}
     path = folder / _MANIFEST
     if not path.exists():
         with atomic_write(path) as file:
@@ -276,15 +272,15 @@ def _predict_parts(
         return
     from dask.distributed import as_completed
 
-    # With hash=True its key would be that of an earlier call's pipeline, which Dask may
-    # be releasing; it then loses the new one or waits for ever.
+    # With hash=True it would get the key of an earlier call's pipeline. If Dask is just
+    # releasing that one, it loses the new one or hangs.
     (shared,) = client.scatter([pipeline], broadcast=True, hash=False)
 
     def submit(number: int) -> Iterator[Any]:
         for part, chunk in islice(parts, number):
             yield client.submit(predict_part, shared, part, chunk, pure=False)
 
-    # Every worker has its next chunk waiting when it finishes one.
+    # Two chunks for each thread, so that none waits for the next.
     n_ahead = 2 * max(1, sum(client.nthreads().values()))
     completed: Any = as_completed(submit(n_ahead))  # type: ignore[no-untyped-call] # Dask's
     for future in completed:
@@ -293,7 +289,7 @@ def _predict_parts(
 
 
 def predict_part(pipeline: Any, part: Path, paths: list[str]) -> PredictedPart:
-    """Predict files, and list the errors of those that can't be read or predicted."""
+    """Predict files; record an error for each that can't be read or predicted."""
     errors: list[str | None] = [None] * len(paths)
     reader = getattr(pipeline, "steps", [("", pipeline)])[0][1]
     if isinstance(reader, RadiographReader):
@@ -315,14 +311,14 @@ def predict_part(pipeline: Any, part: Path, paths: list[str]) -> PredictedPart:
 
 
 def _reason(path: str, error: Exception) -> str:
-    # The reader's message has a line on the number of files, and begins with the path.
+    # The reader's message counts the files in its first line, then names the path.
     return str(error).rpartition("\n")[2].strip().removeprefix(f"{format_path(path)}: ")
 
 
 def _predict_rows(
     pipeline: Any, predicted: PredictedPart, rows: NDArray[np.intp]
 ) -> None:
-    """Fill in rows; on an error, halve them until the files at fault are found."""
+    """Predict rows; after an error, predict each half, down to the faulty files."""
     if not len(rows):
         return
     try:

@@ -1,4 +1,4 @@
-"""A digest of all that a fitted pipeline's predictions depend on."""
+"""A digest of everything that a fitted pipeline's predictions depend on."""
 
 from collections.abc import Mapping
 from pathlib import PurePath

@@ -65,8 +65,8 @@ def describe_members(members: dict[str, bytes]) -> dict[str, dict[str, Any]]:
     }
 
 
-def check_manifest(manifest: Any) -> None:
-    """Check that this version of skcovid can load a file with this manifest."""
+def check_manifest(manifest: Any, members: dict[str, bytes]) -> None:
+    """Check that this version can load the file, and the members' checksums."""
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ModelFileError("its manifest is not that of a skcovid model")
     found = manifest.get("format_version")
@@ -87,10 +87,6 @@ def check_manifest(manifest: Any) -> None:
             f"it was saved with skcovid {saved_with}, and this is skcovid "
             f"{__version__}; install the major version it was saved with"
         )
-
-
-def check_members(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
-    """Check that the members match the checksums in the manifest."""
     described, found = manifest["members"], describe_members(members)
     for name in sorted(described.keys() | found.keys()):
         if name not in found:

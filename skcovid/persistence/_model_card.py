@@ -65,9 +65,7 @@ class _Report(Protocol):
     }
 )
 def model_card(
-    pipeline: Any,
-    result: EvaluationResult | None = None,
-    audit: _Report | None = None,
+    pipeline: Any, result: EvaluationResult | None = None, audit: _Report | None = None
 ) -> str:
     """Write a model card: intended use, parameters, limitations and performance.
 
@@ -78,7 +76,7 @@ def model_card(
     pipeline : estimator
         A fitted pipeline.
     result : EvaluationResult, default=None
-        Result of :func:`evaluate` for an unfitted pipeline of the same parameters.
+        Result of :func:`evaluate` for an unfitted pipeline with the same parameters.
     audit : AuditReport, default=None
         The report of the audit: any object with a ``to_markdown`` method.
 

@@ -50,9 +50,9 @@ def save(
     """Save a fitted pipeline to one file.
 
     The file holds no pickle and no code: skops stores the estimators of scikit-learn
-    and skcovid, and safetensors the weights of the networks. Folders are not saved: a
-    `memory` of the pipeline is None once it is loaded. An existing file is replaced
-    only after the new one has been written, read again and compared.
+    and skcovid, and safetensors the weights of the networks. Folders are not saved: the
+    loaded pipeline has ``memory=None``. An existing file is replaced only after the new
+    one has been written, read again and compared.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def save(
     NotFittedError
         If the pipeline is not fitted.
     TypeError
-        If the pipeline holds something that can't be saved; it is named.
+        If the pipeline holds something that can't be saved; the message names it.
     ValueError
         If parameters were changed after ``fit`` and no longer describe the network.
 
@@ -132,11 +132,10 @@ def save(
 def load(path: str | os.PathLike[str]) -> Any:
     """Load a pipeline from a file that `save` wrote.
 
-    No code from the file is run, and nothing is written. The file may hold a closed
-    list of types: estimators of scikit-learn and skcovid, and plain data. Register
-    your own backbones first. If the file was saved with other versions of Keras,
-    scikit-learn and the like, the model must predict two test images as it did when
-    it was saved.
+    No code from the file is run, and nothing is written. The file may hold only types
+    of a closed list: estimators of scikit-learn and skcovid, and plain data. Register
+    your own backbones first. If the file was saved with other versions of Keras or
+    other dependencies, the predictions for two test images must be those saved with it.
 
     Parameters
     ----------
@@ -222,8 +221,7 @@ def _read_members(file: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
     if _MANIFEST not in members:
         raise ModelFileError("it is a zip file without a manifest.json, not a model")
     manifest = parse_json(members.pop(_MANIFEST), _MANIFEST)
-    _manifest.check_manifest(manifest)
-    _manifest.check_members(manifest, members)
+    _manifest.check_manifest(manifest, members)
     return manifest, members
 
 

@@ -1,7 +1,7 @@
 """Take networks and backbones out of a pipeline to save it, and put them back.
 
-A file holds the arrays of a network and no description of it: the estimator builds the
-layers again from its own parameters, so that no code or configuration is loaded.
+A file holds only the weights of a network. The estimator builds the layers again from
+its own parameters, so that no code or configuration is loaded.
 """
 
 import os
@@ -11,7 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 import safetensors.numpy
-from numpy.typing import NDArray
 
 from skcovid._base._network_estimator import NetworkEstimator
 from skcovid.networks.backbones import Backbone, get_backbone, list_backbones
@@ -20,7 +19,7 @@ from skcovid.persistence._zip_container import ModelFileError
 
 # A hostile file could ask for an image that fills the memory; no radiograph is larger.
 _MAX_SIDE = 8192
-# Attributes of the class that an object from a file must not hide.
+# Class attributes that the attributes of an object from a file must not hide.
 _CLASS_ATTRIBUTES = {"_fit_attributes", "_network_attribute", "_parameter_constraints"}
 
 
@@ -34,7 +33,7 @@ class BackboneReference:
 
 @dataclass(frozen=True)
 class NetworkReference:
-    """Number of a network in the file, and what its arrays do not tell."""
+    """Number of a network in the file, its image size and its trainable layers."""
 
     index: int
     image_size: tuple[int, int]
@@ -51,7 +50,14 @@ def extract_networks(pipeline: Any) -> tuple[Any, list[Any]]:
         if isinstance(value, os.PathLike):
             return os.fspath(value)
         if isinstance(value, Backbone):
-            return _refer_to_backbone(value)
+            if value.name not in list_backbones() or get_backbone(value.name) != value:
+                raise TypeError(
+                    f"This pipeline can't be saved: its backbone {value.name!r} is not "
+                    "the one registered by that name. Register it with "
+                    "skcovid.register_backbone, so that it is found when the model is "
+                    "loaded."
+                )
+            return BackboneReference(value.name, value.mode)
         if not isinstance(value, keras.Model):
             return value
         if not _is_network_attribute(owner, name):
@@ -78,17 +84,6 @@ def _is_network_attribute(owner: Any, name: str) -> bool:
     return isinstance(owner, NetworkEstimator) and owner._network_attribute == name
 
 
-def _refer_to_backbone(backbone: Backbone) -> BackboneReference:
-    known = backbone.name in list_backbones()
-    if not known or get_backbone(backbone.name) != backbone:
-        raise TypeError(
-            f"This pipeline can't be saved: its backbone {backbone.name!r} is not the "
-            "one registered by that name. Register it with skcovid.register_backbone, "
-            "so that it is found when the model is loaded."
-        )
-    return BackboneReference(backbone.name, backbone.mode)
-
-
 def pack_weights(network: Any) -> bytes:
     """Write the weights of a network as safetensors."""
     arrays = {
@@ -99,7 +94,7 @@ def pack_weights(network: Any) -> bytes:
 
 
 def _name_variables(network: Any) -> dict[str, Any]:
-    """Name every weight by the position of its layer: Keras' own names vary."""
+    """Name every weight by the position of its layer, as Keras' own names vary."""
     return {
         f"{position:04d}/{type(layer).__name__}/{number}/{variable.name}": variable
         for position, layer in enumerate(network.layers)
@@ -117,7 +112,18 @@ def restore_networks(pipeline: Any, networks: list[tuple[bytes, list[str]]]) -> 
 
     def resolve(owner: Any, name: str, value: Any) -> Any:
         if isinstance(value, BackboneReference):
-            return _find_backbone(value)
+            try:
+                backbone = get_backbone(value.name)
+            except ValueError as error:
+                raise ModelFileError(
+                    f"its backbone must be registered before it is loaded: {error}"
+                ) from error
+            if backbone.mode != value.mode:
+                raise ModelFileError(
+                    f"backbone {value.name!r} is registered with mode "
+                    f"{backbone.mode!r}; the model was saved with mode {value.mode!r}"
+                )
+            return backbone
         return None if name in FOLDER_PARAMETERS else value
 
     copy, parts = copy_with_changes(pipeline, resolve)
@@ -128,21 +134,6 @@ def restore_networks(pipeline: Any, networks: list[tuple[bytes, list[str]]]) -> 
             if isinstance(value, NetworkReference):
                 setattr(part, name, _restore_network(part, name, value, networks))
     return copy
-
-
-def _find_backbone(reference: BackboneReference) -> Backbone:
-    try:
-        backbone = get_backbone(reference.name)
-    except ValueError as error:
-        raise ModelFileError(
-            f"its backbone must be registered before it is loaded: {error}"
-        ) from error
-    if backbone.mode != reference.mode:
-        raise ModelFileError(
-            f"backbone {backbone.name!r} is registered with mode {backbone.mode!r}; "
-            f"the model was saved with mode {reference.mode!r}"
-        )
-    return backbone
 
 
 def _check_part(part: Any) -> None:
@@ -165,13 +156,9 @@ def _check_part(part: Any) -> None:
 
 
 def _check_size(size: Any, name: str) -> None:
-    if not (
-        isinstance(size, tuple)
-        and len(size) == 2
-        and all(
-            isinstance(side, int | np.integer) and 1 <= side <= _MAX_SIDE
-            for side in size
-        )
+    sides = size if isinstance(size, tuple) else ()
+    if len(sides) != 2 or not all(
+        isinstance(side, int | np.integer) and 1 <= side <= _MAX_SIDE for side in sides
     ):
         raise ModelFileError(
             f"{name} must be two sides of 1 to {_MAX_SIDE} pixels, got {size!r}"
@@ -202,21 +189,17 @@ def _restore_network(
             f"its network of {len(layer_classes)} layers does not match the parameters "
             f"of its {kind}; Keras' backbone may differ between versions"
         )
-    _assign_weights(network, arrays)
-    for layer, trainable in zip(network.layers, reference.trainable, strict=True):
-        layer.trainable = bool(trainable)
-    return network
-
-
-def _assign_weights(network: Any, arrays: dict[str, NDArray[Any]]) -> None:
     variables = _name_variables(network)
     found = {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
     needed = {name: (tuple(v.shape), v.dtype) for name, v in variables.items()}
     if found != needed:
-        name = min(found.items() ^ needed.items())[0]
+        wrong = min(found.items() ^ needed.items())[0]
         raise ModelFileError(
-            f"its weights {name!r} are {found.get(name, 'missing')}, but its "
-            f"parameters need {needed.get(name, 'none')}"
+            f"its weights {wrong!r} are {found.get(wrong, 'missing')}, but its "
+            f"parameters need {needed.get(wrong, 'none')}"
         )
     for name, variable in variables.items():
         variable.assign(arrays[name])
+    for layer, trainable in zip(network.layers, reference.trainable, strict=True):
+        layer.trainable = bool(trainable)
+    return network

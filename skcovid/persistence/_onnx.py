@@ -37,11 +37,11 @@ _CONVERTERS = {"tensorflow": "tf2onnx", "jax": "jax2onnx", "torch": "onnxscript"
 def export(pipeline: Any, path: str | os.PathLike[str]) -> None:
     """Export a fitted pipeline to ONNX, for use without Python or skcovid.
 
-    The model takes grey levels and returns probabilities: it contains the pixel mode of
-    the backbone, the network and, in the linear recipe, all steps behind it. It does
-    not read or resize: `images` have the size that the pipeline's reader gives. The
-    file is written only if onnxruntime gives the pipeline's probabilities to 1e-4 on
-    test images.
+    The model takes pixels and returns probabilities. It contains the pixel mode of the
+    backbone, the network and, in the linear recipe, all steps after it. It does not
+    read files or resize: `images` must have the size that the pipeline's reader gives.
+    The file is written only if onnxruntime's probabilities for test images differ from
+    the pipeline's by at most 1e-4.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def export(pipeline: Any, path: str | os.PathLike[str]) -> None:
         If the network computes in mixed precision, or images are resized between the
         reader and the network.
     RuntimeError
-        If the predictions of onnxruntime differ from the pipeline's, or those are NaN.
+        If onnxruntime's probabilities differ from the pipeline's, or these are NaN.
 
     See Also
     --------
@@ -92,7 +92,13 @@ def export(pipeline: Any, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as folder:
         part = Path(folder) / "model.onnx"
-        _convert(model, shape, part)
+        inputs = [keras.InputSpec(shape=(None, *shape), dtype="uint8", name=INPUT)]
+        with warnings.catch_warnings():
+            # Keras and the converters warn about their own code.
+            warnings.simplefilter("ignore")
+            model.export(
+                str(part), format="onnx", input_signature=inputs, verbose=False
+            )
         _name_and_describe(part, pipeline.classes_)
         _check_predictions(part, pipeline, shape)
         part.replace(path)
@@ -100,8 +106,7 @@ def export(pipeline: Any, path: str | os.PathLike[str]) -> None:
 
 def _check_installed() -> None:
     backend = keras.backend.backend()
-    converter = _CONVERTERS[backend]
-    needed = ["onnx", "onnxruntime", converter]
+    needed = ["onnx", "onnxruntime", _CONVERTERS[backend]]
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         cure = "'skcovid[onnx]'" if backend == "tensorflow" else " ".join(missing)
@@ -114,7 +119,7 @@ def _check_installed() -> None:
 def _split_steps(
     pipeline: Any,
 ) -> tuple[tuple[int, ...], BackbonePreprocessor, list[Any]]:
-    """Return the shape of an image, the preprocessor, and the steps behind it."""
+    """Return the shape of an image, the preprocessor, and the steps after it."""
     steps = [
         step
         for _, step in getattr(pipeline, "steps", [("", pipeline)])
@@ -175,7 +180,7 @@ def _apply_linear_steps(features: Any, steps: list[Any]) -> Any:
     *transformers, classifier = steps or [None]
     classifier = getattr(classifier, "best_estimator_", classifier)
     if transformers and isinstance(transformers[0], StandardScaler):
-        # Not merged into the weights: a column that hardly varies would lose precision.
+        # Merged into the weights, columns of low variance would lose precision.
         scaler = transformers.pop(0)
         if scaler.with_mean:
             features = features - scaler.mean_.astype(np.float32)
@@ -212,14 +217,6 @@ def _affine(components: KernelPCA) -> tuple[NDArray[Any], NDArray[Any]]:
     samples = components.X_fit_.astype(np.float64)
     offset = components.transform(np.zeros_like(components.X_fit_[:1]))[0]
     return (samples - samples.mean(axis=0)).T @ directions, offset
-
-
-def _convert(model: Any, shape: tuple[int, ...], path: Path) -> None:
-    signature = [keras.InputSpec(shape=(None, *shape), dtype="uint8", name=INPUT)]
-    with warnings.catch_warnings():
-        # Keras and the converters warn about their own code.
-        warnings.simplefilter("ignore")
-        model.export(str(path), format="onnx", input_signature=signature, verbose=False)
 
 
 def _name_and_describe(path: Path, classes: NDArray[Any]) -> None:

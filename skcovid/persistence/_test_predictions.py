@@ -1,7 +1,7 @@
 """Predictions for two test images, saved with a model.
 
-Versions do not tell whether a model still predicts the same under other versions of
-what it was made with; these predictions do.
+They show whether a model that is loaded with other versions of its dependencies still
+predicts the same.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ _N_SAMPLES = 2
 
 
 def predict_test_images(pipeline: Any) -> NDArray[np.float64] | None:
-    """Predict the test images; None where none can be made for the pipeline."""
+    """Predict the test images; return None if none can be made for the pipeline."""
     samples = _make_samples(pipeline)
     if samples is None:
         return None

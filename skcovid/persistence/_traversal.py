@@ -15,8 +15,8 @@ def copy_with_changes(
     """Copy the estimators and containers in `value`, but not their arrays.
 
     `change` gets an owner, the name of one of its attributes ("" in a container) and
-    the value, and returns a replacement, or the same value to have it copied. The list
-    has the copy of every composite, and every dataclass.
+    the value. It returns a replacement, or the same value, which is then copied. The
+    list holds the copy of every composite, and every dataclass.
     """
     copies: dict[int, Any] = {}
     parts: list[Any] = []
@@ -47,7 +47,7 @@ def copy_with_changes(
 
 
 def is_composite(value: Any) -> bool:
-    """Whether it is an estimator or another scikit-learn object with attributes."""
+    """Tell whether a value is a scikit-learn object with attributes."""
     return isinstance(value, BaseEstimator) or (
         type(value).__module__.startswith("sklearn.")
         and hasattr(value, "__dict__")

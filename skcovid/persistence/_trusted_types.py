@@ -1,9 +1,9 @@
 """The closed list of types that a saved pipeline may hold, checked before loading.
 
-skops stores a pipeline as a tree of nodes; each names a loader and a class. The list of
-skops itself is longer than needed here and grows with its versions; this one holds
-plain data, NumPy arrays, and estimators of scikit-learn and skcovid. It leaves out the
-scikit-learn estimators whose compiled code does not check their fitted state (trees,
+skops stores a pipeline as a tree of nodes; each names a loader and a class. Its own
+list of trusted types is longer than needed here and grows with its versions. This one
+holds plain data, NumPy arrays, and estimators of scikit-learn and skcovid, without
+those of scikit-learn whose compiled code does not check their fitted state (trees,
 nearest neighbours, libsvm): hostile state could crash the process.
 """
 
@@ -16,19 +16,12 @@ import numpy as np
 import skops.io
 from sklearn.utils.discovery import all_estimators
 
-# Of these, the estimators that hold networks allow themselves in model files.
+# Its estimators call `allow_in_model_files` when they are imported.
 import skcovid.estimators  # noqa: F401 (imported for that alone)
 from skcovid._base._compatibility import scorer_functions
 from skcovid._base._network_estimator import allowed_estimators
 from skcovid.augmentation._balancer import AugmentationBalancer
-from skcovid.augmentation._transforms import (
-    Brightness,
-    Elastic,
-    Gamma,
-    Rotation,
-    Translation,
-    Zoom,
-)
+from skcovid.augmentation._transforms import PAPER_TRANSFORMS
 from skcovid.persistence._networks import BackboneReference, NetworkReference
 from skcovid.persistence._zip_container import (
     ModelFileError,
@@ -87,15 +80,10 @@ _SKCOVID_TYPES = (
     AugmentationBalancer,
     BackbonePreprocessor,
     BackboneReference,
-    Brightness,
-    Elastic,
-    Gamma,
     HoldoutPipeline,
     NetworkReference,
     RadiographReader,
-    Rotation,
-    Translation,
-    Zoom,
+    *(type(transform) for transform in PAPER_TRANSFORMS),
 )
 
 
@@ -105,7 +93,7 @@ def _name(value: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _library_types() -> dict[str, set[str]]:
-    """Names of classes that each of skops' loaders may be given, without skcovid's."""
+    """Return the trusted types of each skops loader, without those of skcovid."""
     estimators = {
         _name(estimator)
         for _, estimator in all_estimators()
@@ -161,7 +149,7 @@ def _check(content: bytes) -> None:
             check_npy(array, name)
     schema = parse_json(members[_SCHEMA], _SCHEMA)
     if not isinstance(schema, dict) or "__loader__" not in schema:
-        raise ModelFileError("its schema.json describes no object")
+        raise ModelFileError("its schema.json does not describe an object")
     trusted = _trusted_types()
     pending: list[Any] = [schema]
     while pending:

@@ -50,7 +50,7 @@ def _check_members(
     members: list[ZipInfo], allowed: re.Pattern[str], n_bytes: int
 ) -> None:
     if not members or min(member.header_offset for member in members):
-        # The directory found is that of a zip file inside it.
+        # The directory belongs to a zip file inside this one.
         raise ModelFileError("it is truncated or damaged (its directory is missing)")
     names = [member.filename for member in members]
     for member in members:
@@ -59,13 +59,11 @@ def _check_members(
             raise ModelFileError(f"it holds {name!r} twice")
         if not allowed.fullmatch(name):
             raise ModelFileError(f"it holds {name!r}, which models do not")
-        if (
-            member.compress_type != ZIP_STORED
-            or member.compress_size != member.file_size
-        ):
+        stored, size = member.compress_size, member.file_size
+        if member.compress_type != ZIP_STORED or stored != size:
             raise ModelFileError(
-                f"its member {name!r} is compressed, {member.file_size:,} bytes out of "
-                f"{member.compress_size:,}; models are saved without compression"
+                f"its member {name!r} is compressed ({stored:,} bytes for {size:,}); "
+                "models are saved without compression"
             )
     if sum(member.file_size for member in members) > n_bytes:
         raise ModelFileError("its members claim to be larger than the whole file")
