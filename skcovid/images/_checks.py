@@ -43,8 +43,8 @@ def _as_array(images: Any, name: str) -> NDArray[Any]:
         return np.stack(list(array)) if holds_arrays else array
     except ValueError as error:
         raise ValueError(
-            f"{name} must hold images of one shape; RadiographReader brings files of "
-            "any size to one."
+            f"{name} must hold images of one shape; RadiographReader resizes files to "
+            "one size."
         ) from error
 
 

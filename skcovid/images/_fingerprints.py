@@ -16,7 +16,7 @@ from skcovid.reading._paths import as_paths, holds_paths
 
 # Parameters that change no result.
 NO_EFFECT = {"checkpoint", "keep_freed_memory", "memory", "n_jobs", "verbose"}
-# In the repr of objects and functions without one of their own.
+# In the default repr of objects and functions.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -29,19 +29,17 @@ def describe_parameters(estimator: Any) -> dict[str, str]:
     described = {"": _class_name(estimator)}
     for name, value in sorted(params.items()):
         prefix, _, own = name.rpartition("__")
-        if own not in NO_EFFECT:
-            members = {other.removeprefix(f"{prefix}__") for other in params}
-            described[name] = _describe(name, _without_members(value, members))
+        if own in NO_EFFECT:
+            continue
+        members = {other.removeprefix(f"{prefix}__") for other in params}
+        if isinstance(value, list) and all(
+            isinstance(item, tuple) and len(item) > 1 and item[0] in members
+            for item in value
+        ):
+            # The estimators of a pipeline or ensemble have their own entries.
+            value = [(member, *rest) for member, _, *rest in value]
+        described[name] = _describe(name, value)
     return described
-
-
-def _without_members(value: Any, members: set[str]) -> Any:
-    """Leave out the estimators of a pipeline or ensemble, which are described apart."""
-    is_composition = isinstance(value, list) and all(
-        isinstance(item, tuple) and len(item) > 1 and item[0] in members
-        for item in value
-    )
-    return [(name, *rest) for name, _, *rest in value] if is_composition else value
 
 
 def _describe(name: str, value: Any) -> str:
@@ -57,8 +55,8 @@ def _describe(name: str, value: Any) -> str:
         digest = joblib.hash(value)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
-            f"{name}={value!r} must be a value that can be pickled, such as a function "
-            f"of a module in place of a lambda: {error}"
+            f"{name}={value!r} can't be pickled ({error}). Pass a function defined at "
+            "the top of a module instead of a lambda."
         ) from error
     shown = _ADDRESS.sub("", repr(value))
     return f"{shown:.60} of digest {digest}"
@@ -69,13 +67,13 @@ def _class_name(value: Any) -> str:
 
 
 def digest_samples(X: Any) -> list[str]:
-    """Digest the content of every sample, also of files."""
+    """Digest the content of every sample; for a path, that of the file."""
     if isinstance(X, LazyImages):
         return list(map(str, X.keys))
     if hasattr(X, "columns") or issparse(X):
         return [joblib.hash(X)]
     if holds_paths(X):
-        # A name that no file has may be a text that is to be classified.
+        # Strings that are not the names of files may be texts to classify.
         return [
             image_key(read_bytes(path) if exists(path) else path)
             for path in as_paths(X)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from skcovid._base._digests import image_key
 from skcovid._base._read_ahead import read_ahead
 
-# Images that are computed in one call; more would need less time but more memory.
+# Images that are computed in one call. More would take less time but more memory.
 _TOGETHER = 64
 
 
@@ -20,8 +20,7 @@ class LazyImages:
     It has a `shape`, `dtype`, `ndim` and length, is indexed along its first axis by an
     integer (one image), a slice, a mask or an array of indices (a smaller `LazyImages`,
     nothing computed), and becomes an array with ``np.asarray``. scikit-learn's
-    splitters and ``cross_val_predict`` therefore take it as they take an array, and
-    memory stays in proportion to a batch.
+    splitters and ``cross_val_predict`` accept it, and memory holds only a batch.
 
     Parameters
     ----------
@@ -34,8 +33,8 @@ class LazyImages:
         Shape of one image: ``(height, width)`` or ``(height, width, 3)``.
     keys : array-like of shape (n_samples,) of str, default=None
         A stable name for the content of each image: what it was read from and every
-        operation since. Equal keys mean equal pixels, in any process. By default the
-        pixels themselves are hashed, when the keys are first asked for.
+        operation since. Equal keys mean equal pixels, in any process. By default
+        digests of the pixels, computed when the keys are first used.
     dtype : dtype, default=uint8
         Type of the pixels.
     origins : array-like of shape (n_samples,) of str, default=None
@@ -86,9 +85,9 @@ class LazyImages:
         self._keys = None if keys is None else np.asarray(keys, dtype=np.str_)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self._origins = None if origins is None else np.asarray(origins, dtype=np.str_)
-        if self._keys is not None and len(self._keys) != len(self._items):
+        if self._keys is not None and len(self._keys) != len(items):
             raise ValueError(
-                f"keys has {len(self._keys)} entries for {len(self._items)} items."
+                f"keys has {len(self._keys)} entries for {len(items)} items."
             )
 
     @classmethod
@@ -181,13 +180,13 @@ class LazyImages:
         Parameters
         ----------
         operation : callable
-            ``operation(images, arguments) -> images``, a list of images and one of
-            arguments to an array of as many new images; each must depend on its own
-            image and argument alone. Picklable, without side effects.
+            ``operation(images, arguments) -> images``: takes a list of images and one
+            of arguments, returns an array of as many new images. Each must depend on
+            its own image and argument alone. Picklable, without side effects.
         indices : ndarray of shape (n_new_samples,)
             Which of these images each new one is made from.
         arguments : sequence of length n_new_samples
-            What `operation` gets with the image for each new one.
+            The argument for each new image.
         keys : array-like of shape (n_new_samples,) of str
             Content key of each new image.
 
@@ -225,8 +224,8 @@ class LazyImages:
         images : ndarray of shape (batch_size, ...)
             Its images.
         """
-        # Two batches in one call take less time, and with fewer ahead (one for each
-        # thread and one more) little more memory.
+        # Computing two batches in one call takes less time; as fewer are computed ahead
+        # (one per thread and one more), memory hardly grows.
         few = len(self) < 2 * n_jobs * batch_size
         n_together = 1 if few or 2 * batch_size > _TOGETHER else 2
         parts = read_ahead(
@@ -250,7 +249,7 @@ class LazyImages:
         if isinstance(index, tuple):
             if len(index) != 2 or index[1] is not Ellipsis:
                 raise IndexError(
-                    "LazyImages are indexed along the first axis only; take "
+                    "LazyImages are indexed along the first axis only; use "
                     "np.asarray(images) to index pixels."
                 )
             index = index[0]
@@ -260,8 +259,8 @@ class LazyImages:
         rows = np.arange(len(self))[index]
         if rows.ndim != 1:
             raise IndexError(
-                "LazyImages are indexed by an integer, a slice, or a mask or array of "
-                f"indices of one dimension, got {index!r}."
+                "LazyImages are indexed by an integer, a slice, or a one-dimensional "
+                f"mask or array of indices, got {index!r}."
             )
         return LazyImages(
             self._load,
@@ -285,10 +284,10 @@ class LazyImages:
         return images
 
     def _checked(self, computed: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-        # Assignment to an array would broadcast and cast without a word.
+        # Assignment to an array would broadcast and cast without an error.
         if computed.shape != shape or computed.dtype != self.dtype:
             raise ValueError(
-                f"pixels of shape {shape} and {self.dtype} were announced, but load "
+                f"load must return pixels of shape {shape} and {self.dtype}, but "
                 f"returned {computed.shape} and {computed.dtype}."
             )
         return computed

@@ -1,4 +1,4 @@
-"""Transformers from files to what a backbone takes as input."""
+"""Transformers from files to the input of a backbone."""
 
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
 from skcovid.preprocessing._reader import RadiographReader

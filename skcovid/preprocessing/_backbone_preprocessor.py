@@ -1,4 +1,4 @@
-"""`BackbonePreprocessor`: from pixels to what a backbone takes as input."""
+"""`BackbonePreprocessor`: from pixels to the input of a backbone."""
 
 from functools import partial
 from numbers import Integral

@@ -108,7 +108,7 @@ class RadiographReader(ImageTransformer):
         """Read or take the images and resize them.
 
         Each file is decoded once here, so that all unreadable ones are listed before a
-        long computation; in this process it is decoded again only after a change.
+        long computation; this process decodes it again only if it has changed.
 
         Parameters
         ----------
@@ -165,16 +165,13 @@ class RadiographReader(ImageTransformer):
     def _take(self, source: NDArray[np.uint8] | LazyImages) -> LazyImages:
         images, size = as_lazy(source), self.image_size_
         if self.channels == "rgb" and images.ndim == 3:
-            images = images.map(_to_rgb, "rgb", image_shape=(*images.shape[1:], 3))
+            to_rgb = partial(cv2.cvtColor, code=cv2.COLOR_GRAY2RGB)
+            images = images.map(to_rgb, "rgb", image_shape=(*images.shape[1:], 3))
         if images.shape[1:3] == size:
             return images
         shape = (*size, *images.shape[3:])
         operation = partial(resize, size=size)
         return images.map(operation, f"resize({size})", image_shape=shape)
-
-
-def _to_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def _read_resized(

@@ -1,4 +1,4 @@
-"""What both transformers share: tags, the `image_size` parameter and resizing."""
+"""Tags, the `image_size` parameter and resizing, for both transformers."""
 
 from typing import Any
 
