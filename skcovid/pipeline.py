@@ -1,4 +1,4 @@
-"""`HoldoutPipeline`, and the pipelines of the paper composed."""
+"""`HoldoutPipeline`, and the recipes that `make_transfer_pipeline` composes."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -246,19 +246,13 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Not in the paper: features of several depths, no fine-tuning, no augmentation.
     "linear": {
         "components": {"eigen_solver": "dense"},
-        "classify": {
-            "param_grid": {"C": [0.001, 0.003, 0.01, 0.03]},
-            "cv": 3,
-        },
+        "classify": {"param_grid": {"C": [0.001, 0.003, 0.01, 0.03]}, "cv": 3},
     },
 }
 
 
 def make_transfer_pipeline(
-    backbone: str | Backbone = "inceptionv3",
-    *,
-    recipe: str = "paper",
-    **overrides: Any,
+    backbone: str | Backbone = "inceptionv3", *, recipe: str = "paper", **overrides: Any
 ) -> Pipeline:
     """Compose the pipeline of a recipe.
 
@@ -306,43 +300,36 @@ def make_transfer_pipeline(
             f"recipe={recipe!r} is not known; choose one of "
             f"{', '.join(map(repr, RECIPES))}."
         )
-    compose = _compose_linear if recipe == "linear" else _compose_fine_tuned
-    pipeline = compose(backbone, RECIPES[recipe])
-    return pipeline.set_params(**_full_names(overrides, pipeline))
-
-
-def _compose_fine_tuned(
-    backbone: str | Backbone, recipe: Mapping[str, Any]
-) -> HoldoutPipeline:
     # Imported here, as Keras takes seconds to load.
+    from skcovid.estimators._backbone_features import BackboneFeatures
     from skcovid.estimators._classifier import TransferLearningClassifier
 
-    return HoldoutPipeline(
-        [
-            ("read", RadiographReader(get_backbone(backbone).image_size, lazy=True)),
-            ("balance", AugmentationBalancer(**recipe.get("balance", {}))),
-            ("preprocess", BackbonePreprocessor(backbone)),
-            ("classify", TransferLearningClassifier(backbone, **recipe["classify"])),
-        ]
-    )
-
-
-def _compose_linear(backbone: str | Backbone, recipe: Mapping[str, Any]) -> Pipeline:
-    from skcovid.estimators._backbone_features import BackboneFeatures
-
-    logistic = LogisticRegression(solver="newton-cg")
-    return Pipeline(
-        [
-            ("read", RadiographReader(get_backbone(backbone).image_size, lazy=True)),
-            ("preprocess", BackbonePreprocessor(backbone)),
-            ("features", BackboneFeatures(backbone)),
-            ("scale", StandardScaler()),
-            # All components: a rotation, which the ridge penalty ignores, to as many
-            # columns as there are images.
-            ("components", KernelPCA(**recipe["components"])),
-            ("classify", GridSearchCV(logistic, **deepcopy(recipe["classify"]))),
-        ]
-    )
+    params = deepcopy(RECIPES[recipe])
+    size = get_backbone(backbone).image_size
+    read = "read", RadiographReader(size, lazy=True)
+    preprocess = "preprocess", BackbonePreprocessor(backbone)
+    pipeline: Pipeline
+    if recipe == "linear":
+        logistic = LogisticRegression(solver="newton-cg")
+        pipeline = Pipeline(
+            [
+                read,
+                preprocess,
+                ("features", BackboneFeatures(backbone)),
+                ("scale", StandardScaler()),
+                # All components: a rotation, which does not change the ridge penalty,
+                # to as many columns as there are images.
+                ("components", KernelPCA(**params["components"])),
+                ("classify", GridSearchCV(logistic, **params["classify"])),
+            ]
+        )
+    else:
+        balance = AugmentationBalancer(**params.get("balance", {}))
+        classify = TransferLearningClassifier(backbone, **params["classify"])
+        pipeline = HoldoutPipeline(
+            [read, ("balance", balance), preprocess, ("classify", classify)]
+        )
+    return pipeline.set_params(**_full_names(overrides, pipeline))
 
 
 def _full_names(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
