@@ -19,7 +19,7 @@ from skcovid.images._checks import check_network_input
 def _restore_keras() -> Iterator[None]:
     """Undo the changes that importing scikeras makes to Keras' classes.
 
-    It replaces the methods that pickle and copy them, which Keras has itself. If the
+    It replaces Keras' own methods, which already pickle and copy them. If the
     user has imported scikeras before, nothing is undone.
     """
     if "scikeras" in sys.modules:

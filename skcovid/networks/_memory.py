@@ -33,7 +33,7 @@ _ALLOCATING_LAYERS = (
 
 
 class KeepFreedMemory(keras.callbacks.Callback):
-    """Make glibc keep freed blocks of up to 256 MiB, from the first epoch on a CPU on.
+    """Make glibc keep freed blocks of up to 256 MiB, in training on a CPU and after.
 
     By default it returns large blocks to the system at once. The next step asks for the
     same again, and the system fills it with zeros, page by page. Nothing is changed

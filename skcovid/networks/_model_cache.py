@@ -11,7 +11,7 @@ def build_once(
 ) -> Built:
     """Return what was built from a model under this name and with these settings.
 
-    Each model built from another one's layers adds nodes to them and is compiled anew;
+    Each model built from another one's layers adds nodes to them and is compiled again;
     building one for every prediction would fill the memory.
     """
     # With setattr, Keras would track the built models as parts of this one. With a weak

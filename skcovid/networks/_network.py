@@ -79,7 +79,7 @@ def add_head(
     normalisation, dropout, softmax.
     """
     layers = keras.layers
-    # The head computes in float32 whatever the precision of the backbone.
+    # The head always computes in float32.
     maps = [*(layer.output for layer in feature_layers), base.output]
     gathered = global_pool(maps, pooling) or [
         layers.Flatten(dtype="float32")(output) for output in maps

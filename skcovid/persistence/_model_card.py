@@ -69,7 +69,7 @@ def model_card(
 ) -> str:
     """Write a model card: intended use, parameters, limitations and performance.
 
-    The card says so where there is no evaluation or no audit.
+    Without an evaluation or an audit, the card says that it is missing.
 
     Parameters
     ----------
