@@ -226,9 +226,14 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             self.n_trunk_passes_ += store.n_computed
             return np.concatenate(kept.load(slice(None)), axis=1, dtype=np.float32)
         features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
-        batches = images.batches(self.batch_size, n_jobs=self.n_jobs)
+        batch_size = min(self.batch_size, len(images))
+        passes = network.predict_batches(
+            self.trunk_,
+            images.batches(batch_size, n_jobs=self.n_jobs),
+            batch_size=batch_size,
+        )
         with network.feature_progress(len(images), self.verbose) as progress:
-            for rows, outputs in network.predict_batches(self.trunk_, batches):
+            for rows, outputs in passes:
                 features[rows] = np.concatenate(outputs, axis=1)
                 progress.update(rows.stop - rows.start)
         self.n_trunk_passes_ += len(images)

@@ -11,12 +11,7 @@ from numpy.typing import NDArray
 from skcovid._base._digests import image_key
 from skcovid._base._version import installed_versions
 from skcovid.estimators._checkpoint import History, TrainingState
-from skcovid.estimators._trainable_network import (
-    PHASES,
-    Phase,
-    SplitNetwork,
-    WholeNetwork,
-)
+from skcovid.estimators._trainable_network import PHASES, Phase, TrainableNetwork
 from skcovid.estimators._training import Batches, TrainingSettings, train_phase
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks._feature_store import fingerprint
@@ -31,7 +26,7 @@ class LabelledImages(NamedTuple):
 
 
 def train_phases(
-    network: WholeNetwork | SplitNetwork,
+    network: TrainableNetwork,
     settings: TrainingSettings,
     training: LabelledImages,
     validation: LabelledImages | None,

@@ -1,7 +1,7 @@
 """Display of an audit: baselines beside the model, and accuracy by visible area."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,22 @@ from skcovid.metrics._estimates import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+class _Report(Protocol):
+    """What is drawn of an :class:`skcovid.auditing.AuditReport`."""
+
+    @property
+    def accuracy(self) -> Estimate: ...
+    @property
+    def chance(self) -> float: ...
+    @property
+    def threshold(self) -> float: ...
+    @property
+    def visible_curve(self) -> Sequence[Any]: ...
+    @property
+    def visible_chance(self) -> float | None: ...
+    def values(self) -> Collection[Any]: ...
 
 
 class AuditDisplay(Display):
@@ -174,7 +190,7 @@ class AuditDisplay(Display):
 
     @classmethod
     def from_report(
-        cls, report: Any, *, ax: "Axes | Sequence[Axes] | None" = None
+        cls, report: _Report, *, ax: "Axes | Sequence[Axes] | None" = None
     ) -> Self:
         """Plot what an audit found.
 

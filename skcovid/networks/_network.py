@@ -152,10 +152,12 @@ def predict_batches(
 ) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
     """Run a network on batches, in inference mode."""
     release_dead_models(model)
+    if batch_size is not None:
+        check_memory(model, batch_size)
     for rows, batch in batches:
         n_rows = rows.stop - rows.start
-        batch_size = batch_size or n_rows
-        if not rows.start:
+        if batch_size is None:
+            batch_size = n_rows
             check_memory(model, batch_size)
         padded = keras.tree.map_structure(partial(_pad_rows, size=batch_size), batch)
         with _PREDICTION_LOCK, explain_backend_errors(batch_size), ignore_retracing():
