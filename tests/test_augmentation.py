@@ -24,7 +24,7 @@ from skcovid.augmentation import (
     Rotation,
     Translation,
     Zoom,
-    _plans,
+    _augmentation_plan,
     augment,
 )
 from skcovid.augmentation._augment import augment_batch
@@ -60,7 +60,9 @@ def fitted_affine(transform, seed, height=101, width=141):
 
 
 def draw_plan(transforms, image_shape, rng):
-    return _plans.draw_plan(transforms, image_shape, [int(rng.integers(2**63))])
+    return _augmentation_plan.draw_plan(
+        transforms, image_shape, [int(rng.integers(2**63))]
+    )
 
 
 def plan_with_all(transforms, image_shape):
@@ -73,7 +75,7 @@ def plan_with_all(transforms, image_shape):
 
 
 def apply_plan(plan, image, fill=0):
-    return _plans.apply_plan(plan, [image], fill)[0]
+    return _augmentation_plan.apply_plan(plan, [image], fill)[0]
 
 
 # The transforms, one by one
@@ -324,7 +326,7 @@ def test_same_transform_twice_is_applied_twice():
 
 
 def test_subset_is_never_empty_and_each_transform_is_in_half_of_them():
-    chosen = _plans.draw_plan(PAPER_TRANSFORMS, (8, 8), range(6000)).chosen
+    chosen = _augmentation_plan.draw_plan(PAPER_TRANSFORMS, (8, 8), range(6000)).chosen
     sizes = chosen.sum(axis=1)
     assert sizes.min() == 1
     assert sizes.max() == 6

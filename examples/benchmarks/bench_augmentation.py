@@ -197,7 +197,7 @@ def skcovid_all_six(images: Any, threads: int, *, channels: int = 1) -> Run:
     from skcovid import LazyImages
     from skcovid.augmentation import PAPER_TRANSFORMS
     from skcovid.augmentation._augment import augment_batch
-    from skcovid.augmentation._plans import draw_plan
+    from skcovid.augmentation._augmentation_plan import draw_plan
 
     def draws_all(seed: int) -> bool:
         plan = draw_plan(PAPER_TRANSFORMS, images.shape[1:3], [seed])

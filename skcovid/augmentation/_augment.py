@@ -8,7 +8,7 @@ from numpy.random import Generator, RandomState
 from numpy.typing import NDArray
 
 from skcovid._base._compatibility import Interval, validate_params
-from skcovid.augmentation._plans import apply_plan, draw_plan
+from skcovid.augmentation._augmentation_plan import apply_plan, draw_plan
 from skcovid.augmentation._transform_types import Transform, check_transforms
 from skcovid.augmentation._transforms import PAPER_TRANSFORMS
 from skcovid.augmentation._warp import MAX_SIDE

@@ -2,9 +2,9 @@
 
 from skcovid.datasets._cohen import cohen_patients
 from skcovid.datasets._loaders import load_radiographs
+from skcovid.datasets._make_radiographs import make_radiographs
 from skcovid.datasets._patients import kermany_patient, nih_patient
 from skcovid.datasets._saving import save_radiographs
-from skcovid.datasets._synthetic import make_radiographs
 
 __all__ = [
     "cohen_patients",

@@ -19,13 +19,17 @@ from skcovid._base._random import draw_seed
 from skcovid.estimators._checkpoint import TrainingState
 from skcovid.estimators._checks import check_validation_data, combine_weights
 from skcovid.estimators._keras_classifier import ImageKerasClassifier
-from skcovid.estimators._phases import LabelledImages, train_phases, training_key
 from skcovid.estimators._trainable_network import (
     FineTunedModel,
     SplitNetwork,
     WholeNetwork,
 )
 from skcovid.estimators._training import TrainingSettings
+from skcovid.estimators._training_phases import (
+    LabelledImages,
+    train_phases,
+    training_key,
+)
 from skcovid.images._fingerprints import describe_parameters
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks import _network as network
