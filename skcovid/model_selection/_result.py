@@ -24,7 +24,7 @@ from skcovid.metrics._per_class import per_class_table
 from skcovid.metrics._predictive_values import PredictiveValues, predictive_values
 from skcovid.metrics._roc_auc import roc_auc_table
 from skcovid.metrics._tables import PerClassTable, RocAucTable
-from skcovid.model_selection import _document
+from skcovid.model_selection import _result_sections
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ class EvaluationResult:
             "n_patients": self.n_patients,
             "patient_overlap": as_json(self.patient_overlap),
             "pipeline": self.pipeline,
-            "versions": _document.list_versions(),
+            "versions": _result_sections.list_versions(),
             "classes": self.classes.tolist(),
             "accuracy": self.accuracy.to_dict(),
             "balanced_accuracy": self.balanced_accuracy.to_dict(),
@@ -340,8 +340,8 @@ def describe_result(result: EvaluationResult) -> list[Section]:
     table, areas = result.per_class, result.roc_auc
     labels = result.classes.tolist()
     sections = [
-        _document.describe_headline(table, areas),
-        _document.describe_data(
+        _result_sections.describe_headline(table, areas),
+        _result_sections.describe_data(
             labels,
             protocol=result.protocol,
             n_images=len(result.y_true),
@@ -350,16 +350,16 @@ def describe_result(result: EvaluationResult) -> list[Section]:
             n_patients=result.n_patients,
             patient_overlap=result.patient_overlap,
         ),
-        _document.describe_confusion_matrix(
+        _result_sections.describe_confusion_matrix(
             labels, result.confusion_matrix, result.confusion_shares
         ),
-        _document.describe_per_class(table, areas),
+        _result_sections.describe_per_class(table, areas),
     ]
     if result.histories:
-        sections.append(_document.describe_training(result.histories))
+        sections.append(_result_sections.describe_training(result.histories))
     seconds = sum(map(sum, result.timings.values()))
     return [
         *sections,
-        _document.describe_classes(result.y_true),
-        _document.describe_settings(result.cv, result.pipeline, seconds),
+        _result_sections.describe_classes(result.y_true),
+        _result_sections.describe_settings(result.cv, result.pipeline, seconds),
     ]
