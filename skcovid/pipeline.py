@@ -24,6 +24,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, has_fit_parameter
 
 from skcovid._base._compatibility import Interval, safe_indexing
+from skcovid._base._label_checks import check_groups, check_labels
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.networks.backbones import Backbone, get_backbone
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
@@ -160,6 +161,8 @@ class HoldoutPipeline(Pipeline):
                 f"TransferLearningClassifier does; got {self.steps[-1][1]!r}. Use "
                 "imblearn.pipeline.Pipeline for it."
             )
+        check_labels(y)
+        check_groups(groups)
         check_classification_targets(y)
         labels: NDArray[Any] = column_or_1d(y, warn=True)
         X, labels, groups = indexable(X, labels, groups)

@@ -210,8 +210,30 @@ class TestHostile:
     def test_a_duplicate_name(self, write_zip, png):
         path = write_zip({"a/1.png": png, "b/1.png": png, "a/2.png": png})
         path.write_bytes(path.read_bytes().replace(b"a/2.png", b"a/1.png"))
-        with pytest.raises(ValueError, match=r"2 files.*'a/1\.png'"):
+        with pytest.raises(ValueError, match=r"2 entries.*'a/1\.png'"):
             load_radiographs(path)
+
+    @pytest.mark.parametrize("name", ["./A/1.png", "A/./1.png", "A//1.png", "A/1.png/"])
+    def test_a_second_name_of_the_same_file(self, write_zip, png, name):
+        path = write_zip({"A/1.png": png, "B/1.png": png, name: png})
+        with pytest.raises(ValueError, match=r"2 entries.*'A/1\.png'"):
+            load_radiographs(path)
+        with pytest.raises(ValueError, match=r"2 entries.*'A/1\.png'"):
+            read_radiograph(path / "B/1.png")
+
+    @pytest.mark.parametrize("name", ["./A/", "A/./", "A//", ".//A/"])
+    def test_a_second_name_of_a_folder(self, write_zip, png, name):
+        files = {f"{label}/{n}.png": png for label in "AB" for n in range(6)}
+        data = load_radiographs(write_zip({name: b"", **files}))
+        assert data.target.tolist() == ["A"] * 6 + ["B"] * 6
+        with pytest.raises(ValueError, match=r"2 entries.*'A'"):
+            load_radiographs(write_zip({"A/": b"", name: b"", **files}, "two.zip"))
+
+    def test_every_name_is_normal(self, write_zip, png):
+        path = write_zip({"./": b"", "./A/1.png": png, "B/.//1.png": png})
+        data = load_radiographs(path)
+        assert data.paths.tolist() == [str(path / "A/1.png"), str(path / "B/1.png")]
+        assert RadiographReader().fit_transform(data.paths).shape == (2, 12, 10)
 
     def test_a_huge_member(self, write_zip, png):
         path = write_zip({"a/1.png": png, "b/1.png": png})

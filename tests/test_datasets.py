@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -16,7 +17,12 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
+from skcovid.datasets import (
+    cohen_patients,
+    load_radiographs,
+    make_radiographs,
+    save_radiographs,
+)
 from skcovid.reading import read_radiograph
 
 CLASSES = ["COVID-19", "NORMAL", "Viral Pneumonia"]
@@ -80,7 +86,8 @@ class TestLoadRadiographs:
 
     @pytest.mark.parametrize("change_case", [str.lower, str.upper])
     @pytest.mark.parametrize(
-        "suffix", ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "pgm"]
+        "suffix",
+        ["png", "jpg", "jpeg", "jfif", "bmp", "tif", "tiff", "webp", "pgm", "ppm"],
     )
     def test_formats(self, make_files, suffix, change_case):
         name = f"a/1.{change_case(suffix)}"
@@ -110,11 +117,19 @@ class TestLoadRadiographs:
         assert "COVID: images 2, patients not known, masks ignored 2" in data.DESCR
 
     def test_folders_that_are_links_are_followed(self, make_files, tmp_path):
-        make_files("elsewhere/1.png", "root/a/1.png", "root/b/1.png")
-        (tmp_path / "root/c").symlink_to(tmp_path / "elsewhere")
-        (tmp_path / "root/b/images").symlink_to(tmp_path / "elsewhere")
+        make_files("one/1.png", "two/1.png", "root/a/1.png", "root/b/1.png")
+        (tmp_path / "root/c").symlink_to(tmp_path / "one")
+        (tmp_path / "root/b/images").symlink_to(tmp_path / "two")
         data = load_radiographs(tmp_path / "root")
         assert data.target.tolist() == ["a", "b", "b", "c"]
+
+    @pytest.mark.parametrize("link", ["c", "b/images", "b/2.png"])
+    def test_a_file_in_two_places_is_an_error(self, make_files, tmp_path, link):
+        make_files("a/1.png", "b/1.png")
+        target = tmp_path / ("a/1.png" if link.endswith("png") else "a")
+        (tmp_path / link).symlink_to(target)
+        with pytest.raises(ValueError, match=r"a/1\.png and .* are the same file"):
+            load_radiographs(tmp_path)
 
     @pytest.mark.parametrize(
         "name",
@@ -241,12 +256,42 @@ class TestPatients:
         assert data.groups.tolist() == ["00000013"] * 3 + ["C/1.png", "C/2.png"]
         assert "C: images 2, patients not known" in data.DESCR
 
-    def test_a_naming_scheme_must_fit_every_file_of_a_folder(self, make_files):
-        data = load_radiographs(make_files(*NIH, "A/COVID-1.png"))
-        assert data.groups.tolist() == [
-            *("A/00000013_005.png", "A/00000013_006.png", "A/COVID-1.png"),
-            "00000013",
-        ]
+    def test_other_names_beside_those_of_a_scheme(self, make_files):
+        root = make_files(*NIH, "A/COVID-1.png")
+        with pytest.warns(UserWarning, match=r"1 images .*no patient.*COVID-1") as seen:
+            data = load_radiographs(root)
+        assert len(seen) == 1
+        groups = ["00000013", "00000013", "A/COVID-1.png", "00000013"]
+        assert data.groups.tolist() == groups
+        nih = "NIH ChestX-ray14"
+        assert data.source.tolist() == [nih, nih, "", nih]
+        described = f"A: images 3, patients 2 (from file names ({nih}), but 1 images"
+        assert described in data.DESCR
+
+    def test_a_folder_of_two_schemes(self, make_files):
+        root = make_files(*NIH, *KERMANY, "NORMAL/00000013_008.png")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            data = load_radiographs(root)
+        assert np.sum(data.groups == "00000013") == 4
+        assert "from file names (Kermany), from file names (NIH" in data.DESCR
+
+    def test_a_table_of_patients_leaves_nothing_to_warn_of(self, make_files):
+        names = [*NIH, "A/COVID-1.png"]
+        root = make_files(*names)
+        rows = "".join(f"{name},{name}\n" for name in names)
+        (root / "metadata.csv").write_text(f"path,patient\n{rows}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            data = load_radiographs(root)
+        assert "but 1 images" not in data.DESCR
+
+    def test_few_strangers_keep_the_patients_of_many(self, make_files):
+        names = [f"A/{n // 5:08}_{n % 5:03}.png" for n in range(500)]
+        names += [f"B/{n // 5 + 90:08}_{n % 5:03}.png" for n in range(209)]
+        with pytest.warns(UserWarning, match="1 images .*no patient"):
+            data = load_radiographs(make_files(*names, "A/scan.png"))
+        assert len(set(data.groups)) == 90 + 42 + 1
 
     def test_unknown_file_names_give_no_groups(self, make_files):
         root = make_files("A/person1.png", "A/0000013_005.png", "B/IM-1.png")
@@ -347,7 +392,7 @@ class TestMetadata:
                 r"a/2\.png.*'b'",
             ),
             ("file,patient\na/1.png,P\na/1.png,P\n", r"line 3.*second row.*a/1"),
-            ("file,patient\na/1.png\n", "line 2.*1 entries"),
+            ("file,patient\na/1.png\n", "line 2: 1 cells.*has 2"),
             (
                 "image,patient\na/1.png,P\n",
                 r"'image'.*did you mean 'path'.*'patient'",
@@ -360,7 +405,7 @@ class TestMetadata:
             ),
             ("file,Subject ID\na/1.png,P\n", r"'Subject ID'.*did you mean 'patient'"),
             ("file,patient,patient_id\n", "several columns.*patient"),
-            ('file,patient\n"a/1.png,P\n', "not a UTF-8 CSV table"),
+            ('file,patient\n"a/1.png,P\n', "line 2: not a CSV table"),
         ],
     )
     def test_invalid_tables_are_errors(self, root, text, message):
@@ -368,9 +413,43 @@ class TestMetadata:
         with pytest.raises(ValueError, match=message):
             load_radiographs(root)
 
-    def test_another_encoding_is_an_error(self, root):
-        self.write(root, "file,patient\na/1.png,Müller\n", encoding="latin-1")
-        with pytest.raises(ValueError, match=r"metadata\.csv.*UTF-8"):
+    @pytest.mark.parametrize(
+        "encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be"]
+    )
+    @pytest.mark.parametrize("header", ["file,patient,x", "patientid,finding,filename"])
+    def test_another_encoding_is_an_error(self, root, encoding, header):
+        path = self.write(root, f"{header}\na/1.png,Müller,x\n", encoding=encoding)
+        guess = "utf-16" if "16" in encoding else "cp1252"
+        with pytest.raises(
+            ValueError, match=rf"metadata\.csv.*UTF-8.*Excel.*encoding='{guess}'"
+        ):
+            load_radiographs(root)
+        with pytest.raises(ValueError, match="UTF-8"):
+            cohen_patients(path, ["a/1.png"])
+
+    def test_the_cure_for_another_encoding_works(self, root):
+        pd = pytest.importorskip("pandas")
+        rows = "".join(f"{name},Müller\n" for name in self.FILES)
+        path = self.write(root, f"file,patient\n{rows}", encoding="utf-16")
+        pd.read_csv(path, encoding="utf-16").to_csv(path, index=False)
+        assert set(load_radiographs(root).groups) == {"Müller"}
+
+    @pytest.mark.parametrize("below", ["", "set.zip"])
+    def test_paths_of_any_kind_name_the_same_files(self, root, below, tmp_path):
+        place = root
+        if below:
+            shutil.make_archive(root / "set", "zip", root)
+            place = root / below
+        paths = [place / "a/1.png", "a/2.png", place / "b/images/1.png"]
+        rows = "".join(f"{path},P{n}\n" for n, path in enumerate(paths))
+        table = self.write(root, f"path,patient\n{rows}", name="table.csv")
+        data = load_radiographs(place, metadata=table)
+        assert data.groups.tolist() == ["P0", "P1", "P2"]
+
+    def test_two_rows_of_one_file_are_an_error(self, root):
+        rows = "".join(f"{name},P\n" for name in self.FILES)
+        self.write(root, f"path,patient\n{rows}{root / self.FILES[0]},Q\n")
+        with pytest.raises(ValueError, match=r"metadata\.csv.*a/1.*are the same file"):
             load_radiographs(root)
 
     def test_up_to_five_missing_images_are_named(self, make_files):

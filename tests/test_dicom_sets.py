@@ -102,8 +102,17 @@ class TestFinding:
         (root / "a/2.png").touch()
         (root / "c").mkdir()
         (root / "c/00000013_005.png").touch()
-        data = load_silently(root)
+        with pytest.warns(UserWarning, match=r"1 images .*no patient.*a/2\.png"):
+            data = load_radiographs(root, verbose=0)
         assert data.groups.tolist() == ["P1", "a/2.png", "P2", "00000013"]
+
+    def test_names_give_patients_beside_files_of_unknown_patients(self, write):
+        root = write({"a/1.dcm": {}, "b/1.dcm": {}})
+        for name in ("a/00000013_005.png", "b/00000013_006.png"):
+            (root / name).touch()
+        with pytest.warns(UserWarning, match=r"2 images .*no patient"):
+            data = load_radiographs(root, verbose=0)
+        assert data.groups.tolist() == ["a/1.dcm", "00000013", "b/1.dcm", "00000013"]
 
 
 class TestPatients:
@@ -134,15 +143,15 @@ class TestPatients:
             "b/2.dcm": person(""),
             "b/3.dcm": {},
         }
-        with pytest.warns(UserWarning, match=r"5 DICOM files.*no patient"):
+        with pytest.warns(UserWarning, match=r"5 images .*no patient"):
             data = load_radiographs(write(files), verbose=0)
         assert data.groups.tolist() == [
             *("study 1.2.3", "study 1.2.3", "P1", "study 1.2.5", "b/2.dcm", "b/3.dcm")
         ]
-        assert "patients 2 (from DICOM headers, of which 2 name none" in data.DESCR
+        assert "patients 2 (from DICOM headers, but 2 images count" in data.DESCR
 
     def test_without_any_patient_there_are_no_groups(self, write):
-        with pytest.warns(UserWarning, match=r"2 DICOM files.*no patient"):
+        with pytest.warns(UserWarning, match=r"2 images .*no patient"):
             data = load_radiographs(write({"a/1.dcm": {}, "b/1.dcm": {}}), verbose=0)
         assert data.groups is None
 

@@ -1,4 +1,5 @@
 import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,26 @@ class TestSplitFolders:
         assert load_silently(root).split.tolist() == ["one", "two"]
 
 
+class TestSpelling:
+    @pytest.mark.parametrize(
+        "folders",
+        [
+            ("train/NORMAL", "train/COVID", "test/Normal", "test/COVID"),
+            ("NORMAL", "Normal", "COVID"),
+            ("NORMAL", "NORMAL ", "COVID"),
+        ],
+    )
+    @pytest.mark.parametrize("class_names", [None, ["NORMAL", "COVID"]])
+    def test_two_spellings_of_a_class_are_an_error(self, make, folders, class_names):
+        root = make({folder: ["1.png"] for folder in folders})
+        with pytest.raises(ValueError, match=r"'NORMAL' and 'N.*one spelling"):
+            load_radiographs(root, class_names=class_names)
+
+    def test_labels_that_differ_by_more_are_two_classes(self, make):
+        root = make({"COVID-19": ["1.png"], "COVID19": ["1.png"]})
+        assert len(load_silently(root).target_names) == 2
+
+
 class TestUnknownLayouts:
     @pytest.mark.parametrize(
         ("tree", "found"),
@@ -291,14 +312,31 @@ class TestTables:
         path = write(
             "path,label\nn/00000013_005.png,a\nn/00000013_006.png,b\nx/1.png,b\n"
         )
-        assert load_silently(path).groups.tolist() == [
-            *("00000013", "n/00000013_006.png", "x/1.png")
-        ]
+        with pytest.warns(UserWarning, match=r"1 images .*no patient.*x/1\.png"):
+            data = load_radiographs(path)
+        assert data.groups.tolist() == ["00000013", "00000013", "x/1.png"]
 
     def test_class_names_select_rows(self, write):
         path = write("path,label\nx/1.png,a\nx/2.png,b\nx/3.png,c\nnowhere.png,d\n")
         data = load_silently(path, class_names=["a", "c"])
         assert data.target.tolist() == ["a", "c"]
+
+    @pytest.mark.parametrize(
+        ("view", "term"),
+        [
+            ("AP erect", "AP"),
+            ("ap_semi-erect", "AP_SEMI-ERECT"),
+            ("AP Semi-Erect", "AP"),
+            ("PA upright", "PA"),
+            ("AP portable (supine)", "AP PORTABLE (SUPINE)"),
+            ("PA AND LATERAL", "PA AND LATERAL"),
+            ("AP LLD", "AP LLD"),
+            ("LL", "LATERAL"),
+        ],
+    )
+    def test_terms_of_views(self, write, view, term):
+        path = write(f"path,label,view\nx/1.png,a,{view}\nx/2.png,b,PA\n")
+        assert load_silently(path).view_position.tolist() == [term, "PA"]
 
     def test_frontal_views(self, write):
         path = write(
@@ -327,6 +365,10 @@ class TestTables:
             ("path,label\nx/1.png,a\nx/2.png,\n", "no label.*1 of 2.*x/2"),
             ("path,label\nx/1.png,a\nx/2.png,a\n", "two classes, got 1"),
             ("path,label\n", "two classes, got 0"),
+            ("path,label,patient\nx/1.png,a, b,P\n", "line 2: 4 cells.*has 3"),
+            ("path,label,patient\n\nx/1.png,a,\nx/2.png,b\n", "line 4: 2 cells"),
+            ("path,label\nx/1.png,a,\nx/2.png,b\n", "line 2: 3 cells"),
+            ('path,label\nx/1.png,"a\n1"\nx/2.png,b,c\n', "line 4: 3 cells"),
             ("path,label\nx/1.png,a\n./x/1.png,b\n", "second row for x/1.png"),
             (
                 "path,label,patient\nx/1.png,a,P\nx/2.png,b,\n",
@@ -337,6 +379,49 @@ class TestTables:
     def test_invalid_tables_are_errors(self, write, text, message):
         with pytest.raises(ValueError, match=message):
             load_radiographs(write(text))
+
+    @pytest.mark.parametrize("label", ["a", "b"])
+    @pytest.mark.parametrize("kind", ["absolute", "parent", "link", "hard link"])
+    def test_one_file_by_two_paths_is_an_error(self, write, label, kind):
+        root = write("").parent
+        other = {"absolute": root / "x/1.png", "parent": "y/../x/1.png"}.get(kind, "l")
+        if kind == "link":
+            (root / "l").symlink_to(root / "x/1.png")
+        elif kind == "hard link":
+            (root / "l").hardlink_to(root / "x/1.png")
+        path = write(f"path,label\nx/1.png,a\nx/2.png,b\n{other},{label}\n")
+        with pytest.raises(ValueError, match=rf"x/1\.png and {other} are the same"):
+            load_radiographs(path)
+
+    def test_one_member_of_an_archive_by_two_paths_is_an_error(self, write):
+        root = write("").parent
+        with zipfile.ZipFile(root / "s.zip", "w") as archive:
+            archive.writestr("A/1.png", b"")
+            archive.writestr("A/2.png", b"")
+        (root / "other.zip").symlink_to(root / "s.zip")
+        rows = "path,label\ns.zip/A/1.png,a\nother.zip/A/2.png,b\n"
+        assert len(load_silently(write(rows)).paths) == 2
+        with pytest.raises(ValueError, match=r"s\.zip/A/1\.png and other\.zip/A/1"):
+            load_radiographs(write(f"{rows}other.zip/A/1.png,b\n"))
+
+    @pytest.mark.parametrize(
+        ("columns", "first", "second", "message"),
+        [
+            ("label", "NORMAL", "Normal", "'NORMAL' and 'Normal'"),
+            ("label", "viral pneumonia", "viral  pneumonia", "'viral  pneumonia' and"),
+            ("label", "caf\u00e9", "cafe\u0301", "label.*one spelling"),
+            ("label,split", "a,train", "b,Train", "splits 'Train' and 'train'"),
+            ("label,source", "a,NIH", "b,nih", "sources 'NIH' and 'nih'"),
+        ],
+    )
+    def test_two_spellings_are_an_error(self, write, columns, first, second, message):
+        path = write(f"path,{columns}\nx/1.png,{first}\nx/2.png,{second}\n")
+        with pytest.raises(ValueError, match=message):
+            load_radiographs(path)
+
+    def test_blank_rows_are_skipped(self, write):
+        path = write("path,label\nx/1.png,a\n,\n\n  ,\nx/2.png,b\n")
+        assert len(load_silently(path).paths) == 2
 
     def test_missing_files_are_an_error(self, write):
         path = write("path,label\nx/1.png,a\nx/8.png,b\nx/9.png,b\n")

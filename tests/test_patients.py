@@ -54,6 +54,9 @@ def test_cohen_patients_are_in_its_table(write_table, version):
         ("patientid,file\n", "no column 'filename'"),
         ("", "no column 'patientid'"),
         ("patientid,filename\n1,figure.png\n2,figure.png\n", "two patients for figure"),
+        ("patientid,note,filename\n1,a, b,figure.png\n", "line 2: 4 cells.*has 3"),
+        ("patientid,note,filename\n1,figure.png\n", "line 2: 2 cells"),
+        ('patientid,filename\n1,figure.png\n2,"other.png\n', "line 3: not a CSV"),
     ],
 )
 def test_cohen_tables_without_patients_are_errors(write_table, text, message):
@@ -79,7 +82,8 @@ class TestCohenTableBesideClassFolders:
     @pytest.mark.parametrize("version", TABLES)
     @pytest.mark.parametrize("archived", [False, True])
     def test_patients_are_found(self, root, write_table, version, archived):
-        write_table(TABLES[version] + "9,0,Tuberculosis,,images,not-sorted.png,\n")
+        row = {"early": "9,,TB,not-sorted.png,\n", "late": "9,,TB,,,not-sorted.png,\n"}
+        write_table(TABLES[version] + row[version])
         if archived:
             root = shutil.make_archive(root.parent / "cohen", "zip", root)
         data = load_radiographs(root)

@@ -1,14 +1,10 @@
 """The metadata table of the Cohen collection, which names files without folders."""
 
-import csv
-import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
-from skcovid.datasets._metadata import Metadata, enumerate_some
-from skcovid.reading._files import open_file
+from skcovid.datasets._metadata import Metadata, enumerate_some, read_table
 
 
 def cohen_patients(
@@ -66,14 +62,10 @@ def cohen_patients(
 
 def is_cohen_table(path: Path) -> bool:
     """Whether a table has the columns of the Cohen collection, and no folders."""
-    try:
-        with _open_table(path) as table:
-            columns = {"patientid", "finding", "filename"}
-            return columns.issubset(table.fieldnames or ()) and not any(
-                set("/\\").intersection(row["filename"]) for row in table
-            )
-    except (UnicodeDecodeError, csv.Error):
-        return False
+    columns, rows = _read_rows(path)
+    return columns >= {"patientid", "finding", "filename"} and not any(
+        set("/\\").intersection(row["filename"]) for row in rows
+    )
 
 
 def read_cohen_table(path: Path, files: Sequence[str]) -> Metadata:
@@ -90,20 +82,20 @@ def _find_rows(
 ) -> list[tuple[str, str]]:
     """Patient and view of each file; an empty str is a view that is not known."""
     rows: dict[str, tuple[str, str]] = {}
-    with _open_table(metadata) as table:
-        for column in ("patientid", "filename"):
-            if column not in (table.fieldnames or ()):
-                raise ValueError(
-                    f"{metadata} has no column {column!r}; give the metadata.csv of "
-                    "the Cohen collection."
-                )
-        for row in table:
-            file, patient = row["filename"].strip(), row["patientid"].strip()
-            known, _ = rows.setdefault(file, (patient, row.get("view", "").strip()))
-            if known != patient:
-                raise ValueError(
-                    f"{metadata} has two patients for {file}: {known!r}, {patient!r}."
-                )
+    columns, lines = _read_rows(metadata)
+    for column in ("patientid", "filename"):
+        if column not in columns:
+            raise ValueError(
+                f"{metadata} has no column {column!r}; give the metadata.csv of the "
+                "Cohen collection."
+            )
+    for row in lines:
+        file, patient = row["filename"], row["patientid"]
+        known, _ = rows.setdefault(file, (patient, row.get("view", "")))
+        if known != patient:
+            raise ValueError(
+                f"{metadata} has two patients for {file}: {known!r}, {patient!r}."
+            )
     names = [PurePath(file).name for file in files]
     unknown = [name for name in names if not rows.get(name, ("", ""))[0]]
     if unknown:
@@ -114,10 +106,13 @@ def _find_rows(
     return [rows[name] for name in names]
 
 
-@contextmanager
-def _open_table(path: str | os.PathLike[str]) -> Iterator["csv.DictReader[str]"]:
-    """Open a table with its column names in small letters."""
-    with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as stream:
-        table = csv.DictReader(stream, restval="")
-        table.fieldnames = [name.strip().casefold() for name in table.fieldnames or ()]
-        yield table
+def _read_rows(
+    path: str | os.PathLike[str],
+) -> tuple[set[str], list[dict[str, str]]]:
+    """Read a table's columns, with their names in small letters, and its rows."""
+    header, lines = read_table(path)
+    columns = [name.strip().casefold() for name in header]
+    rows = [
+        dict(zip(columns, map(str.strip, cells), strict=True)) for _, cells in lines
+    ]
+    return set(columns), rows

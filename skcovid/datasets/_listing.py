@@ -13,7 +13,8 @@ from skcovid.reading._zip_archives import is_archive, list_members
 
 # DICOM files may have any other suffix, too.
 IMAGE_SUFFIXES = DICOM_SUFFIXES | {
-    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm")
+    *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".pgm", ".ppm"),
 }
 # Written by Windows, by macOS in archives, and by DICOM exports beside the images.
 _SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "dicomdir"})

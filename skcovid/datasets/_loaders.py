@@ -108,9 +108,8 @@ def load_radiographs(
         groups : ndarray of shape (n_images,), str, or None
             Patient of each image: from the table; or else the patient ID of a DICOM
             file, or its study if the ID is empty or a placeholder; or else from file
-            names, if all names of a class follow the scheme of the Kermany set or of
-            NIH ChestX-ray14. An image without a patient is a separate group. None if
-            no patient is known.
+            names that follow the scheme of the Kermany set or of NIH ChestX-ray14. An
+            image without a patient is a separate group. None if no patient is known.
         source : ndarray of shape (n_images,), str, or None
             Source of each image, or empty: from the table, or else the institution of a
             DICOM file, or the collection whose scheme file names follow. None if none
@@ -140,9 +139,11 @@ def load_radiographs(
         If there are DICOM files, and pydicom is not installed.
     ValueError
         If there are fewer than two classes; a class has no images; the layout is not
-        supported; the table lacks an image, contradicts its folder or has unknown
-        columns; the archive is damaged or not safe; DICOM files are not radiographs; or
-        `on_error` is "report" and no file of a class can be read.
+        supported; one file is found by two paths; labels differ only by case or spaces;
+        the table is not in UTF-8, lacks an image, contradicts its folder, or has
+        unknown columns or a row of another length than its header; the archive is
+        damaged or not safe; DICOM files are not radiographs; or `on_error` is "report"
+        and no file of a class can be read.
     OSError
         If a folder cannot be read.
 
@@ -150,7 +151,7 @@ def load_radiographs(
     -----
     UserWarning
         If files are ignored or left out, rows of the table name missing files, or DICOM
-        files name no patient.
+        files, or some of the file names of a class, name no patient.
 
     Examples
     --------
@@ -221,12 +222,13 @@ def _list_warnings(found: RadiographSet) -> Iterator[str]:
             f"{found.table.path} has rows for {len(found.absent)} files that don't "
             f"exist: {enumerate_some(found.absent)}"
         )
-    if found.n_nameless:
+    if found.unnamed:
         yield (
-            f"{found.n_nameless} DICOM files name no patient: their patient ID is "
-            "empty or a placeholder. Each study, or else each image, counts as a "
-            "patient, so images of one patient may be in different folds. To prevent "
-            "that, pass a table with a column patient."
+            f"{len(found.unnamed)} images in {found.name} name no patient: a DICOM "
+            "patient ID is empty or a placeholder, or a file name has not the form of "
+            "others in its class. Each study, or else each image, counts as a patient, "
+            "so images of one patient may be in different folds. To prevent that, pass "
+            f"a table with a column patient. {enumerate_some(found.unnamed)}"
         )
 
 

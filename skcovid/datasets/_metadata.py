@@ -2,12 +2,14 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
-from skcovid.reading._files import open_file
+from skcovid._base._label_checks import check_spelling
+from skcovid.reading._files import identify, read_bytes
 from skcovid.reading._paths import format_path
 
 # Column names are compared without regard to case, spaces and punctuation.
@@ -41,7 +43,7 @@ class Metadata:
     columns: frozenset[str]
 
     def check(self, labels: Mapping[str, str]) -> None:
-        """Raise unless each file has a row with a patient and the same label."""
+        """Raise unless each file has a row with a patient and the given label."""
         n_files = f"of {len(labels)} images"
         if unlisted := [file for file in labels if file not in self.rows]:
             raise ValueError(
@@ -49,13 +51,13 @@ class Metadata:
                 f"{enumerate_some(unlisted)}. Add them, or pass metadata=None to "
                 "ignore the table."
             )
-        unknown = [file for file in labels if self.rows[file].get("patient") == ""]
-        if unknown:
-            raise ValueError(
-                f"{self.path} gives no patient for {len(unknown)} {n_files}: "
-                f"{enumerate_some(unknown)}. Give every image one, its own where the "
-                "patient is not known."
-            )
+        for column in ("label", "patient"):
+            if empty := [file for file in labels if self.rows[file].get(column) == ""]:
+                raise ValueError(
+                    f"{self.path} gives no {column} for {len(empty)} {n_files}: "
+                    f"{enumerate_some(empty)}. Fill the column; an image of an unknown "
+                    "patient needs one of its own."
+                )
         contradictions = [
             f"{file} (label {self.rows[file]['label']!r})"
             for file, label in labels.items()
@@ -69,31 +71,72 @@ class Metadata:
             )
 
 
+def read_table(
+    path: str | os.PathLike[str],
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read the header of a CSV table, and the rows with their line numbers."""
+    content = read_bytes(path)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = None
+    if text is None or "\0" in text:
+        encoding = "utf-16" if b"\0" in content else "cp1252"
+        raise ValueError(
+            f"{path} is not encoded in UTF-8, perhaps in {encoding}. Save it again: "
+            'in Excel as "CSV UTF-8"; or with pandas, '
+            f"pd.read_csv(path, encoding={encoding!r}).to_csv(path, index=False)."
+        )
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        rows = [
+            (reader.line_num, cells) for cells in reader if any(map(str.strip, cells))
+        ]
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {reader.line_num}: not a CSV table ({error})."
+        ) from error
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise ValueError(
+                f"{path}, line {line}: {len(cells)} cells, but the header has "
+                f"{len(header)}. A cell that contains a comma needs quotation marks."
+            )
+    return header, rows
+
+
 def read_metadata(path: Path, *, strict: bool = False) -> Metadata:
     """Read a CSV table; `strict` demands labels and known columns only."""
-    try:
-        with io.TextIOWrapper(
-            open_file(path), encoding="utf-8-sig", newline=""
-        ) as stream:
-            reader = csv.reader(stream, strict=True)
-            positions = _find_columns(path, next(reader, []), strict=strict)
-            rows: dict[str, dict[str, str]] = {}
-            for cells in filter(None, reader):
-                if len(cells) <= max(positions.values()):
-                    raise ValueError(
-                        f"{path}, line {reader.line_num}: {len(cells)} entries, fewer "
-                        "than the header has columns."
-                    )
-                row = {name: cells[at].strip() for name, at in positions.items()}
-                file = PurePosixPath(row.pop("path").replace("\\", "/")).as_posix()
-                if file in rows:
-                    raise ValueError(
-                        f"{path}, line {reader.line_num}: a second row for {file}."
-                    )
-                rows[file] = row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a UTF-8 CSV table: {error}") from error
+    header, lines = read_table(path)
+    positions = _find_columns(path, header, strict=strict)
+    rows: dict[str, dict[str, str]] = {}
+    for line, cells in lines:
+        row = {name: cells[at].strip() for name, at in positions.items()}
+        file = PurePosixPath(row.pop("path").replace("\\", "/")).as_posix()
+        if file in rows:
+            raise ValueError(f"{path}, line {line}: a second row for {file}.")
+        rows[file] = row
+    for name in sorted({"label", "source", "split"} & positions.keys()):
+        check_spelling((row[name] for row in rows.values()), f"{path}: {name}s")
     return Metadata(path, rows, frozenset(positions))
+
+
+def identify_files(
+    origin: str | os.PathLike[str], root: Path, files: Iterable[str]
+) -> dict[str, Hashable]:
+    """Find what all names of one file share; raise if a file has two names."""
+    found: dict[str, Hashable] = {}
+    names: dict[Hashable, str] = {}
+    for file in files:
+        if (identity := identify(str(root / file))) is None:
+            continue
+        if (other := names.setdefault(identity, file)) != file:
+            raise ValueError(
+                f"{origin}: {other} and {file} are the same file; remove one of them."
+            )
+        found[file] = identity
+    return found
 
 
 def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Patients of public collections, from their file names."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 _KERMANY_PERSON = re.compile(r"(person\d+_(?:virus|bacteria))_\d+(?:_\d+)?")
 _KERMANY_STUDY = re.compile(r"((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?")
@@ -80,10 +80,9 @@ PARSERS: dict[str, Callable[[str], str | None]] = {
 }
 
 
-def find_patients(stems: Sequence[str]) -> tuple[str, list[str]] | None:
-    """Find the collection whose scheme all names follow, and their patients."""
+def find_patient(stem: str) -> tuple[str, str]:
+    """Patient of a file name and its collection; empty if it follows no scheme."""
     for name, parse in PARSERS.items():
-        patients = [patient for stem in stems if (patient := parse(stem))]
-        if stems and len(patients) == len(stems):
-            return name, patients
-    return None
+        if patient := parse(stem):
+            return patient, name
+    return "", ""

@@ -1,14 +1,14 @@
 """Patients, sources and views, from a table, DICOM headers or file names."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
 from skcovid.datasets._listing import kind_of_image
-from skcovid.datasets._patients import find_patients
-from skcovid.datasets._sets import Radiograph, RadiographSet
+from skcovid.datasets._patients import find_patient
+from skcovid.datasets._sets import RadiographSet
 from skcovid.reading._check_files import raise_problems, try_read
 from skcovid.reading._dicom_headers import DicomHeader, read_header, view_term
 
@@ -26,18 +26,25 @@ def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
     patients = _find_header_patients(headers)
     for label in found.class_names:
         own = [image for image in found.images if image.label == label]
-        found.patient_origins[label] = _fill_from_names(
-            [image for image in own if image.path not in headers]
-        )
+        origins, unnamed = set(), []
         for image in own:
-            if (header := headers.get(image.path)) is not None:
-                image.patient = patients[image.path]
-                image.source = header.institution
-                image.view = header.view_position
-        own_headers = [headers[image.path] for image in own if image.path in headers]
-        if own_headers:
-            found.patient_origins[label] = _describe_origin(own_headers)
-        found.n_nameless += sum(not header.patient for header in own_headers)
+            if (header := headers.get(image.path)) is None:
+                stem = PurePosixPath(image.path).stem
+                image.patient, image.source = find_patient(stem)
+                named, origin = image.patient, f"from file names ({image.source})"
+            else:
+                image.patient, named = patients[image.path], header.patient
+                image.source, image.view = header.institution, header.view_position
+                origin = "from DICOM headers"
+            if image.patient:
+                origins.add(origin)
+            if not named:
+                unnamed.append(image.path)
+        described = ", ".join(sorted(origins)) or NOT_KNOWN
+        if origins and unnamed:
+            described += f", but {len(unnamed)} images count by study or by image"
+        found.patient_origins[label] = described
+        found.unnamed += [path for path in unnamed if origins or path in headers]
     if found.table is None:
         return
     for image in found.images:
@@ -48,7 +55,7 @@ def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
     if "patient" in found.table.columns:
         origin = f"from {found.table.path}"
         found.patient_origins = dict.fromkeys(found.class_names, origin)
-        found.n_nameless = 0
+        found.unnamed = []
 
 
 def is_dicom_file(path: str) -> bool:
@@ -70,25 +77,3 @@ def _find_header_patients(headers: Mapping[str, DicomHeader]) -> dict[str, str]:
             prefix = f"{header.issuer}: " if len(own) > 1 and all(own) else ""
             patients[path] = prefix + header.patient
     return patients
-
-
-def _fill_from_names(images: Sequence[Radiograph]) -> str:
-    """Set patient and source if all file names follow one scheme; say how."""
-    scheme = find_patients([PurePosixPath(image.path).stem for image in images])
-    if scheme is None:
-        return NOT_KNOWN
-    name, patients = scheme
-    for image, patient in zip(images, patients, strict=True):
-        image.patient, image.source = patient, name
-    return f"from file names ({name})"
-
-
-def _describe_origin(headers: Sequence[DicomHeader]) -> str:
-    nameless = [header for header in headers if not header.patient]
-    if not nameless:
-        return "from DICOM headers"
-    if len(nameless) < len(headers) or any(header.study for header in headers):
-        return (
-            f"from DICOM headers, of which {len(nameless)} name none and count by study"
-        )
-    return NOT_KNOWN

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length
 
 from skcovid._base._compatibility import validate_params
+from skcovid._base._label_checks import check_groups, check_labels
 from skcovid.datasets._layouts import RESERVED_NAMES
 from skcovid.datasets._listing import is_hidden
 
@@ -79,6 +80,7 @@ def save_radiographs(
             f"height, width, 3), got {images.dtype} of shape {images.shape}."
         )
     check_consistent_length(images, labels, groups)
+    check_groups(groups)
     for label in dict.fromkeys(labels):
         is_name = label not in ("", "..") and not set(label) & set("/\\")
         if not is_name or is_hidden(label) or label.casefold() in RESERVED_NAMES:
@@ -86,6 +88,7 @@ def save_radiographs(
                 "target: load_radiographs does not read class folders named "
                 f"{label!r}; rename the label."
             )
+    check_labels(target)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f"{root}: exists and is not an empty folder")
     for label in set(labels):

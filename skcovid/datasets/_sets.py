@@ -3,13 +3,19 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from skcovid._base._label_checks import check_spelling
 from skcovid.datasets._cohen import is_cohen_table, read_cohen_table
 from skcovid.datasets._layouts import ClassFolder, Layout, find_layout, split_by_cause
 from skcovid.datasets._listing import IMAGE_SUFFIXES, list_files
-from skcovid.datasets._metadata import Metadata, enumerate_some, read_metadata
+from skcovid.datasets._metadata import (
+    Metadata,
+    enumerate_some,
+    identify_files,
+    read_metadata,
+)
 from skcovid.reading._files import exists
 from skcovid.reading._zip_archives import is_archive
 
@@ -46,7 +52,8 @@ class RadiographSet:
     bad_files: dict[str, str] = field(default_factory=dict)
     # How the patients of each class were found.
     patient_origins: dict[str, str] = field(default_factory=dict)
-    n_nameless: int = 0
+    # DICOM files without a patient, and other images where their class has patients.
+    unnamed: list[str] = field(default_factory=list)
 
     @property
     def class_names(self) -> list[str]:
@@ -80,20 +87,27 @@ def from_folders(
         for folder in folders
         for file in folder.images
     ]
+    files = [image.file for image in images]
+    own = identify_files(root, layout.root, files)
     table, automatic = None, layout.root / "metadata.csv"
     if metadata == "auto":
         metadata = automatic if exists(str(automatic)) else None
     if metadata is not None:
         path = Path(metadata)
         is_cohen = is_cohen_table(path)
-        files = [image.file for image in images]
         table = read_cohen_table(path, files) if is_cohen else read_metadata(path)
     found = RadiographSet(str(root), layout.name, images, table)
     if table is not None:
+        listed = identify_files(table.path, layout.root, table.rows)
+        # Rows may name files by other paths than the listing, such as absolute ones.
+        files_by_identity = {identity: file for file, identity in own.items()}
+        found.absent = [file for file in table.rows if file not in listed]
+        rows = {
+            files_by_identity.get(listed.get(file), file): row
+            for file, row in table.rows.items()
+        }
+        found.table = table = replace(table, rows=rows)
         table.check({image.file: image.label for image in images})
-        found.absent = [
-            file for file in table.rows if not exists(str(layout.root / file))
-        ]
         if "split" in table.columns and not any(image.split for image in images):
             for image in images:
                 image.split = table.rows[image.file]["split"]
@@ -109,17 +123,13 @@ def from_table(
 ) -> RadiographSet:
     """Find the radiographs that a table lists."""
     table = read_metadata(path, strict=True)
-    unlabelled = [file for file, row in table.rows.items() if not row["label"]]
-    if unlabelled:
-        raise ValueError(
-            f"{path} gives no label for {len(unlabelled)} of {len(table.rows)} images: "
-            f"{enumerate_some(unlabelled)}."
-        )
     labels = {file: row["label"] for file, row in table.rows.items()}
-    chosen = _choose(path, labels.values(), class_names)
+    # Rows without a label are kept for the check.
+    chosen = _choose(path, labels.values(), class_names) | {""}
     labels = {file: label for file, label in labels.items() if label in chosen}
     table.check(labels)
-    absent = [file for file in labels if not exists(str(path.parent / file))]
+    listed = identify_files(path, path.parent, table.rows)
+    absent = [file for file in labels if file not in listed]
     if absent and all_must_exist:
         raise FileNotFoundError(
             f"{path} names {len(absent)} files that don't exist, of {len(labels)}: "
@@ -138,6 +148,7 @@ def _choose(
     root: Path, labels: Iterable[str], class_names: Sequence[str] | None
 ) -> set[str]:
     available = sorted(set(labels))
+    check_spelling(available, f"{root}: classes")
     chosen = set(available if class_names is None else map(str, class_names))
     if unknown := sorted(chosen.difference(available)):
         raise ValueError(

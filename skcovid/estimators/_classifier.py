@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from skcovid._base._compatibility import Interval, StrOptions
+from skcovid._base._label_checks import check_labels
 from skcovid._base._network_estimator import allow_in_model_files
 from skcovid._base._random import draw_seed
 from skcovid.estimators._checkpoint import TrainingState
@@ -311,6 +312,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
         """
         self._validate_params()
         self._check_combinations()
+        check_labels(y)
         # A refit that fails leaves no fitted classifier.
         self.__dict__.pop("history_", None)
         self.classes_: Any = None  # tells scikeras that y holds every class

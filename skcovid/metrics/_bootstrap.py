@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
+from skcovid._base._label_checks import check_groups
 from skcovid._base._random import draw_seed
 from skcovid.metrics._confusion_matrix import patient_confusion_matrices, read_sample
 from skcovid.metrics._estimates import Estimate, JsonMixin
@@ -141,6 +142,7 @@ def bootstrap_intervals(
     'bootstrap (BCa)'
     """
     check_consistent_length(y_true, y_pred, probabilities, groups)
+    check_groups(groups)
     classes = unique_labels(y_true, y_pred) if labels is None else np.asarray(labels)
     units = np.arange(len(column_or_1d(y_true))) if groups is None else groups
     patients = np.unique(units, return_inverse=True)[1]

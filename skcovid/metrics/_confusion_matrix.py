@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import validate_params
 from skcovid._base._document import render_table
+from skcovid._base._label_checks import check_groups
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._proportions import Sample, find_ratios
 
@@ -175,6 +176,7 @@ def patient_confusion_matrices(
             [0, 1]]])
     """
     check_consistent_length(y_true, y_pred, groups)
+    check_groups(groups)
     y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
     classes = unique_labels(y_true, y_pred) if labels is None else np.asarray(labels)
     unknown = np.setdiff1d(np.concatenate([y_true, y_pred]), classes).tolist()

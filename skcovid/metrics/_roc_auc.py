@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import validate_params
+from skcovid._base._label_checks import check_groups
 from skcovid.metrics._confusion_matrix import check_labels
 from skcovid.metrics._estimates import EFFECTIVE_WILSON, mean_estimate
 from skcovid.metrics._proportions import Proportions, Sample
@@ -98,6 +99,7 @@ def roc_auc_table(
     0.933 [0.547, 0.994]
     """
     check_consistent_length(y_true, probabilities, groups)
+    check_groups(groups)
     scores = check_array(probabilities, input_name="probabilities")
     names = check_labels(labels, scores.shape[1])
     true = column_or_1d(y_true)[:, np.newaxis] == np.asarray(labels)

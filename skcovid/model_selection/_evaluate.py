@@ -22,6 +22,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import StrOptions, validate_params
+from skcovid._base._label_checks import check_groups, check_labels
 from skcovid.model_selection._checkpoint import describe_evaluation, open_checkpoint
 from skcovid.model_selection._result import EvaluationResult, Fold
 from skcovid.model_selection._run_folds import run_folds
@@ -147,6 +148,8 @@ def evaluate(
     '0.583'
     """
     check_consistent_length(X, y, groups)
+    check_labels(y)
+    check_groups(groups)
     check_classification_targets(y)
     labels: NDArray[Any] = column_or_1d(y)
     if len(np.unique(labels)) < 2:

@@ -14,6 +14,7 @@ from sklearn.model_selection import (
 )
 
 from skcovid._base._compatibility import safe_indexing
+from skcovid._base._label_checks import check_groups
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._proportions import estimate_share
 
@@ -72,6 +73,7 @@ def split(
     >>> [len(part) for part in rows]
     [2324, 291, 290]
     """
+    check_groups(groups)
     labels = np.asarray(y)
     nothing = np.empty(0, dtype=np.intp)
     for train, test in cv.split(np.empty(len(labels)), labels, groups):

@@ -26,9 +26,14 @@ _VIEW_TERMS = {
     **dict.fromkeys(
         ("L", "LL", "RL", "LAT", "LEFT LATERAL", "RIGHT LATERAL"), "LATERAL"
     ),
-    **dict.fromkeys(("ANTEROPOSTERIOR", "ANTERO-POSTERIOR", "AP SUPINE"), "AP"),
+    **dict.fromkeys(("ANTEROPOSTERIOR", "ANTERO-POSTERIOR"), "AP"),
     **dict.fromkeys(("POSTEROANTERIOR", "POSTERO-ANTERIOR"), "PA"),
 }
+# A frontal view with the position of the patient, such as AP SEMI-ERECT.
+_FRONTAL_VIEW = re.compile(
+    r"(AP|PA)(\W+(CHEST|ERECT|MOBILE|PORTABLE|PRONE|RECUMBENT|SEMI|SITTING|STANDING"
+    r"|SUPINE|UPRIGHT|VIEW))+"
+)
 # Names of codes in the context group "DX View", CID 4010.
 _VIEW_CODES = {
     **{"AnteroPosterior": "AP", "PosteroAnterior": "PA", "Frontal": "FRONTAL"},
@@ -68,6 +73,8 @@ def is_dicom(path: str | os.PathLike[str], start: bytes) -> bool:
 def view_term(view: str) -> str:
     """Return the usual term of a view position, such as PA, AP or LATERAL."""
     term = view.strip().upper()
+    if match := _FRONTAL_VIEW.fullmatch(term):
+        return match.group(1)
     return _VIEW_TERMS.get(term, term)
 
 

@@ -10,17 +10,26 @@ from typing import IO
 
 from skcovid.reading._limits import MAX_BYTES
 from skcovid.reading._paths import format_path
-from skcovid.reading._zip_archives import find_archive, has_member, open_member
+from skcovid.reading._zip_archives import find_archive, identify_member, open_member
 
 _CHUNK = 2**20
 
 
 def exists(path: str) -> bool:
     """Whether there is a file or folder on disk, or a file in a zip archive."""
-    if os.path.exists(path):  # noqa: PTH110 (a Path costs more than the call)
-        return True
-    place = find_archive(path)
-    return place is not None and has_member(*place)
+    return identify(path) is not None
+
+
+def identify(path: str) -> tuple[int, int, str] | None:
+    """Return what all paths and links to one file share; None if there is no file."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 (a Path costs more than the call)
+    except (OSError, ValueError):
+        place = find_archive(path)
+        return None if place is None else identify_member(*place)
+    # Some file systems have no inode numbers.
+    own = "" if status.st_ino else os.path.realpath(path)
+    return status.st_dev, status.st_ino, own
 
 
 def size_and_time(path: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ A file in an archive has a path like one in a folder: ``radiographs.zip/NORMAL/1
 """
 
 import os
+import posixpath
 import re
 import zipfile
 from collections import Counter
@@ -38,9 +39,12 @@ def find_archive(path: str) -> tuple[Path, str] | None:
     return None
 
 
-def has_member(archive: Path, member: str) -> bool:
-    """Whether an archive holds a file of that name."""
-    return member in _open_archive(archive).NameToInfo
+def identify_member(archive: Path, member: str) -> tuple[int, int, str] | None:
+    """Device and inode of an archive and the name in it; None without such a file."""
+    if member not in _open_archive(archive).NameToInfo:
+        return None
+    status = archive.stat()
+    return status.st_dev, status.st_ino, member
 
 
 def open_member(archive: Path, member: str) -> IO[bytes]:
@@ -64,6 +68,8 @@ def list_members(archive: Path) -> tuple[list[str], list[str]]:
     files, folders = [], set()
     for info in _open_archive(archive).infolist():
         name = info.filename.rstrip("/")
+        if name == ".":
+            continue
         parents = name.split("/") if info.is_dir() else name.split("/")[:-1]
         folders |= {"/".join(parents[:depth]) for depth in range(1, len(parents) + 1)}
         if not info.is_dir():
@@ -85,16 +91,19 @@ def _keep_open(path: Path, size: int, changed: int, process: int) -> zipfile.Zip
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise ValueError(f"{path}: not a readable zip archive ({error})") from error
     infos = archive.infolist()
-    names = Counter(info.filename for info in infos)
-    for info in infos:
+    # "./a/1.png" and "a//1.png" are names of a/1.png.
+    normal = [posixpath.normpath(info.filename) for info in infos]
+    names = Counter(normal)
+    for info, name in zip(infos, normal, strict=True):
         if _UNSAFE_NAME.match(info.filename):
             raise ValueError(
                 f"{path}: names files outside the archive or with backslashes, such as "
                 f"{info.filename!r}. It may be hostile; make it again from the folder"
             )
-        if (count := names[info.filename]) > 1:
+        if names[name] > 1:
             raise ValueError(
-                f"{path}: holds {count} files of the name {info.filename!r}"
+                f"{path}: holds {names[name]} entries named {name!r}; make it again "
+                "from the folder"
             )
         if info.file_size > MAX_BYTES:
             raise ValueError(
@@ -107,4 +116,7 @@ def _keep_open(path: Path, size: int, changed: int, process: int) -> zipfile.Zip
             f"{path}: may be a zip bomb: it would unpack to {total:,} bytes, more than "
             f"{_MAX_RATIO} times its size. If you trust it, give it unpacked"
         )
+    for info, name in zip(infos, normal, strict=True):
+        info.filename = f"{name}/" if info.is_dir() else name
+    archive.NameToInfo = {info.filename: info for info in infos}
     return archive
