@@ -170,15 +170,10 @@ def load_radiographs(
     """
     root = Path(root)
     if root.suffix.lower() == ".csv" and root.is_file():
-        if metadata not in ("auto", None):
+        if metadata not in ("auto", None) or split_pneumonia:
             raise ValueError(
-                "metadata is for a folder or an archive, but root is a table itself; "
-                "put its columns into that table."
-            )
-        if split_pneumonia:
-            raise ValueError(
-                "split_pneumonia=True is for the folders of the Kermany set; root is a "
-                "table. Give the two pneumonias different labels in it."
+                "metadata and split_pneumonia are for a folder or an archive, but root "
+                "is a table; put their columns and labels into that table."
             )
         found = from_table(root, class_names, all_must_exist=on_error == "raise")
     else:
@@ -276,10 +271,10 @@ def _describe(
             lines[-1] += f", masks ignored {found.n_masks[label]}"
     if groups is None:
         lines += ["", "Groups: none, as no patient is known."]
-    elif NOT_KNOWN in found.patient_origins.values():
-        lines += ["", f"Groups: {len(set(groups))}, one per patient or unknown image."]
     else:
-        lines += ["", f"Groups: {len(set(groups))}, one per patient."]
+        unknown = found.unnamed or NOT_KNOWN in found.patient_origins.values()
+        of = "patient or unknown image" if unknown else "patient"
+        lines += ["", f"Groups: {len(set(groups))}, one per {of}."]
     if any(image.split for image in found.images):
         lines.append(f"Split: {_count([image.split for image in kept])}")
     if any(image.view for image in found.images):

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -117,26 +117,22 @@ def read_metadata(path: Path, *, strict: bool = False) -> Metadata:
         if file in rows:
             raise ValueError(f"{path}, line {line}: a second row for {file}.")
         rows[file] = row
-    for name in sorted({"label", "source", "split"} & positions.keys()):
+    for name in sorted({"source", "split"} & positions.keys()):
         check_spelling((row[name] for row in rows.values()), f"{path}: {name}s")
     return Metadata(path, rows, frozenset(positions))
 
 
 def identify_files(
-    origin: str | os.PathLike[str], root: Path, files: Iterable[str]
-) -> dict[str, Hashable]:
-    """Find what all names of one file share; raise if a file has two names."""
-    found: dict[str, Hashable] = {}
-    names: dict[Hashable, str] = {}
+    origin: Path, root: Path, files: Iterable[str]
+) -> dict[tuple[int, int, str], str]:
+    """Find the files that exist, by identity; raise if one has two names."""
+    names: dict[tuple[int, int, str], str] = {}
     for file in files:
-        if (identity := identify(str(root / file))) is None:
-            continue
-        if (other := names.setdefault(identity, file)) != file:
-            raise ValueError(
-                f"{origin}: {other} and {file} are the same file; remove one of them."
-            )
-        found[file] = identity
-    return found
+        identity = identify(str(root / file))
+        if identity and names.setdefault(identity, file) != file:
+            both = enumerate_some([names[identity], file])
+            raise ValueError(f"{origin}: {both} are the same file; remove one of them.")
+    return names
 
 
 def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[str, int]:

@@ -100,12 +100,9 @@ def from_folders(
     if table is not None:
         listed = identify_files(table.path, layout.root, table.rows)
         # Rows may name files by other paths than the listing, such as absolute ones.
-        files_by_identity = {identity: file for file, identity in own.items()}
-        found.absent = [file for file in table.rows if file not in listed]
-        rows = {
-            files_by_identity.get(listed.get(file), file): row
-            for file, row in table.rows.items()
-        }
+        names = {file: own.get(identity, file) for identity, file in listed.items()}
+        found.absent = [file for file in table.rows if file not in names]
+        rows = {names.get(file, file): row for file, row in table.rows.items()}
         found.table = table = replace(table, rows=rows)
         table.check({image.file: image.label for image in images})
         if "split" in table.columns and not any(image.split for image in images):
@@ -128,7 +125,7 @@ def from_table(
     chosen = _choose(path, labels.values(), class_names) | {""}
     labels = {file: label for file, label in labels.items() if label in chosen}
     table.check(labels)
-    listed = identify_files(path, path.parent, table.rows)
+    listed = set(identify_files(path, path.parent, table.rows).values())
     absent = [file for file in labels if file not in listed]
     if absent and all_must_exist:
         raise FileNotFoundError(

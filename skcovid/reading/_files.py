@@ -28,8 +28,7 @@ def identify(path: str) -> tuple[int, int, str] | None:
         place = find_archive(path)
         return None if place is None else identify_member(*place)
     # Some file systems have no inode numbers.
-    own = "" if status.st_ino else os.path.realpath(path)
-    return status.st_dev, status.st_ino, own
+    return status.st_dev, status.st_ino, "" if status.st_ino else os.path.realpath(path)
 
 
 def size_and_time(path: str) -> tuple[int, int]:
