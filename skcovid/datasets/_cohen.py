@@ -62,9 +62,9 @@ def cohen_patients(
 
 def is_cohen_table(path: Path) -> bool:
     """Whether a table has the columns of the Cohen collection, and no folders."""
-    columns, rows = _read_rows(path)
-    return columns >= {"patientid", "finding", "filename"} and not any(
-        set("/\\").intersection(row["filename"]) for row in rows
+    columns = _read_columns(path)
+    return columns.keys() >= {"patientid", "finding", "filename"} and not any(
+        set("/\\").intersection(name) for name in columns["filename"]
     )
 
 
@@ -82,16 +82,17 @@ def _find_rows(
 ) -> list[tuple[str, str]]:
     """Patient and view of each file; an empty str is a view that is not known."""
     rows: dict[str, tuple[str, str]] = {}
-    columns, lines = _read_rows(metadata)
+    columns = _read_columns(metadata)
     for column in ("patientid", "filename"):
         if column not in columns:
             raise ValueError(
                 f"{metadata} has no column {column!r}; give the metadata.csv of the "
                 "Cohen collection."
             )
-    for row in lines:
-        file, patient = row["filename"], row["patientid"]
-        known, _ = rows.setdefault(file, (patient, row.get("view", "")))
+    named, patients = columns["filename"], columns["patientid"]
+    views = columns.get("view", [""] * len(named))
+    for file, patient, view in zip(named, patients, views, strict=True):
+        known, _ = rows.setdefault(file, (patient, view))
         if known != patient:
             raise ValueError(
                 f"{metadata} has two patients for {file}: {known!r}, {patient!r}."
@@ -106,13 +107,10 @@ def _find_rows(
     return [rows[name] for name in names]
 
 
-def _read_rows(
-    path: str | os.PathLike[str],
-) -> tuple[set[str], list[dict[str, str]]]:
-    """Read a table's columns, with their names in small letters, and its rows."""
-    header, lines = read_table(path)
-    columns = [name.strip().casefold() for name in header]
-    rows = [
-        dict(zip(columns, map(str.strip, cells), strict=True)) for _, cells in lines
-    ]
-    return set(columns), rows
+def _read_columns(path: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Read a table's columns, with their names in small letters."""
+    header, rows = read_table(path)
+    return {
+        name.strip().casefold(): [cells[at].strip() for _, cells in rows]
+        for at, name in enumerate(header)
+    }

@@ -1,11 +1,12 @@
 """Patients of public collections, from their file names."""
 
 import re
-from collections.abc import Callable
 
-_KERMANY_PERSON = re.compile(r"(person\d+_(?:virus|bacteria))_\d+(?:_\d+)?")
-_KERMANY_STUDY = re.compile(r"((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?")
-_KERMANY_RANDOMISED = re.compile(r"(?:NORMAL|BACTERIA|VIRUS)-(\d+)-\d+")
+_KERMANY = re.compile(
+    r"(person\d+_(?:virus|bacteria))_\d+(?:_\d+)?"
+    r"|((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?"
+    r"|(?:NORMAL|BACTERIA|VIRUS)-(\d+)-\d+"
+)
 _NIH = re.compile(r"(\d{8})_\d{3}")
 
 
@@ -42,10 +43,8 @@ def kermany_patient(stem: str) -> str | None:
     >>> kermany_patient("BACTERIA-1008087-0001")
     '1008087'
     """
-    for scheme in (_KERMANY_PERSON, _KERMANY_STUDY, _KERMANY_RANDOMISED):
-        if match := scheme.fullmatch(stem):
-            return match.group(1)
-    return None
+    match = _KERMANY.fullmatch(stem)
+    return match.group(match.lastindex or 0) if match else None
 
 
 def nih_patient(stem: str) -> str | None:
@@ -74,15 +73,9 @@ def nih_patient(stem: str) -> str | None:
     return match.group(1) if match else None
 
 
-PARSERS: dict[str, Callable[[str], str | None]] = {
-    "Kermany": kermany_patient,
-    "NIH ChestX-ray14": nih_patient,
-}
-
-
 def find_patient(stem: str) -> tuple[str, str]:
     """Patient of a file name and its collection; empty if it follows no scheme."""
-    for name, parse in PARSERS.items():
-        if patient := parse(stem):
-            return patient, name
-    return "", ""
+    if patient := kermany_patient(stem):
+        return patient, "Kermany"
+    patient = nih_patient(stem)
+    return (patient, "NIH ChestX-ray14") if patient else ("", "")

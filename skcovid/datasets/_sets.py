@@ -164,21 +164,14 @@ def _check_not_empty(layout: Layout, folder: ClassFolder) -> None:
     if folder.images:
         return
     path = layout.root / folder.folder
-    depth = len(folder.folder.parts)
-    nested = {
-        file.parts[depth] for file in folder.others if len(file.parts) > depth + 1
-    }
-    if nested:
-        advice = (
-            f"only further down, in {', '.join(sorted(nested))}. If those are the "
+    inside = [file.parts[len(folder.folder.parts) :] for file in folder.others]
+    found = f"none with a suffix of {', '.join(sorted(IMAGE_SUFFIXES))}"
+    if nested := sorted({parts[0] for parts in inside if len(parts) > 1}):
+        found = (
+            f"only files further down, in {', '.join(nested)}. If those are the "
             f"classes, give {path} as root"
         )
-    else:
-        advice = (
-            f"that is, no DICOM file and none that ends in "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
-        )
     raise ValueError(
-        f"Class folder {path} holds no image, {advice}; or name the classes to load "
+        f"Class folder {path} holds no image, {found}; or name the classes to load "
         "with class_names."
     )

@@ -68,8 +68,6 @@ def list_members(archive: Path) -> tuple[list[str], list[str]]:
     files, folders = [], set()
     for info in _open_archive(archive).infolist():
         name = info.filename.rstrip("/")
-        if name == ".":
-            continue
         parents = name.split("/") if info.is_dir() else name.split("/")[:-1]
         folders |= {"/".join(parents[:depth]) for depth in range(1, len(parents) + 1)}
         if not info.is_dir():
@@ -110,13 +108,12 @@ def _keep_open(path: Path, size: int, changed: int, process: int) -> zipfile.Zip
                 f"{path}: {info.filename!r} would unpack to {info.file_size:,} bytes, "
                 f"more than the limit of {MAX_BYTES:,}"
             )
+        info.filename = f"{name}/" if info.is_dir() else name
     total = sum(info.file_size for info in infos)
     if total > max(_RATIO_MATTERS_FROM, _MAX_RATIO * size):
         raise ValueError(
             f"{path}: may be a zip bomb: it would unpack to {total:,} bytes, more than "
             f"{_MAX_RATIO} times its size. If you trust it, give it unpacked"
         )
-    for info, name in zip(infos, normal, strict=True):
-        info.filename = f"{name}/" if info.is_dir() else name
     archive.NameToInfo = {info.filename: info for info in infos}
     return archive
