@@ -149,8 +149,8 @@ class HoldoutPipeline(Pipeline):
         Raises
         ------
         ValueError
-            If `validation_fraction` leaves a class without a validation image, or `y`
-            are not classes.
+            If `validation_fraction` leaves a class without a validation image, `y` are
+            not classes, or a label or group is missing.
         TypeError
             If the last step's ``fit`` does not take `X_val`.
         """

@@ -94,6 +94,16 @@ class TestLoadRadiographs:
         root = make_files(name, "b/1.png")
         assert names_of(load_radiographs(root), root)[0] == name
 
+    @pytest.mark.parametrize(("suffix", "codec"), [("jfif", "jpg"), ("ppm", "ppm")])
+    def test_listed_formats_are_read(self, make_files, suffix, codec):
+        root = make_files("b/1.png")
+        pixels = np.full((8, 8, 3), 90, np.uint8)
+        (root / "a").mkdir()
+        (root / f"a/1.{suffix}").write_bytes(cv2.imencode(f".{codec}", pixels)[1])
+        data = load_radiographs(root)
+        assert names_of(data, root) == [f"a/1.{suffix}", "b/1.png"]
+        np.testing.assert_allclose(read_radiograph(data.paths[0]), 90, atol=1)
+
     def test_images_in_sub_folders_without_their_masks(self, make_files):
         root = make_files(
             "COVID/images/COVID-2.png",

@@ -338,6 +338,11 @@ class TestTables:
         path = write(f"path,label,view\nx/1.png,a,{view}\nx/2.png,b,PA\n")
         assert load_silently(path).view_position.tolist() == [term, "PA"]
 
+    def test_frontal_views_with_the_position_of_the_patient(self, write):
+        rows = "x/1.png,a,AP erect\nx/2.png,b,PA Upright\nx/3.png,b,lateral\n"
+        data = load_silently(write(f"path,label,view\n{rows}"), views="frontal")
+        assert [Path(path).name for path in data.paths] == ["1.png", "2.png"]
+
     def test_frontal_views(self, write):
         path = write(
             "path,label,view\nx/1.png,a,PA\nx/2.png,a,L\nx/3.png,b,AP\ny/z/4.png,b,\n"

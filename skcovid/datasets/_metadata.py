@@ -152,23 +152,25 @@ def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[st
         for at, cell in enumerate(header)
     ]
     required = ["path", "label"] if strict else ["path"]
-    if missing := [repr(name) for name in required if name not in positions]:
-        raise ValueError(
-            f"{path} has no column {' and no column '.join(missing)}, but "
-            f"{', '.join(shown) or 'no header'}. {_explain_columns(header, strict)}"
-        )
+    missing = [repr(name) for name in required if name not in positions]
     # If a patient column is overlooked, patients are in training and test data.
     puzzling = [
         shown[at]
         for at, guess in guesses.items()
         if strict or (guess == "patient" and "patient" not in positions)
     ]
-    if puzzling:
-        raise ValueError(
-            f"{path} has columns that are not understood: {', '.join(puzzling)}. "
-            f"{_explain_columns(header, strict)}"
-        )
-    return positions
+    if not missing and not puzzling:
+        return positions
+    found = f"has columns that are not understood: {', '.join(puzzling)}"
+    if missing:
+        found = f"has no column {' and no column '.join(missing)}, but "
+        found += ", ".join(shown) or "no header"
+    advice = "Rename the column, or pass metadata=None to ignore the table"
+    if len(header) == 1 and set(";\t") & set(header[0]):
+        advice = "Write the table with commas between them"
+    elif strict:
+        advice = "Rename or remove the others"
+    raise ValueError(f"{path} {found}. Columns are {', '.join(_COLUMNS)}. {advice}.")
 
 
 def _guess(cell: str) -> str | None:
@@ -177,16 +179,6 @@ def _guess(cell: str) -> str | None:
     names = {alias: name for name, aliases in _COLUMNS.items() for alias in aliases}
     close = get_close_matches(cell, names, n=1, cutoff=0.8)
     return names[close[0]] if close else None
-
-
-def _explain_columns(header: Sequence[str], strict: bool) -> str:
-    if len(header) == 1 and set(";\t") & set(header[0]):
-        advice = "Write the table with commas between them"
-    elif strict:
-        advice = "Rename or remove the others"
-    else:
-        advice = "Rename the column, or pass metadata=None to ignore the table"
-    return f"Columns are {', '.join(_COLUMNS)}. {advice}."
 
 
 def enumerate_some(names: Sequence[str]) -> str:

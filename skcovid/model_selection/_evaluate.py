@@ -117,11 +117,11 @@ def evaluate(
         If image files are missing (all are listed), before anything is fitted.
     ValueError
         If image files can't be read (all are listed), a class has fewer images or
-        patients than there are folds, there is one class only, lengths differ, test
-        folds overlap, an image or patient is on two sides of a split, or a
-        ``StackingClassifier`` can't pass the groups to its estimators; or if
-        `checkpoint` belongs to another evaluation (the differences are listed), or a
-        `random_state` is None with it.
+        patients than there are folds, there is one class only, lengths differ, a label
+        or group is missing, labels differ only by case or spaces, test folds overlap,
+        an image or patient is on two sides of a split, or a ``StackingClassifier``
+        can't pass the groups to its estimators; or if `checkpoint` belongs to another
+        evaluation (the differences are listed), or a `random_state` is None with it.
     BlockingIOError
         If another evaluation uses `checkpoint`.
     FileExistsError
