@@ -89,12 +89,12 @@ def read_header(path: str) -> DicomHeader:
             stream, stop_before_pixels=True, specific_tags=_HEADER_ELEMENTS
         )
         check_radiograph(dataset)
-        patient = _text(dataset, "PatientID")
+        patient = read_text(dataset, "PatientID")
         return DicomHeader(
             patient="" if _PLACEHOLDER.fullmatch(patient) else patient,
-            issuer=_text(dataset, "IssuerOfPatientID"),
-            study=_text(dataset, "StudyInstanceUID"),
-            institution=_text(dataset, "InstitutionName"),
+            issuer=read_text(dataset, "IssuerOfPatientID"),
+            study=read_text(dataset, "StudyInstanceUID"),
+            institution=read_text(dataset, "InstitutionName"),
             view_position=_find_view(dataset),
         )
 
@@ -123,11 +123,14 @@ def read_dataset(stream: IO[bytes], **options: Any) -> Any:
     """Read the elements of a DICOM file."""
     import pydicom
 
-    if stream.read(132)[128:] != b"DICM":
+    start = stream.read(132)
+    if start[128:] != b"DICM":
+        # Without group 2 the transfer syntax is missing, and explicit VR may be any.
+        encoding = "" if start.startswith(b"\2\0") else ", implicit_vr=True"
         raise RefusedError(
             "not a DICOM file: 'DICM' does not follow its first 128 bytes. If only "
             "this header is missing, rewrite it with pydicom.dcmread(path, force=True)"
-            ".save_as(path, enforce_file_format=True)"
+            f".save_as(path, enforce_file_format=True{encoding})"
         )
     _check_inflated_size(stream)
     stream.seek(0)
@@ -162,7 +165,7 @@ class _BoundedReader(io.BufferedReader):
         return super().read(size)
 
 
-def _text(dataset: Any, element: str) -> str:
+def read_text(dataset: Any, element: str) -> str:
     value = dataset.get(element)
     return "" if value is None else str(value).strip()
 
@@ -173,8 +176,10 @@ def check_radiograph(dataset: Any) -> None:
 
     # De-identified files may state the class in the meta information only.
     meta = getattr(dataset, "file_meta", {})
-    sop_class = dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
-    modality = _text(dataset, "Modality").upper()
+    sop_class = (
+        dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or None
+    )
+    modality = read_text(dataset, "Modality").upper()
     radiographs = (
         uid.ComputedRadiographyImageStorage,
         uid.DigitalXRayImageStorageForPresentation,
@@ -194,19 +199,19 @@ def check_radiograph(dataset: Any) -> None:
         )
     if (
         sop_class == uid.DigitalXRayImageStorageForProcessing
-        or _text(dataset, "PresentationIntentType").upper() == "FOR PROCESSING"
+        or read_text(dataset, "PresentationIntentType").upper() == "FOR PROCESSING"
     ):
         raise RefusedError(
             "raw data of the detector, for processing. Export the same exposure for "
             "presentation"
         )
-    frames = _text(dataset, "NumberOfFrames")
+    frames = read_text(dataset, "NumberOfFrames")
     if frames not in ("", "0", "1"):
         raise RefusedError(
             f"a multi-frame file of {frames} frames. Write the radiograph to a "
             "separate file"
         )
-    interpretation = _text(dataset, "PhotometricInterpretation")
+    interpretation = read_text(dataset, "PhotometricInterpretation")
     if interpretation and not interpretation.startswith("MONOCHROME"):
         raise RefusedError(
             f"a colour image ({interpretation}), such as a screenshot. Export the "
@@ -215,7 +220,7 @@ def check_radiograph(dataset: Any) -> None:
 
 
 def _find_view(dataset: Any) -> str:
-    view = view_term(_text(dataset, "ViewPosition"))
+    view = view_term(read_text(dataset, "ViewPosition"))
     if view or not dataset.get("ViewCodeSequence"):
         return view
     from pydicom.sr.codedict import codes
@@ -223,7 +228,7 @@ def _find_view(dataset: Any) -> str:
 
     item = dataset.ViewCodeSequence[0]
     value, scheme, meaning = (
-        _text(item, element)
+        read_text(item, element)
         for element in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
     )
     own = Code(value, scheme, meaning)

@@ -1,6 +1,5 @@
 """DICOM pixels: stored values, such as 12-bit ones, scaled to 8-bit grey."""
 
-from functools import partial
 from typing import IO, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from skcovid.reading._dicom_headers import (
     check_radiograph,
     raise_with_path,
     read_dataset,
+    read_text,
 )
 from skcovid.reading._jpeg import (
     JPEG_START,
@@ -30,13 +30,14 @@ def decode_dicom(stream: IO[bytes], path: str) -> NDArray[np.uint8]:
     Stored values go through the modality LUT or rescaling, then through the first VOI
     LUT or window. Black and white are the ends of that LUT or window; in a file with
     neither, the lowest and highest value of the image without pixel padding.
-    MONOCHROME1 is inverted.
+    MONOCHROME1 is inverted. Optional elements without a value, and a window of width 0,
+    count as absent.
     """
     with raise_with_path(path):
         dataset = read_dataset(stream)
         check_radiograph(dataset)
         _check_pixel_data(dataset)
-        stored = dataset.pixel_array
+        stored = _read_stored_values(dataset)
         _check_shape(dataset, stored.shape)
         # Each of up to 65,536 levels is converted once, instead of millions of pixels.
         lowest, n_levels = int(stored.min()), int(stored.max()) - int(stored.min()) + 1
@@ -67,8 +68,8 @@ def _check_pixel_data(dataset: Any) -> None:
         raise RefusedError(
             f"has {n_samples} samples of {n_bits} bits a pixel; 1 of 8 to 16 is read"
         )
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax is not None and syntax.is_encapsulated:
+    syntax = _find_transfer_syntax(dataset)
+    if syntax.is_encapsulated:
         _check_decoder(dataset, syntax)
         _check_frame(dataset, syntax)
         return
@@ -78,6 +79,26 @@ def _check_pixel_data(dataset: Any) -> None:
         raise RefusedError(
             f"truncated: {n_bytes:,} of {expected:,} bytes of pixels. Copy it again"
         )
+
+
+def _find_transfer_syntax(dataset: Any) -> Any:
+    from pydicom import uid
+
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        if dataset["PixelData"].is_undefined_length:
+            raise RefusedError(
+                "compressed, but does not state how. Set its Transfer Syntax UID "
+                "(0002,0010)"
+            )
+        is_implicit, is_little_endian = dataset.original_encoding
+        dataset.file_meta.TransferSyntaxUID = (
+            uid.ImplicitVRLittleEndian
+            if is_implicit
+            else uid.ExplicitVRLittleEndian
+            if is_little_endian
+            else uid.ExplicitVRBigEndian
+        )
+    return dataset.file_meta.TransferSyntaxUID
 
 
 def _check_decoder(dataset: Any, syntax: Any) -> None:
@@ -111,6 +132,7 @@ def _check_frame(dataset: Any, syntax: Any) -> None:
     if syntax == uid.RLELossless:
         return
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    frame = frame.rstrip(b"\0")
     # All of them end with this marker, up to padding.
     if _END_OF_IMAGE not in frame[-16:]:
         raise RefusedError(
@@ -136,45 +158,132 @@ def _check_shape(dataset: Any, shape: tuple[int, ...]) -> None:
         )
 
 
+def _read_stored_values(dataset: Any) -> NDArray[np.integer[Any]]:
+    """Decode the pixels; pydicom takes the lowest bits, whatever High Bit states."""
+    from pydicom import uid
+
+    n_bits, high_bit = dataset.BitsStored, dataset.get("HighBit")
+    shift = 0 if high_bit is None else high_bit + 1 - n_bits
+    syntax = dataset.file_meta.TransferSyntaxUID
+    # Other compressed data hold the stored bits alone.
+    has_all_bits = syntax == uid.RLELossless or not syntax.is_encapsulated
+    if not (has_all_bits and 0 < shift <= dataset.BitsAllocated - n_bits):
+        return np.asarray(dataset.pixel_array)
+    dataset.BitsStored = high_bit + 1
+    stored = dataset.pixel_array >> shift
+    dataset.BitsStored = n_bits
+    return np.asarray(stored)
+
+
 def _to_grey(
     dataset: Any, lowest: int, is_used: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
     """Grey level of each stored value, from the lowest of the image to the highest."""
-    from pydicom.pixels.processing import (
-        apply_modality_lut,
-        apply_voi,
-        apply_windowing,
-    )
-
-    for sequence in ("ModalityLUTSequence", "VOILUTSequence"):
-        for item in dataset.get(sequence, None) or ():
-            # With 8 bits pydicom's indices overflow above 255, and it refuses 10 to 15
-            # bits in a modality LUT. 16 bits hold the same entries.
-            item.LUTDescriptor = [*item.LUTDescriptor[:2], 16]
+    n_levels = 2**dataset.BitsStored
+    low = -n_levels // 2 if dataset.PixelRepresentation else 0
+    ends = float(low), float(low + n_levels - 1)
     stored = np.arange(lowest, lowest + len(is_used))
-    levels = apply_modality_lut(stored, dataset).astype(np.float64)
+    levels = stored.astype(np.float64)
+    if dataset.get("ModalityLUTSequence"):
+        levels, ends = _apply_lut(dataset, "ModalityLUTSequence", levels, ends)
+    else:
+        # A slope of 0, which some devices write for none, would make all levels equal.
+        slope = _read_number(dataset, "RescaleSlope") or 1.0
+        intercept = _read_number(dataset, "RescaleIntercept") or 0.0
+        levels = levels * slope + intercept
+        first, last = (end * slope + intercept for end in ends)
+        ends = min(first, last), max(first, last)
     if dataset.get("VOILUTSequence"):
-        n_entries, first, _ = dataset.VOILUTSequence[0].LUTDescriptor
-        entries = np.arange(first, first + (n_entries or 2**16))
-        # The ends of the entries, as several makers state more bits than they use.
-        ends = apply_voi(entries, dataset).astype(np.float64)
-        inside = np.clip(np.rint(levels), entries[0], entries[-1]).astype(np.int64)
-        levels = apply_voi(inside, dataset).astype(np.float64)
-        low, high = ends.min(), ends.max()
-    elif None not in (dataset.get("WindowCenter"), dataset.get("WindowWidth")):
-        window = partial(apply_windowing, ds=dataset)
-        with np.errstate(over="ignore"):  # of the sigmoid's exponential
-            low, high = window(np.array([-1e12, 1e12]))
-            levels = window(levels)
+        levels, (black, white) = _apply_lut(dataset, "VOILUTSequence", levels, ends)
+    elif (shown := _apply_window(dataset, levels)) is not None:
+        levels, black, white = shown, 0.0, 1.0
     else:
         if (first := dataset.get("PixelPaddingValue")) is not None:
             last = dataset.get("PixelPaddingRangeLimit")
-            start, stop = sorted((first, first if last is None else last))
+            # As the stored values are: of this sign and number of bits.
+            start, stop = sorted(
+                low + (value - low) % n_levels
+                for value in (first, first if last is None else last)
+            )
             is_used = is_used & ((stored < start) | (stored > stop))
-        in_image = levels[is_used]
-        low, high = (in_image.min(), in_image.max()) if len(in_image) else (0.0, 0.0)
-    scale = 255.0 / (high - low) if high != low else 0.0
-    grey = np.clip(np.rint((levels - low) * scale), 0, 255)
+        in_image = levels[is_used] if is_used.any() else np.zeros(1)
+        black, white = in_image.min(), in_image.max()
+    scale = 255.0 / (white - black) if white != black else 0.0
+    grey = np.clip(np.rint((levels - black) * scale), 0, 255)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         grey = 255 - grey
     return np.asarray(grey, dtype=np.uint8)
+
+
+def _read_number(dataset: Any, element: str) -> float | None:
+    """First value of an element; None if it is absent or empty."""
+    value = dataset.get(element)
+    value = value[0] if hasattr(value, "__len__") and value else value
+    return None if value in (None, "") else float(value)
+
+
+def _apply_lut(
+    dataset: Any, sequence: str, levels: NDArray[np.float64], ends: tuple[float, float]
+) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Look up levels, which lie between `ends`; also return the ends of the entries.
+
+    The ends are those of the entries, as several makers state more bits than they use.
+    """
+    item = dataset[sequence][0]
+    descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
+    if descriptor is None or len(descriptor) != 3 or data is None:
+        raise RefusedError(f"damaged: its {sequence} has no LUT Descriptor or LUT Data")
+    # US or SS, which only the input decides, so modulo 2**16 (PS3.3 C.11.2.1.1). A
+    # number of entries of 0 is 2**16.
+    n_entries, first = descriptor[0] % 2**16 or 2**16, descriptor[1]
+
+    def overlap(first: int) -> float:
+        return min(first + n_entries - 1, ends[1]) - max(first, ends[0])
+
+    if not ends[0] <= first <= ends[1]:
+        other = first + 2**16 if first < 0 else first - 2**16
+        first = max(first, other, key=overlap)
+    if isinstance(data, bytes):
+        is_little_endian = dataset.file_meta.TransferSyntaxUID.is_little_endian
+        words = np.frombuffer(
+            data, "<u2" if is_little_endian else ">u2", count=len(data) // 2
+        )
+    else:
+        words = np.atleast_1d(np.asarray(data, dtype=np.int64)) % 2**16
+    entries = words.astype(np.float64)
+    if descriptor[2] <= 8 and len(words) < n_entries:
+        # Two to a word.
+        entries = words.astype("<u2").view(np.uint8).astype(np.float64)
+    if len(entries) < n_entries:
+        raise RefusedError(
+            f"damaged: its {sequence} states {n_entries:,} entries, but holds "
+            f"{len(entries):,}"
+        )
+    entries = entries[:n_entries]
+    index = np.clip(np.rint(levels) - first, 0, n_entries - 1).astype(np.intp)
+    return entries[index], (entries.min(), entries.max())
+
+
+def _apply_window(
+    dataset: Any, levels: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Map the first window to 0 to 1, or return None if there is none."""
+    center = _read_number(dataset, "WindowCenter")
+    width = _read_number(dataset, "WindowWidth")
+    if center is None or width is None or not (np.isfinite(center) and width > 0):
+        return None
+    function = read_text(dataset, "VOILUTFunction").upper() or "LINEAR"
+    if function == "SIGMOID":
+        with np.errstate(over="ignore"):
+            return 1 / (1 + np.exp(-4 * (levels - center) / width))
+    if function not in ("LINEAR", "LINEAR_EXACT"):
+        raise RefusedError(
+            f"has the VOI LUT Function {function!r}; LINEAR, LINEAR_EXACT and SIGMOID "
+            "are read"
+        )
+    # PS3.3 C.11.2.1.2. Widths below 1, which LINEAR does not allow, are exact ones.
+    if function == "LINEAR" and width >= 1:
+        center, width = center - 0.5, width - 1
+    if width == 0:
+        return (levels > center).astype(np.float64)
+    return np.clip((levels - center) / width + 0.5, 0, 1)
