@@ -1,5 +1,6 @@
 """Check image files by decoding each once, and list those that can't be read."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
@@ -12,14 +13,16 @@ from skcovid.reading._paths import format_path
 from skcovid.reading._read import decode_file
 
 T = TypeVar("T")
+_warned: set[str] = set()
 
 
 class FileContent(NamedTuple):
-    """Digest of a readable image file, and the size of its image."""
+    """Digest of a readable image file, size of its image, and doubts about it."""
 
     digest: str
     height: int
     width: int
+    doubt: str = ""
 
 
 def inspect_files(
@@ -27,8 +30,10 @@ def inspect_files(
 ) -> Iterator[FileContent | Exception]:
     """Decode every file, or give the error that says why it can't be read.
 
-    Results are remembered until a file's size or time of change differs.
+    Results are remembered until a file's size or time of change differs. One warning,
+    at the end, lists the files that may be read wrongly.
     """
+    doubts: dict[str, None] = {}
 
     def inspect(path: str) -> FileContent:
         return _inspect(path, size_and_time(path), channels)
@@ -36,8 +41,18 @@ def inspect_files(
     def inspect_row(rows: slice) -> FileContent | Exception:
         return try_read(inspect, paths[rows.start])
 
-    for _, content in read_ahead(inspect_row, len(paths), batch_size=1, n_jobs=n_jobs):
+    for rows, content in read_ahead(
+        inspect_row, len(paths), batch_size=1, n_jobs=n_jobs
+    ):
+        if isinstance(content, FileContent) and content.doubt:
+            doubts[f"{format_path(paths[rows.start])}: {content.doubt}."] = None
         yield content
+    # Folds read the same files again.
+    if new := [doubt for doubt in doubts if doubt not in _warned]:
+        _warned.update(new)
+        lines = [*new[:5], *([f"and {len(new) - 5} more"] if len(new) > 5 else [])]
+        message = "\n  ".join([f"{len(new)} files may be read wrongly:", *lines])
+        warnings.warn(message, stacklevel=2)
 
 
 def check_files(
@@ -74,5 +89,6 @@ def try_read(read: Callable[[str], T], path: str) -> T | FileNotFoundError | Val
 @lru_cache(maxsize=100_000)
 def _inspect(path: str, status: tuple[int, int], channels: Channels) -> FileContent:
     data = read_bytes(path)
-    height, width = decode_file(data, path, channels).shape[:2]
-    return FileContent(image_key(data), height, width)
+    pixels, doubt = decode_file(data, path, channels)
+    height, width = pixels.shape[:2]
+    return FileContent(image_key(data), height, width, doubt)

@@ -18,18 +18,27 @@ from skcovid.reading._limits import (
 # EXIF orientation to the code of `cv2.flip`: 1 swaps left and right, 0 top and bottom,
 # -1 both. Those above 4 are transposed first.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+# Files of 14 bits or fewer in 16 use at most 64 grey levels.
+_FEW_LEVELS = 2**14
+_NO_ORIENTATION = (
+    "its EXIF data or orientation are damaged, so it is read as not rotated. Check that "
+    "it is upright, and save it again"
+)
 _PORTABLE_MAP = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")
 
 
-def decode_image(data: bytes, channels: Channels) -> NDArray[np.uint8]:
-    """Decode an image file; some formats keep the channels that they have."""
+def decode_image(data: bytes, channels: Channels) -> tuple[NDArray[np.uint8], str]:
+    """Decode an image file, and say what may be wrong with the pixels, or "".
+
+    Some formats keep the channels that they have.
+    """
     if data.startswith((b"P5", b"P6")):
         return _decode_portable_map(data)
     header = read_image_header(data)
     if data.startswith(JPEG_START):
-        pixels = decode_jpeg(data, header.n_channels, channels)
+        pixels, doubt = decode_jpeg(data, header.n_channels, channels), ""
     else:
-        pixels = _decode_with_opencv(data, header, channels)
+        pixels, doubt = _decode_with_opencv(data, header, channels)
     if pixels.shape[:2] != (header.height, header.width):
         raise RefusedError(
             f"damaged: its header states {header.height} × {header.width} pixels, but "
@@ -39,10 +48,23 @@ def decode_image(data: bytes, channels: Channels) -> NDArray[np.uint8]:
         pixels = cv2.transpose(pixels)
     if header.orientation in _FLIPS:
         pixels = cv2.flip(pixels, _FLIPS[header.orientation])
-    return pixels
+    if header.orientation == 0:
+        doubt = "; ".join(filter(None, [_NO_ORIENTATION, doubt]))
+    return pixels, doubt
 
 
-def _decode_portable_map(data: bytes) -> NDArray[np.uint8]:
+def _check_brightness(levels: NDArray[np.uint16]) -> str:
+    """Say that 16-bit levels leave most of the 256 grey levels unused, or ""."""
+    if not 0 < (brightest := int(levels.max())) < _FEW_LEVELS:
+        return ""
+    return (
+        f"its brightest level is {brightest:,}, but white is 65,535 in a 16-bit file, "
+        f"so it is read with {brightest // 257 + 1} of 256 grey levels. If it has fewer "
+        "bits, such as 12, rescale to 16 bits or save as 8 bits"
+    )
+
+
+def _decode_portable_map(data: bytes) -> tuple[NDArray[np.uint8], str]:
     # OpenCV scales by the number of bits, not by the level that stands for white.
     match = _PORTABLE_MAP.match(data)
     if match is None:
@@ -59,13 +81,14 @@ def _decode_portable_map(data: bytes) -> NDArray[np.uint8]:
     if levels.max() > white:
         raise RefusedError("damaged: it has levels above the white of its header")
     native = levels.astype(dtype.newbyteorder("="))
+    doubt = _check_brightness(native) if white == 2**16 - 1 else ""
     grey: NDArray[np.uint8] = cv2.convertScaleAbs(native, alpha=255 / white)
-    return grey.reshape(height, width, 3) if kind == 6 else grey
+    return (grey.reshape(height, width, 3) if kind == 6 else grey), doubt
 
 
 def _decode_with_opencv(
     data: bytes, header: ImageHeader, channels: Channels
-) -> NDArray[np.uint8]:
+) -> tuple[NDArray[np.uint8], str]:
     # What OpenCV turns or inverts depends on format, bits and version: replace bytes
     # that cause it.
     for place, value in header.patches.items():
@@ -85,7 +108,9 @@ def _decode_with_opencv(
         raise RefusedError(f"OpenCV can't decode it ({message})") from error
     if pixels is None:
         raise RefusedError("damaged or truncated: OpenCV can't decode it")
+    doubt = ""
     if pixels.dtype == np.uint16:
+        doubt = _check_brightness(pixels)
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
     if pixels.dtype != np.uint8:
         raise RefusedError(
@@ -93,4 +118,4 @@ def _decode_with_opencv(
         )
     if header.white_is_zero:
         pixels = cv2.bitwise_not(pixels)
-    return pixels if is_grey else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return (pixels if is_grey else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)), doubt

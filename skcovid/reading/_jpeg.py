@@ -35,13 +35,13 @@ _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 
 def read_jpeg_header(data: bytes) -> ImageHeader:
     """Read the header of a JPEG or JPEG-LS stream."""
-    frame, n_scans, orientation = b"", 0, 1
+    frame, n_scans, exif = b"", 0, b""
     for marker, segment in _read_segments(data):
         if marker in _FRAMES and not frame:
             frame = segment
         n_scans += marker == _START_OF_SCAN
-        if marker == _APP1 and segment.startswith(EXIF_START):
-            orientation = read_orientation(segment)
+        if marker == _APP1 and segment.startswith(EXIF_START) and not exif:
+            exif = segment
     if len(frame) < 6:
         raise RefusedError("not a complete JPEG image: its size is missing")
     height, width, n_channels = struct.unpack_from(">HHB", frame, 1)
@@ -51,6 +51,7 @@ def read_jpeg_header(data: bytes) -> ImageHeader:
             f"a progressive JPEG of {n_scans} scans would take too long to decode. "
             "Save it as PNG"
         )
+    orientation = read_orientation(exif) if exif else 1
     return ImageHeader(height, width, n_channels=n_channels, orientation=orientation)
 
 

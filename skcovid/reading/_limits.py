@@ -27,6 +27,7 @@ class ImageHeader:
     width: int
     n_frames: int = 1
     n_channels: int = 1
+    # 1 to 8, or 0 if it is damaged.
     orientation: int = 1
     white_is_zero: bool = False
     # Bytes to replace, by position, so that OpenCV neither turns nor inverts pixels.

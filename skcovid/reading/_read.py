@@ -1,6 +1,7 @@
 """Read one radiograph of any format."""
 
 import os
+import warnings
 from io import BytesIO
 
 import cv2
@@ -37,6 +38,12 @@ def read_radiograph(
         levels are as the file's own window or LUT shows them; without one, the range
         in use is stretched to black and white.
 
+    Warns
+    -----
+    UserWarning
+        If a 16-bit file has no level above 16383, as one of 12 bits that was not
+        rescaled, or if its EXIF data are damaged, so that its rotation is unknown.
+
     Raises
     ------
     FileNotFoundError
@@ -58,22 +65,31 @@ def read_radiograph(
     ...
     FileNotFoundError: nowhere.png: no such file
     """
-    return decode_file(read_bytes(path), os.fspath(path), channels)
+    pixels, doubt = decode_file(read_bytes(path), os.fspath(path), channels)
+    if doubt:
+        warnings.warn(f"{format_path(path)}: {doubt}.", stacklevel=2)
+    return pixels
 
 
-def decode_file(data: bytes, path: str, channels: Channels) -> NDArray[np.uint8]:
-    """Decode the bytes of a file; `path` is for its suffix and for messages."""
+def decode_file(
+    data: bytes, path: str, channels: Channels
+) -> tuple[NDArray[np.uint8], str]:
+    """Decode the bytes of a file, and say what may be wrong with the pixels, or "".
+
+    `path` is for its suffix and for messages.
+    """
+    doubt = ""
     if not data:
         raise ValueError(f"{format_path(path)}: the file is empty")
     if is_dicom(path, data):
         pixels = decode_dicom(BytesIO(data), path)
     else:
         try:
-            pixels = decode_image(data, channels)
+            pixels, doubt = decode_image(data, channels)
         except RefusedError as reason:
             raise ValueError(f"{format_path(path)}: {reason}") from reason.__cause__
     if channels == "grey" and pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     elif channels == "rgb" and pixels.ndim == 2:
         pixels = np.repeat(pixels[..., np.newaxis], 3, axis=-1)
-    return pixels
+    return pixels, doubt

@@ -1,7 +1,7 @@
 """TIFF headers, and the orientation in EXIF data, which have the TIFF format."""
 
 import struct
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 
 from skcovid.reading._limits import MAX_BYTES, ImageHeader, RefusedError, check_size
 
@@ -16,10 +16,9 @@ _COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})
 _FORMATS = {1: "uint", 2: "int", 3: "float"}
 # Types of the values of these tags: unsigned integers of 8, 16 and 32 bits.
 _TYPES = {1: "B", 3: "H", 4: "I"}
-_ALL_TAGS = range(2**16)
 _WHITE_IS_ZERO = 0
 # Orientation: upright. Photometric interpretation: black is zero.
-_AS_SEEN = 1
+_AS_SEEN, _DAMAGED = 1, 0
 _MAX_PAGES = 1000
 
 
@@ -55,27 +54,30 @@ def read_tiff_header(data: bytes) -> ImageHeader:
 
 
 def read_orientation(exif: bytes) -> int:
-    """Read the orientation from EXIF data, 1 to 8."""
+    """Read the orientation from EXIF data: 1 to 8, or 0 if they are damaged."""
     exif = exif.removeprefix(EXIF_START)
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return _DAMAGED
     try:
-        if exif[:2] not in (b"II", b"MM"):
-            raise struct.error
-        tags = next(_read_directories(exif, {_ORIENTATION}), _Directory())
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (n_tags,) = struct.unpack_from(f"{order}H", exif, start)
+        for place in range(start + 2, start + 2 + 12 * n_tags, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", exif, place)
+            if tag == _ORIENTATION and kind in _TYPES:
+                value = struct.unpack_from(f"{order}{_TYPES[kind]}", exif, place + 8)
+                return _check_orientation(*value)
     except struct.error:
-        raise RefusedError("its EXIF data are damaged") from None
-    return _check_orientation(tags.get(_ORIENTATION, _AS_SEEN))
+        return _DAMAGED
+    return _AS_SEEN
 
 
 def _check_orientation(orientation: int) -> int:
-    if orientation > 8:
-        raise RefusedError(f"damaged: its orientation is {orientation}, not 1 to 8")
     # Some devices write 0 for unknown.
-    return orientation or _AS_SEEN
+    return _DAMAGED if orientation > 8 else orientation or _AS_SEEN
 
 
-def _read_directories(
-    data: bytes, tags: Container[int] = _ALL_TAGS
-) -> Iterator[_Directory]:
+def _read_directories(data: bytes) -> Iterator[_Directory]:
     order = "<" if data.startswith(b"II") else ">"
     seen: set[int] = set()
     (start,) = struct.unpack_from(f"{order}I", data, 4)
@@ -88,7 +90,7 @@ def _read_directories(
         directory = _Directory()
         for place in range(start + 2, end, 12):
             tag, kind, count = struct.unpack_from(f"{order}HHI", data, place)
-            if tag in directory or tag not in tags or kind not in _TYPES or not count:
+            if tag in directory or kind not in _TYPES or not count:
                 continue
             value = struct.Struct(f"{order}{_TYPES[kind]}")
             position = place + 8
