@@ -15,7 +15,7 @@ Image = pytest.importorskip("PIL.Image")
 from pydicom import uid  # noqa: E402 (needs pydicom)
 
 from _helpers.dicom_files import make_dataset  # noqa: E402 (needs pydicom)
-from _helpers.fuzzed_files import Reader, fuzz  # noqa: E402 (needs pydicom)
+from _helpers.fuzzed_files import Reader, _with_checksums, fuzz  # noqa: E402 (needs pydicom)
 from _helpers.image_seeds import (  # noqa: E402 (needs pydicom)
     HEIGHT,
     WIDTH,
@@ -68,6 +68,15 @@ def limited():
         yield reader
 
 
+def check_not_turned(path):
+    """Check that a file is read with a warning, as Pillow reads it."""
+    with pytest.warns(UserWarning, match=rf"{path.name}: .*EXIF.*not rotated"):
+        grey = read_radiograph(path)
+    assert grey.shape == (HEIGHT, WIDTH)
+    image = Image.open(path).convert("L")
+    assert np.abs(grey - np.asarray(image).astype(int)).mean() < 2
+
+
 class TestIntact:
     @pytest.mark.parametrize("name", READ)
     def test_has_the_size_of_its_header(self, write, name):
@@ -99,18 +108,56 @@ class TestIntact:
         expected = 255 - np.rot90(make_levels(), 2)
         np.testing.assert_array_equal(read_radiograph(write(".tif", content)), expected)
 
-    @pytest.mark.parametrize("place", [2, 10])
-    def test_damaged_exif_data_are_an_error(self, write, place):
-        content = bytearray(SEEDS[".jpg turned"])
+    @pytest.mark.parametrize("length", [0, 1, 8, 12])
+    def test_a_jpeg_whose_exif_data_are_short_is_not_turned(self, write, length):
+        content = SEEDS[".jpg turned"]
         start = content.index(b"Exif") + 6
-        content[start : start + place] = b"\xff" * place
-        with pytest.raises(ValueError, match=r"EXIF.*damaged"):
-            read_radiograph(write(".jpg", content))
+        end = start - 8 + int.from_bytes(content[start - 8 : start - 6], "big")
+        size = (length + 8).to_bytes(2, "big")
+        exif = size + b"Exif\0\0" + content[start : start + length]
+        check_not_turned(write(".jpg", content[: start - 8] + exif + content[end:]))
 
-    def test_an_orientation_that_does_not_exist_is_an_error(self, write):
+    @pytest.mark.parametrize("name", [n for n in TURNED if ".tif" not in n])
+    @pytest.mark.parametrize("n_bytes", [2, 10])
+    def test_an_image_with_damaged_exif_data_is_not_turned(self, write, name, n_bytes):
+        content = bytearray(SEEDS[name])
+        marks = (b"Exif\0\0", b"eXIf", b"EXIF")
+        mark = next(mark for mark in marks if mark in content)
+        start = content.index(mark) + {b"EXIF": 8}.get(mark, len(mark))
+        if content[start : start + 4] == b"Exif":
+            start += 6
+        assert content[start : start + 2] in (b"II", b"MM")
+        content[start : start + n_bytes] = b"\xff" * n_bytes
+        check_not_turned(write(name.split()[0], _with_checksums(bytes(content))))
+
+    def test_an_orientation_before_damage_is_applied(self, write):
+        content = SEEDS[".jpg turned"]
+        whole = read_radiograph(write(".jpg", content))
+        start = content.index(b"Exif") + 6
+        order = "big" if content[start : start + 2] == b"MM" else "little"
+        # The directory states more entries than it has.
+        damaged = bytearray(content)
+        damaged[start + 8 : start + 10] = (500).to_bytes(2, order)
+        found = read_radiograph(write(".jpg", bytes(damaged)))
+        np.testing.assert_array_equal(found, whole)
+
+    def test_the_first_of_several_exif_segments_counts(self, write):
+        content = SEEDS[".jpg turned"]
+        whole = read_radiograph(write(".jpg", content))
+        start = content.index(b"Exif") - 4
+        length = 2 + int.from_bytes(content[start + 2 : start + 4], "big")
+        after = start + length
+        for exif in (b"", b"II*\0"):
+            segment = b"\xff\xe1" + (len(exif) + 8).to_bytes(2, "big")
+            other = content[:after] + segment + b"Exif\0\0" + exif + content[after:]
+            found = read_radiograph(write(".jpg", other))
+            np.testing.assert_array_equal(found, whole)
+
+    def test_an_orientation_that_does_not_exist_is_not_applied(self, write):
         content = write_tiff(make_levels(), 8, **{"274": 9})
-        with pytest.raises(ValueError, match=r"orientation.*9"):
-            read_radiograph(write(".tif", content))
+        with pytest.warns(UserWarning, match="orientation"):
+            grey = read_radiograph(write(".tif", content))
+        np.testing.assert_array_equal(grey, make_levels())
 
     def test_a_png_named_dcm_is_refused(self, write):
         with pytest.raises(ValueError, match=r"a\.dcm.*DICOM"):

@@ -1,3 +1,4 @@
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -89,6 +90,56 @@ class TestLevels:
         expected = np.rint((RAMP[1:] - 256.0) * 255 / (4032 - 256))
         np.testing.assert_array_equal(grey[1:], expected)
 
+    @pytest.mark.parametrize("vr", ["US", "SS"])
+    @pytest.mark.parametrize("range_limit", [None, -1990])
+    def test_padding_has_the_sign_of_the_pixels(self, tmp_path, vr, range_limit):
+        levels = (np.arange(64).reshape(4, 16) * 4).astype(np.int16)
+        levels[0, 0] = -2000
+        dataset = make_dataset(levels)
+        for tag, value in ((0x00280120, -2000), (0x00280121, range_limit)):
+            if value is not None:
+                dataset.add_new(tag, vr, value % 2**16 if vr == "US" else value)
+        dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        grey = read_radiograph(tmp_path / "a.dcm")
+        expected = np.rint((np.arange(64).reshape(4, 16) - 1) * 255 / 62)
+        np.testing.assert_array_equal(grey.ravel()[1:], expected.ravel()[1:])
+
+    def test_padding_of_unsigned_pixels_written_as_signed(self, tmp_path):
+        levels = RAMP.copy()
+        levels[0, 0] = 63_536
+        dataset = make_dataset(levels)
+        dataset.add_new(0x00280120, "SS", -2000)
+        dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        grey = read_radiograph(tmp_path / "a.dcm").ravel()
+        assert (grey[1], grey[-1]) == (0, 255)
+
+    @pytest.mark.parametrize("compress", [False, True])
+    @pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+    @pytest.mark.parametrize("high_bit", [12, 15])
+    def test_high_bit(self, tmp_path, compress, dtype, high_bit):
+        levels = RAMP.astype(dtype) - (2048 if dtype == np.int16 else 0)
+        shift = high_bit - 11
+        # The bits below the stored ones hold something else.
+        dataset = make_dataset(levels << shift | 1, BitsStored=12)
+        dataset.HighBit = high_bit
+        dataset.WindowCenter, dataset.WindowWidth = int(levels.ravel()[32]), 2048
+        if compress:
+            dataset.compress(uid.RLELossless)
+        dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        plain = make_dataset(levels, BitsStored=12)
+        plain.WindowCenter, plain.WindowWidth = dataset.WindowCenter, 2048
+        plain.save_as(tmp_path / "b.dcm", enforce_file_format=True)
+        expected = read_radiograph(tmp_path / "b.dcm")
+        assert expected.std() > 50
+        np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm"), expected)
+
+    @pytest.mark.parametrize("high_bit", [3, 16, 200])
+    def test_an_impossible_high_bit_is_ignored(self, tmp_path, high_bit):
+        dataset = make_dataset(RAMP, BitsStored=12)
+        dataset.HighBit = high_bit
+        dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm"), STRETCHED)
+
     def test_grey_as_rgb_has_three_equal_channels(self, write):
         rgb = read_radiograph(write(), channels="rgb")
         np.testing.assert_array_equal(rgb, np.dstack([STRETCHED] * 3))
@@ -135,17 +186,34 @@ class TestWindow:
         path = write(WindowCenter="", WindowWidth="")
         np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
 
-    def test_an_impossible_window_is_an_error(self, write):
-        path = write(WindowCenter=10, WindowWidth=0)
-        with pytest.raises(ValueError, match=r"a\.dcm: .*Window Width"):
+    @pytest.mark.parametrize("width", [0, -5])
+    def test_a_window_without_width_is_ignored(self, write, width):
+        path = write(WindowCenter=10, WindowWidth=width)
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    @pytest.mark.parametrize("function", [None, "LINEAR", "LINEAR_EXACT"])
+    def test_a_width_below_1_is_exact(self, write, function):
+        elements = {"RescaleSlope": 1 / 4032, "RescaleIntercept": 0}
+        function = {} if function is None else {"VOILUTFunction": function}
+        path = write(WindowCenter=0.5, WindowWidth=0.5, **elements, **function)
+        expected = self.expected(RAMP / 4032, 0.25, 0.75)
+        np.testing.assert_allclose(read_radiograph(path), expected, atol=1)
+
+    def test_a_width_of_1_is_a_threshold(self, write):
+        grey = read_radiograph(write(WindowCenter=2000, WindowWidth=1))
+        np.testing.assert_array_equal(grey, np.where(RAMP > 1999.5, 255, 0))
+
+    def test_an_unknown_function_is_named(self, write):
+        path = write(WindowCenter=10, WindowWidth=9, VOILUTFunction="CUBIC")
+        with pytest.raises(ValueError, match=r"a\.dcm: .*CUBIC.*SIGMOID") as error:
             read_radiograph(path)
+        assert "pydicom" not in str(error.value)
 
 
-def lut(entries, first, bits):
+def lut(entries, first, bits, vr=None):
     item = pydicom.Dataset()
-    item.add_new(
-        "LUTDescriptor", "US" if first >= 0 else "SS", [len(entries), first, bits]
-    )
+    vr = vr or ("US" if first >= 0 else "SS")
+    item.add_new("LUTDescriptor", vr, [len(entries) % 2**16, first, bits])
     item.add_new("LUTData", "US", [int(entry) for entry in entries])
     return [item]
 
@@ -179,6 +247,219 @@ class TestLookupTables:
         levels = np.arange(64, dtype=np.uint16).reshape(4, 16)
         path = write(levels, ModalityLUTSequence=lut(np.arange(64)[::-1] * 4, 0, bits))
         np.testing.assert_array_equal(read_radiograph(path), 255 - STRETCHED)
+
+    @pytest.mark.parametrize(
+        ("syntax", "vr", "first"),
+        [
+            (uid.ExplicitVRLittleEndian, "US", 64_512),
+            (uid.ExplicitVRLittleEndian, "SS", -1024),
+            (uid.ImplicitVRLittleEndian, "SS", -1024),
+            (uid.ImplicitVRLittleEndian, "US", 64_512),
+        ],
+    )
+    @pytest.mark.parametrize("bits_stored", [12, 16])
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_a_voi_lut_has_the_sign_of_its_input(
+        self, tmp_path, syntax, vr, first, bits_stored, signed
+    ):
+        # Unsigned pixels become signed through rescaling.
+        dtype, intercept = (np.int16, 0) if signed else (np.uint16, -1024)
+        levels = (RAMP // 2).astype(dtype) - (1024 if signed else 0)
+        dataset = make_dataset(levels, BitsStored=bits_stored)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1, intercept
+        entries = np.minimum(np.arange(4096), 2016)
+        dataset.VOILUTSequence = lut(entries, first, 12, vr)
+        dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm"), STRETCHED)
+
+    @pytest.mark.parametrize(("vr", "first"), [("US", 65_504), ("SS", -32)])
+    def test_a_modality_lut_has_the_sign_of_the_pixels(self, write, vr, first):
+        levels = (np.arange(64).reshape(4, 16) - 32).astype(np.int16)
+        path = write(levels, ModalityLUTSequence=lut(np.arange(64) * 4, first, 16, vr))
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    def test_high_levels_of_a_lut_written_as_signed(self, write):
+        levels = np.arange(64, dtype=np.uint16).reshape(4, 16) + 40_000
+        sequence = lut(np.arange(64) * 4, 40_000 - 2**16, 16, "SS")
+        for name in ("ModalityLUTSequence", "VOILUTSequence"):
+            path = write(levels, **{name: sequence})
+            np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    def test_a_lut_of_more_than_32767_entries_written_as_signed(self, write):
+        path = write(RAMP, VOILUTSequence=lut(np.arange(40_000), 0, 16))
+        # pydicom does not write it so.
+        descriptor = b"\x28\x00\x02\x30"
+        content = path.read_bytes()
+        assert content.count(descriptor + b"US") == 1
+        path.write_bytes(content.replace(descriptor + b"US", descriptor + b"SS"))
+        np.testing.assert_array_equal(
+            read_radiograph(path), np.rint(RAMP * 255.0 / 39_999)
+        )
+
+    def test_a_lut_of_65536_entries(self, write):
+        sequence = lut(np.arange(2**16), 0, 16)
+        assert sequence[0].LUTDescriptor[0] == 0
+        path = write(RAMP, VOILUTSequence=sequence)
+        np.testing.assert_array_equal(read_radiograph(path), np.rint(RAMP / 257))
+
+    @pytest.mark.parametrize("first", [-100, 100, 5000])
+    def test_the_stated_value_counts_if_it_is_possible(self, write, first):
+        path = write(RAMP, VOILUTSequence=lut(np.arange(4096), first, 16))
+        expected = np.rint(np.clip(RAMP - float(first), 0, 4095) * 255 / 4095)
+        np.testing.assert_array_equal(read_radiograph(path), expected)
+
+    @pytest.mark.parametrize("vr", ["OW", "US"])
+    @pytest.mark.parametrize("n_entries", [64, 63])
+    @pytest.mark.parametrize("name", ["ModalityLUTSequence", "VOILUTSequence"])
+    @pytest.mark.parametrize(
+        "syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian]
+    )
+    def test_entries_of_8_bits_packed_in_words(
+        self, tmp_path, vr, n_entries, name, syntax
+    ):
+        levels = np.arange(64, dtype=np.uint8).reshape(4, 16)
+        entries = np.minimum(np.arange(64), n_entries - 1).astype(np.uint8)
+        words = entries.view("<u2")
+        is_big_endian = syntax == uid.ExplicitVRBigEndian
+        item = pydicom.Dataset()
+        item.add_new("LUTDescriptor", "US", [n_entries, 0, 8])
+        in_words = words.astype(">u2") if is_big_endian else words
+        value = in_words.tobytes() if vr == "OW" else words.tolist()
+        item.add_new("LUTData", vr, value)
+        dataset = make_dataset(levels, **{name: [item]})
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset["PixelData"].VR = "OB"
+        dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        expected = np.rint(entries * 255.0 / (n_entries - 1)).reshape(4, 16)
+        np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm"), expected)
+
+    def test_entries_of_16_bits_in_words(self, write):
+        sequence = lut([], 0, 16)
+        sequence[0].LUTDescriptor = [64, 0, 16]
+        entries = np.arange(64, dtype="<u2") * 1000
+        sequence[0].add_new("LUTData", "OW", entries.tobytes())
+        levels = np.arange(64, dtype=np.uint16).reshape(4, 16)
+        path = write(levels, VOILUTSequence=sequence)
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    @pytest.mark.parametrize("name", ["ModalityLUTSequence", "VOILUTSequence"])
+    def test_an_incomplete_lut_is_named(self, write, name):
+        short, empty, bare = lut([1, 2, 3], 0, 16), lut([1, 2], 0, 16), lut([1], 0, 16)
+        short[0].LUTDescriptor = [64, 0, 16]
+        empty[0].LUTDescriptor = None
+        del bare[0].LUTData
+        for sequence in (short, empty, bare, [pydicom.Dataset()]):
+            with pytest.raises(ValueError, match=rf"a\.dcm: .*{name}") as error:
+                read_radiograph(write(**{name: sequence}))
+            assert "pydicom" not in str(error.value)
+
+
+class TestEmptyElements:
+    """Elements without a value count as absent."""
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("RescaleSlope", "RescaleIntercept", "RescaleType", "WindowCenter"),
+            *("WindowWidth", "VOILUTFunction", "PixelPaddingValue", "NumberOfFrames"),
+            *("PixelPaddingRangeLimit", "ModalityLUTSequence", "VOILUTSequence"),
+            *("PresentationIntentType", "Modality", "PlanarConfiguration"),
+            *("SmallestImagePixelValue", "LargestImagePixelValue"),
+        ],
+    )
+    def test_alone(self, write, name):
+        value = [] if name.endswith("Sequence") else None
+        dataset = make_dataset(RAMP)
+        setattr(dataset, name, value)
+        path = write(name="a.dcm")
+        dataset.save_as(path, enforce_file_format=True)
+        assert name in pydicom.dcmread(path)
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    @pytest.mark.parametrize(
+        ("slope", "intercept", "center"),
+        [(None, None, 2000), (None, -1000, 1000), (2, None, 4000), (0, -1000, 1000)],
+    )
+    def test_rescaling_before_a_window(self, tmp_path, slope, intercept, center):
+        dataset = make_dataset(RAMP)
+        dataset.RescaleSlope, dataset.RescaleIntercept = slope, intercept
+        width = 1000 * (slope or 1)
+        dataset.WindowCenter, dataset.WindowWidth = center, width
+        dataset.VOILUTFunction = None
+        dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        expected = np.clip((RAMP - 1500.0) / 1000, 0, 1) * 255
+        found = read_radiograph(tmp_path / "a.dcm")
+        np.testing.assert_allclose(found, expected, atol=1)
+
+    def test_a_padding_without_range_limit(self, tmp_path):
+        levels = RAMP.copy()
+        levels[0, 0] = 60_000
+        dataset = make_dataset(levels, PixelPaddingValue=60_000)
+        dataset.PixelPaddingRangeLimit = None
+        dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        grey = read_radiograph(tmp_path / "a.dcm").ravel()
+        assert (grey[1], grey[-1]) == (0, 255)
+
+    @pytest.mark.parametrize("in_dataset", [True, False])
+    def test_sop_class(self, tmp_path, in_dataset):
+        dataset = make_dataset(RAMP)
+        if not in_dataset:
+            dataset.SOPClassUID = None
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.file_meta.MediaStorageSOPClassUID = ""
+        dataset.preamble = bytes(128)
+        dataset.save_as(tmp_path / "a.dcm")
+        np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm"), STRETCHED)
+
+
+class TestIncompleteHeaders:
+    """Files without a preamble, or without meta information."""
+
+    @pytest.fixture
+    def parts(self, tmp_path):
+        def parts(syntax):
+            dataset = make_dataset(RAMP)
+            dataset.file_meta.TransferSyntaxUID = syntax
+            path = tmp_path / "whole.dcm"
+            dataset.save_as(path, enforce_file_format=True)
+            content = path.read_bytes()
+            end = 144 + int.from_bytes(content[140:144], "little")
+            return content[:132], content[132:end], content[end:]
+
+        return parts
+
+    SYNTAXES = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian)
+
+    @pytest.mark.parametrize("syntax", SYNTAXES)
+    @pytest.mark.parametrize("has_meta", [False, True])
+    def test_the_cure_in_the_message_works(self, tmp_path, parts, syntax, has_meta):
+        _, meta, content = parts(syntax)
+        path = tmp_path / "a.dcm"
+        path.write_bytes(meta * has_meta + content)
+        with pytest.raises(ValueError, match=r"a\.dcm: not a DICOM file") as error:
+            read_radiograph(path)
+        (cure,) = re.findall(r"pydicom\.dcmread.*\)", str(error.value))
+        eval(cure, {"pydicom": pydicom, "path": path})
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    @pytest.mark.parametrize("syntax", [*SYNTAXES, uid.ExplicitVRBigEndian])
+    def test_a_preamble_without_meta_information(self, tmp_path, parts, syntax):
+        preamble, _, content = parts(syntax)
+        if syntax == uid.ExplicitVRBigEndian:
+            pixels = content[-RAMP.nbytes :]
+            content = content.removesuffix(pixels) + RAMP.astype(">u2").tobytes()
+        path = tmp_path / "a.dcm"
+        path.write_bytes(preamble + content)
+        np.testing.assert_array_equal(read_radiograph(path), STRETCHED)
+
+    def test_compressed_without_meta_information(self, write):
+        path = write(compress=True)
+        content = path.read_bytes()
+        end = 144 + int.from_bytes(content[140:144], "little")
+        path.write_bytes(content[:132] + content[end:])
+        with pytest.raises(ValueError, match=r"a\.dcm: .*Transfer Syntax UID"):
+            read_radiograph(path)
 
 
 class TestNames:
@@ -233,6 +514,45 @@ class TestCompressed:
         dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
         found = read_radiograph(tmp_path / "a.dcm")
         np.testing.assert_allclose(found, levels * (255 / 126), atol=4)
+
+    @pytest.mark.parametrize("n_zeros", [15, 40, 1000])
+    @pytest.mark.parametrize("own_fragment", [False, True])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param("JPEG", marks=needs_decoder(uid.JPEGBaseline8Bit)),
+            pytest.param(
+                "MR_small_jp2klossless.dcm", marks=needs_decoder(uid.JPEG2000Lossless)
+            ),
+            pytest.param(
+                "MR_small_jpeg_ls_lossless.dcm", marks=needs_decoder(uid.JPEGLSLossless)
+            ),
+        ],
+    )
+    def test_zeros_after_the_frame(self, tmp_path, name, own_fragment, n_zeros):
+        plain = tmp_path / "a.dcm"
+        if name == "JPEG":
+            levels = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
+            dataset = make_dataset(levels)
+            dataset.file_meta.TransferSyntaxUID = uid.JPEGBaseline8Bit
+            jpeg = cv2.imencode(".jpg", levels)[1].tobytes()
+            dataset["PixelData"].VR = "OB"
+            dataset.PixelData = encapsulate([jpeg])
+            dataset.save_as(plain, enforce_file_format=True)
+        else:
+            as_radiograph(shipped_file(name), plain)
+        dataset = pydicom.dcmread(plain)
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        zeros = bytes(n_zeros + n_zeros % 2)
+        fragments = [frame, zeros] if own_fragment else [frame + zeros]
+        items = [b"", *fragments]
+        dataset.PixelData = b"".join(
+            b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item
+            for item in items
+        )
+        dataset.save_as(tmp_path / "b.dcm")
+        expected = read_radiograph(plain)
+        np.testing.assert_array_equal(read_radiograph(tmp_path / "b.dcm"), expected)
 
     @needs_decoder(uid.JPEG2000)
     def test_jpeg_2000(self, tmp_path):

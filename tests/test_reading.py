@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from skcovid import RadiographReader
 from skcovid.reading import read_radiograph
 from skcovid.reading._check_files import check_files
 from skcovid.reading._paths import as_paths
@@ -56,10 +57,36 @@ class TestPixels:
         levels = levels_16(grey_images)
         path = write_image(f"a.{extension}", levels)
         np.testing.assert_array_equal(read_radiograph(path), np.rint(levels / 257))
-        dark = write_image(f"dark.{extension}", levels // 16)
+        dark = write_image(f"dark.{extension}", levels // 3)
         np.testing.assert_array_equal(
-            read_radiograph(dark), np.rint((levels // 16) / 257)
+            read_radiograph(dark), np.rint((levels // 3) / 257)
         )
+
+    @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
+    @pytest.mark.parametrize("highest", [1, 1023, 4080, 4095, 16383])
+    @pytest.mark.parametrize("channels", ["grey", "rgb"])
+    def test_a_16_bit_file_of_fewer_bits_warns(
+        self, write_image, name, highest, channels
+    ):
+        levels = np.linspace(0, highest, 600).reshape(20, 30).astype(np.uint16)
+        path = write_image(name, levels)
+        match = rf"{name}: .*{highest:,}, but.*rescale to 16 bits or save as 8 bits"
+        with pytest.warns(UserWarning, match=match):
+            grey = read_radiograph(path, channels=channels)
+        assert grey.max() == round(highest / 257)
+
+    @pytest.mark.parametrize("highest", [0, 16384, 65535])
+    def test_other_16_bit_files_do_not_warn(self, write_image, recwarn, highest):
+        levels = np.linspace(0, highest, 600).reshape(20, 30).astype(np.uint16)
+        read_radiograph(write_image("a.png", levels))
+        assert not recwarn
+
+    def test_a_portable_map_states_its_white(self, tmp_path, recwarn):
+        levels = np.arange(4096, dtype=">u2").reshape(64, 64)
+        path = tmp_path / "a.pgm"
+        path.write_bytes(b"P5 64 64 4095\n" + levels.tobytes())
+        assert read_radiograph(path).max() == 255
+        assert not recwarn
 
     @pytest.mark.parametrize("extension", ["png", "tiff"])
     def test_16_bit_colour(self, write_image, rgb_images, extension):
@@ -285,6 +312,31 @@ class TestCheckFiles:
         with pytest.raises(FileNotFoundError, match="2 of 3 files") as error:
             check_files([str(path) for path in [missing[0], good, missing[1]]])
         assert all(f"{path}: no such file" in str(error.value) for path in missing)
+
+    def test_files_of_few_bits_are_listed_in_one_warning(self, write_image):
+        levels = np.full((8, 8), 4000, np.uint16)
+        paths = [str(write_image(f"{n}.png", levels + n)) for n in range(8)]
+        good = str(write_image("good.png", np.full((8, 8), 9, np.uint8)))
+        with pytest.warns(UserWarning, match="8 of 10 files") as caught:
+            check_files([good, *paths, paths[0]])
+        assert len(caught) == 1
+        message = str(caught[0].message)
+        assert all(f"{path}: " in message for path in paths[:5])
+        assert "4,003" in message
+        assert "3 more" in message
+        assert good not in message
+
+    def test_the_same_files_are_warned_of_once(self, write_image, recwarn):
+        levels = np.full((8, 8), 4000, np.uint16)
+        paths = [str(write_image(f"{n}.png", levels)) for n in range(2)]
+        with pytest.warns(UserWarning, match="wrongly"):
+            check_files(paths[:1])
+        with pytest.warns(UserWarning, match="wrongly") as caught:
+            images = RadiographReader(8).fit_transform(paths)
+        assert paths[0] not in str(caught[0].message)
+        assert np.asarray(images).max() == 16
+        check_files(paths)
+        assert not recwarn
 
     def test_a_duplicate_file_is_listed_once(self, tmp_path):
         with pytest.raises(FileNotFoundError) as error:

@@ -11,7 +11,8 @@ from tqdm.auto import tqdm
 from skcovid._base._digests import image_key
 from skcovid.auditing._subject import Subject
 from skcovid.images._checks import check_images
-from skcovid.reading._read import read_radiograph
+from skcovid.reading._files import read_bytes
+from skcovid.reading._read import decode_file
 
 # Side of a thumbnail in pixels: lungs are dark or bright in it, without texture.
 THUMBNAIL_SIDE = 16
@@ -55,7 +56,10 @@ def _summarise(source: str | NDArray[np.uint8]) -> tuple[Any, ...]:
     import imagehash
     from PIL import Image
 
-    image = read_radiograph(source) if isinstance(source, str) else source
+    if isinstance(source, str):
+        image, _ = decode_file(read_bytes(source), source, "grey")
+    else:
+        image = source
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     pixels = np.ascontiguousarray(image)

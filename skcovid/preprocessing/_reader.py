@@ -15,8 +15,9 @@ from skcovid.images._checks import as_lazy, check_images
 from skcovid.images._lazy_images import LazyImages
 from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
 from skcovid.reading._check_files import check_files
+from skcovid.reading._files import read_bytes
 from skcovid.reading._paths import as_paths, holds_paths
-from skcovid.reading._read import read_radiograph
+from skcovid.reading._read import decode_file
 
 
 class RadiographReader(ImageTransformer):
@@ -177,4 +178,6 @@ class RadiographReader(ImageTransformer):
 def _read_resized(
     path: str, size: tuple[int, int], channels: Literal["grey", "rgb"]
 ) -> NDArray[np.uint8]:
-    return resize(read_radiograph(path, channels=channels), size)
+    # `check_files` has warned of doubts about the file.
+    pixels, _ = decode_file(read_bytes(path), path, channels)
+    return resize(pixels, size)

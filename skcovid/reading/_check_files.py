@@ -51,7 +51,9 @@ def inspect_files(
     if new := [doubt for doubt in doubts if doubt not in _warned]:
         _warned.update(new)
         lines = [*new[:5], *([f"and {len(new) - 5} more"] if len(new) > 5 else [])]
-        message = "\n  ".join([f"{len(new)} files may be read wrongly:", *lines])
+        message = "\n  ".join(
+            [f"{len(new)} of {len(paths)} files may be read wrongly:", *lines]
+        )
         warnings.warn(message, stacklevel=2)
 
 

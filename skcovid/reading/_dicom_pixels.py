@@ -90,14 +90,11 @@ def _find_transfer_syntax(dataset: Any) -> Any:
                 "compressed, but does not state how. Set its Transfer Syntax UID "
                 "(0002,0010)"
             )
-        is_implicit, is_little_endian = dataset.original_encoding
-        dataset.file_meta.TransferSyntaxUID = (
-            uid.ImplicitVRLittleEndian
-            if is_implicit
-            else uid.ExplicitVRLittleEndian
-            if is_little_endian
-            else uid.ExplicitVRBigEndian
-        )
+        dataset.file_meta.TransferSyntaxUID = {
+            (True, True): uid.ImplicitVRLittleEndian,
+            (False, True): uid.ExplicitVRLittleEndian,
+            (False, False): uid.ExplicitVRBigEndian,
+        }[dataset.original_encoding]
     return dataset.file_meta.TransferSyntaxUID
 
 
@@ -131,8 +128,8 @@ def _check_frame(dataset: Any, syntax: Any) -> None:
 
     if syntax == uid.RLELossless:
         return
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    frame = frame.rstrip(b"\0")
+    padded = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    frame = padded.rstrip(b"\0")
     # All of them end with this marker, up to padding.
     if _END_OF_IMAGE not in frame[-16:]:
         raise RefusedError(
@@ -194,6 +191,7 @@ def _to_grey(
         first, last = (end * slope + intercept for end in ends)
         ends = min(first, last), max(first, last)
     if dataset.get("VOILUTSequence"):
+        # Several makers state more bits than their entries use.
         levels, (black, white) = _apply_lut(dataset, "VOILUTSequence", levels, ends)
     elif (shown := _apply_window(dataset, levels)) is not None:
         levels, black, white = shown, 0.0, 1.0
@@ -225,10 +223,7 @@ def _read_number(dataset: Any, element: str) -> float | None:
 def _apply_lut(
     dataset: Any, sequence: str, levels: NDArray[np.float64], ends: tuple[float, float]
 ) -> tuple[NDArray[np.float64], tuple[float, float]]:
-    """Look up levels, which lie between `ends`; also return the ends of the entries.
-
-    The ends are those of the entries, as several makers state more bits than they use.
-    """
+    """Look up levels, which lie between `ends`; also return the ends of the entries."""
     item = dataset[sequence][0]
     descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
     if descriptor is None or len(descriptor) != 3 or data is None:
@@ -244,24 +239,22 @@ def _apply_lut(
         other = first + 2**16 if first < 0 else first - 2**16
         first = max(first, other, key=overlap)
     if isinstance(data, bytes):
-        is_little_endian = dataset.file_meta.TransferSyntaxUID.is_little_endian
-        words = np.frombuffer(
-            data, "<u2" if is_little_endian else ">u2", count=len(data) // 2
-        )
+        order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
+        words = np.frombuffer(data, f"{order}u2", count=len(data) // 2)
     else:
-        words = np.atleast_1d(np.asarray(data, dtype=np.int64)) % 2**16
-    entries = words.astype(np.float64)
-    if descriptor[2] <= 8 and len(words) < n_entries:
-        # Two to a word.
-        entries = words.astype("<u2").view(np.uint8).astype(np.float64)
+        words = np.atleast_1d(np.asarray(data)) % 2**16
+    entries = words.astype("<u2")
+    if descriptor[2] == 8 and len(words) < n_entries:
+        # Two entries in a word, the first in the lower byte.
+        entries = entries.view(np.uint8)
     if len(entries) < n_entries:
         raise RefusedError(
             f"damaged: its {sequence} states {n_entries:,} entries, but holds "
             f"{len(entries):,}"
         )
-    entries = entries[:n_entries]
+    entries = entries[:n_entries].astype(np.float64)
     index = np.clip(np.rint(levels) - first, 0, n_entries - 1).astype(np.intp)
-    return entries[index], (entries.min(), entries.max())
+    return entries[index], (float(entries.min()), float(entries.max()))
 
 
 def _apply_window(

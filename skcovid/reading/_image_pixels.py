@@ -1,6 +1,7 @@
 """Decode image files other than DICOM to 8-bit grey or RGB, scaled and upright."""
 
 import re
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +22,8 @@ _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 # Files of 14 bits or fewer in 16 use at most 64 grey levels.
 _FEW_LEVELS = 2**14
 _NO_ORIENTATION = (
-    "its EXIF data or orientation are damaged, so it is read as not rotated. Check that "
-    "it is upright, and save it again"
+    "its EXIF orientation is damaged, so it is read as not rotated. Check that it is "
+    "upright, and save it again"
 )
 _PORTABLE_MAP = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")
 
@@ -49,18 +50,18 @@ def decode_image(data: bytes, channels: Channels) -> tuple[NDArray[np.uint8], st
     if header.orientation in _FLIPS:
         pixels = cv2.flip(pixels, _FLIPS[header.orientation])
     if header.orientation == 0:
-        doubt = "; ".join(filter(None, [_NO_ORIENTATION, doubt]))
+        doubt = "; ".join(filter(None, (_NO_ORIENTATION, doubt)))
     return pixels, doubt
 
 
-def _check_brightness(levels: NDArray[np.uint16]) -> str:
+def _check_brightness(levels: NDArray[np.integer[Any]]) -> str:
     """Say that 16-bit levels leave most of the 256 grey levels unused, or ""."""
     if not 0 < (brightest := int(levels.max())) < _FEW_LEVELS:
         return ""
     return (
-        f"its brightest level is {brightest:,}, but white is 65,535 in a 16-bit file, "
-        f"so it is read with {brightest // 257 + 1} of 256 grey levels. If it has fewer "
-        "bits, such as 12, rescale to 16 bits or save as 8 bits"
+        f"its highest level is {brightest:,}, but white is 65,535 in a 16-bit file, so "
+        f"it is read with {round(brightest / 257) + 1} of 256 grey levels. If it has "
+        "fewer bits, such as 12, rescale to 16 bits or save as 8 bits"
     )
 
 
