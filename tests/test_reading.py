@@ -317,7 +317,7 @@ class TestCheckFiles:
         levels = np.full((8, 8), 4000, np.uint16)
         paths = [str(write_image(f"{n}.png", levels + n)) for n in range(8)]
         good = str(write_image("good.png", np.full((8, 8), 9, np.uint8)))
-        with pytest.warns(UserWarning, match="8 of 10 files") as caught:
+        with pytest.warns(UserWarning, match="wrongly") as caught:
             check_files([good, *paths, paths[0]])
         assert len(caught) == 1
         message = str(caught[0].message)

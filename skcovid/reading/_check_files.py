@@ -28,33 +28,24 @@ class FileContent(NamedTuple):
 def inspect_files(
     paths: Sequence[str], *, channels: Channels = "grey", n_jobs: int = 2
 ) -> Iterator[FileContent | Exception]:
-    """Decode every file, or give the error that says why it can't be read.
+    """Decode every file, or give its error; at the end, warn once of doubtful ones."""
+    doubts: list[str] = []
 
-    Results are remembered until a file's size or time of change differs. One warning,
-    at the end, lists the files that may be read wrongly.
-    """
-    doubts: dict[str, None] = {}
+    def inspect(rows: slice) -> FileContent | Exception:
+        return try_read(
+            lambda path: _inspect(path, size_and_time(path), channels),
+            paths[rows.start],
+        )
 
-    def inspect(path: str) -> FileContent:
-        return _inspect(path, size_and_time(path), channels)
-
-    def inspect_row(rows: slice) -> FileContent | Exception:
-        return try_read(inspect, paths[rows.start])
-
-    for rows, content in read_ahead(
-        inspect_row, len(paths), batch_size=1, n_jobs=n_jobs
-    ):
+    for rows, content in read_ahead(inspect, len(paths), batch_size=1, n_jobs=n_jobs):
         if isinstance(content, FileContent) and content.doubt:
-            doubts[f"{format_path(paths[rows.start])}: {content.doubt}."] = None
+            doubts.append(f"{format_path(paths[rows.start])}: {content.doubt}.")
         yield content
     # Folds read the same files again.
-    if new := [doubt for doubt in doubts if doubt not in _warned]:
+    if new := [doubt for doubt in dict.fromkeys(doubts) if doubt not in _warned]:
         _warned.update(new)
-        lines = [*new[:5], *([f"and {len(new) - 5} more"] if len(new) > 5 else [])]
-        message = "\n  ".join(
-            [f"{len(new)} of {len(paths)} files may be read wrongly:", *lines]
-        )
-        warnings.warn(message, stacklevel=2)
+        new[5:] = [f"and {len(new) - 5} more"] if len(new) > 5 else []
+        warnings.warn("Files may be read wrongly:\n  " + "\n  ".join(new), stacklevel=2)
 
 
 def check_files(
@@ -87,7 +78,7 @@ def try_read(read: Callable[[str], T], path: str) -> T | FileNotFoundError | Val
         return ValueError(f"{format_path(path)}: {error.strerror}")
 
 
-# `status` makes a rewritten file a new entry.
+# Results are remembered until a file's size or time of change, its `status`, differs.
 @lru_cache(maxsize=100_000)
 def _inspect(path: str, status: tuple[int, int], channels: Channels) -> FileContent:
     data = read_bytes(path)

@@ -25,14 +25,7 @@ _ROWS = 64
 
 
 def decode_dicom(stream: IO[bytes], path: str) -> NDArray[np.uint8]:
-    """Decode a radiograph to the grey levels that a workstation displays.
-
-    Stored values go through the modality LUT or rescaling, then through the first VOI
-    LUT or window. Black and white are the ends of that LUT or window; in a file with
-    neither, the lowest and highest value of the image without pixel padding.
-    MONOCHROME1 is inverted. Optional elements without a value, and a window of width 0,
-    count as absent.
-    """
+    """Decode a radiograph to the grey levels that a workstation displays."""
     with raise_with_path(path):
         dataset = read_dataset(stream)
         check_radiograph(dataset)
@@ -56,7 +49,7 @@ def decode_dicom(stream: IO[bytes], path: str) -> NDArray[np.uint8]:
 
 def _check_pixel_data(dataset: Any) -> None:
     # pydicom omits compressed pixels that the end of the file cuts short.
-    needed = ("Rows", "Columns", "BitsAllocated", "PixelData")
+    needed = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelData")
     if missing := [name for name in needed if not dataset.get(name)]:
         raise RefusedError(
             f"holds no image, as it has no {missing[0]}: truncated, or its pixels were "
@@ -68,7 +61,8 @@ def _check_pixel_data(dataset: Any) -> None:
         raise RefusedError(
             f"has {n_samples} samples of {n_bits} bits a pixel; 1 of 8 to 16 is read"
         )
-    syntax = _find_transfer_syntax(dataset)
+    if not (syntax := dataset.file_meta.get("TransferSyntaxUID")):
+        syntax = _find_transfer_syntax(dataset)
     if syntax.is_encapsulated:
         _check_decoder(dataset, syntax)
         _check_frame(dataset, syntax)
@@ -84,17 +78,15 @@ def _check_pixel_data(dataset: Any) -> None:
 def _find_transfer_syntax(dataset: Any) -> Any:
     from pydicom import uid
 
-    if not dataset.file_meta.get("TransferSyntaxUID"):
-        if dataset["PixelData"].is_undefined_length:
-            raise RefusedError(
-                "compressed, but does not state how. Set its Transfer Syntax UID "
-                "(0002,0010)"
-            )
-        dataset.file_meta.TransferSyntaxUID = {
-            (True, True): uid.ImplicitVRLittleEndian,
-            (False, True): uid.ExplicitVRLittleEndian,
-            (False, False): uid.ExplicitVRBigEndian,
-        }[dataset.original_encoding]
+    if dataset["PixelData"].is_undefined_length:
+        raise RefusedError(
+            "compressed, but how is unknown. Set its Transfer Syntax UID (0002,0010)"
+        )
+    dataset.file_meta.TransferSyntaxUID = {
+        (True, True): uid.ImplicitVRLittleEndian,
+        (False, True): uid.ExplicitVRLittleEndian,
+        (False, False): uid.ExplicitVRBigEndian,
+    }[dataset.original_encoding]
     return dataset.file_meta.TransferSyntaxUID
 
 
@@ -159,17 +151,16 @@ def _read_stored_values(dataset: Any) -> NDArray[np.integer[Any]]:
     """Decode the pixels; pydicom takes the lowest bits, whatever High Bit states."""
     from pydicom import uid
 
-    n_bits, high_bit = dataset.BitsStored, dataset.get("HighBit")
-    shift = 0 if high_bit is None else high_bit + 1 - n_bits
-    syntax = dataset.file_meta.TransferSyntaxUID
+    n_bits, syntax = dataset.BitsStored, dataset.file_meta.TransferSyntaxUID
+    shift = (dataset.get("HighBit") or 0) + 1 - n_bits
     # Other compressed data hold the stored bits alone.
     has_all_bits = syntax == uid.RLELossless or not syntax.is_encapsulated
     if not (has_all_bits and 0 < shift <= dataset.BitsAllocated - n_bits):
-        return np.asarray(dataset.pixel_array)
-    dataset.BitsStored = high_bit + 1
-    stored = dataset.pixel_array >> shift
+        shift = 0
+    dataset.BitsStored = n_bits + shift
+    stored: NDArray[np.integer[Any]] = dataset.pixel_array
     dataset.BitsStored = n_bits
-    return np.asarray(stored)
+    return stored >> shift if shift else stored
 
 
 def _to_grey(
@@ -178,7 +169,7 @@ def _to_grey(
     """Grey level of each stored value, from the lowest of the image to the highest."""
     n_levels = 2**dataset.BitsStored
     low = -n_levels // 2 if dataset.PixelRepresentation else 0
-    ends = float(low), float(low + n_levels - 1)
+    ends = [float(low), float(low + n_levels - 1)]
     stored = np.arange(lowest, lowest + len(is_used))
     levels = stored.astype(np.float64)
     if dataset.get("ModalityLUTSequence"):
@@ -188,8 +179,7 @@ def _to_grey(
         slope = _read_number(dataset, "RescaleSlope") or 1.0
         intercept = _read_number(dataset, "RescaleIntercept") or 0.0
         levels = levels * slope + intercept
-        first, last = (end * slope + intercept for end in ends)
-        ends = min(first, last), max(first, last)
+        ends = sorted(end * slope + intercept for end in ends)
     if dataset.get("VOILUTSequence"):
         # Several makers state more bits than their entries use.
         levels, (black, white) = _apply_lut(dataset, "VOILUTSequence", levels, ends)
@@ -221,8 +211,8 @@ def _read_number(dataset: Any, element: str) -> float | None:
 
 
 def _apply_lut(
-    dataset: Any, sequence: str, levels: NDArray[np.float64], ends: tuple[float, float]
-) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    dataset: Any, sequence: str, levels: NDArray[np.float64], ends: list[float]
+) -> tuple[NDArray[np.float64], list[float]]:
     """Look up levels, which lie between `ends`; also return the ends of the entries."""
     item = dataset[sequence][0]
     descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
@@ -248,19 +238,16 @@ def _apply_lut(
         # Two entries in a word, the first in the lower byte.
         entries = entries.view(np.uint8)
     if len(entries) < n_entries:
-        raise RefusedError(
-            f"damaged: its {sequence} states {n_entries:,} entries, but holds "
-            f"{len(entries):,}"
-        )
+        raise RefusedError(f"damaged: its {sequence} has fewer entries than it states")
     entries = entries[:n_entries].astype(np.float64)
     index = np.clip(np.rint(levels) - first, 0, n_entries - 1).astype(np.intp)
-    return entries[index], (float(entries.min()), float(entries.max()))
+    return entries[index], [float(entries.min()), float(entries.max())]
 
 
 def _apply_window(
     dataset: Any, levels: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
-    """Map the first window to 0 to 1, or return None if there is none."""
+    """Map the first window to 0 to 1; return None if its width is 0 or it is absent."""
     center = _read_number(dataset, "WindowCenter")
     width = _read_number(dataset, "WindowWidth")
     if center is None or width is None or not (np.isfinite(center) and width > 0):
@@ -270,10 +257,7 @@ def _apply_window(
         with np.errstate(over="ignore"):
             return 1 / (1 + np.exp(-4 * (levels - center) / width))
     if function not in ("LINEAR", "LINEAR_EXACT"):
-        raise RefusedError(
-            f"has the VOI LUT Function {function!r}; LINEAR, LINEAR_EXACT and SIGMOID "
-            "are read"
-        )
+        raise RefusedError(f"its VOI LUT Function {function!r} is not a defined term")
     # PS3.3 C.11.2.1.2. Widths below 1, which LINEAR does not allow, are exact ones.
     if function == "LINEAR" and width >= 1:
         center, width = center - 0.5, width - 1

@@ -9,18 +9,11 @@ from numpy.typing import NDArray
 
 from skcovid.reading._image_formats import read_image_header
 from skcovid.reading._jpeg import JPEG_START, decode_jpeg
-from skcovid.reading._limits import (
-    Channels,
-    ImageHeader,
-    RefusedError,
-    check_size,
-)
+from skcovid.reading._limits import Channels, ImageHeader, RefusedError, check_size
 
 # EXIF orientation to the code of `cv2.flip`: 1 swaps left and right, 0 top and bottom,
 # -1 both. Those above 4 are transposed first.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
-# Files of 14 bits or fewer in 16 use at most 64 grey levels.
-_FEW_LEVELS = 2**14
 _NO_ORIENTATION = (
     "its EXIF orientation is damaged, so it is read as not rotated. Check that it is "
     "upright, and save it again"
@@ -29,10 +22,7 @@ _PORTABLE_MAP = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb
 
 
 def decode_image(data: bytes, channels: Channels) -> tuple[NDArray[np.uint8], str]:
-    """Decode an image file, and say what may be wrong with the pixels, or "".
-
-    Some formats keep the channels that they have.
-    """
+    """Decode an image file, and say what may be wrong with it, or "" if nothing."""
     if data.startswith((b"P5", b"P6")):
         return _decode_portable_map(data)
     header = read_image_header(data)
@@ -55,8 +45,8 @@ def decode_image(data: bytes, channels: Channels) -> tuple[NDArray[np.uint8], st
 
 
 def _check_brightness(levels: NDArray[np.integer[Any]]) -> str:
-    """Say that 16-bit levels leave most of the 256 grey levels unused, or ""."""
-    if not 0 < (brightest := int(levels.max())) < _FEW_LEVELS:
+    """Say that 16-bit levels have 14 bits or fewer, so at most 64 grey levels."""
+    if not 0 < (brightest := int(levels.max())) < 2**14:
         return ""
     return (
         f"its highest level is {brightest:,}, but white is 65,535 in a 16-bit file, so "

@@ -22,22 +22,15 @@ _AS_SEEN, _DAMAGED = 1, 0
 _MAX_PAGES = 1000
 
 
-class _Directory(dict[int, int]):
-    """First value of each tag; `patches` has where to write `_AS_SEEN`, and how."""
-
-    def __init__(self) -> None:
-        self.patches: dict[int, tuple[int, bytes]] = {}
-
-
 def read_tiff_header(data: bytes) -> ImageHeader:
     """Read the header of a TIFF file's first page, and count the pages."""
     try:
         pages = list(_read_directories(data))
     except struct.error:
         raise RefusedError("the image is truncated or its directory damaged") from None
-    if not pages or not {_WIDTH, _HEIGHT} <= pages[0].keys():
+    if not pages or not {_WIDTH, _HEIGHT} <= pages[0][0].keys():
         raise RefusedError("damaged: a TIFF file without an image or its size")
-    first = pages[0]
+    first, patches = pages[0]
     _check_pixels(first)
     white_is_zero = first.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     changed = [_ORIENTATION] if _ORIENTATION in first else []
@@ -46,10 +39,10 @@ def read_tiff_header(data: bytes) -> ImageHeader:
         height=first[_HEIGHT],
         width=first[_WIDTH],
         # Thumbnails are not counted.
-        n_frames=max(1, sum(not page.get(_SUBFILE, 0) & 1 for page in pages)),
+        n_frames=max(1, sum(not page.get(_SUBFILE, 0) & 1 for page, _ in pages)),
         orientation=_check_orientation(first.get(_ORIENTATION, _AS_SEEN)),
         white_is_zero=white_is_zero,
-        patches=dict(first.patches[tag] for tag in changed),
+        patches=dict(patches[tag] for tag in changed),
     )
 
 
@@ -77,7 +70,10 @@ def _check_orientation(orientation: int) -> int:
     return _DAMAGED if orientation > 8 else orientation or _AS_SEEN
 
 
-def _read_directories(data: bytes) -> Iterator[_Directory]:
+def _read_directories(
+    data: bytes,
+) -> Iterator[tuple[dict[int, int], dict[int, tuple[int, bytes]]]]:
+    """Yield the first value of each tag, and where to write `_AS_SEEN`, and how."""
     order = "<" if data.startswith(b"II") else ">"
     seen: set[int] = set()
     (start,) = struct.unpack_from(f"{order}I", data, 4)
@@ -87,7 +83,8 @@ def _read_directories(data: bytes) -> Iterator[_Directory]:
         seen.add(start)
         (n_tags,) = struct.unpack_from(f"{order}H", data, start)
         end = start + 2 + 12 * n_tags
-        directory = _Directory()
+        directory: dict[int, int] = {}
+        patches: dict[int, tuple[int, bytes]] = {}
         for place in range(start + 2, end, 12):
             tag, kind, count = struct.unpack_from(f"{order}HHI", data, place)
             if tag in directory or kind not in _TYPES or not count:
@@ -97,12 +94,12 @@ def _read_directories(data: bytes) -> Iterator[_Directory]:
             if count * value.size > 4:
                 (position,) = struct.unpack_from(f"{order}I", data, position)
             (directory[tag],) = value.unpack_from(data, position)
-            directory.patches[tag] = position, value.pack(_AS_SEEN)
-        yield directory
+            patches[tag] = position, value.pack(_AS_SEEN)
+        yield directory, patches
         (start,) = struct.unpack_from(f"{order}I", data, end)
 
 
-def _check_pixels(page: _Directory) -> None:
+def _check_pixels(page: dict[int, int]) -> None:
     compression = page.get(_COMPRESSION, 1)
     if compression not in _COMPRESSIONS:
         raise RefusedError(
