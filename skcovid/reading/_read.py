@@ -74,7 +74,7 @@ def read_radiograph(
 def decode_file(
     data: bytes, path: str, channels: Channels
 ) -> tuple[NDArray[np.uint8], str]:
-    """Decode the bytes of a file, and say what is doubtful about the pixels, or "" if nothing."""
+    """Decode a file, and say what may be wrong with its pixels, or "" if nothing."""
     doubt = ""
     if not data:
         raise ValueError(f"{format_path(path)}: the file is empty")
