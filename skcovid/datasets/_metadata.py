@@ -161,16 +161,16 @@ def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[st
     ]
     if not missing and not puzzling:
         return positions
-    found = f"has columns that are not understood: {', '.join(puzzling)}"
+    fault = f"has columns that are not understood: {', '.join(puzzling)}"
     if missing:
-        found = f"has no column {' and no column '.join(missing)}, but "
-        found += ", ".join(shown) or "no header"
+        fault = f"has no column {' and no column '.join(missing)}, but "
+        fault += ", ".join(shown) or "no header"
     advice = "Rename the column, or pass metadata=None to ignore the table"
     if len(header) == 1 and set(";\t") & set(header[0]):
         advice = "Write the table with commas between them"
     elif strict:
         advice = "Rename or remove the others"
-    raise ValueError(f"{path} {found}. Columns are {', '.join(_COLUMNS)}. {advice}.")
+    raise ValueError(f"{path} {fault}. Columns are {', '.join(_COLUMNS)}. {advice}.")
 
 
 def _guess(cell: str) -> str | None:
