@@ -3,7 +3,6 @@
 Each takes a listing, and returns None if the set has another layout.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -111,12 +110,7 @@ def kermany(listing: Listing) -> Layout | None:
     return None if layout is None else replace(layout, name=name)
 
 
-_LAYOUTS: list[Callable[[Listing], Layout | None]] = [
-    kermany,
-    split_folders,
-    radiography_database,
-    class_folders,
-]
+_LAYOUTS = [kermany, split_folders, radiography_database, class_folders]
 
 
 def find_layout(listing: Listing) -> Layout:

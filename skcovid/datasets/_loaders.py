@@ -16,12 +16,7 @@ from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid.datasets._bad_files import leave_out_bad_files
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.datasets._provenance import NOT_KNOWN, fill_provenance
-from skcovid.datasets._sets import (
-    Radiograph,
-    RadiographSet,
-    from_folders,
-    from_table,
-)
+from skcovid.datasets._sets import Radiograph, RadiographSet, from_folders, from_table
 from skcovid.reading._dicom_headers import FRONTAL_VIEWS
 from skcovid.reading._paths import format_path
 
@@ -185,18 +180,18 @@ def load_radiographs(
     fill_provenance(found, verbose=verbose)
     for message in _list_warnings(found):
         warnings.warn(message, UserWarning, stacklevel=3)
-    kept, dropped = found.images, []
-    if views == "frontal":
-        kept = [image for image in found.images if image.view in FRONTAL_VIEWS]
-        dropped = [image for image in found.images if image.view not in FRONTAL_VIEWS]
-        for label in found.class_names:
-            if all(image.label != label for image in kept):
-                own = [image.view for image in found.images if image.label == label]
-                raise ValueError(
-                    f"views='frontal' leaves no image of class {label!r} in "
-                    f"{found.name}: its views are {_count(own)}. Views come from DICOM "
-                    "headers or a table's column view."
-                )
+    kept: list[Radiograph] = []
+    dropped: list[Radiograph] = []
+    for image in found.images:
+        is_kept = views == "all" or image.view in FRONTAL_VIEWS
+        (kept if is_kept else dropped).append(image)
+    if lost := sorted({one.label for one in dropped} - {one.label for one in kept}):
+        own = [image.view for image in dropped if image.label == lost[0]]
+        raise ValueError(
+            f"views='frontal' leaves no image of class {lost[0]!r} in {found.name}: "
+            f"its views are {_count(own)}. Views come from DICOM headers or a table's "
+            "column view."
+        )
     return _bundle(found, kept, dropped)
 
 

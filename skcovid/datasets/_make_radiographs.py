@@ -10,12 +10,7 @@ from sklearn.utils import Bunch
 
 from skcovid._base._compatibility import Interval, validate_params
 from skcovid._base._random import draw_seed
-from skcovid.datasets._phantom import (
-    FINDINGS,
-    draw_anatomy,
-    draw_projection,
-    render,
-)
+from skcovid.datasets._phantom import FINDINGS, draw_anatomy, draw_projection, render
 
 # First entry of the spawn key: patients and images have separate random streams.
 _PATIENT, _IMAGE = 0, 1
