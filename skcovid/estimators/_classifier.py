@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skcovid._base._atomic_fit import atomic_fit
 from skcovid._base._compatibility import Interval, StrOptions
 from skcovid._base._label_checks import check_labels
 from skcovid._base._network_estimator import allow_in_model_files
@@ -266,6 +267,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
         self.keep_freed_memory = keep_freed_memory
         self.verbose = verbose
 
+    @atomic_fit
     def fit(
         self,
         X: Any,
@@ -313,8 +315,6 @@ class TransferLearningClassifier(ImageKerasClassifier):
         self._validate_params()
         self._check_combinations()
         check_labels(y)
-        # A refit that fails leaves no fitted classifier.
-        self.__dict__.pop("history_", None)
         self.classes_: Any = None  # tells scikeras that y holds every class
         images, labels = self._initialize(X, y)
         validation = check_validation_data(
@@ -387,6 +387,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
         ------
         ValueError
             If `X` is not of the shape seen in ``fit``.
+        FloatingPointError
+            If probabilities are NaN.
         """
         check_is_fitted(self, "history_")
         X, _ = self._validate_data(X)
@@ -398,7 +400,16 @@ class TransferLearningClassifier(ImageKerasClassifier):
             model, inputs = self.model_, X
         batches = inputs.batches(self.batch_size, n_jobs=self.n_jobs)
         passes = network.predict_batches(model, batches)
-        return np.concatenate([outputs for _, (outputs,) in passes])
+        probabilities = np.concatenate([outputs for _, (outputs,) in passes])
+        n_faulty = np.isnan(probabilities).any(axis=1).sum()
+        if n_faulty:
+            raise FloatingPointError(
+                f"The network gives NaN for {n_faulty} of {len(probabilities)} images: "
+                "training made its weights too large. Fit it again with a lower "
+                "learning_rate; with precision='mixed_float16', try 'mixed_bfloat16' "
+                "or 'float32'."
+            )
+        return probabilities
 
     def _check_combinations(self) -> None:
         if self.feature_layers is not None and self.pooling is None:
