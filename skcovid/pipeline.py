@@ -101,9 +101,8 @@ def _of_rows(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_inner_cv(step: str, last: Any) -> None:
     """Raise an error if `last` splits groups, but would not with another `cv`."""
-    if not hasattr(last, "cv") or requests_groups(last):
-        return
-    if requests_groups(clone(last).set_params(cv=StratifiedFolds())):
+    may_split = hasattr(last, "cv") and not requests_groups(last)
+    if may_split and requests_groups(clone(last).set_params(cv=StratifiedFolds())):
         raise ValueError(
             f"cv={last.cv!r} of step {step!r} splits patients; set {step}__cv to a "
             "cross-validator that keeps groups whole, such as StratifiedGroupKFold(3)."

@@ -2,26 +2,25 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sklearn.base import BaseEstimator
 
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+Fit = TypeVar("Fit", bound=Callable[..., Any])
 
 
-def atomic_fit(fit: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+def atomic_fit(fit: Fit) -> Fit:
     """Remove the estimator's fitted attributes, old ones too, if its ``fit`` fails."""
 
     @wraps(fit)
-    def fit_or_forget(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    def fit_or_forget(estimator: Any, *args: Any, **params: Any) -> Any:
         try:
-            return fit(*args, **kwargs)
+            return fit(estimator, *args, **params)
         except BaseException:
-            _forget_fit(cast(Any, args[0]))
+            _forget_fit(estimator)
             raise
 
-    return fit_or_forget
+    return cast(Fit, fit_or_forget)
 
 
 def _forget_fit(estimator: Any) -> None:
@@ -29,7 +28,6 @@ def _forget_fit(estimator: Any) -> None:
         # What `check_is_fitted` takes for a fitted attribute.
         if name.endswith("_") and not name.startswith("__"):
             delattr(estimator, name)
-    # A pipeline is fitted if its last step is.
     for step in getattr(estimator, "steps", ()):
         if isinstance(step[-1], BaseEstimator):
             _forget_fit(step[-1])

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Any, NoReturn
 
 import keras
@@ -31,14 +32,14 @@ def _restore_keras() -> Iterator[None]:
         keras.metrics.Metric,
         keras.optimizers.Optimizer,
     )
-    before = [dict(vars(changed)) for changed in classes]
+    methods = list(product(classes, ("__reduce__", "__deepcopy__")))
+    before = [vars(changed).get(name) for changed, name in methods]
     yield
-    for changed, attributes in zip(classes, before, strict=True):
-        for name in ("__reduce__", "__deepcopy__"):
-            if name in attributes:
-                setattr(changed, name, attributes[name])
-            elif name in vars(changed):
-                delattr(changed, name)
+    for (changed, name), method in zip(methods, before, strict=True):
+        if method is not None:
+            setattr(changed, name, method)
+        elif name in vars(changed):
+            delattr(changed, name)
 
 
 with _restore_keras():
