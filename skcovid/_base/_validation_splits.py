@@ -1,6 +1,5 @@
 """Splits inside a ``fit``: validation data and inner folds, of whole groups."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,12 @@ Rows = NDArray[np.intp]
 class StratifiedFolds(StratifiedGroupKFold):
     """Stratified folds, of whole groups where groups are given."""
 
-    def split(
-        self, X: Any, y: ArrayLike, groups: ArrayLike | None = None
-    ) -> Iterator[tuple[Rows, Rows]]:
-        """Yield the training and the test rows of each fold."""
+    def split(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> Any:
+        """Return the training and the test rows of each fold."""
         if groups is not None:
-            yield from super().split(X, y, groups)
-            return
+            return super().split(X, y, groups)
         options = {"shuffle": self.shuffle, "random_state": self.random_state}
-        yield from StratifiedKFold(self.n_splits, **options).split(X, y)
+        return StratifiedKFold(self.n_splits, **options).split(X, y)
 
 
 def split_validation(

@@ -33,7 +33,6 @@ from skcovid.estimators._training_phases import (
     training_key,
 )
 from skcovid.images._fingerprints import describe_parameters
-from skcovid.images._lazy_images import LazyImages
 from skcovid.networks import _network as network
 from skcovid.networks._graph import choose_layers, find_layer
 from skcovid.networks._network import Pooling, check_pooling
@@ -114,10 +113,9 @@ class TransferLearningClassifier(ImageKerasClassifier):
         gives the same network, to the last bit; a fit that has ended is loaded. Fits
         may share a folder; delete it when they are done. Needs a `random_state`.
     keep_freed_memory : bool, default=True
-        Whether ``fit`` on a CPU makes glibc keep freed blocks of up to 256 MiB, for the
-        rest of the process. Otherwise every training step asks the system for its
-        memory again, which takes a third of the step. It needs glibc, and no
-        ``MALLOC_*`` or ``GLIBC_TUNABLES`` variable may be set.
+        Whether ``fit`` on a CPU makes glibc keep freed blocks of up to 256 MiB for the
+        rest of the process, which saves a third of every training step. It needs glibc
+        and no ``MALLOC_*`` or ``GLIBC_TUNABLES`` variable.
     verbose : int, default=1
         0 for silence; otherwise progress bars.
 
@@ -321,8 +319,11 @@ class TransferLearningClassifier(ImageKerasClassifier):
             X_val, y_val, images.shape[1:], self.target_encoder_.classes_
         )
         weights = combine_weights(sample_weight, self.class_weight, labels)
-        data = self._encode(images, labels, weights)
-        monitored = None if validation is None else self._encode(*validation)
+        encoder, monitored = self.target_encoder_, None
+        data = LabelledImages(images, encoder.transform(labels).astype(int), weights)
+        if validation is not None:
+            numbers = encoder.transform(validation[1]).astype(int)
+            monitored = LabelledImages(validation[0], numbers)
         names = [field.name for field in fields(TrainingSettings)]
         settings = TrainingSettings(**{name: getattr(self, name) for name in names})
         state = None
@@ -435,15 +436,6 @@ class TransferLearningClassifier(ImageKerasClassifier):
                 f"batch_norm={self.batch_norm!r}: frozen, moving variances of zero "
                 "would divide by zero."
             )
-
-    def _encode(
-        self,
-        images: LazyImages,
-        labels: NDArray[Any],
-        weights: NDArray[np.float32] | None = None,
-    ) -> LabelledImages:
-        numbers = self.target_encoder_.transform(labels).astype(np.intp)
-        return LabelledImages(images, numbers, weights)
 
     def _parts(self) -> FineTunedModel:
         return FineTunedModel(
