@@ -381,7 +381,7 @@ class TestEmptyElements:
 
     @pytest.mark.parametrize(
         ("slope", "intercept", "center"),
-        [(None, None, 2000), (None, -1000, 1000), (2, None, 4000), (0, -1000, 1000)],
+        [(None, None, 2000), (None, -1000, 1000), (2, None, 4000)],
     )
     def test_rescaling_before_a_window(self, tmp_path, slope, intercept, center):
         dataset = make_dataset(RAMP)
@@ -393,6 +393,11 @@ class TestEmptyElements:
         expected = np.clip((RAMP - 1500.0) / 1000, 0, 1) * 255
         found = read_radiograph(tmp_path / "a.dcm")
         np.testing.assert_allclose(found, expected, atol=1)
+
+    def test_a_rescale_slope_of_0_is_an_error(self, write):
+        path = write(RescaleSlope=0, RescaleIntercept=-1000)
+        with pytest.raises(ValueError, match=r"a\.dcm: Rescale Slope is 0.*set it to 1"):
+            read_radiograph(path)
 
     def test_a_padding_without_range_limit(self, tmp_path):
         levels = RAMP.copy()

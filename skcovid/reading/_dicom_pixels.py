@@ -175,8 +175,12 @@ def _to_grey(
     if dataset.get("ModalityLUTSequence"):
         levels, ends = _apply_lut(dataset, "ModalityLUTSequence", levels, ends)
     else:
-        # A slope of 0, which some devices write for none, would make all levels equal.
-        slope = _read_number(dataset, "RescaleSlope") or 1.0
+        slope = _read_number(dataset, "RescaleSlope")
+        if slope == 0:
+            raise RefusedError(
+                "Rescale Slope is 0, which makes all grey levels equal; set it to 1"
+            )
+        slope = slope or 1.0
         intercept = _read_number(dataset, "RescaleIntercept") or 0.0
         levels = levels * slope + intercept
         ends = sorted(end * slope + intercept for end in ends)
