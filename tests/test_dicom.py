@@ -396,7 +396,9 @@ class TestEmptyElements:
 
     def test_a_rescale_slope_of_0_is_an_error(self, write):
         path = write(RescaleSlope=0, RescaleIntercept=-1000)
-        with pytest.raises(ValueError, match=r"a\.dcm: Rescale Slope is 0.*set it to 1"):
+        with pytest.raises(
+            ValueError, match=r"a\.dcm: Rescale Slope is 0.*set it to 1"
+        ):
             read_radiograph(path)
 
     def test_a_padding_without_range_limit(self, tmp_path):

@@ -36,16 +36,9 @@ class LazyImages:
         operation since. Equal keys mean equal pixels, in any process. By default
         digests of the pixels, computed when the keys are first used.
     dtype : dtype, default=uint8
-        Type of the pixels.
+        Type of the pixels, also an attribute.
     origins : array-like of shape (n_samples,) of str, default=None
         Key of the image that each was first made from; `keys` by default.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        ``(n_samples, *image_shape)``.
-    dtype : dtype
-        Type of the pixels.
 
     Raises
     ------
@@ -109,6 +102,7 @@ class LazyImages:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """``(n_samples, *image_shape)``."""
         return (len(self._items), *self._image_shape)
 
     @property

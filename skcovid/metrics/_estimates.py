@@ -146,12 +146,7 @@ def as_json(entry: Any) -> Any:
 def mean_estimate(
     estimates: Sequence[Estimate], correlation: NDArray[np.float64]
 ) -> Estimate:
-    """Mean of estimates with an interval from theirs (MOVER); NaN if one is NaN.
-
-    The mean lies ``sqrt(d @ correlation @ d) / n`` from its bound, `d` being the
-    distances of the `n` estimates from theirs (Zou and Donner, 2008, Statistics in
-    Medicine 27, 1693-1702).
-    """
+    """Mean of estimates, its interval by MOVER (see `per_class_table`), or NaN."""
     value = np.array([estimate.value for estimate in estimates])
     below = value - [estimate.low for estimate in estimates]
     above = [estimate.high for estimate in estimates] - value

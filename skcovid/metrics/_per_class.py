@@ -25,9 +25,7 @@ def multiclass_accuracy(
     ----------
     confusion_matrix : array-like of shape (n_classes, n_classes) or \
             (n_patients, n_classes, n_classes)
-        Counts of images: rows are true classes, columns predicted ones. With a matrix
-        for each patient, as :func:`patient_confusion_matrices` makes them, the
-        interval allows for images of one patient being alike.
+        Counts of images, as for :func:`per_class_table`.
     confidence_level : float, default=0.95
         Confidence level of the interval.
 

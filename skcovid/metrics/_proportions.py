@@ -60,15 +60,10 @@ class Proportions(NamedTuple):
         ]
 
     def _find_sizes(self) -> NDArray[np.float64]:
-        """Return the effective sample sizes.
+        """Return the effective sample sizes; see the Notes of `per_class_table`.
 
-        They follow from the variance between patients (Rao and Scott, 1992, Biometrics
-        48, 577-585; for the area under the curve Obuchowski, 1997, Biometrics 53,
-        567-578). That variance is poorly known where few images contribute to it, and
-        zero without a mistake. So it is averaged with its worst case, in which the
-        images of a patient are all right or all wrong. The worst case has the weight of
-        the images of one patient, the observed variance that of the images that
-        contribute to it.
+        The worst case of the variance has the weight of the images of one patient, the
+        observed variance that of the images that contribute to it.
         """
         sample = self.sample
         counts = sample.count_images()
@@ -94,13 +89,9 @@ class Proportions(NamedTuple):
         About the number of patients with a mistake where those are few; NaN if there
         are none.
         """
-        sums = self.sample.units @ self.influence
-        repeats = self.sample.repeats
+        sums, repeats = self.sample.units @ self.influence, self.sample.repeats
         with np.errstate(divide="ignore", invalid="ignore"):
-            effective: NDArray[np.float64] = (repeats @ sums**2) ** 2 / (
-                repeats @ sums**4
-            )
-        return effective
+            return np.asarray((repeats @ sums**2) ** 2 / (repeats @ sums**4))
 
     def correlate(self) -> NDArray[np.float64]:
         """Return the correlation of the figures, shape (n_figures, n_figures).
@@ -175,9 +166,6 @@ def estimate_share(
         )
     patients = np.unique(groups, return_inverse=True)[1]
     units = np.stack([np.bincount(patients, hits), np.bincount(patients, ~hits)], 1)
-    share = find_ratios(
-        Sample(units, np.ones(len(units)), grouped=True),
-        [[True, False]],
-        [[True, True]],
-    )
+    sample = Sample(units, np.ones(len(units)), grouped=True)
+    share = find_ratios(sample, [[True, False]], [[True, True]])
     return share.estimate(confidence_level)[0]

@@ -117,13 +117,11 @@ def find_areas(
     true: NDArray[np.bool_], scores: NDArray[np.floating], groups: ArrayLike | None
 ) -> Proportions:
     """Return the areas under the ROC curves of the columns of `scores`."""
-    patients = np.arange(len(true))
-    if groups is not None:
-        patients = np.unique(groups, return_inverse=True)[1]
+    images = np.arange(len(true))
+    patients = images if groups is None else np.unique(groups, return_inverse=True)[1]
     columns = map(_influences, true.T, scores.T)
     values, influence, max_influence = map(np.array, zip(*columns, strict=True))
     n_positive = true.sum(axis=0)
-    images = np.arange(len(true))
     units = csr_array((np.ones(len(true)), (patients, images)))
     return Proportions(
         values=values,

@@ -32,6 +32,11 @@ class _ByClass(Mapping[Hashable, Row], Generic[Row]):
     def __len__(self) -> int:
         return len(self.labels)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as nested dicts, ready for JSON: NaN becomes None."""
+        others = {k: v for k, v in vars(self).items() if k not in ("labels", "rows")}
+        return {"classes": as_json(dict(self)), **as_json(others)}
+
 
 @dataclass(frozen=True)
 class ClassMetrics(JsonMixin):
@@ -87,15 +92,6 @@ class PerClassTable(_ByClass[ClassMetrics]):
     accuracy: Estimate
     confidence_level: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the table as nested dicts, ready for JSON: NaN becomes None."""
-        return {
-            "classes": as_json(dict(self)),
-            "means": self.means.to_dict(),
-            "accuracy": self.accuracy.to_dict(),
-            "confidence_level": self.confidence_level,
-        }
-
     def to_markdown(self, decimals: int = 2) -> str:
         """Write the table in Markdown, laid out as Table 4 of the paper.
 
@@ -147,11 +143,3 @@ class RocAucTable(_ByClass[Estimate]):
 
     mean: Estimate
     confidence_level: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the table as nested dicts, ready for JSON: NaN becomes None."""
-        return {
-            "classes": as_json(dict(self)),
-            "mean": self.mean.to_dict(),
-            "confidence_level": self.confidence_level,
-        }

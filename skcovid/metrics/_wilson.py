@@ -26,13 +26,12 @@ def wilson_bounds(
     centre = proportion + square / (2 * size)
     spread = proportion * (1 - proportion) * square / size + (square / (2 * size)) ** 2
     half_width = np.sqrt(spread)
-    low, high = np.array([centre - half_width, centre + half_width]) / (
-        1 + square / size
-    )
+    bounds: NDArray[np.float64] = np.array([centre - half_width, centre + half_width])
+    bounds /= 1 + square / size
     # Rounding must not move a bound away from 0 or 1.
-    return np.array(
-        [np.where(proportion == 0, 0.0, low), np.where(proportion == 1, 1.0, high)]
-    )
+    bounds[0, proportion == 0] = 0
+    bounds[1, proportion == 1] = 1
+    return bounds
 
 
 @validate_params(

@@ -5,11 +5,4 @@ from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._result import EvaluationResult, Fold
 from skcovid.model_selection._splits import split
 
-__all__ = [
-    "Comparison",
-    "EvaluationResult",
-    "Fold",
-    "compare",
-    "evaluate",
-    "split",
-]
+__all__ = ["Comparison", "EvaluationResult", "Fold", "compare", "evaluate", "split"]

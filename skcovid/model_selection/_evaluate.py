@@ -219,9 +219,7 @@ def _check_cv(
 
 
 def _check_folds_seeded(
-    cv: BaseCrossValidator,
-    protocol: Protocol,
-    random_state: Seed,
+    cv: BaseCrossValidator, protocol: Protocol, random_state: Seed
 ) -> None:
     shuffled = getattr(cv, "shuffle", True) and hasattr(cv, "random_state")
     unseeded = random_state is None and protocol == "paper"

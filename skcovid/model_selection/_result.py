@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._base._atomic_files import atomic_write
-from skcovid._base._document import Section, render_markdown
+from skcovid._base._document import Section, Table, render_markdown
 from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics._confusion_matrix import (
     estimate_cell_shares,
@@ -341,15 +341,7 @@ def describe_result(result: EvaluationResult) -> list[Section]:
     labels = result.classes.tolist()
     sections = [
         _result_sections.describe_headline(table, areas),
-        _result_sections.describe_data(
-            labels,
-            protocol=result.protocol,
-            n_images=len(result.y_true),
-            n_predicted=len(result.test_indices),
-            n_folds=len(result.folds),
-            n_patients=result.n_patients,
-            patient_overlap=result.patient_overlap,
-        ),
+        _describe_data(result),
         _result_sections.describe_confusion_matrix(
             labels, result.confusion_matrix, result.confusion_shares
         ),
@@ -363,3 +355,25 @@ def describe_result(result: EvaluationResult) -> list[Section]:
         _result_sections.describe_classes(result.y_true),
         _result_sections.describe_settings(result.cv, result.pipeline, seconds),
     ]
+
+
+def _describe_data(result: EvaluationResult) -> Section:
+    """Give the numbers of images, patients and folds."""
+    patients = "not known; images were taken as independent"
+    if result.n_patients is not None:
+        patients = f"{result.n_patients}, each on one side of every split"
+    protocol = _result_sections.PROTOCOLS[result.protocol]
+    rows = [
+        ["Images", str(len(result.y_true))],
+        ["Images predicted", str(len(result.test_indices))],
+        ["Classes", ", ".join(map(str, result.classes.tolist()))],
+        ["Patients", patients],
+        ["Folds", f"{len(result.folds)}: {protocol}"],
+    ]
+    if result.patient_overlap is not None:
+        overlap = (
+            "Test images that would have shared their patient with training images "
+            "under plain stratified folds"
+        )
+        rows.append([overlap, str(result.patient_overlap)])
+    return Section("data", "Data", [Table(["", ""], rows)])

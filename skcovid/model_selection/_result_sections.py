@@ -3,6 +3,7 @@
 `describe_result` in `_result.py` puts them together.
 """
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -64,38 +65,6 @@ def describe_headline(table: PerClassTable, areas: RocAucTable | None) -> Sectio
     )
 
 
-def describe_data(
-    labels: Sequence[Hashable],
-    *,
-    protocol: str,
-    n_images: int,
-    n_predicted: int,
-    n_folds: int,
-    n_patients: int | None,
-    patient_overlap: Estimate | None,
-) -> Section:
-    """Give the numbers of images, patients and folds."""
-    patients = "not known; images were taken as independent"
-    if n_patients is not None:
-        patients = f"{n_patients}, each on one side of every split"
-    rows = [
-        ["Images", str(n_images)],
-        ["Images predicted", str(n_predicted)],
-        ["Classes", ", ".join(map(str, labels))],
-        ["Patients", patients],
-        ["Folds", f"{n_folds}: {PROTOCOLS[protocol]}"],
-    ]
-    if patient_overlap is not None:
-        rows.append(
-            [
-                "Test images that would have shared their patient with training "
-                "images under plain stratified folds",
-                str(patient_overlap),
-            ]
-        )
-    return Section("data", "Data", [Table(["", ""], rows)])
-
-
 def describe_confusion_matrix(
     labels: Sequence[Hashable],
     counts: NDArray[np.int64],
@@ -152,11 +121,8 @@ def describe_training(histories: Sequence[dict[str, list[Any]]]) -> Section:
 
 def describe_classes(y_true: NDArray[Any]) -> Section:
     """Give the number of images of each class."""
-    labels, counts = np.unique(y_true, return_counts=True)
-    rows = [
-        [str(label), str(count)]
-        for label, count in zip(labels.tolist(), counts.tolist(), strict=True)
-    ]
+    counts = sorted(Counter(y_true.tolist()).items())
+    rows = [[str(label), str(count)] for label, count in counts]
     return Section("classes", "Class distribution", [Table(["class", "images"], rows)])
 
 

@@ -71,12 +71,7 @@ class StoredFeatures:
     store : FeatureStore
         The store.
     keys : ndarray of shape (n_samples,) of str
-        Keys of the images.
-
-    Attributes
-    ----------
-    keys : ndarray of shape (n_samples,) of str
-        Keys of the images.
+        Keys of the images, also an attribute.
     """
 
     def __init__(self, store: "FeatureStore", keys: NDArray[np.str_]) -> None:

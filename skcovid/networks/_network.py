@@ -79,6 +79,13 @@ def add_head(
     normalisation, dropout, softmax.
     """
     layers = keras.layers
+
+    def dense(units: int, activation: str, seed: int) -> Any:
+        initializer = keras.initializers.GlorotUniform(seed=seed)
+        return layers.Dense(
+            units, activation, kernel_initializer=initializer, dtype="float32"
+        )
+
     # The head always computes in float32.
     maps = [*(layer.output for layer in feature_layers), base.output]
     gathered = global_pool(maps, pooling) or [
@@ -88,20 +95,10 @@ def add_head(
     if len(gathered) > 1:
         outputs = layers.Concatenate(dtype="float32")(gathered)
     outputs = layers.BatchNormalization(dtype="float32")(outputs)
-    outputs = layers.Dense(
-        dense_units,
-        activation="relu",
-        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
-        dtype="float32",
-    )(outputs)
+    outputs = dense(dense_units, "relu", seed)(outputs)
     outputs = layers.BatchNormalization(dtype="float32")(outputs)
     outputs = layers.Dropout(dropout, seed=seed, dtype="float32")(outputs)
-    outputs = layers.Dense(
-        n_classes,
-        activation="softmax",
-        kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 1),
-        dtype="float32",
-    )(outputs)
+    outputs = dense(n_classes, "softmax", seed + 1)(outputs)
     return keras.Model(base.input, outputs)
 
 

@@ -19,17 +19,10 @@ from skcovid.reading._paths import as_paths, holds_paths
 FORMAT = "skcovid-model"
 FORMAT_VERSION = 1
 
-_PACKAGES = (
-    "python",
-    "skcovid",
-    "keras",
-    "scikit-learn",
-    "imbalanced-learn",
-    "numpy",
-    "scipy",
-    "skops",
-    "simplejpeg",
-)
+_PACKAGES = [
+    *("python", "skcovid", "keras", "scikit-learn", "imbalanced-learn"),
+    *("numpy", "scipy", "skops", "simplejpeg"),
+]
 
 
 def list_versions(*, with_backend: bool) -> dict[str, str]:

@@ -147,7 +147,13 @@ def _build_model(
     shape: tuple[int, ...], preprocessor: BackbonePreprocessor, steps: list[Any]
 ) -> Any:
     inputs = keras.Input(shape, dtype="uint8", name=INPUT)
-    tensor = _prepare(inputs, preprocessor)
+    # The preprocessor, without its resizing.
+    subtracted, divisor, reverse = PIXEL_MODES[preprocessor.backbone_.mode]
+    tensor = keras.ops.cast(inputs, "float32")
+    if len(shape) == 2:
+        tensor = keras.ops.expand_dims(tensor, -1)
+    tensor = (tensor - subtracted) / divisor
+    tensor = keras.ops.flip(tensor, axis=-1) if reverse else tensor
     if not steps or not isinstance(steps[0], NetworkEstimator):
         raise TypeError(
             "export needs a TransferLearningClassifier or BackboneFeatures after the "
@@ -163,16 +169,6 @@ def _build_model(
     if not is_classifier(estimator):
         outputs = _apply_linear_steps(outputs, linear_steps)
     return keras.Model(inputs, outputs)
-
-
-def _prepare(images: Any, preprocessor: BackbonePreprocessor) -> Any:
-    """Apply the preprocessor, without its resizing, to a Keras tensor of images."""
-    subtracted, divisor, reverse = PIXEL_MODES[preprocessor.backbone_.mode]
-    tensor = keras.ops.cast(images, "float32")
-    if len(images.shape) == 3:
-        tensor = keras.ops.expand_dims(tensor, -1)
-    tensor = (tensor - subtracted) / divisor
-    return keras.ops.flip(tensor, axis=-1) if reverse else tensor
 
 
 def _apply_linear_steps(features: Any, steps: list[Any]) -> Any:

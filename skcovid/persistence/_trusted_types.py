@@ -38,24 +38,10 @@ _MEMBERS = re.compile(r"schema\.json|[0-9]+\.npy")
 _SCHEMA = "schema.json"
 
 _SKLEARN_MODULES = {
-    "calibration",
-    "compose",
-    "decomposition",
-    "discriminant_analysis",
-    "dummy",
-    "ensemble",
-    "feature_selection",
-    "frozen",
-    "impute",
-    "isotonic",
-    "kernel_approximation",
-    "linear_model",
-    "model_selection",
-    "multiclass",
-    "naive_bayes",
-    "neural_network",
-    "pipeline",
-    "preprocessing",
+    *("calibration", "compose", "decomposition", "discriminant_analysis", "dummy"),
+    *("ensemble", "feature_selection", "frozen", "impute", "isotonic"),
+    *("kernel_approximation", "linear_model", "model_selection", "multiclass"),
+    *("naive_bayes", "neural_network", "pipeline", "preprocessing"),
     "random_projection",
 }
 _OTHER_TYPES = {
