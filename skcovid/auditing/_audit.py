@@ -126,7 +126,6 @@ def audit(
 
     See Also
     --------
-    evaluate : Cross-validates a pipeline.
     skcovid.inspection.AuditDisplay : Draws the report.
 
     Notes
@@ -196,24 +195,9 @@ def audit(
     else:
         pipeline = pipeline_or_result
         result = evaluate(
-            pipeline,
-            X,
-            labels,
-            cv=cv,
-            groups=patients,
-            random_state=seed,
-            verbose=verbose,
+            pipeline, X, y, cv=cv, groups=patients, random_state=seed, verbose=verbose
         )
-    subject = Subject(
-        X=X,
-        y=labels,
-        groups=patients,
-        result=result,
-        pipeline=pipeline,
-        random_state=seed,
-        n_jobs=n_jobs,
-        verbose=verbose,
-    )
+    subject = Subject(X, labels, patients, result, pipeline, seed, n_jobs, verbose)
     pixels = read_pixels(subject)
     headers, of_headers = check_headers(subject, n_permutations)
     thumbnails, whole, ring = check_thumbnails(subject, pixels)
@@ -223,16 +207,9 @@ def audit(
         of_source = check_source(subject, sources, refitted, whole_view)
     # The last view is the border alone.
     ratio = check_shortcut_ratio(subject, [*of_headers, ring, *views[-1:]], [whole])
+    duplicates, leakage = check_duplicates(subject, pixels), check_leakage(subject)
     return AuditReport(
-        checks=(
-            headers,
-            thumbnails,
-            blanked,
-            ratio,
-            check_duplicates(subject, pixels),
-            check_leakage(subject),
-            of_source,
-        ),
+        checks=(headers, thumbnails, blanked, ratio, duplicates, leakage, of_source),
         result=result,
         chance=subject.chance,
         settings={

@@ -116,17 +116,12 @@ class Baseline:
     @property
     def figures(self) -> tuple[AuditFigure, ...]:
         """Balanced accuracy of the classes told apart, or of the best; the accuracy."""
-        return (
-            *(
-                AuditFigure(
-                    f"{self.name}, {one.label} against the rest, balanced accuracy",
-                    one.balanced_accuracy,
-                    0.5,
-                )
-                for one in self.told_apart or [self.best]
-            ),
-            AuditFigure(f"{self.name}, accuracy", self.accuracy, self.chance),
-        )
+        figures = []
+        for one in self.told_apart or [self.best]:
+            name = f"{self.name}, {one.label} against the rest, balanced accuracy"
+            figures.append(AuditFigure(name, one.balanced_accuracy, 0.5))
+        accuracy = AuditFigure(f"{self.name}, accuracy", self.accuracy, self.chance)
+        return (*figures, accuracy)
 
     @property
     def table(self) -> Table:

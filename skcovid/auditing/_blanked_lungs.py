@@ -32,9 +32,8 @@ def check_blanked_lungs(
         return AuditCheck(_NAME, _QUESTION, "not run", reason, _THRESHOLD), [], []
     levels = [0.0, *sorted(fractions)]
     curve, baselines, rows = [], [], []
-    for level in tqdm(
-        levels, desc="blanking", leave=False, disable=not subject.verbose
-    ):
+    progress = tqdm(levels, desc="blanking", leave=False, disable=not subject.verbose)
+    for level in progress:
         if level == 0:
             # As given, so that features which the model has kept are found.
             name, share, X = "whole image", 1.0, refit.X
@@ -62,14 +61,13 @@ def check_blanked_lungs(
         caption="Accuracy against the visible area",
     )
     border = baselines[-1]
-    flagged = bool(border.told_apart)
     sample = ""
     if len(refit.rows) < len(subject.y):
         sample = f" on {len(refit.rows)} images, drawn by class"
     check = AuditCheck(
         name=_NAME,
         question=_QUESTION,
-        status="flagged" if flagged else "passed",
+        status="flagged" if border.told_apart else "passed",
         verdict=(
             f"Refitted without lungs{sample} ({refit.description}), on a border of "
             f"{100 * share:.0f} % of the area, the accuracy is "

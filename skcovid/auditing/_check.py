@@ -128,17 +128,11 @@ class AuditCheck:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as nested dicts, ready for JSON: NaN becomes None."""
-        return {
-            "name": self.name,
-            "question": self.question,
-            "status": self.status,
-            "verdict": self.verdict,
-            "threshold": self.threshold,
+        return asdict(self) | {
             "advice": self.advice if self.flagged else "",
             "figures": [figure.to_dict() for figure in self.figures],
             "accuracies": as_json(self.accuracies),
             "tables": [asdict(table) for table in self.tables],
-            "details": dict(self.details),
         }
 
 

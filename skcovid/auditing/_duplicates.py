@@ -54,7 +54,6 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
         ],
         caption="Sets of copies",
     )
-    flagged = bool(leaked.any() or crossing)
     verdict = "No image occurs twice."
     if copies:
         verdict = (
@@ -66,7 +65,7 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
     return AuditCheck(
         name="duplicates",
         question="Are copies of an image in training and test, or in two classes?",
-        status="flagged" if flagged else "passed",
+        status="flagged" if leaked.any() or crossing else "passed",
         verdict=verdict,
         threshold=(
             "any copy that is in training and test of a fold, or in two classes. "

@@ -72,19 +72,17 @@ def read_properties(path: str | os.PathLike[str]) -> FileProperties:
                 # Pillow opens 16-bit colour and 4-bit grey as 8-bit; the raw mode of
                 # its first tile ("RGB;16B", "L;4") still has the file's bit depth.
                 raw_mode = str(image.tile[0][3]) if image.tile else ""
+                stored = 8 * np.dtype(mode.typestr).itemsize
+                bits = 1 if image.mode == "1" else stored
                 if found := re.search(r";(\d+)", raw_mode):
                     bits = int(found.group(1))
-                else:
-                    stored = 8 * np.dtype(mode.typestr).itemsize
-                    bits = 1 if image.mode == "1" else stored
                 width, height = image.size
                 channels, name = len(mode.bands), str(image.format)
         except UnidentifiedImageError:
             raise ValueError(
                 f"{path}: Pillow cannot identify its format; is it an image?"
             ) from None
-    n_pixels = width * height
-    bytes_per_pixel = path.stat().st_size / n_pixels
+    bytes_per_pixel = path.stat().st_size / (width * height)
     return FileProperties(
         width, height, width / height, channels, bits, bytes_per_pixel, name
     )

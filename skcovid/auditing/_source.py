@@ -54,10 +54,7 @@ def check_source(
         return AuditCheck("source", _QUESTION, "not run", reason, _THRESHOLD)
     crosstable = Table(
         ["source", *map(str, classes)],
-        [
-            [str(name), *map(str, row)]
-            for name, row in zip(names.tolist(), counts.tolist(), strict=True)
-        ],
+        [[str(name), *map(str, row)] for name, row in zip(names, counts, strict=True)],
         caption="Images of each source and class",
     )
     if len(names) == 1:
@@ -80,11 +77,10 @@ def check_source(
             accuracy = subject.estimate_share(one.hits, one.rows).format_percent(1)
         rows.append([one.source, str(len(one.rows)), accuracy])
     drops = len(figures) == 2 and figures[0].estimate.high < figures[1].estimate.low
-    flagged = associated or drops
     return AuditCheck(
         name="source",
         question=_QUESTION,
-        status="flagged" if flagged else "passed",
+        status="flagged" if associated or drops else "passed",
         verdict=f"{_verdict(source, subject.y, v, associated)} {transfer}",
         threshold=_THRESHOLD,
         advice=(

@@ -23,10 +23,7 @@ _SEEDS = [Interval(Integral, 0, None, closed="left"), RandomState, Generator, No
 
 
 @validate_params(
-    {
-        "random_state": _SEEDS,
-        "fill": [Interval(Integral, 0, 255, closed="both")],
-    }
+    {"random_state": _SEEDS, "fill": [Interval(Integral, 0, 255, closed="both")]}
 )
 def augment(
     image: NDArray[np.uint8],

@@ -85,8 +85,7 @@ class IntensityTransform(_Transform, ABC):
 class GeometricTransform(_Transform, ABC):
     """Base class of transforms that move pixels.
 
-    A subclass keeps its parameters as attributes, best as a frozen dataclass: its repr
-    is part of the keys of augmented images.
+    A subclass keeps its parameters as one of `IntensityTransform` does.
 
     Examples
     --------

@@ -107,17 +107,12 @@ def render(
     pen = _Pen(projection)
     rng = np.random.default_rng(anatomy.findings_seed)
     lungs = _lungs(pen, anatomy)
-    opacity = _vessels(pen, rng) + projection.severity * FINDINGS[finding](
-        pen, rng, anatomy
-    )
+    vessels = _vessels(pen, rng)
+    opacity = vessels + projection.severity * FINDINGS[finding](pen, rng, anatomy)
     attenuation = _chest(pen, anatomy, lungs) + lungs * opacity
     grey: Pixels = 1.0 - np.exp(-projection.contrast * attenuation)
-    shrinks = image_size < _CANVAS
-    grey = cv2.resize(
-        grey,
-        (image_size, image_size),
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
-    )
+    method = cv2.INTER_AREA if image_size < _CANVAS else cv2.INTER_CUBIC
+    grey = cv2.resize(grey, (image_size, image_size), interpolation=method)
     grey *= np.float32(255.0 * projection.exposure / grey.mean())
     return grey
 
@@ -236,9 +231,7 @@ def _mediastinum(pen: _Pen, anatomy: Anatomy) -> Pixels:
 def _bones(pen: _Pen, anatomy: Anatomy) -> Pixels:
     width, contrast = anatomy.width, anatomy.rib_contrast
     posterior, anterior = _ribs(anatomy)
-    shoulders = np.concatenate(
-        [_both_sides(_CLAVICLE, width), _both_sides(_ARM, width)]
-    )
+    shoulders = np.concatenate([_both_sides(part, width) for part in (_CLAVICLE, _ARM)])
     heights = np.arange(-0.1, 1.1, anatomy.rib_distance)
     vertebrae = [[(-0.035, height), (0.035, height)] for height in heights]
     bones: Pixels = (
@@ -269,8 +262,7 @@ def _ribs(anatomy: Anatomy) -> tuple[Points, Points]:
 
 
 def _lateral_border(heights: Points) -> Points:
-    border: Points = np.interp(heights, _LUNG[1:7, 1], _LUNG[1:7, 0])
-    return border
+    return np.asarray(np.interp(heights, _LUNG[1:7, 1], _LUNG[1:7, 0]))
 
 
 def _branches(rng: Generator, count: int, length: tuple[float, float]) -> Points:
@@ -321,10 +313,8 @@ def _interstitial(pen: _Pen, rng: Generator, anatomy: Anatomy) -> Pixels:
 
 def _mottle(rng: Generator) -> Pixels:
     cells = rng.uniform(0.5, 1.5, (24, 24)).astype(np.float32)
-    mottle: Pixels = cv2.resize(
-        cells, (_CANVAS, _CANVAS), interpolation=cv2.INTER_CUBIC
-    )
-    return mottle
+    size = (_CANVAS, _CANVAS)
+    return np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_CUBIC))
 
 
 FINDINGS: dict[str, Callable[[_Pen, Generator, Anatomy], Pixels]] = {

@@ -68,10 +68,6 @@ class AuditDisplay(Display):
     ValueError
         If `accuracies` is empty or `flagged` holds other names.
 
-    See Also
-    --------
-    skcovid.audit : Makes the report.
-
     Examples
     --------
     >>> import matplotlib.pyplot as plt

@@ -94,11 +94,7 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
         ax.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="Perfect calibration")
         self.lines_ = []
         for index, name in enumerate(wrap_labels(self.labels, 24)):
-            bins = zip(
-                np.asarray(self.n_true[index]).tolist(),
-                np.asarray(self.n_images[index]).tolist(),
-                strict=True,
-            )
+            bins = np.stack([self.n_true[index], self.n_images[index]], 1).tolist()
             shares, errors = errors_of([Estimate.from_counts(*bin_) for bin_ in bins])
             self.lines_.append(
                 ax.errorbar(
@@ -171,11 +167,7 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
         n_true, n_images, prob_pred = [], [], []
         for label, column in zip(labels, y_prob.T, strict=True):
             shares, means = calibration_curve(
-                y_true == label,
-                column,
-                pos_label=True,
-                n_bins=n_bins,
-                strategy=strategy,
+                y_true == label, column, n_bins=n_bins, strategy=strategy
             )
             # calibration_curve does not return how many images its bins hold.
             edges = np.linspace(0, 1, n_bins + 1)
@@ -211,8 +203,6 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
         ValueError
             If `y` holds a class that `estimator` does not know.
         """

@@ -59,8 +59,6 @@ def central_share(saliency: ArrayLike, fraction: float = 0.5) -> NDArray[np.floa
         slice((side - length) // 2, (side + length) // 2)
         for side, length in zip(maps.shape[1:], lengths, strict=True)
     )
+    central = positive[:, rows, columns].sum(axis=(1, 2))
     with np.errstate(invalid="ignore"):
-        shares: NDArray[np.float64] = positive[:, rows, columns].sum(
-            axis=(1, 2)
-        ) / positive.sum(axis=(1, 2))
-    return shares
+        return np.asarray(central / positive.sum(axis=(1, 2)))

@@ -40,8 +40,7 @@ def scale_to_images(
     enlarged = np.stack([cv2.resize(map_, (width, height)) for map_ in positive])
     maxima = enlarged.max(axis=(1, 2), keepdims=True)
     maxima[maxima == 0] = 1
-    scaled: NDArray[np.float32] = enlarged / maxima
-    return scaled
+    return np.asarray(enlarged / maxima)
 
 
 def gradient(

@@ -21,8 +21,7 @@ from skcovid.inspection._saliency_inputs import (
 
 Patch = tuple[slice, slice]
 
-# Share of the image's shorter side, and of the patch. Our choice, which needs about a
-# hundred predictions an image.
+# Share of the image's shorter side, and of the patch.
 _PATCH_SHARE = 0.2
 _STRIDE_SHARE = 0.5
 _COUNT = Interval(Integral, 1, None, closed="left")

@@ -168,8 +168,6 @@ class SaliencyDisplay(Display):
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
         TypeError, ValueError
             If `method` is not known, or as its function raises.
         """

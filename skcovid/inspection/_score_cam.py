@@ -61,11 +61,6 @@ def score_cam(
     TypeError, ValueError, sklearn.exceptions.NotFittedError
         As :func:`grad_cam` does.
 
-    See Also
-    --------
-    grad_cam : Weights the maps by a gradient, in one pass an image.
-    occlusion_sensitivity : Explains any classifier.
-
     Notes
     -----
     Source: Wang et al. (2020), Score-CAM: Score-Weighted Visual Explanations for
@@ -137,8 +132,7 @@ def _choose_maps(
     stack = np.moveaxis(maps, -1, 0)
     stack = stack[np.ptp(stack, axis=(1, 2)) > 0]
     by_variance = np.argsort(-stack.var(axis=(1, 2)), kind="stable")
-    chosen: NDArray[np.float32] = stack[np.sort(by_variance[:max_channels])]
-    return chosen
+    return np.asarray(stack[np.sort(by_variance[:max_channels])])
 
 
 def _mask_image(

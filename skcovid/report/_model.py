@@ -39,10 +39,8 @@ def describe_augmentation(pipeline: Any, X: Any, result: EvaluationResult) -> Se
         if step not in (None, "passthrough"):
             images = clone(step).fit(images, labels).transform(images)
     display = AugmentationDisplay.from_sampler(balancers[0], images, labels)
-    image = draw(
-        display.figure_,
-        "The first image of each class and three augmented copies of it.",
-    )
+    alt = "The first image of each class and three augmented copies of it."
+    image = draw(display.figure_, alt)
     text = (
         "The first image of each class, and copies of it as they are trained on (the "
         "paper's Figure 4)."
