@@ -150,7 +150,7 @@ def bootstrap_intervals(
     # Without patients, images are independent in the intervals without resampling.
     counts = matrices.sum(axis=0) if groups is None else matrices
     table = per_class_table(counts, classes, confidence_level=confidence_level)
-    plain = [table.accuracy, *(row.f1 for row in table.values()), table.means.f1]
+    estimates = [table.accuracy, *(row.f1 for row in table.values()), table.means.f1]
     ratios = find_class_ratios(*read_sample(matrices))
     n_effective = [
         *ratios["accuracy"].effective_n_patients(),
@@ -162,12 +162,11 @@ def bootstrap_intervals(
         table_of_areas = roc_auc_table(
             y_true, scores, classes, groups=groups, confidence_level=confidence_level
         )
-        plain += [*table_of_areas.values(), table_of_areas.mean]
+        estimates += [*table_of_areas.values(), table_of_areas.mean]
         true = column_or_1d(y_true)[:, np.newaxis] == classes
         areas = find_areas(true, scores, patients)
         n_effective += [*_append_min(areas.effective_n_patients())]
         statistics.append(partial(_areas, true, scores, patients))
-    estimates = plain
     enough = np.array(n_effective) >= _MIN_EFFECTIVE_PATIENTS
     strata = _stratify(matrices.sum(axis=2), classes)
     generator = np.random.default_rng(draw_seed(random_state))
@@ -187,15 +186,11 @@ def bootstrap_intervals(
                 random_state=generator,
             ).confidence_interval
         enough &= np.isfinite(interval.low) & np.isfinite(interval.high)
-        bounds = zip(interval.low.tolist(), interval.high.tolist(), strict=True)
-        estimates = [
-            replace(estimate, low=low, high=high, method=f"bootstrap ({method})")
-            if is_enough
-            else estimate
-            for estimate, is_enough, (low, high) in zip(
-                plain, enough, bounds, strict=True
+        for index in np.flatnonzero(enough):
+            low, high = interval.low[index].item(), interval.high[index].item()
+            estimates[index] = replace(
+                estimates[index], low=low, high=high, method=f"bootstrap ({method})"
             )
-        ]
     accuracy, *of_classes = estimates
     f1, roc_auc = of_classes[: len(classes) + 1], of_classes[len(classes) + 1 :]
     return BootstrapIntervals(

@@ -67,11 +67,8 @@ def _run_fold(task: tuple[Any, ...]) -> Fold:
     estimator = clone(pipeline)
     if checkpoint is None:
         return _evaluate_fold(estimator, X, y, groups, rows)
-    unset = [
-        name
-        for name, value in own_parameters(estimator, "checkpoint").items()
-        if value is None
-    ]
+    folders = own_parameters(estimator, "checkpoint")
+    unset = [name for name, value in folders.items() if value is None]
     estimator.set_params(**dict.fromkeys(unset, checkpoint.training_folder(number)))
     fold = _evaluate_fold(estimator, X, y, groups, rows)
     checkpoint.write(number, fold)

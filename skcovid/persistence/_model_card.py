@@ -91,10 +91,6 @@ def model_card(
     NotFittedError
         If the pipeline is not fitted.
 
-    See Also
-    --------
-    save : Saves the pipeline.
-
     Examples
     --------
     >>> import numpy as np

@@ -158,10 +158,6 @@ def load(path: str | os.PathLike[str]) -> Any:
         or predicts differently under the versions installed here. It is a ValueError;
         its message names the file and the reason.
 
-    See Also
-    --------
-    save : Writes the file.
-
     Examples
     --------
     >>> import skcovid
