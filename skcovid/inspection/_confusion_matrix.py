@@ -1,8 +1,10 @@
 """The confusion matrix: counts, and under them the share of the true class."""
 
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from skcovid._base._requirements import require
@@ -52,6 +54,15 @@ class PooledConfusionMatrixDisplay(ResultMixin, ConfusionMatrixDisplay):
     66.7 %
     >>> plt.close(display.figure_)
     """
+
+    def __init__(
+        self,
+        confusion_matrix: ArrayLike,
+        *,
+        display_labels: Sequence[Hashable] | None = None,
+    ) -> None:
+        # The base class has no types.
+        super().__init__(confusion_matrix, display_labels=display_labels)
 
     def plot(
         self,
