@@ -162,6 +162,7 @@ class HoldoutPipeline(GroupPipeline):
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
         "random_state": ["random_state"],
     }
+    del _parameter_constraints["transform_input"]
 
     def __init__(
         self,

@@ -574,14 +574,15 @@ def test_a_transformer_is_not_fitted_after_a_fit_that_failed(step, good, bad):
             check_is_fitted(fitted)
 
 
-@pytest.mark.parametrize("image", [X[0], X[0, :, :, np.newaxis]], ids=["grey", "1"])
-def test_one_image_is_not_a_batch(image):
+def test_one_image_is_not_a_batch():
     reader = RadiographReader().fit(X)
     with pytest.raises(ValueError, match=r"shape \(16, 16"):
-        reader.transform(image)
+        reader.transform(X[0])
     rgb = np.repeat(X[..., np.newaxis], 3, axis=-1)
     with pytest.raises(ValueError, match=r"\(16, 16, 3\).*images\[:1\].*np\.newaxis"):
         reader.transform(rgb[0])
+    with pytest.raises(ValueError, match=r"\(16, 16, 4\)"):
+        reader.transform(np.repeat(X[0, ..., np.newaxis], 4, axis=-1))
     assert reader.transform(rgb[:1]).shape == (1, 16, 16, 3)
 
 

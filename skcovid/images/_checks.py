@@ -23,7 +23,7 @@ def check_images(images: Any, *, name: str = "X") -> NDArray[np.uint8] | LazyIma
             f"{name} must hold grey images (n_samples, height, width) or RGB images "
             f"(n_samples, height, width, 3), got shape {images.shape}."
         )
-    if images.ndim == 3 and images.shape[1] > images.shape[2] in (1, 3, 4):
+    if images.ndim == 3 and images.shape[1] > images.shape[2] in (3, 4):
         raise ValueError(
             f"{name} of shape {images.shape} looks like one image with its channels. "
             f"Pass a batch: images[:1] in place of images[0], or {name}[np.newaxis]."
