@@ -1,37 +1,30 @@
 """`HoldoutPipeline`, and the recipes that `make_transfer_pipeline` composes."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from itertools import product
 from numbers import Real
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from imblearn.pipeline import Pipeline
 from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
-from sklearn.base import clone
 from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedGroupKFold,
+    StratifiedShuffleSplit,
+)
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import indexable
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_consistent_length,
-    column_or_1d,
-    has_fit_parameter,
-)
+from sklearn.utils.validation import column_or_1d, has_fit_parameter
 
-from skcovid._base._atomic_fit import atomic_fit
 from skcovid._base._compatibility import Interval, safe_indexing
 from skcovid._base._label_checks import check_groups, check_labels
-from skcovid._base._validation_splits import (
-    StratifiedFolds,
-    requests_groups,
-    split_validation,
-)
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.networks.backbones import Backbone, get_backbone
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
@@ -39,77 +32,15 @@ from skcovid.preprocessing._reader import RadiographReader
 
 __all__ = ["RECIPES", "HoldoutPipeline", "make_transfer_pipeline"]
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 
-class GroupPipeline(Pipeline):
-    """An imblearn pipeline that passes metadata with the rows they belong to."""
-
-    # What scikit-learn's searches and cross-validations route to `fit`.
-    __metadata_request__fit = {"groups": True}
-
-    @atomic_fit
-    def fit(
-        self, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None, **params: Any
-    ) -> Self:
-        """Fit every step; those that request `groups`, such as a search, get them."""
-        check_labels(y)
-        check_groups(groups)
-        if rows := _of_rows({**params, "groups": groups}):
-            check_consistent_length(X, *rows.values())
-        if groups is not None:
-            _check_inner_cv(*self.steps[-1])
-        if groups is None or not any(requests_groups(step) for _, step in self.steps):
-            super().fit(X, y, **params)
-            return self
-        with config_context(enable_metadata_routing=True):
-            super().fit(X, y, groups=groups, **params)
-        return self
-
-    def _get_metadata_for_step(
-        self, *, step_idx: int, step_params: Any, all_params: Any
-    ) -> Any:
-        """Resample and transform metadata as the steps before did with X."""
-        found = {method: dict(params) for method, params in step_params.items()}
-        for (name, step), params in product(self.steps[:step_idx], found.values()):
-            if hasattr(step, "transform") and params.get("X_val") is not None:
-                params["X_val"] = step.transform(params["X_val"])
-            rows = _of_rows(params) if hasattr(step, "fit_resample") else {}
-            if rows and not hasattr(step, "sample_indices_"):
-                raise ValueError(
-                    f"Step {name!r}, {step!r}, makes rows for which {min(rows)} has no "
-                    "values. Use a sampler with sample_indices_, such as "
-                    "AugmentationBalancer."
-                )
-            for row in rows:
-                params[row] = safe_indexing(params[row], step.sample_indices_)
-        return found
-
-    def get_metadata_routing(self) -> Any:
-        """Return the metadata that the steps request, and `groups`."""
-        return super().get_metadata_routing().add_self_request(self)
+# Typed, so that the decorated method keeps its signature.
+_available_if: Callable[[Callable[[Any], bool]], Callable[[Method], Method]] = (
+    available_if
+)
 
 
-def _of_rows(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata with a value for each training image."""
-    return {
-        name: values
-        for name, values in params.items()
-        if hasattr(values, "__len__")
-        and not isinstance(values, str | bytes | Mapping)
-        and name not in ("X_val", "y_val")
-    }
-
-
-def _check_inner_cv(step: str, last: Any) -> None:
-    """Raise an error if `last` splits groups, but would not with another `cv`."""
-    may_split = hasattr(last, "cv") and not requests_groups(last)
-    if may_split and requests_groups(clone(last).set_params(cv=StratifiedFolds())):
-        raise ValueError(
-            f"cv={last.cv!r} of step {step!r} splits patients; set {step}__cv to a "
-            "cross-validator that keeps groups whole, such as StratifiedGroupKFold(3)."
-        )
-
-
-class HoldoutPipeline(GroupPipeline):
+class HoldoutPipeline(Pipeline):
     """An imblearn pipeline that sets validation data aside before it resamples.
 
     Keras' ``validation_split`` takes the last rows of its input: after resampling,
@@ -156,7 +87,11 @@ class HoldoutPipeline(GroupPipeline):
     ... ], validation_fraction=0.2)
     """
 
-    transform_input = None
+    # imblearn's way to pass a fit argument through the transformers.
+    transform_input = ["X_val"]
+    # What scikit-learn's searches and cross-validations route to `fit`.
+    __metadata_request__fit = {"groups": True}
+
     _parameter_constraints = {
         **Pipeline._parameter_constraints,
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
@@ -179,7 +114,6 @@ class HoldoutPipeline(GroupPipeline):
         self.memory = memory
         self.verbose = verbose
 
-    @atomic_fit
     def fit(
         self,
         X: Any,
@@ -231,23 +165,57 @@ class HoldoutPipeline(GroupPipeline):
         check_groups(groups)
         check_classification_targets(y)
         labels: NDArray[Any] = column_or_1d(y, warn=True)
-        rows = _of_rows({**params, "groups": groups})
-        X, labels, *values = indexable(X, labels, *rows.values())
+        X, labels, groups = indexable(X, labels, groups)
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
         self.validation_indices_ = None
         if X_val is None:
-            train, self.validation_indices_ = split_validation(
+            train, self.validation_indices_ = _split(
                 labels, groups, self.validation_fraction, self.random_state
             )
             X_val = safe_indexing(X, self.validation_indices_)
             y_val = labels[self.validation_indices_]
             X, labels = safe_indexing(X, train), labels[train]
-            values = [safe_indexing(of_rows, train) for of_rows in values]
-        params.update(zip(rows, values, strict=True))
         with config_context(enable_metadata_routing=True):
             super().fit(X, labels, X_val=X_val, y_val=y_val, **params)
         return self
+
+    def _transforms(self) -> bool:
+        last = self._final_estimator
+        return last == "passthrough" or any(
+            hasattr(last, method) for method in ("transform", "fit_resample")
+        )
+
+    @_available_if(_transforms)
+    def transform(self, X: Any, **params: Any) -> Any:
+        """Transform `X` with every step that is not a sampler.
+
+        imblearn needs this for `X_val` where a sampler is the last step but one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Input of the first step.
+        **params : dict
+            Metadata that steps request by scikit-learn's metadata routing.
+
+        Returns
+        -------
+        array-like of shape (n_samples, ...)
+            Output of the last step.
+        """
+        steps = [step for step in self.steps if not hasattr(step[1], "fit_resample")]
+        return Pipeline([*steps, ("end", "passthrough")]).transform(X, **params)
+
+    def get_metadata_routing(self) -> Any:
+        """Return the metadata that the pipeline and its steps request.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+            The requests of the steps and of the pipeline itself (`groups`).
+        """
+        return super().get_metadata_routing().add_self_request(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -281,10 +249,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Not in the paper: features of several depths, no fine-tuning, no augmentation.
     "linear": {
         "components": {"eigen_solver": "dense"},
-        "classify": {
-            "param_grid": {"C": [0.001, 0.003, 0.01, 0.03]},
-            "cv": StratifiedFolds(3),
-        },
+        "classify": {"param_grid": {"C": [0.001, 0.003, 0.01, 0.03]}, "cv": 3},
     },
 }
 
@@ -346,10 +311,10 @@ def make_transfer_pipeline(
     size = get_backbone(backbone).image_size
     read = "read", RadiographReader(size, lazy=True)
     preprocess = "preprocess", BackbonePreprocessor(backbone)
-    pipeline: GroupPipeline
+    pipeline: Pipeline
     if recipe == "linear":
         logistic = LogisticRegression(solver="newton-cg")
-        pipeline = GroupPipeline(
+        pipeline = Pipeline(
             [
                 read,
                 preprocess,
@@ -372,13 +337,17 @@ def make_transfer_pipeline(
 
 def _full_names(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
     """Find the full names of the parameters that each override sets."""
+    known = set(pipeline.get_params()) - {"steps", *pipeline.named_steps}
     # The pipeline's memory and verbose have another meaning than the steps'.
-    other = {"steps", "memory", "transform_input", "verbose", *pipeline.named_steps}
-    known = set(pipeline.get_params()) - other
+    of_pipeline = known & {"random_state", "validation_fraction"}
     values = {}
     # A value for one step overrides that for all steps, in any order.
     for name, value in sorted(overrides.items(), key=lambda item: "__" in item[0]):
-        full_names = [full for full in known if f"__{full}".endswith(f"__{name}")]
+        if "__" in name:
+            full_names = [name] if name in known else []
+        else:
+            full_names = [full for full in known if full.endswith(f"__{name}")]
+            full_names += [name] if name in of_pipeline else []
         if not full_names:
             plain = {full.rpartition("__")[2] for full in known}
             nearest = difflib.get_close_matches(name, sorted(known | plain), n=1)
@@ -386,3 +355,44 @@ def _full_names(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, A
             raise TypeError(f"The pipeline's steps have no parameter {name!r}.{hint}")
         values.update(dict.fromkeys(full_names, value))
     return values
+
+
+def _split(
+    y: NDArray[Any],
+    groups: ArrayLike | None,
+    validation_fraction: float,
+    random_state: int | np.random.RandomState | None,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Split images in two, stratified by class, with whole groups on one side."""
+    classes = np.unique(y)
+    units = np.arange(len(y)) if groups is None else np.asarray(groups)
+    n_units = len(np.unique(units))
+    counts = [len(np.unique(units[y == label])) for label in classes]
+    if min(counts) < 2 or round(validation_fraction * n_units) < len(classes):
+        smallest = int(np.argmin(counts))
+        raise ValueError(
+            f"validation_fraction={validation_fraction} of {n_units} images or groups "
+            "leaves a class without a validation image: class "
+            f"{classes.tolist()[smallest]!r} has {counts[smallest]}. Raise "
+            "validation_fraction or add images."
+        )
+    splitter: Any
+    if groups is None:
+        splitter = StratifiedShuffleSplit(
+            n_splits=1, test_size=validation_fraction, random_state=random_state
+        )
+    else:
+        splitter = StratifiedGroupKFold(
+            n_splits=round(1 / validation_fraction),
+            shuffle=True,
+            random_state=random_state,
+        )
+    for train, held_out in splitter.split(np.empty(len(y)), y, groups):
+        absent = np.setdiff1d(classes, np.intersect1d(y[train], y[held_out]))
+        if not len(absent):
+            return train, held_out
+    raise ValueError(
+        f"validation_fraction={validation_fraction} sets aside {len(held_out)} images; "
+        f"class {absent.tolist()[0]!r} is missing on one side of the split. Raise "
+        "validation_fraction or add images."
+    )

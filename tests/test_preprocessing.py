@@ -668,3 +668,12 @@ def test_opencvs_thread_count_is_unchanged(grey_paths):
     threads = cv2.getNumThreads()
     np.asarray(RadiographReader(8).fit_transform(grey_paths))
     assert cv2.getNumThreads() == threads
+
+
+@pytest.mark.parametrize("n_channels", [3, 4])
+def test_one_image_with_channels_is_not_a_batch(n_channels):
+    image = np.full((16, 16, n_channels), 100, dtype=np.uint8)
+    reader = RadiographReader(image_size=8).fit(image[..., 0][np.newaxis])
+    with pytest.raises(ValueError, match=r"\(16, 16, .\).*images\[:1\].*np\.newaxis"):
+        reader.transform(image)
+    assert reader.transform(image[np.newaxis, ..., :3]).shape == (1, 8, 8, 3)

@@ -11,8 +11,6 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import _param_validation, _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
-from skcovid._base._atomic_fit import atomic_fit
-
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -40,10 +38,10 @@ def validate_params(
 def fit_context() -> Callable[
     [Callable[Parameters, Result]], Callable[Parameters, Result]
 ]:
-    """Check an estimator's parameters in its ``fit``, and make it atomic."""
+    """Check an estimator's parameters when its ``fit`` is called."""
     decorate: Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]
     decorate = _fit_context(prefer_skip_nested_validation=True)
-    return lambda fit: atomic_fit(decorate(fit))
+    return decorate
 
 
 def scorer_functions() -> set[Callable[..., float]]:

@@ -121,9 +121,9 @@ class PhaseBackup(keras.callbacks.Callback):
             "logs": self.logs,
             "callbacks": [
                 {
-                    name: x
-                    for name, x in vars(callback).items()
-                    if name in _CALLBACK_STATE
+                    name: vars(callback)[name]
+                    for name in _CALLBACK_STATE
+                    if name in vars(callback)
                 }
                 for callback in self._callbacks
             ],
@@ -134,14 +134,22 @@ class PhaseBackup(keras.callbacks.Callback):
 
 def _trained_variables(model: Any) -> list[Any]:
     """List the variables of the layers that train; all others are constant."""
-    layers = [layer for layer in model.layers if layer.trainable]
-    return [variable for layer in layers for variable in layer.variables]
+    return [
+        variable
+        for layer in model.layers
+        if layer.trainable
+        for variable in layer.variables
+    ]
 
 
 def _trained_positions(model: Any) -> list[int]:
     """List the indices of the trained variables among the model's weights."""
     trained = {id(variable) for variable in _trained_variables(model)}
-    return [row for row, found in enumerate(model.weights) if id(found) in trained]
+    return [
+        position
+        for position, variable in enumerate(model.weights)
+        if id(variable) in trained
+    ]
 
 
 def _to_arrays(variables: Sequence[Any], name: str) -> Arrays:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skcovid._base._atomic_fit import atomic_fit
 from skcovid._base._compatibility import Interval, StrOptions
 from skcovid._base._label_checks import check_labels
 from skcovid._base._network_estimator import allow_in_model_files
@@ -33,6 +32,7 @@ from skcovid.estimators._training_phases import (
     training_key,
 )
 from skcovid.images._fingerprints import describe_parameters
+from skcovid.images._lazy_images import LazyImages
 from skcovid.networks import _network as network
 from skcovid.networks._graph import choose_layers, find_layer
 from skcovid.networks._network import Pooling, check_pooling
@@ -113,9 +113,10 @@ class TransferLearningClassifier(ImageKerasClassifier):
         gives the same network, to the last bit; a fit that has ended is loaded. Fits
         may share a folder; delete it when they are done. Needs a `random_state`.
     keep_freed_memory : bool, default=True
-        Whether ``fit`` on a CPU makes glibc keep freed blocks of up to 256 MiB for the
-        rest of the process, which saves a third of every training step. It needs glibc
-        and no ``MALLOC_*`` or ``GLIBC_TUNABLES`` variable.
+        Whether ``fit`` on a CPU makes glibc keep freed blocks of up to 256 MiB, for the
+        rest of the process. Otherwise every training step asks the system for its
+        memory again, which takes a third of the step. It needs glibc, and no
+        ``MALLOC_*`` or ``GLIBC_TUNABLES`` variable may be set.
     verbose : int, default=1
         0 for silence; otherwise progress bars.
 
@@ -265,7 +266,6 @@ class TransferLearningClassifier(ImageKerasClassifier):
         self.keep_freed_memory = keep_freed_memory
         self.verbose = verbose
 
-    @atomic_fit
     def fit(
         self,
         X: Any,
@@ -313,17 +313,16 @@ class TransferLearningClassifier(ImageKerasClassifier):
         self._validate_params()
         self._check_combinations()
         check_labels(y)
+        # A refit that fails leaves no fitted classifier.
+        self.__dict__.pop("history_", None)
         self.classes_: Any = None  # tells scikeras that y holds every class
         images, labels = self._initialize(X, y)
         validation = check_validation_data(
             X_val, y_val, images.shape[1:], self.target_encoder_.classes_
         )
         weights = combine_weights(sample_weight, self.class_weight, labels)
-        encoder, monitored = self.target_encoder_, None
-        data = LabelledImages(images, encoder.transform(labels).astype(int), weights)
-        if validation is not None:
-            numbers = encoder.transform(validation[1]).astype(int)
-            monitored = LabelledImages(validation[0], numbers)
+        data = self._encode(images, labels, weights)
+        monitored = None if validation is None else self._encode(*validation)
         names = [field.name for field in fields(TrainingSettings)]
         settings = TrainingSettings(**{name: getattr(self, name) for name in names})
         state = None
@@ -388,8 +387,6 @@ class TransferLearningClassifier(ImageKerasClassifier):
         ------
         ValueError
             If `X` is not of the shape seen in ``fit``.
-        FloatingPointError
-            If probabilities are NaN.
         """
         check_is_fitted(self, "history_")
         X, _ = self._validate_data(X)
@@ -401,16 +398,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
             model, inputs = self.model_, X
         batches = inputs.batches(self.batch_size, n_jobs=self.n_jobs)
         passes = network.predict_batches(model, batches)
-        probabilities = np.concatenate([outputs for _, (outputs,) in passes])
-        n_faulty = np.isnan(probabilities).any(axis=1).sum()
-        if n_faulty:
-            raise FloatingPointError(
-                f"The network gives NaN for {n_faulty} of {len(probabilities)} images: "
-                "training made its weights too large. Fit it again with a lower "
-                "learning_rate; with precision='mixed_float16', try 'mixed_bfloat16' "
-                "or 'float32'."
-            )
-        return probabilities
+        return np.concatenate([outputs for _, (outputs,) in passes])
 
     def _check_combinations(self) -> None:
         if self.feature_layers is not None and self.pooling is None:
@@ -436,6 +424,15 @@ class TransferLearningClassifier(ImageKerasClassifier):
                 f"batch_norm={self.batch_norm!r}: frozen, moving variances of zero "
                 "would divide by zero."
             )
+
+    def _encode(
+        self,
+        images: LazyImages,
+        labels: NDArray[Any],
+        weights: NDArray[np.float32] | None = None,
+    ) -> LabelledImages:
+        numbers = self.target_encoder_.transform(labels).astype(np.intp)
+        return LabelledImages(images, numbers, weights)
 
     def _parts(self) -> FineTunedModel:
         return FineTunedModel(

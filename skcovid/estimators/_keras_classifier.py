@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import product
 from typing import Any, NoReturn
 
 import keras
@@ -32,14 +31,14 @@ def _restore_keras() -> Iterator[None]:
         keras.metrics.Metric,
         keras.optimizers.Optimizer,
     )
-    methods = list(product(classes, ("__reduce__", "__deepcopy__")))
-    before = [vars(changed).get(name) for changed, name in methods]
+    before = [dict(vars(changed)) for changed in classes]
     yield
-    for (changed, name), method in zip(methods, before, strict=True):
-        if method is not None:
-            setattr(changed, name, method)
-        elif name in vars(changed):
-            delattr(changed, name)
+    for changed, attributes in zip(classes, before, strict=True):
+        for name in ("__reduce__", "__deepcopy__"):
+            if name in attributes:
+                setattr(changed, name, attributes[name])
+            elif name in vars(changed):
+                delattr(changed, name)
 
 
 with _restore_keras():

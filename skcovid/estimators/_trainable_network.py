@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import keras
 import numpy as np
@@ -32,6 +32,18 @@ class FineTunedModel(NamedTuple):
         freeze(layers, batch_norm)
         if phase == 2:
             unfreeze(layers[self.fine_tune_from :], batch_norm)
+
+
+class TrainableNetwork(Protocol):
+    """A network that trains in two phases."""
+
+    parts: FineTunedModel
+
+    def trained_model(self, phase: Phase) -> Any:
+        """Build the model that a phase compiles; it shares the network's weights."""
+
+    def loader(self, images: LazyImages, phase: Phase) -> Loader:
+        """Return the function from row indices to the input of the trained model."""
 
 
 class WholeNetwork:
@@ -120,6 +132,3 @@ class SplitNetwork:
         if phase == 1 and self._head_store is not None:
             return self._head_store.fill(features, **self._options, verbose=0)
         return features
-
-
-TrainableNetwork = WholeNetwork | SplitNetwork

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.keras import TqdmCallback
+from tqdm.auto import tqdm
 
 from skcovid.estimators._checkpoint import History, PhaseBackup, TrainingState
 from skcovid.estimators._trainable_network import Loader, Phase
@@ -99,6 +99,34 @@ class SingleReplicaAdam(keras.optimizers.Adam):
         return list(grads_and_vars)
 
 
+class EpochProgress(keras.callbacks.Callback):
+    """A progress bar over the epochs of one phase."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__()
+        self.description = description
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.bar = tqdm(
+            total=self.params["epochs"],
+            desc=self.description,
+            unit="epoch",
+            leave=False,
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        shown = {
+            name: f"{value:.3f}"
+            for name, value in (logs or {}).items()
+            if name != "learning_rate"
+        }
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update(epoch + 1 - self.bar.n)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.bar.close()
+
+
 def _keep_torch_random_state() -> AbstractContextManager[None]:
     """Restore PyTorch's global random state, which its data loader draws from."""
     if keras.backend.backend() != "torch":
@@ -140,8 +168,7 @@ def train_phase(
     )
     callbacks = [CheckLoss(), plateau, stopping]
     if settings.verbose:
-        bar = {"desc": _TITLES[phase], "leave": False}
-        callbacks.append(TqdmCallback(settings.epochs, verbose=0, **bar))
+        callbacks.append(EpochProgress(_TITLES[phase]))
     if settings.keep_freed_memory:
         callbacks.append(KeepFreedMemory())
     backup, first_epoch = None, 0

@@ -69,9 +69,8 @@ def network_inputs(
             "explains any classifier."
         )
     check_is_fitted(classifier, "history_")
-    for _, step in estimator.steps[:-1] if in_pipeline else ():
-        if hasattr(step, "transform"):  # samplers have none
-            X = step.transform(X)
+    if in_pipeline and len(estimator) > 1:
+        X = estimator[:-1].transform(X)
     images, _ = classifier._validate_data(X)
     return classifier, images, check_target(target, classifier.classes_, len(images))
 

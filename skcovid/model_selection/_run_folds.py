@@ -17,7 +17,6 @@ from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import safe_indexing
 from skcovid._base._predictions import predict
-from skcovid._base._validation_splits import requests_groups
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
 from skcovid.model_selection._result import Fold
 from skcovid.model_selection._splits import Split
@@ -114,12 +113,12 @@ def _evaluate_fold(
 
 def _routes_groups(pipeline: Any) -> bool:
     """Whether groups go to parts of a pipeline only, such as those of an ensemble."""
-    if has_fit_parameter(pipeline, "groups") or not requests_groups(pipeline):
+    if has_fit_parameter(pipeline, "groups") or not _consumes_groups(pipeline):
         return False
     # It passes all metadata to the final estimator, even if that takes none.
     if isinstance(pipeline, StackingClassifier):
         final = pipeline.final_estimator
-        if final is None or not requests_groups(final):
+        if final is None or not _consumes_groups(final):
             raise ValueError(
                 "StackingClassifier passes the groups, which its estimators need to "
                 f"keep patients whole, to final_estimator={final!r} as well, which "
@@ -128,3 +127,10 @@ def _routes_groups(pipeline: Any) -> bool:
                 "cv=StratifiedGroupKFold())."
             )
     return True
+
+
+def _consumes_groups(estimator: Any) -> bool:
+    try:
+        return bool(estimator.get_metadata_routing().consumes("fit", {"groups"}))
+    except NotImplementedError:
+        return False
