@@ -93,21 +93,59 @@ def test_a_killed_run_leaves_whole_files_and_can_be_resumed(tmp_path):
     check_features(tmp_path, n_computed=N_IMAGES - kept // 4 * 4)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "emptied"])
+def flip_a_bit(content, position):
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+
+
+DAMAGES = {
+    "truncated": lambda content: content[:-7],
+    "emptied": lambda content: b"",
+    "longer": lambda content: content + b"\0",
+    "zeroed": lambda content: bytes(len(content)),
+    "a zeroed page": lambda content: content[:128] + bytes(64) + content[192:],
+    "a flipped bit": lambda content: flip_a_bit(content, 150),
+    "a flipped bit of the header": lambda content: flip_a_bit(content, 20),
+    "a flipped bit of the checksum": lambda content: flip_a_bit(content, -2),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_entry_is_computed_again_with_a_warning(tmp_path, damage):
     check_features(tmp_path)
     path = sorted(tmp_path.rglob("*.npy"))[5]
-    path.write_bytes(path.read_bytes()[:-7] if damage == "truncated" else b"")
+    before = path.read_bytes()
+    path.write_bytes(DAMAGES[damage](before))
     with pytest.warns(UserWarning, match=path.name):
         check_features(tmp_path, n_computed=1)
+    assert path.read_bytes() == before
 
 
-def test_an_entry_damaged_after_fill_is_an_error(tmp_path):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_entry_damaged_after_fill_is_an_error(tmp_path, damage):
     kept = make_store(tmp_path).fill(make_images(), **FILLING)
     path = sorted(tmp_path.rglob("*.npy"))[5]
-    path.write_bytes(path.read_bytes()[:-7])
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
     with pytest.raises(OSError, match=rf"{path.name}.*damaged"):
         kept.load(slice(None))
+
+
+def test_an_entry_is_a_numpy_file_with_the_mode_of_other_files(tmp_path):
+    check_features(tmp_path)
+    entries = list(tmp_path.rglob("*.npy"))
+    assert {np.load(path).shape for path in entries} == {(48,)}
+    (tmp_path / "other").touch()
+    modes = {path.stat().st_mode for path in (*entries, tmp_path / "other")}
+    assert len(modes) == 1
+
+
+def test_a_name_that_is_taken_by_a_folder_leaves_no_temporary_file(tmp_path):
+    check_features(tmp_path)
+    path = min(tmp_path.rglob("*.npy"))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(IsADirectoryError, match=path.name):
+        check_features(tmp_path)
+    assert not list(tmp_path.rglob("*.part"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -224,6 +225,27 @@ class TestFingerprint:
         moving_mean.assign(moving_mean + np.eye(1, 6)[0] * 1e-3)
         assert FeatureStore(tmp_path, trunk).fingerprint != before
 
+    @pytest.mark.parametrize("weights", ["kernel", "bias"])
+    def test_depends_on_the_last_weight(self, tmp_path, weights):
+        inputs = keras.Input((8,))
+        layer = keras.layers.Dense(64)
+        trunk = keras.Model(inputs, [layer(inputs)])
+        before = FeatureStore(tmp_path, trunk).fingerprint
+        variable = getattr(layer, weights)
+        changed = keras.ops.convert_to_numpy(variable).copy()
+        changed.flat[-1] += 1e-3
+        variable.assign(changed)
+        assert FeatureStore(tmp_path, trunk).fingerprint != before
+
+    @pytest.mark.parametrize("decoder", ["opencv-python", "simplejpeg", "pydicom"])
+    def test_depends_on_the_versions_of_decoders(self, tmp_path, monkeypatch, decoder):
+        trunk, version = make_trunk(), metadata.version
+        before = FeatureStore(tmp_path, trunk).fingerprint
+        monkeypatch.setattr(
+            metadata, "version", lambda name: "0" if name == decoder else version(name)
+        )
+        assert FeatureStore(tmp_path, trunk).fingerprint != before
+
     def test_depends_on_the_network_below(self, tmp_path):
         trunk = make_trunk()
         sources = [make_store(tmp_path, seed=seed) for seed in (0, 1)]
@@ -302,7 +324,7 @@ class TestDisk:
         path = min(tmp_path.rglob("*.npy"))
         path.write_bytes(path.read_bytes()[:50])
         store = make_store(tmp_path)
-        with pytest.warns(UserWarning, match=rf"{path.name}.*damaged.*50 bytes"):
+        with pytest.warns(UserWarning, match=rf"{path.name}.*damaged"):
             again = store.fill(make_images(), **FILLING)
         assert store.n_computed == 1
         for found, expected in zip(again.load(slice(None)), before, strict=True):
@@ -316,8 +338,9 @@ class TestDisk:
 class TestRange:
     images = LazyImages.from_array(np.zeros((3, 4, 4, 3), dtype=np.float32))
 
-    def test_features_too_large_for_float16_are_an_error(self, tmp_path):
-        store = FeatureStore(tmp_path, constant_network(1e5))
+    @pytest.mark.parametrize("value", [1e5, -1e5])
+    def test_features_too_large_for_float16_are_an_error(self, tmp_path, value):
+        store = FeatureStore(tmp_path, constant_network(value))
         with pytest.raises(
             FloatingPointError, match=r"100000.*float16.*features_dtype='float32'"
         ):

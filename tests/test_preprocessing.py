@@ -269,6 +269,38 @@ class TestFilesOpened:
         reader.transform(grey_paths)
         assert opened == ["3.png"]
 
+    @pytest.mark.parametrize("access", [np.asarray, lambda images: images[3], list])
+    def test_a_file_rewritten_after_transform_is_an_error(
+        self, access, grey_paths, write_image
+    ):
+        images = RadiographReader(8).fit_transform(grey_paths)
+        before = Path(grey_paths[3]).stat()
+        write_image("3.png", np.zeros((12, 10), np.uint8))
+        # Copying with times kept, as rsync and cp -p do.
+        os.utime(grey_paths[3], ns=(before.st_atime_ns, before.st_mtime_ns))
+        with pytest.raises(ValueError, match=r"3\.png.*changed.*transform"):
+            access(images)
+        images[2]
+
+    def test_a_file_rewritten_with_the_same_size_and_time_is_checked_again(
+        self, tmp_path
+    ):
+        path = tmp_path / "1.pgm"
+        for level in (0, 200):
+            path.write_bytes(b"P5 4 4 255\n" + bytes([level] * 16))
+            os.utime(path, ns=(10**18, 10**18))
+            images = RadiographReader(4).fit_transform([str(path)])
+            np.testing.assert_array_equal(images, np.full((1, 4, 4), level))
+
+    def test_a_touched_or_moved_file_is_unchanged(self, grey_paths):
+        images = RadiographReader(8).fit_transform(grey_paths)
+        expected = np.asarray(images)
+        os.utime(grey_paths[0])
+        content = Path(grey_paths[1]).read_bytes()
+        Path(grey_paths[1]).unlink()
+        Path(grey_paths[1]).write_bytes(content)
+        np.testing.assert_array_equal(images, expected)
+
 
 class TestReaderSizes:
     @pytest.mark.parametrize(

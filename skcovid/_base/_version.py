@@ -20,6 +20,20 @@ _PACKAGES = (
     "scipy",
     "tensorflow",
 )
+# What the pixels that are read from files depend on; OpenCV has four distributions.
+DECODERS = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+    "simplejpeg",
+    "pillow",
+    "pydicom",
+    "python-gdcm",
+    "pylibjpeg",
+    "pylibjpeg-libjpeg",
+    "pylibjpeg-openjpeg",
+)
 
 
 def installed_versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:

@@ -9,18 +9,20 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
+from zlib import crc32
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid._base._atomic_files import atomic_write
 from skcovid._base._compatibility import input_tensors, tensor_source
 from skcovid._base._digests import image_key
 from skcovid._base._read_ahead import read_ahead
-from skcovid._base._version import __version__
+from skcovid._base._version import DECODERS, __version__, installed_versions
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks._batch_norm import fold_batch_norm
 from skcovid.networks._batch_plan import planned_batches
@@ -29,8 +31,10 @@ from skcovid.networks._network import feature_progress, predict_batches
 
 Arrays = tuple[NDArray[Any], ...]
 
-# numpy.save writes a header of this many bytes before a one-dimensional array.
+# numpy.save writes a header of this many bytes before a one-dimensional array; the
+# CRC-32 of both follows.
 _NPY_HEADER = 128
+_CHECKSUM = 4
 
 
 def feature_bytes(trunk: Any, n_images: int, dtype: str = "float16") -> int:
@@ -57,10 +61,11 @@ def feature_bytes(trunk: Any, n_images: int, dtype: str = "float16") -> int:
     >>> inputs = keras.Input((8, 8, 3))
     >>> trunk = keras.Model(inputs, [keras.layers.MaxPooling2D(4)(inputs)])
     >>> feature_bytes(trunk, n_images=1000)
-    152000
+    156000
     """
     size = sum(math.prod(output.shape[1:]) for output in trunk.outputs)
-    return int(n_images * (_NPY_HEADER + size * np.dtype(dtype).itemsize))
+    n_bytes = _NPY_HEADER + size * np.dtype(dtype).itemsize + _CHECKSUM
+    return int(n_images * n_bytes)
 
 
 class StoredFeatures:
@@ -131,7 +136,8 @@ class FeatureStore:
 
     The folder is named by a fingerprint of the network and the file by the image's key,
     so other folds, searches and processes find the same features. Several processes may
-    write at once: each file gets its name only when it is complete.
+    write at once: each file gets its name only when it is complete and on disk. Each
+    has a checksum, so that the features in a damaged file are computed again.
 
     Parameters
     ----------
@@ -255,14 +261,8 @@ class FeatureStore:
         parts = [np.empty((len(keys), *shape), self.dtype) for shape in self._shapes]
         for row, key in enumerate(keys):
             path = self._path(key)
-            # numpy.load parses the header and copies, which takes three times as long.
-            with path.open("rb", buffering=0) as file:
-                header = file.seek(_NPY_HEADER)
-                n_read = sum(file.readinto(part[row].data) or 0 for part in parts)
-            if header + n_read != self._bytes_per_image:
-                raise OSError(
-                    f"{path} is damaged: it ends early. Fit again to replace it."
-                )
+            if not _read_file(path, [part[row] for part in parts]):
+                raise OSError(f"{path} is damaged. Fit again to replace it.")
         return tuple(parts)
 
     def _path(self, key: str) -> Path:
@@ -271,18 +271,20 @@ class FeatureStore:
         return self._directory / name[:2] / f"{name}.npy"
 
     def _has(self, key: str) -> bool:
-        path, expected = self._path(key), self._bytes_per_image
+        path = self._path(key)
         try:
-            found = path.stat().st_size
+            is_whole = _read_file(
+                path, [np.empty(shape, self.dtype) for shape in self._shapes]
+            )
         except FileNotFoundError:
             return False
-        if found != expected:
+        if not is_whole:
             warnings.warn(
-                f"{path} is damaged: it has {found} bytes instead of {expected}. Its "
-                "features are computed again.",
+                f"{path} is damaged: its size or its checksum is wrong. Its features "
+                "are computed again.",
                 stacklevel=2,
             )
-        return bool(found == expected)
+        return is_whole
 
     def _write(self, keys: NDArray[np.str_], outputs: Sequence[NDArray[Any]]) -> None:
         n_rows = len(keys)
@@ -301,18 +303,12 @@ class FeatureStore:
         # NumPy takes up to ten times as long for values that are subnormal in float16.
         kept = keras.ops.convert_to_numpy(keras.ops.cast(features, self.dtype.name))
         for key, row in zip(keys, kept, strict=True):
-            self._write_file(self._path(key), row)
-
-    def _write_file(self, path: Path, values: NDArray[Any]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            try:
-                np.save(file, values)
-                file.flush()
-            except BaseException:
-                Path(file.name).unlink()
-                raise
-        Path(file.name).replace(path)
+            path, content = self._path(key), BytesIO()
+            np.save(content, row)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as file:
+                file.write(content.getbuffer())
+                file.write(crc32(content.getbuffer()).to_bytes(_CHECKSUM))
 
     def _free_bytes(self) -> int:
         folders = self._directory, *self._directory.absolute().parents
@@ -329,6 +325,18 @@ class FeatureStore:
         )
 
 
+def _read_file(path: Path, parts: Sequence[NDArray[Any]]) -> bool:
+    """Read the features of one image into arrays; tell whether the file is whole."""
+    # numpy.load parses the header and copies, which takes three times as long.
+    with path.open("rb", buffering=0) as file:
+        checksum = crc32(file.read(_NPY_HEADER))
+        for part in parts:
+            file.readinto(part.data)
+            checksum = crc32(part.data, checksum)
+        # One byte more than there should be.
+        return file.read(_CHECKSUM + 1) == checksum.to_bytes(_CHECKSUM)
+
+
 def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:
     """Digest all that a network's output depends on, except its input."""
     digest = hashlib.blake2b(digest_size=16)
@@ -337,9 +345,9 @@ def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:
     def position(tensor: Any) -> int | None:
         return positions.get(id(tensor_source(tensor).layer))
 
-    # Other versions may augment or read differently.
+    # Other versions may augment, read or decode differently.
     parts: list[Any] = [__version__, below, keras.backend.backend()]
-    parts += [keras.__version__, dtype]
+    parts += [keras.__version__, dtype, installed_versions(DECODERS)]
     for layer in model.layers:
         config = {**layer.get_config(), "name": None, "trainable": None}
         sources = [position(tensor) for tensor in input_tensors(layer)]

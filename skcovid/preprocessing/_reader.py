@@ -16,7 +16,7 @@ from skcovid.images._lazy_images import LazyImages
 from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
 from skcovid.reading._check_files import check_files
 from skcovid.reading._files import read_bytes
-from skcovid.reading._paths import as_paths, holds_paths
+from skcovid.reading._paths import as_paths, format_path, holds_paths
 from skcovid.reading._read import decode_file
 
 
@@ -109,7 +109,8 @@ class RadiographReader(ImageTransformer):
         """Read or take the images and resize them.
 
         Each file is decoded once here, so that all unreadable ones are listed before a
-        long computation; this process decodes it again only if it has changed.
+        long computation; this process decodes it again only if it has changed. Images
+        are read when they are used; a file that has changed by then is a ValueError.
 
         Parameters
         ----------
@@ -158,7 +159,7 @@ class RadiographReader(ImageTransformer):
         operation = f"read({channels}, {size})"
         return LazyImages(
             partial(_read_resized, size=size, channels=channels),
-            paths,
+            [(path, file.digest) for path, file in zip(paths, files, strict=True)],
             image_shape=size if channels == "grey" else (*size, 3),
             keys=[image_key(file.digest, operation) for file in files],
         )
@@ -176,8 +177,15 @@ class RadiographReader(ImageTransformer):
 
 
 def _read_resized(
-    path: str, size: tuple[int, int], channels: Literal["grey", "rgb"]
+    item: tuple[str, str], size: tuple[int, int], channels: Literal["grey", "rgb"]
 ) -> NDArray[np.uint8]:
+    path, digest = item
+    data = read_bytes(path)
+    if image_key(data) != digest:
+        raise ValueError(
+            f"{format_path(path)}: the file has changed since `transform` checked it; "
+            "call `transform`, or what called it, again."
+        )
     # `check_files` has warned of doubts about the file.
-    pixels, _ = decode_file(read_bytes(path), path, channels)
+    pixels, _ = decode_file(data, path, channels)
     return resize(pixels, size)

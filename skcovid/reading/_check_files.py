@@ -78,9 +78,9 @@ def try_read(read: Callable[[str], T], path: str) -> T | FileNotFoundError | Val
         return ValueError(f"{format_path(path)}: {error.strerror}")
 
 
-# Results are remembered until a file's size or time of change, its `status`, differs.
+# Results are remembered until a file's size, times or inode, its `status`, differ.
 @lru_cache(maxsize=100_000)
-def _inspect(path: str, status: tuple[int, int], channels: Channels) -> FileContent:
+def _inspect(path: str, status: tuple[int, ...], channels: Channels) -> FileContent:
     data = read_bytes(path)
     pixels, doubt = decode_file(data, path, channels)
     height, width = pixels.shape[:2]

@@ -31,15 +31,16 @@ def identify(path: str) -> tuple[int, int, str] | None:
     return status.st_dev, status.st_ino, "" if status.st_ino else os.path.realpath(path)
 
 
-def size_and_time(path: str) -> tuple[int, int]:
-    """Size and time of change of a file, or of the archive that it is in."""
+def size_and_time(path: str) -> tuple[int, ...]:
+    """Size, times of change and inode of a file, or of the archive that it is in."""
     try:
         status = _stat(path)
     except (FileNotFoundError, NotADirectoryError):
         if (place := find_archive(path)) is None:
             raise
         status = place[0].stat()
-    return status.st_size, status.st_mtime_ns
+    # Copying and unpacking may set the time of modification; nobody sets the other.
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
