@@ -1,3 +1,4 @@
+import math
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from skcovid import BackbonePreprocessor
 from skcovid.networks import backbones
+from skcovid.networks._weights_file import KERNEL_SIZES
 from skcovid.networks.backbones import (
     PAPER_BACKBONES,
     Backbone,
@@ -135,6 +137,11 @@ def build(name):
     )
 
 
+def count_in_kernels(model):
+    shapes = [variable.shape for variable in model.weights]
+    return sum(math.prod(shape) for shape in shapes if len(shape) == 4)
+
+
 @pytest.mark.parametrize(
     ("name", "n_layers", "layer"),
     [
@@ -149,6 +156,7 @@ def test_indices_of_table_2_select_the_expected_layers(name, n_layers, layer):
     first = model.layers[get_backbone(name).fine_tune_from]
     assert len(model.layers) == n_layers
     assert (first.name, type(first).__name__) == (layer, "Conv2D")
+    assert count_in_kernels(model) == KERNEL_SIZES[name]
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2", "efficientnetv2b0"])
@@ -160,3 +168,4 @@ def test_the_small_networks_are_tuned_from_their_last_convolution(name):
     assert get_backbone(name).fine_tune_from == convolutions[-1]
     rescales = any(type(layer).__name__ == "Rescaling" for layer in model.layers)
     assert rescales == (get_backbone(name).mode == "raw")
+    assert count_in_kernels(model) == KERNEL_SIZES[name]

@@ -1,8 +1,10 @@
 import random
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from _helpers import tiny_backbone
 from skcovid.networks import _graph as graph
 from skcovid.networks import _network as network
 from skcovid.networks._batch_norm import fold_batch_norm
+from skcovid.networks._weights_file import KERNEL_SIZES
 from skcovid.networks.backbones import Backbone, get_backbone
 
 BACKBONE = tiny_backbone.register()
@@ -398,6 +401,35 @@ class TestFrontier:
         )
 
 
+def virtual(file, name, kept):
+    layout = h5py.VirtualLayout(kept.shape, kept.dtype)
+    layout[:] = h5py.VirtualSource("other.h5", "kernel", kept.shape)
+    file.create_virtual_dataset(name, layout)
+
+
+# Ways to put an array, or something else, in the place of a weight.
+HOSTILE = {
+    "giant": lambda file, name, kept: file.create_dataset(name, (30000, 10**5), "f4"),
+    "no content": lambda file, name, kept: file.create_dataset(name, kept.shape, "f4"),
+    "giant chunk": lambda file, name, kept: file.create_dataset(
+        name, (1, 1), "f4", chunks=(2**14, 2**15), maxshape=(None, None)
+    ),
+    "compressed": lambda file, name, kept: file.create_dataset(
+        name, data=kept, compression="gzip"
+    ),
+    "external storage": lambda file, name, kept: file.create_dataset(
+        name, kept.shape, "f4", external=[("/etc/passwd", 0, kept.nbytes)]
+    ),
+    "virtual": virtual,
+    "external link": lambda file, name, kept: file.__setitem__(
+        name, h5py.ExternalLink("other.h5", "kernel")
+    ),
+    "soft link": lambda file, name, kept: file.__setitem__(
+        name, h5py.SoftLink("/layers")
+    ),
+}
+
+
 class TestWeights:
     @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
     def test_file_round_trip(self, suffix, tmp_path):
@@ -412,8 +444,6 @@ class TestWeights:
             ):
                 assert_array_equal(own, expected)
 
-    # Keras warns of weights that fit no layer.
-    @pytest.mark.filterwarnings("ignore:Skipping nested container")
     @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
     def test_another_architecture_is_an_error(self, suffix, tmp_path):
         path = tmp_path / f"other{suffix}"
@@ -422,6 +452,76 @@ class TestWeights:
         (other.save_weights if suffix == ".weights.h5" else other.save)(path)
         with pytest.raises(ValueError, match=rf"other{suffix}.*'tiny'"):
             build(path)
+
+    @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+    def test_the_network_that_weights_are_of_is_named(
+        self, suffix, tmp_path, monkeypatch
+    ):
+        path = tmp_path / f"other{suffix}"
+        inputs = keras.Input((32, 32, 3))
+        outputs = keras.layers.Flatten()(keras.layers.Conv2D(5, 7)(inputs))
+        other = keras.Model(inputs, keras.layers.Dense(2)(outputs))
+        (other.save_weights if suffix == ".weights.h5" else other.save)(path)
+        monkeypatch.setitem(KERNEL_SIZES, "vgg19", 7 * 7 * 3 * 5)
+        with pytest.raises(ValueError, match=r"'tiny'.*backbone='vgg19'") as info:
+            build(path)
+        assert info.value.__cause__ is None
+        assert info.value.__suppress_context__
+
+    @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+    @pytest.mark.parametrize("number", [np.nan, -np.inf])
+    def test_numbers_that_are_not_finite_are_an_error(self, suffix, number, tmp_path):
+        path = tmp_path / f"broken{suffix}"
+        saved = build()
+        values = saved.get_weights()
+        assert values[4].shape == (6,)
+        values[4][-1] = number
+        saved.set_weights(values)
+        (saved.save_weights if suffix == ".weights.h5" else saved.save)(path)
+        with pytest.raises(ValueError, match=r"broken.*moving_variance.*batch_norm"):
+            build(path)
+
+    @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+    @pytest.mark.parametrize("hostile", HOSTILE)
+    def test_a_hostile_file_is_refused_before_it_is_read(
+        self, suffix, hostile, tmp_path, monkeypatch
+    ):
+        path = tmp_path / "hostile.weights.h5"
+        build().save_weights(path)
+        with h5py.File(path, "a") as file:
+            name = file.visit(lambda name: name if name.endswith("vars/0") else None)
+            kept = file[name][()]
+            del file[name]
+            HOSTILE[hostile](file, name, kept)
+        if suffix == ".keras":
+            config = keras.Sequential([keras.Input((1,)), keras.layers.Dense(8)])
+            wide = config.to_json().replace('"units": 8', '"units": 3000000000')
+            with zipfile.ZipFile(tmp_path / "hostile.keras", "w") as archive:
+                archive.writestr("config.json", wide)
+                archive.writestr("metadata.json", "{}")
+                archive.write(path, "model.weights.h5")
+            path = tmp_path / "hostile.keras"
+        monkeypatch.setattr(keras.Model, "load_weights", None)
+        with pytest.raises(ValueError, match=rf"hostile{suffix}.*{name}"):
+            build(path)
+
+    def test_a_compressed_keras_file_is_an_error(self, tmp_path):
+        path = tmp_path / "compressed.keras"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("model.weights.h5", bytes(10**7))
+        with pytest.raises(ValueError, match=r"compressed\.keras.*compressed"):
+            build(path)
+
+    def test_the_network_in_a_keras_file_is_not_built(self, tmp_path):
+        path, saved = tmp_path / "backbone.keras", build(seed=1)
+        saved.save(path)
+        with zipfile.ZipFile(path) as archive:
+            weights = archive.read("model.weights.h5")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", "no network")
+            archive.writestr("model.weights.h5", weights)
+        loaded = build(path, seed=2)
+        assert all(map(np.array_equal, loaded.get_weights(), saved.get_weights()))
 
     @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
     def test_a_damaged_file_is_an_error(self, suffix, tmp_path):
@@ -448,8 +548,10 @@ class TestWeights:
         monkeypatch.setattr(keras.applications, "VGG19", fail)
         with pytest.raises(OSError, match="URL fetch failure") as raised:
             build("imagenet", backbone=get_backbone("vgg19"))
-        for choice in ("weights=PATH", "weights=None", "'vgg19'"):
+        for choice in ("weights=PATH", "weights=None", "'vgg19'", "KERAS_HOME"):
             assert choice in str(raised.value)
+        assert raised.value.__cause__ is None
+        assert raised.value.__suppress_context__
 
     def test_an_invalid_size_is_not_reported_as_a_failed_download(self):
         with pytest.raises(ValueError, match="75x75"):
@@ -501,7 +603,27 @@ class TestWeights:
         assert (random.getstate(), legacy_state()) == before
 
 
+@pytest.fixture
+def channels_first():
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format(before)
+
+
 class TestBuilding:
+    def test_does_not_depend_on_the_image_data_format(self, channels_first):
+        model = add_head(build(), pooling=("avg", "max"))
+        flattened = add_head(build())
+        assert keras.config.image_data_format() == "channels_first"
+        keras.config.set_image_data_format("channels_last")
+        assert model.input_shape == (None, 32, 32, 3)
+        for found, pooling in ((model, ("avg", "max")), (flattened, ())):
+            expected = add_head(build(), pooling=pooling)
+            assert_array_equal(
+                found.predict_on_batch(images()), expected.predict_on_batch(images())
+            )
+
     def test_restores_the_dtype_policy(self):
         before = keras.config.dtype_policy()
         build(precision="mixed_bfloat16")

@@ -6,11 +6,9 @@ It uses Keras 3 alone, so that TensorFlow, JAX and PyTorch run it.
 import os
 import random
 import threading
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -21,12 +19,14 @@ from tqdm.auto import tqdm
 from skcovid.networks._errors import explain_backend_errors
 from skcovid.networks._memory import check_memory
 from skcovid.networks._tensorflow import ignore_retracing, release_dead_models
+from skcovid.networks._weights_file import load_weights, weights_path
 from skcovid.networks.backbones import Backbone
 
 BatchNorm = Literal["trainable", "frozen"]
 Pooling = Literal["avg", "max"]
 
-# The dtype policy and `random` are global: one build at a time in a process.
+# The dtype policy, the order of axes and `random` are global: a process builds one
+# network at a time.
 _BUILD_LOCK = threading.RLock()
 # While JAX predicts, it donates the memory of the variables: a prediction by the same
 # network in another thread would fail.
@@ -44,7 +44,7 @@ def build_backbone(
     seed: int = 0,
 ) -> Any:
     """Build a backbone without its top and load its weights."""
-    path = _weights_path(weights)
+    path = weights_path(weights)
     with _build_settings(precision, seed):
         if weights == "imagenet":
             try:
@@ -54,12 +54,13 @@ def build_backbone(
             except Exception as error:
                 raise OSError(
                     f"weights='imagenet': the download for {backbone.name!r} failed "
-                    f"({error}). Pass weights=PATH, a .weights.h5 or .keras file, or "
-                    "weights=None for random weights."
-                ) from error
+                    f"({error}). Save that file in the folder models of KERAS_HOME "
+                    "(~/.keras), or pass weights=PATH, a .weights.h5 or .keras file, "
+                    "or weights=None for random weights."
+                ) from None
         base = _construct(backbone, None, image_size)
         if path is not None:
-            _load_weights(base, path, backbone)
+            load_weights(base, path, backbone.name)
     return base
 
 
@@ -89,7 +90,7 @@ def add_head(
     # The head always computes in float32.
     maps = [*(layer.output for layer in feature_layers), base.output]
     gathered = global_pool(maps, pooling) or [
-        layers.Flatten(dtype="float32")(output) for output in maps
+        layers.Flatten("channels_last", dtype="float32")(output) for output in maps
     ]
     outputs = gathered[0]
     if len(gathered) > 1:
@@ -118,7 +119,11 @@ def global_pool(maps: Iterable[Any], pooling: Sequence[Pooling]) -> list[Any]:
         "avg": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
     }
-    return [pools[kind](dtype="float32")(tensor) for tensor in maps for kind in pooling]
+    return [
+        pools[kind]("channels_last", dtype="float32")(tensor)
+        for tensor in maps
+        for kind in pooling
+    ]
 
 
 def freeze(layers: Sequence[Any], batch_norm: BatchNorm) -> None:
@@ -181,22 +186,6 @@ def is_batch_norm(layer: Any) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
 
 
-def _weights_path(weights: str | os.PathLike[str] | None) -> Path | None:
-    if weights is None or weights == "imagenet":
-        return None
-    path = Path(weights)
-    if not path.name.endswith((".weights.h5", ".keras")):
-        raise ValueError(
-            f"weights={os.fspath(weights)!r} must be 'imagenet', None, or the path of "
-            "a .weights.h5 or .keras file."
-        )
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"weights={os.fspath(weights)!r}: there is no such file."
-        )
-    return path
-
-
 def _construct(
     backbone: Backbone, weights: str | None, image_size: tuple[int, int]
 ) -> Any:
@@ -213,41 +202,27 @@ def _construct(
     return keras.Model(base.inputs[0], base.outputs[0])
 
 
-def _load_weights(base: Any, path: Path, backbone: Backbone) -> None:
-    try:
-        with warnings.catch_warnings():
-            # Where a file lacks a layer's weights, Keras warns and leaves them random.
-            warnings.filterwarnings("error", message="Skipping|A total of")
-            if path.name.endswith(".keras"):
-                loaded = keras.saving.load_model(path, compile=False)
-                base.set_weights(loaded.get_weights())
-            else:
-                base.load_weights(path)
-    except Exception as error:
-        raise ValueError(
-            f"weights={str(path)!r} does not fit backbone {backbone.name!r} without "
-            f"its top: {error}"
-        ) from error
-
-
 @contextmanager
 def _build_settings(precision: str, seed: int) -> Iterator[None]:
-    """Set the dtype policy and the seed of the initialisers.
+    """Set the dtype policy, the order of axes and the seed of the initialisers.
 
-    keras.applications take neither. The initialisers draw a seed by `random.randint`;
+    keras.applications take none. The initialisers draw a seed by `random.randint`;
     seeding `random` would change what other threads draw, and they what is drawn here.
     """
     builder, seeded = threading.get_ident(), random.Random(seed).randint
     with _BUILD_LOCK:
         policy, original = keras.config.dtype_policy(), random.randint
+        data_format = keras.config.image_data_format()
 
         def randint(a: int, b: int) -> int:
             return (seeded if threading.get_ident() == builder else original)(a, b)
 
         keras.config.set_dtype_policy(precision)
+        keras.config.set_image_data_format("channels_last")
         random.randint = randint
         try:
             yield
         finally:
             random.randint = original
+            keras.config.set_image_data_format(data_format)
             keras.config.set_dtype_policy(policy)

@@ -1,0 +1,134 @@
+"""Files of weights: checked by their headers, loaded, and checked again."""
+
+import math
+import os
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+# Keras' name for the weights inside a .keras file.
+_MEMBER = "model.weights.h5"
+
+# Numbers in all kernels of convolutions, by which a file of weights is recognised.
+KERNEL_SIZES = {
+    "densenet121": 6_870_208,
+    "efficientnetv2b0": 5_784_576,
+    "inceptionv3": 21_751_136,
+    "mobilenetv2": 2_189_760,
+    "resnet50": 23_454_912,
+    "vgg19": 20_018_880,
+}
+
+
+class WeightsError(ValueError):
+    """What is wrong with a file of weights."""
+
+
+def weights_path(weights: str | os.PathLike[str] | None) -> Path | None:
+    """Return the path of a file of weights, or None for "imagenet" and None."""
+    if weights is None or weights == "imagenet":
+        return None
+    path = Path(weights)
+    if not path.name.endswith((".weights.h5", ".keras")):
+        raise ValueError(
+            f"weights={os.fspath(weights)!r} must be 'imagenet', None, or the path of "
+            "a .weights.h5 or .keras file."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"weights={os.fspath(weights)!r}: there is no such file."
+        )
+    return path
+
+
+def load_weights(base: Any, path: Path, backbone: str) -> None:
+    """Load the weights of a backbone without its top."""
+    try:
+        found = _read_shapes(path)
+        expected = Counter(tuple(variable.shape) for variable in base.weights)
+        if missing := list((expected - found).elements()):
+            size = sum(math.prod(shape) for shape in found.elements() if shape[3:])
+            known = [name for name, total in KERNEL_SIZES.items() if total == size]
+            others = f"; they look like those of backbone={known[0]!r}" if known else ""
+            raise WeightsError(
+                f"the file lacks {len(missing)} of {len(base.weights)} arrays, such as "
+                f"one of shape {missing[0]}{others}"
+            )
+        with warnings.catch_warnings():
+            # Where a file lacks a layer's weights, Keras warns and leaves them random.
+            warnings.filterwarnings("error", message="Skipping|A total of")
+            base.load_weights(path)
+        for layer in base.layers:
+            for variable in layer.weights:
+                if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+                    raise WeightsError(
+                        f"{variable.name} of layer {layer.name!r} holds NaN or "
+                        "infinite numbers"
+                    )
+    except Exception as error:
+        # Damaged files raise many kinds of errors.
+        raise ValueError(
+            f"weights={str(path)!r} can't be used for backbone {backbone!r} without "
+            f"its top: {error}"
+        ) from (None if isinstance(error, WeightsError) else error)
+
+
+def _read_shapes(path: Path) -> Counter[tuple[int, ...]]:
+    """Count the shapes of the arrays in a file.
+
+    HDF5 files may refer to other files, and state sizes that they do not have. All
+    that Keras does not write is refused, because reading it may take any memory.
+    """
+    shapes: Counter[tuple[int, ...]] = Counter()
+    links: list[str] = []
+    file_size = path.stat().st_size
+
+    def check_link(name: bytes, link: Any) -> None:
+        # h5py loses an error that is raised here.
+        if link.type != h5py.h5l.TYPE_HARD:
+            links.append(name.decode(errors="replace"))
+
+    def check(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.external or item.is_virtual or item.chunks:
+            raise WeightsError(
+                f"{name!r} is compressed, in chunks or in another file. Load the file "
+                "where you trust it, and save it again with Keras"
+            )
+        stored = min(item.id.get_storage_size(), file_size)
+        if item.nbytes > stored:
+            raise WeightsError(
+                f"{name!r} should have {item.nbytes:,} bytes, but has {stored:,}"
+            )
+        if not name.startswith("optimizer/"):
+            shapes[item.shape] += 1
+
+    with _open_hdf5(path) as file:
+        file.id.links.visit(check_link, info=True)
+        if links:
+            raise WeightsError(f"{links[0]!r} is a link to something else")
+        file.visititems(check)
+    return shapes
+
+
+@contextmanager
+def _open_hdf5(path: Path) -> Iterator[Any]:
+    """Open a .weights.h5 file, or the one in a .keras file, without its network."""
+    if path.suffix != ".keras":
+        with h5py.File(path) as file:
+            yield file
+        return
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo(_MEMBER).compress_type != zipfile.ZIP_STORED:
+            raise WeightsError(f"{_MEMBER} is compressed, which Keras does not do")
+        with archive.open(_MEMBER) as member, h5py.File(member) as file:
+            yield file
