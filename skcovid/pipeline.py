@@ -24,6 +24,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, has_fit_parameter
 
 from skcovid._base._compatibility import Interval, safe_indexing
+from skcovid._base._kept_features import keep_features_of_predictions
 from skcovid._base._label_checks import check_groups, check_labels
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.networks.backbones import Backbone, get_backbone
@@ -176,7 +177,11 @@ class HoldoutPipeline(Pipeline):
             X_val = safe_indexing(X, self.validation_indices_)
             y_val = labels[self.validation_indices_]
             X, labels = safe_indexing(X, train), labels[train]
-        with config_context(enable_metadata_routing=True):
+        # X_val passes through `transform`.
+        with (
+            config_context(enable_metadata_routing=True),
+            keep_features_of_predictions(),
+        ):
             super().fit(X, labels, X_val=X_val, y_val=y_val, **params)
         return self
 

@@ -614,11 +614,13 @@ class TestMemory:
         assert_allclose(found, whole.predict_proba(X), atol=1e-3)
 
     def test_predictions_compute_missing_features(self, kept, memory, whole):
-        images = tiny_backbone.prepare(tiny_backbone.make_images(4, seed=9)[0])
+        new = tiny_backbone.prepare(tiny_backbone.make_images(4, seed=9)[0])
+        images = np.concatenate([new[:2], X[:3], new[2:]])
         before = files_in(memory)
         found = kept.predict_proba(images)
-        assert len(files_in(memory) - before) == 4
+        assert files_in(memory) == before
         assert_allclose(found, whole.predict_proba(images), atol=1e-3)
+        assert kept.n_trunk_passes_ == N_IMAGES + len(X_VAL)
 
     def test_leaves_no_empty_folder(self, kept, memory):
         kept.predict(X)

@@ -118,11 +118,6 @@ EXPECTED_FAILED_CHECKS = {
         **_OF_IMAGES,
         **_WITH_OUTPUT,
         **_OF_OWN_DTYPE,
-        "check_dict_unchanged": (
-            "changes __dict__ during transform",
-            "n_trunk_passes_ counts the images of the last transform, to show what "
-            "`memory` saved",
-        ),
     },
     CLASSIFIER: {
         **_OF_IMAGES,

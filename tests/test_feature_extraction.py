@@ -7,10 +7,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from _helpers import tiny_backbone
-from skcovid import BackboneFeatures, BackbonePreprocessor, LazyImages
+from skcovid import BackboneFeatures, BackbonePreprocessor, LazyImages, evaluate
+from skcovid.networks import _feature_store
+from skcovid.networks import _network as network
 
 N_IMAGES = 9
 # The ends of the first and of the second block.
@@ -112,10 +115,11 @@ class TestMirror:
         )
 
     def test_counts_and_keeps_both(self, tmp_path):
-        features = make(mirror=True, memory=tmp_path).fit(lazy())
-        kept = features.transform(lazy())
+        features = make(mirror=True, memory=tmp_path)
+        kept = features.fit_transform(lazy())
         assert features.n_trunk_passes_ == 2 * N_IMAGES
         assert_array_equal(features.transform(lazy()), kept)
+        assert_array_equal(features.fit_transform(lazy()), kept)
         assert features.n_trunk_passes_ == 0
         assert_allclose(kept, make(mirror=True).fit_transform(lazy()), atol=1e-6)
 
@@ -129,9 +133,49 @@ class TestMemory:
         assert (first.n_trunk_passes_, second.n_trunk_passes_) == (5, N_IMAGES - 5)
 
     def test_without_memory_every_image_is_computed(self):
-        features = make().fit(X)
-        features.transform(X)
+        features = make()
+        features.fit_transform(X)
         assert features.n_trunk_passes_ == N_IMAGES
+
+    def test_transform_reads_it_and_adds_nothing(self, tmp_path):
+        features = make(memory=tmp_path)
+        features.fit_transform(lazy()[3:5])
+        entries = set(tmp_path.rglob("*"))
+        expected = make().fit_transform(lazy())
+        assert_allclose(features.transform(lazy()), expected, atol=1e-6)
+        assert set(tmp_path.rglob("*")) == entries
+        assert features.n_trunk_passes_ == 2
+
+    def test_evaluate_computes_every_image_once(self, tmp_path, monkeypatch):
+        passed = []
+        predict_batches = network.predict_batches
+
+        def counted(*arguments, **parameters):
+            for rows, outputs in predict_batches(*arguments, **parameters):
+                passed.append(len(outputs[0]))
+                yield rows, outputs
+
+        monkeypatch.setattr(_feature_store, "predict_batches", counted)
+        pipeline = make_pipeline(make(memory=tmp_path), LogisticRegression())
+        evaluate(pipeline, X, Y, cv=3, verbose=0)
+        assert sum(passed) == N_IMAGES
+        search = GridSearchCV(
+            pipeline, {"logisticregression__C": [1, 2]}, cv=3, refit=False
+        )
+        search.fit(X, Y)
+        assert sum(passed) == N_IMAGES
+
+    def test_weights_are_digested_once(self, tmp_path, monkeypatch):
+        features = make(memory=tmp_path)
+        kept = features.fit_transform(lazy())
+        digest = _feature_store.fingerprint
+        monkeypatch.setattr(_feature_store, "fingerprint", None)
+        assert_array_equal(features.transform(lazy()), kept)
+        # Other weights in the same network are noticed all the same.
+        monkeypatch.setattr(_feature_store, "fingerprint", digest)
+        weights = [2 * values for values in features.trunk_.get_weights()]
+        features.trunk_.set_weights(weights)
+        assert not np.allclose(features.transform(lazy()), kept)
 
 
 class TestErrors:

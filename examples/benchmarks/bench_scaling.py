@@ -7,8 +7,8 @@ Our fast recipe from files, features kept in a folder that starts empty:
 - folds: a cross-validation of 2, 5 and 10 folds;
 - grid: 1, 4 and 16 settings of the head, each over all of --grid-folds.
 
-Every run is a process of its own. The passes through the trunk are those of fitting,
-counted by the classifier. The light network by default finishes in minutes; what grows
+Every run is a process of its own. The passes through the trunk are those of fits, as
+the classifier counts them. The light network by default finishes in minutes; what grows
 and what does not is the same for the others.
 """
 

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skcovid._base._compatibility import Interval, StrOptions, fit_context
+from skcovid._base._kept_features import keeps_features_of_predictions
 from skcovid._base._network_estimator import allow_in_model_files
 from skcovid._base._random import draw_seed
 from skcovid.images._checks import check_network_input
@@ -51,8 +52,9 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
     batch_size : int, default=32
         Images in a pass through the network.
     memory : path-like, default=None
-        Folder where the features are kept for other folds, searches and processes.
-        None keeps none.
+        Folder where ``fit_transform`` keeps the features for other folds, searches and
+        processes. ``transform`` reads them and adds none, except in
+        :func:`skcovid.evaluate`. None keeps none.
     features_dtype : {"float16", "float32"}, default="float32"
         Type of the kept features.
     precision : {"float32", "mixed_bfloat16", "mixed_float16"}, default="float32"
@@ -74,8 +76,8 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
     n_features_out_ : int
         Number of columns.
     n_trunk_passes_ : int
-        Images, mirror images included, that passed through the network in the last
-        ``transform``.
+        Images, mirror images included, that passed through the network in
+        ``fit_transform``; 0 after ``fit``.
 
     See Also
     --------
@@ -178,7 +180,34 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         )
         self.trunk_ = keras.Model(base.input, outputs)
         self.n_features_out_ = sum(output.shape[-1] for output in outputs)
+        self.n_trunk_passes_ = 0
         return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
+        """Build the network and compute the features, which `memory` keeps.
+
+        Parameters
+        ----------
+        X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
+            Preprocessed images.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out), float32
+            As from ``transform``.
+
+        Raises
+        ------
+        ValueError
+            If the images, the layers or the weights file are not valid.
+        OSError
+            If the download of ImageNet's weights fails or the disk of `memory` is full.
+        """
+        images = check_network_input(X)
+        features, self.n_trunk_passes_ = self.fit(images)._transform(images, keep=True)
+        return features
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """Compute the features of images, or read those that are kept.
@@ -198,7 +227,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         ValueError
             If `X` is not of the shape seen in ``fit``.
         OSError
-            If the disk of `memory` is full.
+            If a file of `memory` is damaged.
         """
         check_is_fitted(self)
         images = check_network_input(X)
@@ -207,25 +236,33 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
                 f"X has images of shape {images.shape[1:]}, but BackboneFeatures was "
                 f"fitted on images of shape {self.trunk_.input_shape[1:]}."
             )
-        self.n_trunk_passes_ = 0
-        features = self._compute(images)
-        if self.mirror:
-            features += self._compute(images.map(np.fliplr, "mirror"))
-            features /= 2
-        return features
+        return self._transform(images, keep=keeps_features_of_predictions())[0]
 
-    def _compute(self, images: LazyImages) -> NDArray[np.float32]:
+    def _transform(
+        self, images: LazyImages, keep: bool
+    ) -> tuple[NDArray[np.float32], int]:
+        """Return the features, and the number of passes through the network."""
+        features, n_passes = self._compute(images, keep)
+        if self.mirror:
+            mirrored = self._compute(images.map(np.fliplr, "mirror"), keep)
+            features += mirrored[0]
+            features /= 2
+            n_passes += mirrored[1]
+        return features, n_passes
+
+    def _compute(self, images: LazyImages, keep: bool) -> tuple[NDArray[Any], int]:
+        features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
         if self.memory is not None:
             store = FeatureStore(self.memory, self.trunk_, dtype=self.features_dtype)
-            kept = store.fill(
+            for rows, parts in store.batches(
                 images,
+                keep=keep,
                 batch_size=self.batch_size,
                 n_jobs=self.n_jobs,
                 verbose=self.verbose,
-            )
-            self.n_trunk_passes_ += store.n_computed
-            return np.concatenate(kept.load(slice(None)), axis=1, dtype=np.float32)
-        features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
+            ):
+                features[rows] = np.concatenate(parts, axis=1)
+            return features, store.n_computed
         batch_size = min(self.batch_size, len(images))
         passes = network.predict_batches(
             self.trunk_,
@@ -233,11 +270,10 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             batch_size=batch_size,
         )
         with network.feature_progress(len(images), self.verbose) as progress:
-            for rows, outputs in passes:
-                features[rows] = np.concatenate(outputs, axis=1)
-                progress.update(rows.stop - rows.start)
-        self.n_trunk_passes_ += len(images)
-        return features
+            for batch, outputs in passes:
+                features[batch] = np.concatenate(outputs, axis=1)
+                progress.update(batch.stop - batch.start)
+        return features, len(images)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Name the columns by layer, pooling and channel.

@@ -97,8 +97,9 @@ class TransferLearningClassifier(ImageKerasClassifier):
     features_dtype : {"float16", "float32"}, default="float16"
         Type of the kept features.
     memory : path-like, default=None
-        Folder where the features are kept for other fits, folds, searches, processes
-        and predictions. None keeps them for one fit.
+        Folder where ``fit`` keeps the features for other fits, folds, searches,
+        processes and predictions. Predictions add none, except those of
+        :func:`skcovid.evaluate`. None keeps them for one fit.
     precision : {"float32", "mixed_bfloat16", "mixed_float16"}, default="float32"
         Keras dtype policy of the backbone; the head is always float32. The mixed ones
         are less exact, and faster on hardware that supports them.
@@ -148,8 +149,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
     fine_tune_from_ : int
         Index of the first layer that phase 2 unfroze.
     n_trunk_passes_ : int
-        Number of images whose features were computed to be kept, in ``fit`` and in
-        predictions since.
+        Number of images whose features ``fit`` computed to be kept.
 
     See Also
     --------
@@ -392,13 +392,17 @@ class TransferLearningClassifier(ImageKerasClassifier):
         X, _ = self._validate_data(X)
         if self.keep_features and self.memory is not None:
             split = self._split_network(self.memory)
-            model, inputs = split.predictor, split.features(X, 2)
-            self.n_trunk_passes_ += split.n_trunk_passes
+            model, batches = split.predictor, split.prediction_batches(X)
         else:
-            model, inputs = self.model_, X
-        batches = inputs.batches(self.batch_size, n_jobs=self.n_jobs)
-        passes = network.predict_batches(model, batches)
-        return np.concatenate([outputs for _, (outputs,) in passes])
+            model = self.model_
+            batches = X.batches(self.batch_size, n_jobs=self.n_jobs)
+        probabilities = np.empty((len(X), len(self.classes_)), dtype=np.float32)
+        size = min(self.batch_size, len(X))
+        for rows, (outputs,) in network.predict_batches(
+            model, batches, batch_size=size
+        ):
+            probabilities[rows] = outputs
+        return probabilities
 
     def _check_combinations(self) -> None:
         if self.feature_layers is not None and self.pooling is None:

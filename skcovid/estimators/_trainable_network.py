@@ -1,13 +1,14 @@
 """The model that each training phase compiles, and its input."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid._base._kept_features import keeps_features_of_predictions
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks._feature_store import FeatureStore, StoredFeatures
 from skcovid.networks._graph import Tail, layer_inputs, split_tail
@@ -123,6 +124,15 @@ class SplitNetwork:
     def loader(self, images: LazyImages, phase: Phase) -> Loader:
         """Return the function from row indices to features."""
         return self.features(images, phase).load
+
+    def prediction_batches(self, images: LazyImages) -> Iterator[tuple[Any, Any]]:
+        """Yield rows and what the predictor takes for them."""
+        return self._trunk_store.batches(
+            images,
+            keep=keeps_features_of_predictions(),
+            **self._options,
+            verbose=self._verbose,
+        )
 
     def features(self, images: LazyImages, phase: Phase) -> StoredFeatures:
         """Return the features that a phase takes; compute those that are missing."""

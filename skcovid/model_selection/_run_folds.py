@@ -16,6 +16,7 @@ from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import safe_indexing
+from skcovid._base._kept_features import keep_features_of_predictions
 from skcovid._base._predictions import predict
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
 from skcovid.model_selection._result import Fold
@@ -74,6 +75,7 @@ def _run_fold(task: tuple[Any, ...]) -> Fold:
     return fold
 
 
+@keep_features_of_predictions()
 def _evaluate_fold(
     estimator: Any, X: Any, y: NDArray[Any], groups: ArrayLike | None, rows: Split
 ) -> Fold:

@@ -169,7 +169,14 @@ class FeatureStore:
         self.trunk = trunk
         self.dtype = np.dtype(dtype)
         below = "" if source is None else source.fingerprint
-        self.fingerprint: str = fingerprint(trunk, dtype=self.dtype.str, below=below)
+        # Checksums take a fifth of the digest's time, and find weights loaded since.
+        settings = self.dtype.str, below, *_weight_checksums(trunk)
+        self.fingerprint: str = build_once(
+            trunk,
+            "fingerprint",
+            settings,
+            lambda: fingerprint(trunk, dtype=self.dtype.str, below=below),
+        )
         self.n_computed = 0
         self._shapes = [tuple(output.shape[1:]) for output in trunk.outputs]
         self._bytes_per_image = feature_bytes(trunk, 1, dtype)
@@ -224,6 +231,63 @@ class FeatureStore:
                 self._compute(source[rows], n_together, n_jobs, verbose)
         return StoredFeatures(self, source.keys)
 
+    def batches(
+        self,
+        images: LazyImages,
+        *,
+        keep: bool,
+        batch_size: int,
+        n_jobs: int,
+        verbose: int,
+    ) -> Iterator[tuple[NDArray[np.intp] | slice, Arrays]]:
+        """Read the features that are stored, and compute the others.
+
+        Parameters
+        ----------
+        images : LazyImages
+            Preprocessed images.
+        keep : bool
+            Whether to store what is computed, as :meth:`fill` does.
+        batch_size, n_jobs, verbose : int
+            As for :meth:`fill`.
+
+        Yields
+        ------
+        rows : slice or ndarray of int
+            Rows of a batch; in the order of the images only with `keep`.
+        features : tuple of ndarray of shape (n_rows, ...), float16 or float32
+            As from :meth:`StoredFeatures.load`.
+        """
+        if keep:
+            kept = self.fill(
+                images, batch_size=batch_size, n_jobs=n_jobs, verbose=verbose
+            )
+            yield from kept.batches(batch_size, n_jobs=n_jobs)
+            return
+        stored = np.array([self._has(key) for key in images.keys], dtype=bool)
+        known, missing = np.flatnonzero(stored), np.flatnonzero(~stored)
+        kept = StoredFeatures(self, images.keys[known])
+        for rows, features in kept.batches(batch_size, n_jobs=n_jobs):
+            yield known[rows], features
+        if not len(missing):
+            return
+        size = min(batch_size, len(missing))
+        progress = feature_progress(len(missing), verbose)
+        with progress:
+            for rows, outputs in self._passes(images[missing], size, n_jobs):
+                self.n_computed += rows.stop - rows.start
+                progress.update(rows.stop - rows.start)
+                yield missing[rows], tuple(map(self._to_dtype, outputs))
+
+    def _passes(
+        self, images: LazyImages | StoredFeatures, batch_size: int, n_jobs: int
+    ) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
+        folded = build_once(
+            self.trunk, "folded", self.fingerprint, lambda: fold_batch_norm(self.trunk)
+        )
+        batches = images.batches(batch_size, n_jobs=n_jobs)
+        return predict_batches(folded, batches, batch_size=batch_size)
+
     def _compute(
         self,
         images: LazyImages | StoredFeatures,
@@ -243,15 +307,10 @@ class FeatureStore:
             self.n_computed += rows.stop - rows.start
             progress.update(rows.stop - rows.start)
 
-        folded = build_once(
-            self.trunk, "folded", self.fingerprint, lambda: fold_batch_norm(self.trunk)
-        )
-        batches = images.batches(batch_size, n_jobs=n_jobs)
-        passes = predict_batches(folded, batches, batch_size=batch_size)
         # A batch is written while the network computes the next.
         with progress, ThreadPoolExecutor(1) as writer:
             written: Future[None] = writer.submit(lambda: None)
-            for rows, outputs in passes:
+            for rows, outputs in self._passes(images, batch_size, n_jobs):
                 written.result()
                 written = writer.submit(write, rows, outputs)
             written.result()
@@ -289,7 +348,16 @@ class FeatureStore:
     def _write(self, keys: NDArray[np.str_], outputs: Sequence[NDArray[Any]]) -> None:
         n_rows = len(keys)
         rows = [np.asarray(part, np.float32).reshape(n_rows, -1) for part in outputs]
-        features = np.concatenate(rows, axis=1)
+        kept = self._to_dtype(np.concatenate(rows, axis=1))
+        for key, row in zip(keys, kept, strict=True):
+            path, content = self._path(key), BytesIO()
+            np.save(content, row)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as file:
+                file.write(content.getbuffer())
+                file.write(crc32(content.getbuffer()).to_bytes(_CHECKSUM))
+
+    def _to_dtype(self, features: NDArray[Any]) -> NDArray[Any]:
         largest = max(features.max(), -features.min())
         if not np.isfinite(largest):
             raise FloatingPointError(
@@ -301,14 +369,10 @@ class FeatureStore:
                 "features_dtype='float32'."
             )
         # NumPy takes up to ten times as long for values that are subnormal in float16.
-        kept = keras.ops.convert_to_numpy(keras.ops.cast(features, self.dtype.name))
-        for key, row in zip(keys, kept, strict=True):
-            path, content = self._path(key), BytesIO()
-            np.save(content, row)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as file:
-                file.write(content.getbuffer())
-                file.write(crc32(content.getbuffer()).to_bytes(_CHECKSUM))
+        kept: NDArray[Any] = keras.ops.convert_to_numpy(
+            keras.ops.cast(features, self.dtype.name)
+        )
+        return kept
 
     def _free_bytes(self) -> int:
         folders = self._directory, *self._directory.absolute().parents
@@ -335,6 +399,13 @@ def _read_file(path: Path, parts: Sequence[NDArray[Any]]) -> bool:
             checksum = crc32(part.data, checksum)
         # One byte more than there should be.
         return file.read(_CHECKSUM + 1) == checksum.to_bytes(_CHECKSUM)
+
+
+def _weight_checksums(model: Any) -> list[int]:
+    return [
+        crc32(np.ascontiguousarray(weights).data.cast("B"))
+        for weights in model.get_weights()
+    ]
 
 
 def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:

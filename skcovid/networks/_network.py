@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import keras
 import numpy as np
@@ -24,6 +24,7 @@ from skcovid.networks.backbones import Backbone
 
 BatchNorm = Literal["trainable", "frozen"]
 Pooling = Literal["avg", "max"]
+Rows = TypeVar("Rows")
 
 # The dtype policy, the order of axes and `random` are global: a process builds one
 # network at a time.
@@ -150,14 +151,14 @@ def reset_moving_statistics(model: Any) -> None:
 
 
 def predict_batches(
-    model: Any, batches: Iterable[tuple[slice, Any]], *, batch_size: int | None = None
-) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
+    model: Any, batches: Iterable[tuple[Rows, Any]], *, batch_size: int | None = None
+) -> Iterator[tuple[Rows, list[NDArray[Any]]]]:
     """Run a network on batches, in inference mode."""
     release_dead_models(model)
     if batch_size is not None:
         check_memory(model, batch_size)
     for rows, batch in batches:
-        n_rows = rows.stop - rows.start
+        n_rows = len(keras.tree.flatten(batch)[0])
         if batch_size is None:
             batch_size = n_rows
             check_memory(model, batch_size)
