@@ -108,6 +108,84 @@ class TestIntact:
         expected = 255 - np.rot90(make_levels(), 2)
         np.testing.assert_array_equal(read_radiograph(write(".tif", content)), expected)
 
+    @pytest.mark.parametrize("bits", [8, 16])
+    @pytest.mark.parametrize("kind", ["no tag", 0, 1, 2])
+    def test_the_alpha_of_a_tiff_is_ignored(self, write, bits, kind):
+        levels = np.random.default_rng(0).integers(0, 2**bits, (5, 6, 4))
+        tags = {"262": 2} | ({} if kind == "no tag" else {"338": kind})
+        path = write(".tif", write_tiff(levels, bits, **tags))
+        found = read_radiograph(path, channels="rgb")
+        expected = np.rint(levels[..., :3] * (255 / (2**bits - 1)))
+        np.testing.assert_array_equal(found, expected)
+
+    @pytest.mark.parametrize(
+        ("n_samples", "bits"), [(2, 8), (2, 16), (3, 16), (4, 8), (4, 16)]
+    )
+    def test_planes_that_opencv_mixes_are_an_error(self, write, n_samples, bits):
+        levels = np.ones((5, 6, n_samples), np.uint16)
+        tags = {"262": 1 if n_samples == 2 else 2, "284": 2}
+        path = write(".tif", write_tiff(levels, bits, **tags))
+        with pytest.raises(ValueError, match=r"a\.tif: .*separate planes.*PNG"):
+            read_radiograph(path)
+
+    def test_three_planes_of_8_bits(self, write):
+        levels = np.random.default_rng(0).integers(0, 256, (5, 6, 3))
+        path = write(".tif", write_tiff(levels, 8, **{"262": 2, "284": 2}))
+        found = read_radiograph(path, channels="rgb")
+        np.testing.assert_array_equal(found, levels)
+
+    def test_a_dark_tiff_of_12_bits_states_its_white(self, write, recwarn):
+        content = write_tiff(make_levels(1000), 12)
+        for white_level in (None, 2000):
+            grey = read_radiograph(write(".tif", content), white_level=white_level)
+            assert grey.max() == round(1000 * 255 / 4095)
+        assert not recwarn
+
+    def test_a_thumbnail_is_not_read_for_the_image_behind_it(self, write):
+        first = write_tiff(make_levels()[:4, :4], **{"254": 1})
+        second = write_tiff(make_levels())
+        shifted = bytearray(first + second)
+        # The first directory is followed by the second, whose positions move along.
+        end = 8 + 16 + 2 + 12 * 10
+        (place,) = struct.unpack_from("<I", second, 4)
+        shifted[end : end + 4] = struct.pack("<I", len(first) + place)
+        entry = len(first) + place + 2
+        while struct.unpack_from("<H", shifted, entry)[0] != 273:
+            entry += 12
+        shifted[entry + 8 : entry + 12] = struct.pack("<I", len(first) + 8)
+        with pytest.raises(ValueError, match=r"several pages, at least 2"):
+            read_radiograph(write(".tif", bytes(shifted)))
+
+    @pytest.mark.parametrize(
+        "masks", [(0xFF, 0xFF00, 0xFF0000), (0xFF0000, 0xFF00, 0xFF)]
+    )
+    def test_a_bmp_that_states_masks_of_its_channels(self, write, masks):
+        pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 4), np.uint8)
+        header = struct.pack("<IiiHHIIiiII", 40, 5, -3, 1, 32, 3, 60, *[0] * 4)
+        data = header + struct.pack("<3I", *masks) + pixels.tobytes()
+        path = write(".bmp", b"BM" + struct.pack("<IHHI", 126, 0, 0, 66) + data)
+        if masks[0] == 0xFF:
+            with pytest.raises(ValueError, match=r"a\.bmp: .*channels.*PNG"):
+                read_radiograph(path)
+        else:
+            found = read_radiograph(path, channels="rgb")
+            np.testing.assert_array_equal(found, pixels[..., 2::-1])
+
+    @pytest.mark.parametrize("is_compressed", [False, True])
+    def test_the_orientation_that_imagemagick_writes(self, write, is_compressed):
+        content = SEEDS[".png turned"]
+        place = content.index(b"eXIf")
+        length = int.from_bytes(content[place - 4 : place], "big")
+        exif = content[place + 4 : place + 4 + length]
+        lines = b"\nexif\n%8d\n%s\n" % (length, exif.hex().encode())
+        text = b"Raw profile type exif\0"
+        text += b"\0" + zlib.compress(lines) if is_compressed else lines
+        chunk = len(text).to_bytes(4, "big") + (b"zTXt" if is_compressed else b"tEXt")
+        chunk += text + bytes(4)
+        changed = content[: place - 4] + chunk + content[place + 8 + length :]
+        found = read_radiograph(write(".png", _with_checksums(changed)))
+        np.testing.assert_array_equal(found, read_radiograph(write(".png", content)))
+
     @pytest.mark.parametrize("length", [0, 1, 8, 12])
     def test_a_jpeg_whose_exif_data_are_short_is_not_turned(self, write, length):
         content = SEEDS[".jpg turned"]

@@ -220,6 +220,39 @@ def lut(entries, first, bits, vr=None):
     return [item]
 
 
+class TestDoubts:
+    @pytest.mark.parametrize(
+        ("interpretation", "shape", "is_odd"),
+        [
+            ("MONOCHROME1", "INVERSE", False),
+            ("MONOCHROME1", "IDENTITY", True),
+            ("MONOCHROME2", "INVERSE", True),
+            ("MONOCHROME2", "IDENTITY", False),
+        ],
+    )
+    def test_a_presentation_lut_shape_that_contradicts(
+        self, write, recwarn, interpretation, shape, is_odd
+    ):
+        elements = {"PhotometricInterpretation": interpretation}
+        grey = read_radiograph(write(PresentationLUTShape=shape, **elements))
+        is_inverted = interpretation == "MONOCHROME1"
+        expected = 255 - STRETCHED if is_inverted else STRETCHED
+        np.testing.assert_array_equal(grey, expected)
+        messages = [str(warning.message) for warning in recwarn]
+        assert len(messages) == is_odd
+        assert all(shape in one and interpretation in one for one in messages)
+
+    @pytest.mark.parametrize("center", [-5000, 90_000])
+    def test_a_window_beside_the_image(self, write, center):
+        path = write(WindowCenter=center, WindowWidth=100)
+        with pytest.warns(UserWarning, match=r"a\.dcm: .*one grey level.*window"):
+            assert np.ptp(read_radiograph(path)) == 0
+
+    def test_an_image_of_one_value_is_no_doubt(self, write, recwarn):
+        read_radiograph(write(np.full((4, 4), 9, np.uint16)))
+        assert not recwarn
+
+
 class TestLookupTables:
     @pytest.mark.parametrize("bits", [8, 12, 16])
     def test_a_voi_lut_takes_precedence_over_a_window(self, write, bits):
@@ -305,6 +338,7 @@ class TestLookupTables:
         path = write(RAMP, VOILUTSequence=sequence)
         np.testing.assert_array_equal(read_radiograph(path), np.rint(RAMP / 257))
 
+    @pytest.mark.filterwarnings("ignore:.*one grey level")
     @pytest.mark.parametrize("first", [-100, 100, 5000])
     def test_the_stated_value_counts_if_it_is_possible(self, write, first):
         path = write(RAMP, VOILUTSequence=lut(np.arange(4096), first, 16))
@@ -474,10 +508,16 @@ class TestIncompleteHeaders:
 class TestNames:
     @pytest.mark.parametrize(
         "name",
-        ["image", "1.2.840.113", "IM.png", "IMAGE.DCM", "a.dicom", "a.IMA", "胸部.dcm"],
+        ["image", "1.2.840.113", "IM.txt", "IMAGE.DCM", "a.dicom", "a.IMA", "胸部.dcm"],
     )
     def test_dicom_is_recognised_by_content_or_extension(self, write, name):
         np.testing.assert_array_equal(read_radiograph(write(name=name)), STRETCHED)
+
+    @pytest.mark.parametrize("name", ["IM.png", "IM.JPG"])
+    def test_the_suffix_of_another_format_warns(self, write, name):
+        with pytest.warns(UserWarning, match=rf"{name}: a DICOM file.*rename.*\.dcm"):
+            found = read_radiograph(write(name=name))
+        np.testing.assert_array_equal(found, STRETCHED)
 
     def test_a_reader_reads_dicom_and_png_together(self, write, grey_paths):
         images = RadiographReader(8).fit_transform([*grey_paths, write()])

@@ -70,10 +70,67 @@ class TestPixels:
     ):
         levels = np.linspace(0, highest, 600).reshape(20, 30).astype(np.uint16)
         path = write_image(name, levels)
-        match = rf"{name}: .*{highest:,}, but.*rescale to 16 bits or save as 8 bits"
+        white = {1: 1, 1023: 1023, 16383: 16383}.get(highest, 4095)
+        match = rf"{name}: .*{highest:,}, but.*white_level={white}\)"
         with pytest.warns(UserWarning, match=match):
             grey = read_radiograph(path, channels=channels)
         assert grey.max() == round(highest / 257)
+
+    @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
+    @pytest.mark.parametrize("white_level", [4095, np.int64(4095), 4080])
+    def test_the_white_level_of_16_bit_files(
+        self, write_image, recwarn, name, white_level
+    ):
+        levels = np.linspace(0, 4080, 600).round().reshape(20, 30).astype(np.uint16)
+        path = write_image(name, levels)
+        expected = np.rint(levels * (255 / white_level))
+        grey = read_radiograph(path, white_level=white_level)
+        np.testing.assert_array_equal(grey, expected)
+        rgb = read_radiograph(path, channels="rgb", white_level=white_level)
+        np.testing.assert_array_equal(rgb, np.dstack([expected] * 3))
+        reader = RadiographReader(white_level=white_level)
+        images = reader.fit_transform([path])
+        np.testing.assert_array_equal(images, expected[np.newaxis])
+        assert not recwarn
+
+    def test_the_white_level_is_part_of_the_keys(self, write_image):
+        path = write_image("a.png", np.full((4, 4), 60_000, np.uint16))
+        keys = [
+            RadiographReader(white_level=white).fit_transform([path]).keys[0]
+            for white in (None, 65535, 61_000, np.int64(61_000))
+        ]
+        assert len(set(keys)) == 3
+        assert keys[2] == keys[3]
+
+    def test_files_that_state_their_white_have_no_other(self, write_image, tmp_path):
+        grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+        paths = [write_image(f"a.{extension}", grey) for extension in LOSSLESS]
+        twelve = tmp_path / "a.pgm"
+        twelve.write_bytes(b"P5 16 16 255\n" + grey.tobytes())
+        for path in [*paths, twelve]:
+            found = read_radiograph(path, white_level=1000)
+            np.testing.assert_array_equal(found, grey)
+
+    @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
+    def test_a_level_above_the_white_level_is_an_error(self, write_image, name):
+        path = write_image(name, np.full((4, 4), 4096, np.uint16))
+        match = rf"{name}: .*4,096, is above white_level=4095"
+        with pytest.raises(ValueError, match=match):
+            read_radiograph(path, white_level=4095)
+        with pytest.raises(ValueError, match=match):
+            RadiographReader(white_level=4095).fit_transform([path])
+        assert read_radiograph(path, white_level=4096).max() == 255
+
+    @pytest.mark.parametrize("white_level", [0, 65536, 4095.0, "4095"])
+    def test_a_wrong_white_level_is_named(self, grey_paths, white_level):
+        with pytest.raises(ValueError, match="white_level"):
+            read_radiograph(grey_paths[0], white_level=white_level)
+        with pytest.raises(ValueError, match="white_level"):
+            RadiographReader(white_level=white_level).fit(grey_paths)
+
+    def test_misspelt_channels_are_an_error(self, grey_paths):
+        with pytest.raises(ValueError, match=r"channels.*grey"):
+            read_radiograph(grey_paths[0], channels="gray")
 
     @pytest.mark.parametrize("highest", [0, 16384, 65535])
     def test_other_16_bit_files_do_not_warn(self, write_image, recwarn, highest):
@@ -357,9 +414,12 @@ class TestCheckFiles:
         path = tmp_path / "a.bmp"
         os.utime(write_bmp(path, 10), ns=(0, 10**18))
         [before] = check_files([str(path)])
-        # Other pixels with the same size and time.
+        [again] = check_files([str(path)])
+        assert again is before
+        # Other pixels with the same size and time of modification.
         os.utime(write_bmp(path, 20), ns=(0, 10**18))
-        assert check_files([str(path)]) == [before]
+        [after] = check_files([str(path)])
+        assert after.digest != before.digest
 
     def test_a_repaired_file_is_read(self, tmp_path):
         path = tmp_path / "a.bmp"

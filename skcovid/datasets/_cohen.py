@@ -34,7 +34,7 @@ def cohen_patients(
         If there is no such table.
     ValueError
         If the table lacks one of the columns, has no row or no patient for a file, or
-        two patients for one.
+        two patients or views for one.
 
     See Also
     --------
@@ -92,10 +92,11 @@ def _find_rows(
     named, patients = columns["filename"], columns["patientid"]
     views = columns.get("view", [""] * len(named))
     for file, patient, view in zip(named, patients, views, strict=True):
-        known, _ = rows.setdefault(file, (patient, view))
-        if known != patient:
+        known = rows.setdefault(file, (patient, view))
+        if known != (patient, view):
             raise ValueError(
-                f"{metadata} has two patients for {file}: {known!r}, {patient!r}."
+                f"{metadata} has two rows for {file} with different patients or views: "
+                f"{known}, {(patient, view)}."
             )
     names = [PurePath(file).name for file in files]
     unknown = [name for name in names if not rows.get(name, ("", ""))[0]]

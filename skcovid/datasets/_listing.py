@@ -9,13 +9,9 @@ from typing import Literal
 
 from skcovid.reading._dicom_headers import DICOM_SUFFIXES, is_dicom
 from skcovid.reading._files import open_file
+from skcovid.reading._image_formats import IMAGE_SUFFIXES, starts_as_image
 from skcovid.reading._zip_archives import is_archive, list_members
 
-# DICOM files may have any other suffix, too.
-IMAGE_SUFFIXES = DICOM_SUFFIXES | {
-    *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp"),
-    *(".pgm", ".ppm"),
-}
 # Written by Windows, by macOS in archives, and by DICOM exports beside the images.
 _SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "dicomdir"})
 
@@ -66,7 +62,7 @@ def list_files(root: Path) -> Listing:
 
 
 def kind_of_image(path: Path) -> Literal["dicom", "other"] | None:
-    """Find the kind of an image by its suffix or, for DICOM, its first bytes."""
+    """Find the kind of an image by its suffix, or else by its first bytes."""
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return "dicom" if suffix in DICOM_SUFFIXES else "other"
@@ -75,7 +71,9 @@ def kind_of_image(path: Path) -> Literal["dicom", "other"] | None:
             start = stream.read(132)
     except (OSError, ValueError):
         return None
-    return "dicom" if is_dicom(path, start) else None
+    if is_dicom(path, start):
+        return "dicom"
+    return "other" if starts_as_image(start) else None
 
 
 def is_hidden(name: str) -> bool:

@@ -203,8 +203,9 @@ def _list_warnings(found: RadiographSet) -> Iterator[str]:
         )
     if found.ignored:
         yield (
-            f"{len(found.ignored)} files in {found.name} are ignored, as they are not "
-            "images or not directly in a class folder (`ignored` lists them all): "
+            f"{len(found.ignored)} files in {found.name} are ignored, as they have "
+            "neither suffix nor first bytes of an image, can't be opened, or are not "
+            "directly in a class folder (`ignored` lists them all): "
             f"{enumerate_some(found.ignored)}"
         )
     if found.table is not None and found.absent:

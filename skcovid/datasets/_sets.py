@@ -9,7 +9,7 @@ from pathlib import Path
 from skcovid._base._label_checks import check_spelling
 from skcovid.datasets._cohen import is_cohen_table, read_cohen_table
 from skcovid.datasets._layouts import ClassFolder, Layout, find_layout, split_by_cause
-from skcovid.datasets._listing import IMAGE_SUFFIXES, list_files
+from skcovid.datasets._listing import list_files
 from skcovid.datasets._metadata import (
     Metadata,
     enumerate_some,
@@ -71,8 +71,8 @@ def from_folders(
     """Find the radiographs in a folder or an archive."""
     if root.is_file() and not is_archive(root):
         raise NotADirectoryError(
-            f"{root}: a file; give the folder of class folders, a zip archive of it, "
-            "or a CSV table"
+            f"{root}: a file; give the folder of class folders, a zip archive of it "
+            "(named .zip), or a CSV table (named .csv)"
         )
     layout = find_layout(list_files(root))
     if split_pneumonia:
@@ -165,7 +165,7 @@ def _check_not_empty(layout: Layout, folder: ClassFolder) -> None:
         return
     path = layout.root / folder.folder
     inside = [file.parts[len(folder.folder.parts) :] for file in folder.others]
-    found = f"none with a suffix of {', '.join(sorted(IMAGE_SUFFIXES))}"
+    found = "none that is one by its suffix or its first bytes"
     if nested := sorted({parts[0] for parts in inside if len(parts) > 1}):
         found = (
             f"only files further down, in {', '.join(nested)}. If those are the "

@@ -293,7 +293,12 @@ def predict_part(pipeline: Any, part: Path, paths: list[str]) -> PredictedPart:
     errors: list[str | None] = [None] * len(paths)
     reader = getattr(pipeline, "steps", [("", pipeline)])[0][1]
     if isinstance(reader, RadiographReader):
-        found = inspect_files(paths, channels=reader.channels, n_jobs=reader.n_jobs)
+        found = inspect_files(
+            paths,
+            channels=reader.channels,
+            white_level=reader.white_level,
+            n_jobs=reader.n_jobs,
+        )
         for row, entry in enumerate(found):
             if isinstance(entry, Exception):
                 errors[row] = _reason(paths[row], entry)

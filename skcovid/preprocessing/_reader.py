@@ -14,7 +14,7 @@ from skcovid._base._digests import image_key
 from skcovid.images._checks import as_lazy, check_images
 from skcovid.images._lazy_images import LazyImages
 from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
-from skcovid.reading._check_files import check_files
+from skcovid.reading._check_files import FileContent, check_files
 from skcovid.reading._files import read_bytes
 from skcovid.reading._paths import as_paths, format_path, holds_paths
 from skcovid.reading._read import decode_file
@@ -31,6 +31,11 @@ class RadiographReader(ImageTransformer):
     channels : {"grey", "rgb"}, default="grey"
         Whether files are read as one grey level or as three RGB channels. Arrays keep
         the channels they have under "grey" and become RGB under "rgb".
+    white_level : int, default=None
+        Level in [1, 65535] that is white in 16-bit PNG, TIFF and PGM files, such as
+        4095 if their pixels have 12 bits; a file with a higher level is an error. None
+        for 65535. It changes no other file: white is 255 in 8-bit files, and DICOM
+        files, TIFF of 10, 12 and 14 bits and PGM with another maximum state theirs.
     lazy : bool or "auto", default="auto"
         Whether images are computed on access (:class:`LazyImages`) rather than at once.
         "auto": lazily from paths, at once from arrays.
@@ -58,6 +63,7 @@ class RadiographReader(ImageTransformer):
     _parameter_constraints = {
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, None],
         "channels": [StrOptions({"grey", "rgb"})],
+        "white_level": [Interval(Integral, 1, 2**16 - 1, closed="both"), None],
         "lazy": ["boolean", StrOptions({"auto"})],
         "n_jobs": [Interval(Integral, 1, None, closed="left")],
     }
@@ -67,11 +73,13 @@ class RadiographReader(ImageTransformer):
         image_size: int | tuple[int, int] | None = None,
         *,
         channels: Literal["grey", "rgb"] = "grey",
+        white_level: int | None = None,
         lazy: bool | Literal["auto"] = "auto",
         n_jobs: int = 2,
     ) -> None:
         self.image_size = image_size
         self.channels = channels
+        self.white_level = white_level
         self.lazy = lazy
         self.n_jobs = n_jobs
 
@@ -142,7 +150,7 @@ class RadiographReader(ImageTransformer):
     ) -> tuple[int, int]:
         if not isinstance(source, list):
             return source.shape[1], source.shape[2]
-        files = check_files(source, channels=self.channels, n_jobs=self.n_jobs)
+        files = self._check(source)
         size = files[0].height, files[0].width
         for path, file in zip(source, files, strict=True):
             if (file.height, file.width) != size:
@@ -153,12 +161,22 @@ class RadiographReader(ImageTransformer):
                 )
         return size
 
+    def _check(self, paths: list[str]) -> list[FileContent]:
+        return check_files(
+            paths,
+            channels=self.channels,
+            white_level=self.white_level,
+            n_jobs=self.n_jobs,
+        )
+
     def _read(self, paths: list[str]) -> LazyImages:
-        size, channels = self.image_size_, self.channels
-        files = check_files(paths, channels=channels, n_jobs=self.n_jobs)
+        size, channels, white = self.image_size_, self.channels, self.white_level
+        files = self._check(paths)
         operation = f"read({channels}, {size})"
+        if white is not None:
+            operation += f", white {white}"
         return LazyImages(
-            partial(_read_resized, size=size, channels=channels),
+            partial(_read_resized, size=size, channels=channels, white_level=white),
             [(path, file.digest) for path, file in zip(paths, files, strict=True)],
             image_shape=size if channels == "grey" else (*size, 3),
             keys=[image_key(file.digest, operation) for file in files],
@@ -177,7 +195,10 @@ class RadiographReader(ImageTransformer):
 
 
 def _read_resized(
-    item: tuple[str, str], size: tuple[int, int], channels: Literal["grey", "rgb"]
+    item: tuple[str, str],
+    size: tuple[int, int],
+    channels: Literal["grey", "rgb"],
+    white_level: int | None,
 ) -> NDArray[np.uint8]:
     path, digest = item
     data = read_bytes(path)
@@ -187,5 +208,5 @@ def _read_resized(
             "call `transform`, or what called it, again."
         )
     # `check_files` has warned of doubts about the file.
-    pixels, _ = decode_file(data, path, channels)
+    pixels, _ = decode_file(data, path, channels, white_level)
     return resize(pixels, size)

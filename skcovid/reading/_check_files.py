@@ -26,14 +26,18 @@ class FileContent(NamedTuple):
 
 
 def inspect_files(
-    paths: Sequence[str], *, channels: Channels = "grey", n_jobs: int = 2
+    paths: Sequence[str],
+    *,
+    channels: Channels = "grey",
+    white_level: int | None = None,
+    n_jobs: int = 2,
 ) -> Iterator[FileContent | Exception]:
     """Decode every file, or give its error; at the end, warn once of doubtful ones."""
     doubts: list[str] = []
 
     def inspect(rows: slice) -> FileContent | Exception:
         return try_read(
-            lambda path: _inspect(path, size_and_time(path), channels),
+            lambda path: _inspect(path, size_and_time(path), channels, white_level),
             paths[rows.start],
         )
 
@@ -49,10 +53,17 @@ def inspect_files(
 
 
 def check_files(
-    paths: Sequence[str], *, channels: Channels = "grey", n_jobs: int = 2
+    paths: Sequence[str],
+    *,
+    channels: Channels = "grey",
+    white_level: int | None = None,
+    n_jobs: int = 2,
 ) -> list[FileContent]:
     """Decode every file, and raise one error that lists those that can't be read."""
-    return raise_problems(list(inspect_files(paths, channels=channels, n_jobs=n_jobs)))
+    results = inspect_files(
+        paths, channels=channels, white_level=white_level, n_jobs=n_jobs
+    )
+    return raise_problems(list(results))
 
 
 def raise_problems(results: Sequence[T | Exception]) -> list[T]:
@@ -80,8 +91,10 @@ def try_read(read: Callable[[str], T], path: str) -> T | FileNotFoundError | Val
 
 # Results are remembered until a file's size, times or inode, its `status`, differ.
 @lru_cache(maxsize=100_000)
-def _inspect(path: str, status: tuple[int, ...], channels: Channels) -> FileContent:
+def _inspect(
+    path: str, status: tuple[int, ...], channels: Channels, white_level: int | None
+) -> FileContent:
     data = read_bytes(path)
-    pixels, doubt = decode_file(data, path, channels)
+    pixels, doubt = decode_file(data, path, channels, white_level)
     height, width = pixels.shape[:2]
     return FileContent(image_key(data), height, width, doubt)

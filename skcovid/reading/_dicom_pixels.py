@@ -1,5 +1,6 @@
 """DICOM pixels: stored values, such as 12-bit ones, scaled to 8-bit grey."""
 
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -19,13 +20,14 @@ from skcovid.reading._jpeg import (
 )
 from skcovid.reading._limits import RefusedError, check_size
 
+_CONTRADICTIONS = frozenset({("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")})
 _END_OF_IMAGE = b"\xff\xd9"
 # Rows converted together, so that an image takes little more memory than its file.
 _ROWS = 64
 
 
-def decode_dicom(stream: IO[bytes], path: str) -> NDArray[np.uint8]:
-    """Decode a radiograph to the grey levels that a workstation displays."""
+def decode_dicom(stream: IO[bytes], path: str) -> tuple[NDArray[np.uint8], str]:
+    """Decode to the grey levels that a workstation displays, and say what is odd."""
     with raise_with_path(path):
         dataset = read_dataset(stream)
         check_radiograph(dataset)
@@ -44,7 +46,24 @@ def decode_dicom(stream: IO[bytes], path: str) -> NDArray[np.uint8]:
         grey = np.empty(stored.shape, dtype=np.uint8)
         for rows in bands:
             grey[rows] = grey_levels[stored[rows].astype(np.intp) - lowest]
-        return grey
+        return grey, "; ".join(_find_doubts(dataset, grey_levels[is_used]))
+
+
+def _find_doubts(dataset: Any, used: NDArray[np.uint8]) -> Iterator[str]:
+    interpretation = dataset.PhotometricInterpretation
+    shape = read_text(dataset, "PresentationLUTShape").upper()
+    # The pairs that PS3.3 C.8.11.3 excludes. Some devices write the wrong shape.
+    if (interpretation, shape) in _CONTRADICTIONS:
+        yield (
+            f"its Presentation LUT Shape {shape} contradicts its Photometric "
+            f"Interpretation {interpretation}, by which it is read. Check that air is "
+            "dark, and correct one of them"
+        )
+    if len(used) > 1 and used.min() == used.max():
+        yield (
+            f"its window or LUT shows all {len(used):,} stored values in one grey "
+            f"level, {used[0]}. Correct or remove the window"
+        )
 
 
 def _check_pixel_data(dataset: Any) -> None:

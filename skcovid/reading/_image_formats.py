@@ -1,17 +1,45 @@
 """Headers of PNG, BMP and WebP files, and the format of a file."""
 
+import re
 import struct
 import zlib
 from collections.abc import Callable
 
+from skcovid.reading._dicom_headers import DICOM_SUFFIXES
 from skcovid.reading._jpeg import read_jpeg_header
-from skcovid.reading._limits import ImageHeader, RefusedError, check_size
+from skcovid.reading._limits import (
+    MAX_BYTES,
+    ImageHeader,
+    RefusedError,
+    check_size,
+)
 from skcovid.reading._tiff import read_orientation, read_tiff_header
 
+# DICOM files may have any other suffix, too.
+IMAGE_SUFFIXES = DICOM_SUFFIXES | {
+    *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".pgm", ".ppm"),
+}
+# The least that tells an image from any other file, whatever their suffixes.
+_START = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|II\*\0|MM\0\*|BM.{4}\0{4}|RIFF.{4}WEBP"
+    rb"|P[56]\s+[#\d]",
+    re.DOTALL,
+)
+# Bits and compression of a BMP of 32 bits that states masks of its channels, and the
+# masks that the decoder takes for granted.
+_MASKED = struct.pack("<HI", 32, 3)
+_BGR = (0xFF0000, 0xFF00, 0xFF)
+_RAW_EXIF = b"Raw profile type exif\0"
 # The largest image has 32,768 of the usual 8 KiB.
 _MAX_CHUNKS = 100_000
 # RGB, a palette, RGB with transparency (PNG specification, 11.2.1).
 _PNG_COLOUR = (2, 3, 6)
+
+
+def starts_as_image(start: bytes) -> bool:
+    """Whether a file is an image other than DICOM, by its first 16 bytes."""
+    return _START.match(start) is not None
 
 
 def read_image_header(data: bytes) -> ImageHeader:
@@ -57,8 +85,21 @@ def _read_png(data: bytes) -> ImageHeader:
             (n_frames,) = struct.unpack_from(">I", data, position + 8)
         elif kind == b"eXIf":
             orientation = read_orientation(data[position + 8 : end])
+        elif kind in (b"tEXt", b"zTXt") and data.startswith(_RAW_EXIF, position + 8):
+            text = data[position + 8 + len(_RAW_EXIF) : end]
+            orientation = read_orientation(_parse_raw_exif(text, kind))
         position = end + 4
     raise RefusedError(f"damaged: a PNG of more than {_MAX_CHUNKS:,} chunks")
+
+
+def _parse_raw_exif(text: bytes, kind: bytes) -> bytes:
+    """Decode EXIF data that ImageMagick writes: name, length, hexadecimal digits."""
+    try:
+        if kind == b"zTXt":
+            text = zlib.decompressobj().decompress(text[1:], MAX_BYTES)
+        return bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
+    except (ValueError, zlib.error):
+        return b""
 
 
 def _read_bmp(data: bytes) -> ImageHeader:
@@ -66,6 +107,11 @@ def _read_bmp(data: bytes) -> ImageHeader:
     if len(data) < n_bytes:
         raise RefusedError("the image is truncated")
     width, height = struct.unpack_from("<HH" if header_size == 12 else "<Ii", data, 18)
+    is_masked = header_size >= 40 and data[28:34] == _MASKED
+    if is_masked and struct.unpack_from("<3I", data, 54) != _BGR:
+        raise RefusedError(
+            "a BMP whose channels are not blue, green and red of 8 bits. Save it as PNG"
+        )
     # The height is negative where rows are stored from the top.
     return ImageHeader(abs(height), width)
 

@@ -21,15 +21,17 @@ _NO_ORIENTATION = (
 _PORTABLE_MAP = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")
 
 
-def decode_image(data: bytes, channels: Channels) -> tuple[NDArray[np.uint8], str]:
+def decode_image(
+    data: bytes, channels: Channels, white_level: int | None
+) -> tuple[NDArray[np.uint8], str]:
     """Decode an image file, and say what may be wrong with it, or "" if nothing."""
     if data.startswith((b"P5", b"P6")):
-        return _decode_portable_map(data)
+        return _decode_portable_map(data, white_level)
     header = read_image_header(data)
     if data.startswith(JPEG_START):
         pixels, doubt = decode_jpeg(data, header.n_channels, channels), ""
     else:
-        pixels, doubt = _decode_with_opencv(data, header, channels)
+        pixels, doubt = _decode_with_opencv(data, header, channels, white_level)
     if pixels.shape[:2] != (header.height, header.width):
         raise RefusedError(
             f"damaged: its header states {header.height} × {header.width} pixels, but "
@@ -44,18 +46,31 @@ def decode_image(data: bytes, channels: Channels) -> tuple[NDArray[np.uint8], st
     return pixels, doubt
 
 
-def _check_brightness(levels: NDArray[np.integer[Any]]) -> str:
-    """Say that 16-bit levels have 14 bits or fewer, so at most 64 grey levels."""
-    if not 0 < (brightest := int(levels.max())) < 2**14:
-        return ""
-    return (
-        f"its highest level is {brightest:,}, but white is 65,535 in a 16-bit file, so "
-        f"it is read with {round(brightest / 257) + 1} of 256 grey levels. If it has "
-        "fewer bits, such as 12, rescale to 16 bits or save as 8 bits"
-    )
+def _scale_16_bits(
+    levels: NDArray[np.integer[Any]], white_level: int | None
+) -> tuple[NDArray[np.uint8], str]:
+    """Scale to 8 bits, and say if levels of 14 bits or fewer give few grey levels."""
+    brightest, doubt = int(levels.max()), ""
+    if white_level is None and 0 < brightest < 2**14:
+        doubt = (
+            f"its highest level is {brightest:,}, but white is 65,535 in a 16-bit "
+            f"file, so it is read with {round(brightest / 257) + 1} of 256 grey "
+            "levels. If its white is lower, state it, as in RadiographReader("
+            f"white_level={2 ** brightest.bit_length() - 1})"
+        )
+    elif white_level is not None and brightest > white_level:
+        raise RefusedError(
+            f"its highest level, {brightest:,}, is above white_level={white_level}. "
+            "Give the level that is white in all 16-bit files, or None for 65535"
+        )
+    grey: NDArray[np.uint8]
+    grey = cv2.convertScaleAbs(levels, alpha=255 / (white_level or 2**16 - 1))
+    return grey, doubt
 
 
-def _decode_portable_map(data: bytes) -> tuple[NDArray[np.uint8], str]:
+def _decode_portable_map(
+    data: bytes, white_level: int | None
+) -> tuple[NDArray[np.uint8], str]:
     # OpenCV scales by the number of bits, not by the level that stands for white.
     match = _PORTABLE_MAP.match(data)
     if match is None:
@@ -72,13 +87,12 @@ def _decode_portable_map(data: bytes) -> tuple[NDArray[np.uint8], str]:
     if levels.max() > white:
         raise RefusedError("damaged: it has levels above the white of its header")
     native = levels.astype(dtype.newbyteorder("="))
-    doubt = _check_brightness(native) if white == 2**16 - 1 else ""
-    grey: NDArray[np.uint8] = cv2.convertScaleAbs(native, alpha=255 / white)
+    grey, doubt = _scale_16_bits(native, white_level if white == 2**16 - 1 else white)
     return (grey.reshape(height, width, 3) if kind == 6 else grey), doubt
 
 
 def _decode_with_opencv(
-    data: bytes, header: ImageHeader, channels: Channels
+    data: bytes, header: ImageHeader, channels: Channels, white_level: int | None
 ) -> tuple[NDArray[np.uint8], str]:
     # What OpenCV turns or inverts depends on format, bits and version: replace bytes
     # that cause it.
@@ -98,11 +112,14 @@ def _decode_with_opencv(
         message = " ".join(str(error.err).split())
         raise RefusedError(f"OpenCV can't decode it ({message})") from error
     if pixels is None:
-        raise RefusedError("damaged or truncated: OpenCV can't decode it")
+        raise RefusedError(
+            "damaged, truncated or of a kind that OpenCV can't decode; if other "
+            "programs open it, save it as PNG"
+        )
     doubt = ""
     if pixels.dtype == np.uint16:
-        doubt = _check_brightness(pixels)
-        pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
+        white = 2**16 - 1 if header.is_scaled else white_level
+        pixels, doubt = _scale_16_bits(pixels, white)
     if pixels.dtype != np.uint8:
         raise RefusedError(
             f"pixels are {pixels.dtype}; 8-bit and unsigned 16-bit are read"

@@ -85,7 +85,9 @@ def decode_strictly(data: bytes, colour_space: str) -> NDArray[np.uint8]:
             data, colour_space, strict=True
         )
     except ValueError as error:
-        raise RefusedError(f"the image is damaged or truncated ({error})") from error
+        raise RefusedError(
+            f"the image is damaged or truncated, or of a kind not read ({error})"
+        ) from error
     return pixels
 
 

@@ -30,7 +30,10 @@ class ImageHeader:
     # 1 to 8, or 0 if it is damaged.
     orientation: int = 1
     white_is_zero: bool = False
-    # Bytes to replace, by position, so that OpenCV neither turns nor inverts pixels.
+    # Levels of 10, 12 or 14 bits, which OpenCV scales to 16.
+    is_scaled: bool = False
+    # Bytes to replace, by position, so that OpenCV does not turn, invert or darken
+    # pixels.
     patches: dict[int, bytes] = field(default_factory=dict)
 
 

@@ -3,21 +3,35 @@
 import os
 import warnings
 from io import BytesIO
+from numbers import Integral
+from pathlib import PurePath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid.reading._dicom_headers import is_dicom
+from skcovid._base._compatibility import Interval, StrOptions, validate_params
+from skcovid.reading._dicom_headers import DICOM_SUFFIXES, is_dicom
 from skcovid.reading._dicom_pixels import decode_dicom
 from skcovid.reading._files import read_bytes
+from skcovid.reading._image_formats import IMAGE_SUFFIXES
 from skcovid.reading._image_pixels import decode_image
 from skcovid.reading._limits import Channels, RefusedError
 from skcovid.reading._paths import format_path
 
 
+@validate_params(
+    {
+        "path": [str, os.PathLike],
+        "channels": [StrOptions({"grey", "rgb"})],
+        "white_level": [Interval(Integral, 1, 2**16 - 1, closed="both"), None],
+    }
+)
 def read_radiograph(
-    path: str | os.PathLike[str], *, channels: Channels = "grey"
+    path: str | os.PathLike[str],
+    *,
+    channels: Channels = "grey",
+    white_level: int | None = None,
 ) -> NDArray[np.uint8]:
     """Read one image file.
 
@@ -29,20 +43,25 @@ def read_radiograph(
         from the content; of suffixes, only that of DICOM counts.
     channels : {"grey", "rgb"}, default="grey"
         Whether the pixels are one grey level or three RGB channels.
+    white_level : int, default=None
+        Level in [1, 65535] of 16-bit files that is white, such as 4095 if their pixels
+        have 12 bits; None for 65535. Other files, DICOM too, state their white.
 
     Returns
     -------
     ndarray of shape (height, width) or (height, width, 3), uint8 in [0, 255], RGB
-        White, which is 65535 in 16-bit files, becomes 255. Transparency is ignored,
-        and EXIF or TIFF orientation applied, so that the image is upright. DICOM
-        levels are as the file's own window or LUT shows them; without one, the range
-        in use is stretched to black and white.
+        White becomes 255. Transparency is ignored, and EXIF or TIFF orientation
+        applied, so that the image is upright. DICOM levels are as the file's own window
+        or LUT shows them; without one, the range in use is stretched to black and
+        white.
 
     Warns
     -----
     UserWarning
-        If a 16-bit file has no level above 16383, as one of 12 bits that was not
-        rescaled, or if its EXIF data are damaged, so that its rotation is unknown.
+        If `white_level` is None and a 16-bit file has no level above 16383; if EXIF
+        data are damaged, so that the rotation is unknown; or if a DICOM file
+        contradicts itself on inversion, has the suffix of another format, or has a
+        window that shows all pixels in one grey level.
 
     Raises
     ------
@@ -50,8 +69,8 @@ def read_radiograph(
         If there is no such file.
     ValueError
         If the file is empty, truncated, damaged, not an image, one of several frames,
-        of more than 2**26 pixels or 2**28 bytes, or a DICOM file of something other
-        than one grey radiograph.
+        of more than 2**26 pixels or 2**28 bytes, has a level above `white_level`, or is
+        a DICOM file of something other than one grey radiograph.
     OSError
         If the file cannot be opened, links form a loop, or the disk fails.
     ImportError
@@ -65,24 +84,29 @@ def read_radiograph(
     ...
     FileNotFoundError: nowhere.png: no such file
     """
-    pixels, doubt = decode_file(read_bytes(path), os.fspath(path), channels)
+    pixels, doubt = decode_file(
+        read_bytes(path), os.fspath(path), channels, white_level
+    )
     if doubt:
-        warnings.warn(f"{format_path(path)}: {doubt}.", stacklevel=2)
+        warnings.warn(f"{format_path(path)}: {doubt}.", stacklevel=3)
     return pixels
 
 
 def decode_file(
-    data: bytes, path: str, channels: Channels
+    data: bytes, path: str, channels: Channels, white_level: int | None = None
 ) -> tuple[NDArray[np.uint8], str]:
     """Decode a file, and say what may be wrong with its pixels, or "" if nothing."""
-    doubt = ""
     if not data:
         raise ValueError(f"{format_path(path)}: the file is empty")
     if is_dicom(path, data):
-        pixels = decode_dicom(BytesIO(data), path)
+        pixels, doubt = decode_dicom(BytesIO(data), path)
+        if PurePath(path).suffix.lower() in IMAGE_SUFFIXES - DICOM_SUFFIXES:
+            renamed = "a DICOM file with another format's suffix, so load_radiographs "
+            renamed += "does not read its patient; rename it to .dcm"
+            doubt = "; ".join(filter(None, (renamed, doubt)))
     else:
         try:
-            pixels, doubt = decode_image(data, channels)
+            pixels, doubt = decode_image(data, channels, white_level)
         except RefusedError as reason:
             raise ValueError(f"{format_path(path)}: {reason}") from reason.__cause__
     if channels == "grey" and pixels.ndim == 3:

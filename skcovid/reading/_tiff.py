@@ -9,7 +9,7 @@ EXIF_START = b"Exif\0\0"
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION = 254, 256, 257, 258, 259
 _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _SAMPLE_FORMAT = 262, 274, 277, 339
-_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_PLANES, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA = 284, 322, 323, 338
 # None, LZW, Deflate (two codes) and PackBits. Damage of the JPEG inside a TIFF is not
 # reported by the decoder, and fax codes are for black and white.
 _COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})
@@ -17,7 +17,11 @@ _FORMATS = {1: "uint", 2: "int", 3: "float"}
 # Types of the values of these tags: unsigned integers of 8, 16 and 32 bits.
 _TYPES = {1: "B", 3: "H", 4: "I"}
 _WHITE_IS_ZERO = 0
-# Orientation: upright. Photometric interpretation: black is zero.
+# Values of planar configuration, and of extra samples: alpha that pixels are not yet
+# multiplied by. The decoder multiplies, unless the value is `_AS_SEEN`.
+_SEPARATE, _UNASSOCIATED = 2, 2
+# Orientation: upright. Photometric interpretation: black is zero. Extra samples: alpha
+# that pixels are multiplied by.
 _AS_SEEN, _DAMAGED = 1, 0
 _MAX_PAGES = 1000
 
@@ -35,13 +39,15 @@ def read_tiff_header(data: bytes) -> ImageHeader:
     white_is_zero = first.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     changed = [_ORIENTATION] if _ORIENTATION in first else []
     changed += [_PHOTOMETRIC] if white_is_zero else []
+    changed += [_EXTRA] if first.get(_EXTRA) == _UNASSOCIATED else []
     return ImageHeader(
         height=first[_HEIGHT],
         width=first[_WIDTH],
-        # Thumbnails are not counted.
-        n_frames=max(1, sum(not page.get(_SUBFILE, 0) & 1 for page, _ in pages)),
+        # Thumbnails are not counted, unless one comes first and would be read.
+        n_frames=1 + sum(not page.get(_SUBFILE, 0) & 1 for page, _ in pages[1:]),
         orientation=_check_orientation(first.get(_ORIENTATION, _AS_SEEN)),
         white_is_zero=white_is_zero,
+        is_scaled=8 < first.get(_BITS, 1) < 16,
         patches=dict(patches[tag] for tag in changed),
     )
 
@@ -111,6 +117,11 @@ def _check_pixels(page: dict[int, int]) -> None:
         kind = _FORMATS.get(page.get(_SAMPLE_FORMAT, 1), "data of another kind, ")
         raise RefusedError(
             f"pixels are {n_samples} × {kind}{bits}; 8-bit and unsigned 16-bit are read"
+        )
+    if page.get(_PLANES) == _SEPARATE and n_samples > 1 and (n_samples, bits) != (3, 8):
+        raise RefusedError(
+            f"a TIFF image of {n_samples} separate planes of {bits} bits (planar "
+            "configuration 2), of which only 3 of 8 bits are read. Save it as PNG"
         )
     check_size(page[_HEIGHT], page[_WIDTH])
     # The decoder allocates a whole tile, even for a smaller image.

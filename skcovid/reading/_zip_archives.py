@@ -16,6 +16,8 @@ from skcovid.reading._limits import MAX_BYTES
 from skcovid.reading._paths import format_path
 
 _SUFFIX = ".zip"
+# Bits of a member's flags: encrypted, and strongly encrypted.
+_ENCRYPTED = 0x41
 # Deflate reaches 1032:1 on one repeated byte; radiographs, even uncompressed ones with
 # black margins, stay below 20:1. Small archives may hold blank test images.
 _MAX_RATIO = 100
@@ -50,6 +52,12 @@ def identify_member(archive: Path, member: str) -> tuple[int, int, str] | None:
 def open_member(archive: Path, member: str) -> IO[bytes]:
     """Open a file in an archive."""
     members = _open_archive(archive)
+    info = members.NameToInfo.get(member)
+    if info is not None and info.flag_bits & _ENCRYPTED:
+        raise ValueError(
+            f"{format_path(archive / member)}: encrypted in the archive; unpack it "
+            "with its password and give the folder"
+        )
     try:
         return members.open(member)
     except KeyError:
@@ -78,12 +86,13 @@ def list_members(archive: Path) -> tuple[list[str], list[str]]:
 def _open_archive(path: Path) -> zipfile.ZipFile:
     status = path.stat()
     # The process, because a fork shares the position in an open file.
-    return _keep_open(path, status.st_size, status.st_mtime_ns, os.getpid())
+    changed = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return _keep_open(path, changed, os.getpid())
 
 
 # Reading the directory of a large archive takes longer than reading a member.
 @lru_cache(maxsize=8)
-def _keep_open(path: Path, size: int, changed: int, process: int) -> zipfile.ZipFile:
+def _keep_open(path: Path, status: tuple[int, ...], process: int) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError) as error:
@@ -110,7 +119,7 @@ def _keep_open(path: Path, size: int, changed: int, process: int) -> zipfile.Zip
             )
         info.filename = f"{name}/" if info.is_dir() else name
     total = sum(info.file_size for info in infos)
-    if total > max(_RATIO_MATTERS_FROM, _MAX_RATIO * size):
+    if total > max(_RATIO_MATTERS_FROM, _MAX_RATIO * status[0]):
         raise ValueError(
             f"{path}: may be a zip bomb: it would unpack to {total:,} bytes, more than "
             f"{_MAX_RATIO} times its size. If you trust it, give it unpacked"

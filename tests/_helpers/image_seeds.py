@@ -40,28 +40,48 @@ def make_seeds():
 
 
 def write_tiff(levels, bits=8, *, byte_order="<", **tags):
-    """Write an uncompressed TIFF file of one strip, of any bit depth."""
-    ordered = (levels[..., None] >> np.arange(bits - 1, -1, -1)) & 1
-    rows = ordered.astype(np.uint8).reshape(len(levels), -1)
-    strip = np.packbits(rows, axis=1).tobytes()
-    if bits == 16:
-        strip = levels.astype(f"{byte_order}u2").tobytes()
-    height, width = levels.shape
+    """Write an uncompressed TIFF file of any bit depth.
+
+    Levels of shape (height, width) or (height, width, n_samples) are in one strip, or
+    in one for each sample with planar configuration 2. A tag's value may be a list.
+    """
+    height, width = levels.shape[:2]
+    samples = levels.reshape(height, width, -1)
+    is_planar = tags.get("284") == 2
+    parts = np.moveaxis(samples, 2, 0)[..., None] if is_planar else [samples]
+    strips = [_pack(part.reshape(height, -1), bits, byte_order) for part in parts]
+    n_samples = samples.shape[2]
+    starts = np.cumsum([8, *(len(strip) for strip in strips)]).tolist()
     entries = {
-        **{256: (4, width), 257: (4, height), 258: (3, bits), 259: (3, 1)},
-        **{262: (3, 1), 273: (4, 8), 277: (3, 1), 278: (4, height)},
-        279: (4, len(strip)),
+        **{256: (4, width), 257: (4, height), 258: (3, [bits] * n_samples)},
+        **{259: (3, 1), 262: (3, 1), 273: (4, starts[:-1]), 277: (3, n_samples)},
+        **{278: (4, height), 279: (4, [len(strip) for strip in strips])},
         **{int(tag): (3, value) for tag, value in tags.items()},
     }
-    directory = struct.pack(f"{byte_order}H", len(entries))
+    directory, end = b"", starts[-1] + 2 + 12 * len(entries) + 4
+    behind = b""
     for tag, (kind, value) in sorted(entries.items()):
-        packed = struct.pack(f"{byte_order}{_TIFF_TYPES[kind]}", value)
-        directory += struct.pack(f"{byte_order}HHI", tag, kind, 1) + packed.ljust(
-            4, b"\0"
-        )
+        values = value if isinstance(value, list) else [value]
+        packed = struct.pack(f"{byte_order}{len(values)}{_TIFF_TYPES[kind]}", *values)
+        if len(packed) > 4:
+            behind, packed = (
+                behind + packed,
+                struct.pack(f"{byte_order}I", end + len(behind)),
+            )
+        directory += struct.pack(f"{byte_order}HHI", tag, kind, len(values))
+        directory += packed.ljust(4, b"\0")
     start = b"II*\0" if byte_order == "<" else b"MM\0*"
-    header = start + struct.pack(f"{byte_order}I", 8 + len(strip))
-    return header + strip + directory + bytes(4)
+    header = start + struct.pack(f"{byte_order}I", starts[-1])
+    count = struct.pack(f"{byte_order}H", len(entries))
+    return header + b"".join(strips) + count + directory + bytes(4) + behind
+
+
+def _pack(rows, bits, byte_order):
+    """Pack rows of levels, each from a whole byte on."""
+    if bits == 16:
+        return rows.astype(f"{byte_order}u2").tobytes()
+    ordered = (rows[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+    return np.packbits(ordered.astype(np.uint8).reshape(len(rows), -1), 1).tobytes()
 
 
 def _encode(suffix, pixels, *parameters):
