@@ -333,6 +333,25 @@ def test_history_without_validation_accuracy_or_phases():
     assert legend_of(display.ax_[0]) == ["Training"]
 
 
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [
+        ([2.0, 0.01], "linear"),
+        ([2.5e38, 0.9], "log"),
+        ([2.5e38, np.inf, 0.9, np.nan, 0.0], "log"),
+        ([0.0, 0.0], "linear"),
+        ([np.nan], "linear"),
+    ],
+)
+def test_history_draws_losses_of_many_magnitudes_on_a_log_axis(losses, scale):
+    history = {"loss": [1.0] * len(losses), "val_loss": losses}
+    if scale == "linear":
+        history["loss"] = losses
+    display = TrainingHistoryDisplay(history).plot()
+    assert display.ax_[0].get_yscale() == scale
+    display.figure_.canvas.draw()
+
+
 def test_history_legend_covers_both_panels():
     history = {"loss": [2.0], "val_loss": [2.0], "accuracy": [0.5]}
     display = TrainingHistoryDisplay(history).plot()

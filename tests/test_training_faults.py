@@ -142,9 +142,37 @@ def test_too_few_validation_images_to_monitor(n_absent):
     assert all("['COVID-19']" in message for message in found)
 
 
+@pytest.mark.parametrize("monitored", [False, True])
+@pytest.mark.parametrize("reset", [False, True])
+def test_moving_statistics_that_few_steps_do_not_fill(monitored, reset):
+    classifier = TransferLearningClassifier("tiny", reset_batch_norm=reset, **QUICK)
+    # Labels without a relation to the images: the loss is not better than a guess.
+    validation = {"X_val": X, "y_val": np.roll(Y, 1)} if monitored else {}
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        classifier.fit(X, Y, **validation)
+    texts = [str(item.message) for item in caught]
+    found = [text for text in texts if "moving statistics" in text]
+    assert len(found) == reset
+    for text in found:
+        assert "2 training steps" in text
+        assert "reset_batch_norm=False" in text
+        assert "recipe='fast' or 'linear'" in text
+        losses = classifier.history_.get("val_loss", [np.nan])
+        assert (f"validation loss is {losses[-1]:.3g}" in text) == monitored
+
+
+def test_moving_statistics_that_predict_well_enough():
+    classifier = TransferLearningClassifier("tiny", **QUICK)
+    predicted = classifier.fit(X, Y).predict(X)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*moving statistics")
+        classifier.fit(X, Y, X_val=X, y_val=predicted)
+    assert classifier.history_["val_loss"][-1] < np.log(3)
+
+
 def test_a_constant_prediction():
     pipeline = make_transfer_pipeline(
         "tiny", image_size=32, validation_fraction=0.2, **QUICK
     )
-    with pytest.warns(UserWarning, match="15 test images of fold 1"):
+    with pytest.warns(UserWarning, match=r"15 test images of fold 1.*reset_batch_norm"):
         evaluate(pipeline, np.repeat(IMAGES[:1], len(Y), axis=0), Y, cv=2, verbose=0)

@@ -1,6 +1,8 @@
 """Checks of the classifier's validation data and sample weights."""
 
+import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from skcovid._base._compatibility import check_sample_weight
 from skcovid.images._checks import check_network_input
 from skcovid.images._lazy_images import LazyImages
+from skcovid.networks._network import is_batch_norm
 
 
 def check_validation_data(
@@ -44,6 +47,33 @@ def check_validation_data(
             stacklevel=3,
         )
     return images, labels
+
+
+def warn_of_empty_statistics(
+    model: Any, history: Mapping[str, list[Any]], n_steps: int
+) -> None:
+    """Warn if moving statistics that started at zero are still too small to predict."""
+    momentum = max(layer.momentum for layer in model.layers if is_batch_norm(layer))
+    losses = [
+        loss
+        for loss, phase in zip(
+            history.get("val_loss", []), history["phase"], strict=False
+        )
+        if phase == 2
+    ]
+    # A guess has the loss log(n_classes). A hundredth less in the variance of each of
+    # a hundred layers in a row makes the last one's output 1.6 times as large.
+    guess = math.log(model.output_shape[-1])
+    if momentum**n_steps < 0.01 or (losses and min(losses) <= guess):
+        return
+    found = f", and the validation loss is {min(losses):.3g}" if losses else ""
+    warnings.warn(
+        f"After {n_steps} training steps, the moving statistics of batch normalisation "
+        f"lack {momentum**n_steps:.1%} of their values{found}: all predictions may be "
+        "one class. They start at zero because reset_batch_norm=True, as in the paper. "
+        "Pass reset_batch_norm=False or more images, or use recipe='fast' or 'linear'.",
+        stacklevel=3,
+    )
 
 
 def combine_weights(

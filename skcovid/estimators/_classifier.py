@@ -18,7 +18,11 @@ from skcovid._base._label_checks import check_labels
 from skcovid._base._network_estimator import allow_in_model_files
 from skcovid._base._random import draw_seed
 from skcovid.estimators._checkpoint import TrainingState
-from skcovid.estimators._checks import check_validation_data, combine_weights
+from skcovid.estimators._checks import (
+    check_validation_data,
+    combine_weights,
+    warn_of_empty_statistics,
+)
 from skcovid.estimators._keras_classifier import ImageKerasClassifier
 from skcovid.estimators._trainable_network import (
     FineTunedModel,
@@ -297,6 +301,13 @@ class TransferLearningClassifier(ImageKerasClassifier):
         TransferLearningClassifier
             The fitted classifier.
 
+        Warns
+        -----
+        UserWarning
+            If `reset_batch_norm` is True, the training steps are too few to fill the
+            moving statistics, and the network's loss on `X_val` is worse than that of
+            a guess, or not known.
+
         Raises
         ------
         ValueError
@@ -348,6 +359,10 @@ class TransferLearningClassifier(ImageKerasClassifier):
                 trained, settings, data, monitored, self._generator, state
             )
         self.n_trunk_passes_ = trained.n_trunk_passes
+        if self.reset_batch_norm:
+            n_batches = -(-len(images) // self.batch_size)
+            n_steps = n_batches * len(self.history_["phase"])
+            warn_of_empty_statistics(self.model_, self.history_, n_steps)
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:

@@ -116,7 +116,7 @@ class EpochProgress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         shown = {
-            name: f"{value:.3f}"
+            name: f"{value:.3g}"
             for name, value in (logs or {}).items()
             if name != "learning_rate"
         }

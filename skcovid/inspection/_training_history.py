@@ -27,6 +27,8 @@ History = Mapping[str, Sequence[float]]
 _PANELS = (("loss", "Loss"), ("accuracy", "Accuracy"))
 # Prefix of the key, name in the legend, colour and line style.
 _CURVES = (("", "Training", COLOURS[0], "-"), ("val_", "Validation", COLOURS[1], "--"))
+# Ratio of the largest and the smallest loss from which a linear axis shows one of them.
+_LOG_FROM = 1000
 
 
 class TrainingHistoryDisplay(ResultMixin, Display):
@@ -39,7 +41,8 @@ class TrainingHistoryDisplay(ResultMixin, Display):
         and optionally ``accuracy``, ``val_loss``, ``val_accuracy`` (accuracies in
         [0, 1]) and ``phase`` (1 while the base is frozen, 2 while it is fine-tuned).
         Other keys, such as ``learning_rate``, are not drawn. A sequence holds one dict
-        per fold; all folds are drawn into the same axes, with thin lines.
+        per fold; all folds are drawn into the same axes, with thin lines. Losses that
+        differ a thousandfold have a logarithmic axis.
 
     Attributes
     ----------
@@ -129,6 +132,8 @@ class TrainingHistoryDisplay(ResultMixin, Display):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if key == "accuracy":
             percent_ticks(ax.yaxis)
+        elif ax.dataLim.ymax > _LOG_FROM * ax.dataLim.minposy:
+            ax.set_yscale("log", nonpositive="clip")
         describe_axes(ax, "Epoch", label, f"{label} over the epochs")
 
     @classmethod

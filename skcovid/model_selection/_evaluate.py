@@ -250,7 +250,9 @@ def _warn_of_constant_predictions(folds: list[Fold]) -> None:
             warnings.warn(
                 f"All {len(fold.predictions)} test images of fold {number} are "
                 f"predicted as {found.tolist()[0]!r}: its network has not learned to "
-                "distinguish the classes. See the result's histories; more epochs or a "
-                "lower learning_rate may help.",
+                "distinguish the classes. See the result's histories. If "
+                "reset_batch_norm is True, as in recipe='paper', few images do not "
+                "fill the moving statistics, which start at zero: set it to False, or "
+                "use recipe='fast' or 'linear'.",
                 stacklevel=4,
             )
