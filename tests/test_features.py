@@ -239,12 +239,11 @@ class TestFingerprint:
 
     @pytest.mark.parametrize("decoder", ["opencv-python", "simplejpeg", "pydicom"])
     def test_depends_on_the_versions_of_decoders(self, tmp_path, monkeypatch, decoder):
-        trunk, version = make_trunk(), metadata.version
-        before = FeatureStore(tmp_path, trunk).fingerprint
+        version, before = metadata.version, make_store(tmp_path).fingerprint
         monkeypatch.setattr(
             metadata, "version", lambda name: "0" if name == decoder else version(name)
         )
-        assert FeatureStore(tmp_path, trunk).fingerprint != before
+        assert make_store(tmp_path).fingerprint != before
 
     def test_depends_on_the_network_below(self, tmp_path):
         trunk = make_trunk()
