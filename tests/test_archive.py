@@ -292,6 +292,23 @@ def test_resumes_with_a_saved_and_loaded_model(small, tmp_path):
     assert result.n_resumed == 120
 
 
+def test_the_white_level_of_the_reader_counts(tmp_path, write_image, recwarn):
+    levels = [np.full((4, 4), level, np.uint16) for level in (0, 4095, 5000)]
+    paths = [str(write_image(f"{n}.png", image)) for n, image in enumerate(levels)]
+    steps = [
+        ("read", RadiographReader(4, white_level=4095)),
+        ("flatten", FunctionTransformer(flatten)),
+        ("classify", RidgeClassifier()),
+    ]
+    pipeline = Pipeline(steps).fit(paths[:2], ["dark", "bright"])
+    predict_archive(pipeline, paths, tmp_path / "out", verbose=0)
+    [part] = (tmp_path / "out").glob("*.parquet")
+    rows = parquet.read_table(part).to_pylist()
+    assert [row["prediction"] for row in rows] == ["dark", "bright", None]
+    assert "above white_level=4095" in rows[2]["error"]
+    assert not recwarn
+
+
 def test_the_fingerprint_depends_on_every_value_of_a_model():
     first, second = make_pipeline(), make_pipeline()
     assert fingerprint_model(first) == fingerprint_model(second)

@@ -282,11 +282,30 @@ class TestHostile:
         with pytest.raises(ValueError, match=r"a/1\.png.*damaged"):
             read_radiograph(path / "a/1.png")
 
-    def test_an_encrypted_member(self, write_zip, png):
+    @pytest.mark.parametrize("flags", [0x01, 0x21, 0x41])
+    def test_an_encrypted_member(self, write_zip, png, flags):
         path = write_zip({"a/1.png": png, "b/1.png": png})
-        damage(path, 8, of=b"PK\x01\x02")
-        with pytest.raises(ValueError, match=r"a/1\.png.*archive.*unpack"):
+        data = bytearray(path.read_bytes())
+        data[data.index(b"PK\x01\x02") + 8] |= flags
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"a/1\.png: encrypted.*unpack.*password"):
             read_radiograph(path / "a/1.png")
+        assert read_radiograph(path / "b/1.png").any()
+
+    def test_a_member_that_is_compressed_in_another_way(self, write_zip, png):
+        path = write_zip({"a/1.png": png, "b/1.png": png})
+        damage(path, 10, of=b"PK\x01\x02")
+        with pytest.raises(ValueError, match=r"a/1\.png: can't.*archive.*unpack"):
+            read_radiograph(path / "a/1.png")
+
+    def test_an_archive_replaced_at_the_same_size_and_time(self, write_zip):
+        for level in (0, 200):
+            pixels = b"P5 4 4 255\n" + bytes([level] * 16)
+            with zipfile.ZipFile(write_zip({}), "w") as archive:
+                archive.writestr(zipfile.ZipInfo("a/1.pgm"), pixels)
+            path = Path(archive.filename)
+            os.utime(path, ns=(10**18, 10**18))
+            assert read_radiograph(path / "a/1.pgm").max() == level
 
     @pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"no archive"])
     def test_a_file_that_is_not_a_zip_archive(self, tmp_path, content):

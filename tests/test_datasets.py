@@ -17,6 +17,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skcovid import RadiographReader
 from skcovid.datasets import (
     cohen_patients,
     load_radiographs,
@@ -50,6 +51,11 @@ def make_files(tmp_path):
         return tmp_path
 
     return make
+
+
+def make_folder(path):
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def names_of(data, root):
@@ -169,6 +175,43 @@ class TestLoadRadiographs:
         assert message.endswith("and 1 more")
         assert str(root / "b/more/2.png") in data.DESCR
         assert names_of(data, root) == ["a/1.png", "b/1.png"]
+
+    @pytest.mark.parametrize("suffix", ["", ".image", ".0001", ".txt"])
+    def test_images_are_found_by_their_first_bytes(
+        self, tmp_path, write_image, grey_images, suffix
+    ):
+        kinds = ("png", "jpg", "tif", "bmp", "webp", "pgm")
+        for label in "ab":
+            for kind in kinds:
+                write_image(f"a.{kind}", grey_images[0]).rename(
+                    make_folder(tmp_path / "set" / label) / f"{kind}{suffix}"
+                )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            data = load_radiographs(tmp_path / "set")
+        assert len(data.paths) == 2 * len(kinds)
+        assert np.asarray(RadiographReader().fit_transform(data.paths)).any()
+
+    @pytest.mark.parametrize(
+        "start",
+        [b"BMI,age\n20,60\n", b"P5 is a patient\n", b"MM", b"RIFF....WAVE", b""],
+    )
+    def test_a_file_that_only_begins_like_an_image_is_reported(self, make_files, start):
+        root = make_files("a/1.png", "b/1.png", "a/notes")
+        (root / "a/notes").write_bytes(start)
+        with pytest.warns(UserWarning, match=r"neither suffix nor first bytes.*notes"):
+            data = load_radiographs(root)
+        assert data.ignored == [str(root / "a/notes")]
+
+    @pytest.mark.parametrize("is_table", [False, True])
+    def test_names_in_another_form_of_unicode_are_explained(self, make_files, is_table):
+        root = make_files("a/Ko\u0308ln.png", "b/1.png")
+        if (root / "a/K\u00f6ln.png").exists():
+            pytest.skip("the file system takes both forms for one name")
+        name = "table.csv" if is_table else "metadata.csv"
+        (root / name).write_text("path,label\na/K\u00f6ln.png,a\nb/1.png,b\n", "utf-8")
+        with pytest.raises((ValueError, FileNotFoundError), match="NFC or NFD"):
+            load_radiographs(root / name if is_table else root)
 
     def test_class_names_select_folders(self, make_files):
         root = make_files("a/1.png", "b/1.png", "c/1.png", "broken/notes.txt")

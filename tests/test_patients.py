@@ -53,7 +53,14 @@ def test_cohen_patients_are_in_its_table(write_table, version):
         ("patient,filename\n", "no column 'patientid'"),
         ("patientid,file\n", "no column 'filename'"),
         ("", "no column 'patientid'"),
-        ("patientid,filename\n1,figure.png\n2,figure.png\n", "two patients for figure"),
+        (
+            "patientid,filename\n1,figure.png\n2,figure.png\n",
+            "two rows for figure.*patients",
+        ),
+        (
+            "patientid,filename,view\n1,figure.png,PA\n1,figure.png,L\n",
+            "two rows for figure.*views",
+        ),
         ("patientid,note,filename\n1,a, b,figure.png\n", "line 2: 4 cells.*has 3"),
         ("patientid,note,filename\n1,figure.png\n", "line 2: 2 cells"),
         ('patientid,filename\n1,figure.png\n2,"other.png\n', "line 3: not a CSV"),

@@ -268,6 +268,16 @@ class TestSave:
         assert fingerprint([copy, *grey_paths[1:]], labels) == of_files
         assert fingerprint(grey_paths[1:] + grey_paths[:1], labels) != of_files
 
+    def test_files_are_not_judged_by_another_white_level(
+        self, tmp_path, write_image, recwarn
+    ):
+        paths = [write_image("a.png", np.full((4, 4), 4095, np.uint16))]
+        reader = RadiographReader(4, white_level=4095).fit(paths)
+        skcovid.save(reader, tmp_path / "reader.skcovid", X=paths)
+        loaded = skcovid.load(tmp_path / "reader.skcovid")
+        assert np.asarray(loaded.transform(paths)).min() == 255
+        assert not recwarn
+
     def test_replaces_an_existing_file(self, fitted, tmp_path):
         path = tmp_path / "model.skcovid"
         path.write_text("something else")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from skcovid._base._label_checks import check_spelling
 from skcovid.reading._files import identify, read_bytes
@@ -49,7 +50,7 @@ class Metadata:
             raise ValueError(
                 f"{self.path} has no row for {len(unlisted)} {n_files}: "
                 f"{enumerate_some(unlisted)}. Add them, or pass metadata=None to "
-                "ignore the table."
+                f"ignore the table.{unicode_hint(unlisted, self.rows)}"
             )
         for column in ("label", "patient"):
             if empty := [file for file in labels if self.rows[file].get(column) == ""]:
@@ -133,6 +134,17 @@ def identify_files(
             both = enumerate_some([names[identity], file])
             raise ValueError(f"{origin}: {both} are the same file; remove one of them.")
     return names
+
+
+def unicode_hint(missing: Iterable[str], known: Iterable[str]) -> str:
+    """Say that missing names are among known ones in another form of Unicode."""
+    plain = {normalize("NFC", name) for name in known}
+    if not any(normalize("NFC", name) in plain for name in missing):
+        return ""
+    return (
+        " Some names in the table look the same but have another form of Unicode (NFC "
+        "or NFD); copy the names from the file system."
+    )
 
 
 def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[str, int]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unicodedata import normalize
 
 from skcovid._base._label_checks import check_spelling
 from skcovid.datasets._cohen import is_cohen_table, read_cohen_table
@@ -15,6 +16,7 @@ from skcovid.datasets._metadata import (
     enumerate_some,
     identify_files,
     read_metadata,
+    unicode_hint,
 )
 from skcovid.reading._files import exists
 from skcovid.reading._zip_archives import is_archive
@@ -128,9 +130,12 @@ def from_table(
     listed = set(identify_files(path, path.parent, table.rows).values())
     absent = [file for file in labels if file not in listed]
     if absent and all_must_exist:
+        forms = [normalize(form, file) for form in ("NFC", "NFD") for file in absent]
+        known = [file for file in forms if exists(str(path.parent / file))]
         raise FileNotFoundError(
             f"{path} names {len(absent)} files that don't exist, of {len(labels)}: "
             f"{enumerate_some(absent)}. Relative paths begin at {path.parent}."
+            f"{unicode_hint(absent, known)}"
         )
     images = [
         Radiograph(

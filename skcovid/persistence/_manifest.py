@@ -13,7 +13,7 @@ from skcovid._base._digests import image_key
 from skcovid._base._version import __version__, installed_versions
 from skcovid.images._fingerprints import digest_samples
 from skcovid.persistence._zip_container import ModelFileError
-from skcovid.reading._check_files import check_files
+from skcovid.reading._files import read_bytes
 from skcovid.reading._paths import as_paths, holds_paths
 
 FORMAT = "skcovid-model"
@@ -37,7 +37,7 @@ def list_versions(*, with_backend: bool) -> dict[str, str]:
 def describe_data(X: Any, y: ArrayLike | None) -> dict[str, Any]:
     """Count and fingerprint images and labels; their order does not matter."""
     if holds_paths(X):
-        digests = [file.digest for file in check_files(as_paths(X))]
+        digests = [image_key(read_bytes(path)) for path in as_paths(X)]
     else:
         digests = digest_samples(X)
     labels = [None] * len(digests) if y is None else np.asarray(y).tolist()
