@@ -199,7 +199,7 @@ class TestErrors:
 
     def test_without_imagehash_the_extra_is_named(self, data, monkeypatch):
         monkeypatch.setitem(sys.modules, "imagehash", None)
-        with pytest.raises(ImportError, match=r"pip install skcovid\[audit\]"):
+        with pytest.raises(ImportError, match=r"pip install '\.\[audit\]'"):
             audit(make_model(), data.images, data.target, verbose=0)
 
 

@@ -833,7 +833,7 @@ class TestBroken:
     def test_without_pydicom_the_extra_is_named(self, write, monkeypatch):
         path = write()
         monkeypatch.setitem(sys.modules, "pydicom", None)
-        with pytest.raises(ImportError, match=r"skcovid\[dicom\]"):
+        with pytest.raises(ImportError, match=r"'skcovid\[dicom\]'.*'\.\[dicom\]'"):
             check_files([str(path)])
 
 

@@ -5,8 +5,10 @@ import sys
 import warnings
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import PredefinedSplit
 
@@ -119,6 +121,31 @@ def test_a_batch_that_cannot_fit_is_refused(tmp_path):
         assert line.startswith("A batch of batch_size=64 images takes at least ")
         assert "Lower batch_size or image_size" in line
     assert not list(Path(tmp_path).iterdir())
+
+
+@pytest.mark.parametrize("recipe", ["paper", "linear"])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_no_connection_is_one_error_before_the_folds(recipe, n_jobs, monkeypatch):
+    def fail(include_top, weights, input_shape):
+        raise Exception("URL fetch failure")  # as Keras does
+
+    monkeypatch.setattr(keras.applications, "VGG19", fail)
+    pipeline = make_transfer_pipeline("vgg19", recipe=recipe, verbose=0)
+    paths = np.array([f"{number}.png" for number in range(len(Y))])
+    for model in (pipeline, BaggingClassifier(pipeline)):
+        with pytest.raises(OSError, match=r"KERAS_HOME.*=PATH.*=None") as info:
+            evaluate(model, paths, Y, cv=2, n_jobs=n_jobs, verbose=0)
+        assert info.value.__cause__ is None
+        assert info.value.__suppress_context__
+
+
+def test_weights_that_do_not_fit_are_an_error_before_the_folds(tmp_path):
+    path = tmp_path / "other.weights.h5"
+    path.write_bytes(b"nothing of the kind")
+    pipeline = make_transfer_pipeline("tiny", weights=path, verbose=0)
+    paths = np.array([f"{number}.png" for number in range(len(Y))])
+    with pytest.raises(ValueError, match=r"other.*'tiny'"):
+        evaluate(pipeline, paths, Y, cv=2, verbose=0)
 
 
 def test_a_class_missing_from_a_fold():

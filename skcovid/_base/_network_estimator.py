@@ -25,6 +25,9 @@ class NetworkEstimator(Protocol):
     _network_attribute: ClassVar[str]
     _fit_attributes: ClassVar[frozenset[str]]
 
+    def _check_weights(self) -> None:
+        """Raise an error if the initial weights can't be downloaded or loaded."""
+
     def _rebuild_network(self, image_size: tuple[int, int], n_weights: int) -> Any:
         """Build the network from parameters and fitted attributes, with any weights.
 

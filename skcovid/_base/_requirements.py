@@ -9,6 +9,10 @@ def require(package: str, *, extra: str, caller: str, module: str = "") -> None:
         import_module(module or package)
     except ImportError as error:
         raise ImportError(
-            f"{caller} requires {package}. Install it with `pip install "
-            f"skcovid[{extra}]` or `pip install {package}`."
+            f"{caller} requires {package}: {install_command(extra)}."
         ) from error
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs the packages of an extra."""
+    return f"pip install 'skcovid[{extra}]' (in a clone: pip install '.[{extra}]')"

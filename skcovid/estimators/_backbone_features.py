@@ -297,6 +297,10 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         ]
         return np.array(columns, dtype=object)
 
+    def _check_weights(self) -> None:
+        self._validate_params()
+        network.check_weights(get_backbone(self.backbone), self.weights)
+
     def _rebuild_network(self, image_size: tuple[int, int], n_weights: int) -> Any:
         layers = self.layers
         if layers == "auto" and get_backbone(self.backbone).feature_layers:

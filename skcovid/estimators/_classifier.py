@@ -503,6 +503,10 @@ class TransferLearningClassifier(ImageKerasClassifier):
             network.reset_moving_statistics(model)
         return model
 
+    def _check_weights(self) -> None:
+        self._validate_params()
+        network.check_weights(get_backbone(self.backbone), self.weights)
+
     def _rebuild_network(self, image_size: tuple[int, int], n_weights: int) -> Any:
         classes = vars(self).get("classes_")
         if not isinstance(classes, np.ndarray) or classes.ndim != 1 or len(classes) < 2:

@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import StrOptions, validate_params
 from skcovid._base._label_checks import check_groups, check_labels
+from skcovid._base._network_estimator import NetworkEstimator
 from skcovid.model_selection._checkpoint import describe_evaluation, open_checkpoint
 from skcovid.model_selection._result import EvaluationResult, Fold
 from skcovid.model_selection._run_folds import run_folds
@@ -127,7 +128,8 @@ def evaluate(
     FileExistsError
         If `checkpoint` holds files of something else.
     OSError
-        If `checkpoint` is not writable, or the disk is full; completed folds are kept.
+        If a network's weights can't be downloaded, before anything is fitted;
+        if `checkpoint` is not writable, or the disk is full; completed folds are kept.
 
     Warns
     -----
@@ -158,6 +160,10 @@ def evaluate(
         )
     plain_random_state = copy.deepcopy(random_state)
     cv = _check_cv(cv, labels, groups, random_state)
+    for part in (pipeline, *pipeline.get_params().values()):
+        if isinstance(part, NetworkEstimator):
+            # Report a failed download now, and do not download in every worker.
+            part._check_weights()
     first = pipeline.steps[0][1] if isinstance(pipeline, Pipeline) else pipeline
     if isinstance(first, RadiographReader):
         # Report unreadable files now, not in the last fold.

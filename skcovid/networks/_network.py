@@ -65,6 +65,13 @@ def build_backbone(
     return base
 
 
+def check_weights(backbone: Backbone, weights: str | os.PathLike[str] | None) -> None:
+    """Raise an error if a backbone's weights can't be downloaded or loaded."""
+    if weights is not None:
+        size = backbone.image_size
+        build_backbone(backbone, weights, image_size=(size, size))
+
+
 def add_head(
     base: Any,
     n_classes: int,

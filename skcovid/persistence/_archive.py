@@ -23,6 +23,7 @@ from skcovid._base._atomic_files import (
 from skcovid._base._compatibility import HasMethods, Interval, validate_params
 from skcovid._base._digests import image_key
 from skcovid._base._predictions import predict
+from skcovid._base._requirements import require
 from skcovid.persistence._fingerprint import fingerprint_model
 from skcovid.preprocessing._reader import RadiographReader
 from skcovid.reading._check_files import inspect_files
@@ -141,12 +142,9 @@ def predict_archive(
     >>> result.n_images, result.n_errors
     (1, 1)
     """
-    try:
-        import pyarrow.parquet  # noqa: F401 (imported to check that it is installed)
-    except ImportError:
-        raise ImportError(
-            "predict_archive needs pyarrow; pip install 'skcovid[archive]'."
-        ) from None
+    require(
+        "pyarrow", extra="archive", caller="predict_archive", module="pyarrow.parquet"
+    )
     check_is_fitted(pipeline)
     if isinstance(paths, str):
         raise ValueError(f"paths must be a list of paths, got one path: {paths!r}.")

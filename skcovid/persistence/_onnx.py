@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from skcovid._base._network_estimator import NetworkEstimator
+from skcovid._base._requirements import install_command
 from skcovid._base._version import __version__
 from skcovid.persistence._test_predictions import make_test_images
 from skcovid.persistence._traversal import without_folders
@@ -109,10 +110,12 @@ def _check_installed() -> None:
     needed = ["onnx", "onnxruntime", _CONVERTERS[backend]]
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        cure = "'skcovid[onnx]'" if backend == "tensorflow" else " ".join(missing)
+        cure = f"pip install {' '.join(missing)}"
+        if backend == "tensorflow":
+            cure = install_command("onnx")
         raise ImportError(
             f"Exporting on the Keras backend {backend!r} needs {', '.join(missing)}; "
-            f"pip install {cure}."
+            f"{cure}."
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import IO, Any, BinaryIO, cast
 
+from skcovid._base._requirements import install_command
 from skcovid.reading._files import open_file
 from skcovid.reading._limits import MAX_BYTES, RefusedError
 from skcovid.reading._paths import format_path
@@ -107,7 +108,7 @@ def raise_with_path(path: str) -> Iterator[None]:
     except RefusedError as reason:
         raise ValueError(f"{format_path(path)}: {reason}") from None
     except ImportError:
-        message = "DICOM files need pydicom; pip install 'skcovid[dicom]'"
+        message = f"DICOM files need pydicom; {install_command('dicom')}"
         raise ImportError(f"{format_path(path)}: {message}.") from None
     except MemoryError:
         raise

@@ -6,6 +6,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid._base._requirements import install_command
 from skcovid.reading._dicom_headers import (
     check_radiograph,
     raise_with_path,
@@ -122,7 +123,7 @@ def _check_decoder(dataset: Any, syntax: Any) -> None:
         ) from None
     if not decoder.is_available:
         raise RefusedError(
-            f"compressed as {syntax.name}; pip install 'skcovid[dicom]', or another "
+            f"compressed as {syntax.name}; {install_command('dicom')}, or another "
             f"decoder: {'; or '.join(decoder.missing_dependencies)}"
         )
     is_deep_jpeg = syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8
