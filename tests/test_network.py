@@ -539,14 +539,25 @@ class TestWeights:
         with pytest.raises(ValueError, match=rf"{weights!r}.*'imagenet', None"):
             build(weights)
 
-    def test_a_failing_download_names_the_other_choices(self, monkeypatch):
+    def test_an_older_file_with_a_new_suffix_is_an_error(self, tmp_path):
+        build().save(tmp_path / "older.h5")
+        path = (tmp_path / "older.h5").rename(tmp_path / "older.weights.h5")
+        with pytest.raises(
+            ValueError, match=r"older\.weights.*older \.h5.*save_weights"
+        ):
+            build(path)
+
+    @pytest.mark.parametrize(
+        "error", [Exception("URL fetch failure"), ValueError("corrupted file detected")]
+    )
+    def test_a_failing_download_names_the_other_choices(self, monkeypatch, error):
         def fail(include_top, weights, input_shape):
             if weights == "imagenet":
-                raise Exception("URL fetch failure")  # as Keras does
+                raise error  # as Keras does
             return tiny_backbone.build_tiny(include_top, weights, input_shape)
 
         monkeypatch.setattr(keras.applications, "VGG19", fail)
-        with pytest.raises(OSError, match="URL fetch failure") as raised:
+        with pytest.raises(OSError, match=str(error)) as raised:
             build("imagenet", backbone=get_backbone("vgg19"))
         for choice in ("weights=PATH", "weights=None", "'vgg19'", "KERAS_HOME"):
             assert choice in str(raised.value)

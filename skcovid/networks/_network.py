@@ -50,9 +50,10 @@ def build_backbone(
         if weights == "imagenet":
             try:
                 return _construct(backbone, "imagenet", image_size)
-            except ValueError:
-                raise  # about the input size, not the download
             except Exception as error:
+                # Keras' other ValueErrors are about the size of the input.
+                if isinstance(error, ValueError) and "corrupted" not in str(error):
+                    raise
                 raise OSError(
                     f"weights='imagenet': the download for {backbone.name!r} failed "
                     f"({error}). Save that file in the folder models of KERAS_HOME "

@@ -109,7 +109,7 @@ def _read_shapes(path: Path) -> Counter[tuple[int, ...]]:
             raise WeightsError(
                 f"{name!r} should have {item.nbytes:,} bytes, but has {stored:,}"
             )
-        if not name.startswith("optimizer/"):
+        if "/vars/" in name and not name.startswith("optimizer/"):
             shapes[item.shape] += 1
 
     with _open_hdf5(path) as file:
@@ -117,6 +117,11 @@ def _read_shapes(path: Path) -> Counter[tuple[int, ...]]:
         if links:
             raise WeightsError(f"{links[0]!r} is a link to something else")
         file.visititems(check)
+    if not shapes:
+        raise WeightsError(
+            "it holds no weights as Keras 3 names them. If it is an older .h5 file, "
+            "let the network that it is of load it, and call save_weights"
+        )
     return shapes
 
 
