@@ -539,6 +539,28 @@ class TestWeights:
         with pytest.raises(ValueError, match=rf"{weights!r}.*'imagenet', None"):
             build(weights)
 
+    @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+    def test_a_backbone_inside_another_network_is_an_error(self, suffix, tmp_path):
+        path = tmp_path / f"nested{suffix}"
+        layers = [build(), keras.layers.Flatten(), keras.layers.Dense(2)]
+        saved = keras.Sequential([keras.Input((32, 32, 3)), *layers])
+        (saved.save_weights if suffix == ".weights.h5" else saved.save)(path)
+        with pytest.raises(
+            ValueError, match=r"nested.*inside.*save the backbone alone"
+        ):
+            build(path)
+
+    @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+    def test_a_trained_network_with_a_head_starts_another(self, suffix, tmp_path):
+        path = tmp_path / f"trained{suffix}"
+        base = build(seed=1)
+        model = add_head(base)
+        model.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy")
+        model.train_on_batch(images(), np.array([0, 1, 2, 0]))
+        (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+        loaded = build(path, seed=2)
+        assert all(map(np.array_equal, loaded.get_weights(), base.get_weights()))
+
     def test_an_older_file_with_a_new_suffix_is_an_error(self, tmp_path):
         build().save(tmp_path / "older.h5")
         path = (tmp_path / "older.h5").rename(tmp_path / "older.weights.h5")

@@ -65,7 +65,14 @@ def load_weights(base: Any, path: Path, backbone: str) -> None:
         with warnings.catch_warnings():
             # Where a file lacks a layer's weights, Keras warns and leaves them random.
             warnings.filterwarnings("error", message="Skipping|A total of")
-            base.load_weights(path)
+            try:
+                base.load_weights(path)
+            except (ValueError, UserWarning) as error:
+                raise WeightsError(
+                    "its arrays have other places than the backbone's. If they are of "
+                    "a network that has the backbone inside, save the backbone alone. "
+                    f"{error}"
+                ) from error
         for layer in base.layers:
             for variable in layer.weights:
                 if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
