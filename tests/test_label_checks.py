@@ -52,6 +52,14 @@ def make_holdout():
     return HoldoutPipeline([("classify", classify)])
 
 
+@pytest.mark.parametrize("use", ["evaluate", "audit", "HoldoutPipeline"])
+@pytest.mark.parametrize("kind", [np.array, pd.DataFrame, np.ndarray.tolist])
+def test_one_hot_labels_are_an_error(use, kind):
+    y = kind(np.eye(2, dtype=int)[[0, 1] * (N // 2)])
+    with pytest.raises(ValueError, match=r"y has 2 columns.*one-hot.*argmax"):
+        USES[use](y, None)
+
+
 USES = {
     "evaluate": lambda y, groups: evaluate(NeverFitted(), X, y, cv=2, groups=groups),
     "audit": lambda y, groups: audit(NeverFitted(), X, y, cv=2, groups=groups),

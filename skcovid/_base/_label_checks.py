@@ -18,8 +18,14 @@ def check_groups(groups: Any) -> None:
 
 
 def check_labels(y: Any) -> None:
-    """Raise if a label is missing, or two labels differ only in spelling."""
+    """Raise if there are several labels in a row, a missing one, or two spellings."""
     if y is not None:
+        shape = np.shape(y)
+        if len(shape) > 1 and shape[1] > 1:
+            raise ValueError(
+                f"y has {shape[1]} columns; pass one label for each image. Of one-hot "
+                "labels these are classes[y.argmax(axis=1)]."
+            )
         _check_complete("y", y, _MISSING, "remove those images")
         check_spelling(_as_objects(y), "y: labels")
 
