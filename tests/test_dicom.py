@@ -543,9 +543,13 @@ class TestCompressed:
             ),
         ],
     )
-    def test_lossless_compression_changes_nothing(self, tmp_path, name):
+    @pytest.mark.parametrize("n_bits", [16, 10, 8])
+    def test_lossless_compression_changes_nothing(self, tmp_path, name, n_bits):
+        # The files have 16 bits; the highest are then of another kind, as overlays are.
+        elements = {"BitsStored": n_bits, "HighBit": n_bits - 1}
+        elements |= {"WindowCenter": None, "WindowWidth": None}
         paths = [
-            as_radiograph(shipped_file(shipped), tmp_path / shipped)
+            as_radiograph(shipped_file(shipped), tmp_path / shipped, **elements)
             for shipped in ("MR_small.dcm", name)
         ]
         plain, compressed = map(read_radiograph, paths)

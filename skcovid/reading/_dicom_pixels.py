@@ -180,7 +180,11 @@ def _read_stored_values(dataset: Any) -> NDArray[np.integer[Any]]:
     dataset.BitsStored = n_bits + shift
     stored: NDArray[np.integer[Any]] = dataset.pixel_array
     dataset.BitsStored = n_bits
-    return stored >> shift if shift else stored
+    # A decoder may leave other data in the highest bits, or not extend the sign.
+    n_unused = 8 * stored.itemsize - n_bits - shift
+    stored = stored << n_unused
+    stored >>= n_unused + shift
+    return stored
 
 
 def _to_grey(
