@@ -1,8 +1,10 @@
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from _helpers import tiny_backbone
 from _helpers.archive_run import CHUNK_SIZE, make_pipeline, write_archive
 from skcovid import RadiographReader, make_transfer_pipeline, predict_archive
 from skcovid.persistence import fingerprint_model
+from skcovid.reading import _files
 
 parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -183,6 +186,94 @@ class TestKilled:
         check_table(parquet.read_table(tmp_path), paths, bad)
 
 
+class TestDamage:
+    def test_bytes_in_the_middle(self, small, tmp_path):
+        paths = small[0][:50]
+        predict(paths, tmp_path)
+        part = tmp_path / "part-00000000.parquet"
+        content, expected = part.read_bytes(), parquet.read_table(part)
+        rng = np.random.default_rng(0)
+        for place in [*rng.integers(0, len(content), 20), 4, len(content) - 300]:
+            damaged = bytearray(content)
+            damaged[place : place + 16] = bytes(16)
+            part.write_bytes(damaged)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*damaged")
+                predict(paths, tmp_path)
+            assert parquet.read_table(part).equals(expected), place
+
+    @pytest.mark.parametrize("content", [b"", b"[]", b'{"model": 1}', b"\xff", None])
+    def test_a_manifest(self, small, tmp_path, content):
+        predict(small[0][:50], tmp_path)
+        path = tmp_path / "_manifest.json"
+        if content is None:
+            content = path.read_bytes().replace(b'"model": "', b'"model": "0')
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"_manifest\.json is damaged.*delete"):
+            predict(small[0][:50], tmp_path)
+
+    def test_an_edited_image_is_predicted_again(self, grey_paths, tmp_path):
+        output = tmp_path / "output"
+        predict(grey_paths, output, chunk_size=2)
+        before = parquet.read_table(output).to_pydict()
+        Path(grey_paths[2]).write_bytes(b"no longer an image")
+        with pytest.warns(UserWarning, match=r"part-00000001.*images have changed"):
+            result = predict(grey_paths, output, chunk_size=2)
+        assert (result.n_resumed, result.n_errors) == (4, 1)
+        after = parquet.read_table(output).to_pydict()
+        changed = [
+            row for row in range(6) if before["error"][row] != after["error"][row]
+        ]
+        assert changed == [2]
+        assert predict(grey_paths, output, chunk_size=2).n_resumed == 6
+
+
+class TestUnavailableFiles:
+    @pytest.fixture
+    def failing(self, monkeypatch):
+        """Names of files whose opening fails, the error and how many times."""
+        failing, open_file = {}, _files.open_file
+
+        def fail(path):
+            code, times = failing.get(Path(path).name, (None, 0))
+            if times:
+                failing[Path(path).name] = code, times - 1
+                raise OSError(code, os.strerror(code), os.fspath(path))
+            return open_file(path)
+
+        monkeypatch.setattr(_files, "open_file", fail)
+        monkeypatch.setattr(_files, "_WAITS", (0, 0))
+        return failing
+
+    @pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.ETIMEDOUT])
+    def test_an_error_that_passes_is_not_seen(
+        self, failing, grey_paths, tmp_path, code
+    ):
+        failing["2.png"] = code, 2
+        assert predict(grey_paths, tmp_path / "output").n_errors == 0
+        assert failing["2.png"] == (code, 0)
+
+    def test_one_that_stays_is_tried_again_at_the_next_run(
+        self, failing, grey_paths, tmp_path
+    ):
+        failing["2.png"], output = (errno.ESTALE, 3), tmp_path / "output"
+        with pytest.warns(UserWarning, match="1 files were unavailable"):
+            result = predict(grey_paths, output, chunk_size=2)
+        assert (result.n_errors, result.n_unavailable) == (0, 1)
+        errors = parquet.read_table(output)["error"].to_pylist()
+        assert errors[2].startswith("unavailable: ")
+        assert os.strerror(errno.ESTALE) in errors[2]
+        again = predict(grey_paths, output, chunk_size=2)
+        assert (again.n_resumed, again.n_errors, again.n_unavailable) == (4, 0, 0)
+        assert parquet.read_table(output)["error"].null_count == 6
+
+    def test_too_many_open_files_stop_the_run(self, failing, grey_paths, tmp_path):
+        failing["2.png"] = errno.EMFILE, 1
+        with pytest.raises(OSError, match="open files"):
+            predict(grey_paths, tmp_path / "output")
+        assert predict(grey_paths, tmp_path / "output").n_errors == 0
+
+
 class TestResume:
     @pytest.fixture
     def output(self, small, tmp_path):
@@ -226,7 +317,9 @@ class TestResume:
 class FailsOn(TransformerMixin, BaseEstimator):
     """Raise an error for a batch with a path of a given ending."""
 
-    def __init__(self, suffix, error=ValueError):
+    broken = True
+
+    def __init__(self, suffix, error):
         self.suffix = suffix
         self.error = error
 
@@ -235,14 +328,16 @@ class FailsOn(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        if any(path.endswith(self.suffix) for path in X):
-            raise self.error(f"a file ends with {self.suffix}")
+        if self.broken and any(path.endswith(self.suffix) for path in X):
+            kind, *arguments = self.error
+            raise kind(*arguments)
         return np.zeros((len(X), 1))
 
 
 class TestErrors:
-    def make(self, *arguments):
-        steps = [("fail", FailsOn(*arguments)), ("guess", DummyClassifier())]
+    def make(self, suffix, error=None):
+        step = FailsOn(suffix, error or (ValueError, f"a file ends with {suffix}"))
+        steps = [("fail", step), ("guess", DummyClassifier())]
         return Pipeline(steps).fit(["a", "b"], [0, 1])
 
     def test_files_that_a_later_step_rejects_are_listed(self, tmp_path):
@@ -254,10 +349,40 @@ class TestErrors:
         assert failed == [path.endswith("7.png") for path in paths]
         assert set(table["prediction"].to_pylist()) == {0, None}
 
-    def test_an_error_of_the_run_stops_the_run(self, tmp_path):
-        pipeline = self.make("7.png", ImportError)
-        with pytest.raises(ImportError, match="a file ends with"):
-            predict_archive(pipeline, ["7.png"], tmp_path, verbose=0)
+    @pytest.mark.parametrize(
+        "error",
+        [
+            (ImportError, "a module"),
+            (MemoryError, "a batch"),
+            (OSError, errno.ENOSPC, "No space left on device"),
+            (OSError, errno.EIO, "Input/output error", "store/of/features.npy"),
+            (OSError, errno.EMFILE, "Too many open files", "17.png"),
+        ],
+    )
+    def test_an_error_of_the_run_stops_the_run(self, tmp_path, monkeypatch, error):
+        pipeline = self.make("17.png", error)
+        paths = [f"{number}.png" for number in range(30)]
+        options = {"chunk_size": 10, "verbose": 0}
+        with pytest.raises(error[0], match=error[-1]):
+            predict_archive(pipeline, paths, tmp_path, **options)
+        monkeypatch.setattr(FailsOn, "broken", False)
+        result = predict_archive(pipeline, paths, tmp_path, **options)
+        assert (result.n_errors, result.n_resumed) == (0, 10)
+        assert parquet.read_table(tmp_path)["error"].null_count == 30
+
+    def test_an_error_that_every_file_gives_stops_the_run(self, tmp_path):
+        paths = [f"{number}.png" for number in range(30)]
+        with pytest.raises(ValueError, match=r"ends with \.png") as caught:
+            predict_archive(self.make(".png"), paths, tmp_path, verbose=0)
+        assert "All 30 files" in str(caught.value.__notes__)
+        assert not list(tmp_path.glob("*.parquet"))
+
+    def test_files_of_a_wrapped_pipeline(self, small, tmp_path):
+        paths, bad = small
+        labels = np.resize(["healthy", "sick"], 4)
+        wrapped = FixedThresholdClassifier(make_pipeline()).fit(paths[:4], labels)
+        result = predict_archive(wrapped, list(bad), tmp_path, verbose=0)
+        assert result.n_errors == len(bad)
 
     def test_a_pipeline_that_is_not_fitted_is_an_error(self, tmp_path):
         pipeline = Pipeline([("read", RadiographReader(8)), ("g", DummyClassifier())])

@@ -1,6 +1,7 @@
 """Which images form a batch, the same in an interrupted run and in a whole one."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +25,18 @@ def planned_batches(
     instead of forming batches of the images that are still missing.
     """
     path = folder / f"{image_key(batch_size, *keys)}.json"
-    try:
-        planned = np.array(json.loads(path.read_bytes()), dtype=np.intp)
-    except FileNotFoundError:
-        planned = np.empty(0, dtype=np.intp)
+    planned = np.empty(0, dtype=np.intp)
+    if path.exists():
+        try:
+            planned = np.array(json.loads(path.read_bytes()), dtype=np.intp)
+            if planned.ndim != 1 or not np.isin(planned, np.arange(len(keys))).all():
+                raise ValueError("it names other rows")
+        except (ValueError, TypeError, OverflowError) as error:
+            warnings.warn(
+                f"{path} is damaged ({error}); the batches are planned again.",
+                stacklevel=2,
+            )
+            planned = np.empty(0, dtype=np.intp)
     if not np.isin(missing, planned).all():
         planned = missing
         path.parent.mkdir(parents=True, exist_ok=True)

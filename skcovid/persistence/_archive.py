@@ -3,7 +3,8 @@
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sized
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from itertools import islice
 from numbers import Integral
@@ -26,13 +27,19 @@ from skcovid._base._predictions import predict
 from skcovid._base._requirements import require
 from skcovid.persistence._fingerprint import fingerprint_model
 from skcovid.preprocessing._reader import RadiographReader
-from skcovid.reading._check_files import inspect_files
+from skcovid.reading._check_files import (
+    ERRORS_OF_THE_PROCESS,
+    UnavailableError,
+    inspect_files,
+)
+from skcovid.reading._files import PASSING_ERRORS, size_and_time
 from skcovid.reading._paths import as_paths, format_path
 
 # Readers of Parquet folders ignore names that begin with an underscore or a dot.
 _MANIFEST = "_manifest.json"
 _LOCK = "_lock"
 _PART = "part-{:08d}.parquet"
+_UNAVAILABLE = "unavailable: "
 
 
 @dataclass(frozen=True)
@@ -46,15 +53,19 @@ class ArchivePredictions:
     n_images : int
         Number of paths.
     n_errors : int
-        Number of paths that could not be predicted.
+        Number of files that cannot be predicted.
     n_resumed : int
         Number of paths that an earlier, interrupted run had finished.
+    n_unavailable : int, default=0
+        Number of further files that could not be read because a disk or the network
+        failed; the next call tries them again.
     """
 
     path: Path
     n_images: int
     n_errors: int
     n_resumed: int
+    n_unavailable: int = 0
 
 
 @validate_params(
@@ -81,7 +92,13 @@ def predict_archive(
     """Predict the classes of any number of image files.
 
     Predictions are written every `chunk_size` files: memory does not grow with the
-    archive, and a killed run resumes without losing or repeating any chunk.
+    archive, and a killed run resumes without losing or repeating any chunk. Chunks are
+    predicted again if their file is damaged, if the size or time of an image has
+    changed, or if an image was unavailable.
+
+    An error of a file is recorded: one of reading it, or a ValueError that not every
+    file of its chunk gives. Any other error, such as a full disk, stops the run, and
+    the next call resumes it.
 
     Parameters
     ----------
@@ -94,7 +111,8 @@ def predict_archive(
         "path" (bytes that are not UTF-8 are escaped), "prediction" (what ``predict``
         says), one ``probability_…`` per class (float32) if the pipeline has
         ``predict_proba``, and "error" (why a file could not be predicted, with null in
-        the other columns, or null).
+        the other columns, or null). It begins with "unavailable: " where a disk or the
+        network failed three times.
     client : dask.distributed.Client, default=None
         Cluster that predicts the chunks; files must have the same paths there. None
         predicts in this process.
@@ -124,7 +142,12 @@ def predict_archive(
         If the folder holds other Parquet files, or results and `resume` is False.
     ValueError
         If the results in the folder are of another model, other paths or another chunk
-        size.
+        size, or their manifest is damaged.
+
+    Warns
+    -----
+    UserWarning
+        If chunks are damaged or their images have changed, or files were unavailable.
 
     Examples
     --------
@@ -168,22 +191,32 @@ def _write_or_check_manifest(
     folder: Path, pipeline: Any, chunk_size: int, resume: bool
 ) -> None:
     manifest = {"model": fingerprint_model(pipeline), "chunk_size": int(chunk_size)}
+    text = json.dumps({**manifest, "digest": image_key(*manifest.values())})
     path = folder / _MANIFEST
     if not path.exists():
         with atomic_write(path) as file:
-            file.write(json.dumps(manifest).encode())
+            file.write(text.encode())
         return
     if not resume:
         raise FileExistsError(
             f"output={str(folder)!r} holds results already; pass resume=True to resume "
             "that run, or another folder."
         )
-    found = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(path.read_bytes())
+        is_whole = found["digest"] == image_key(*(found[name] for name in manifest))
+    except (ValueError, KeyError, TypeError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            f"{path} is damaged, so that the model of the results is not known; pass "
+            f"another folder as output, or delete {folder} to predict all again."
+        )
     for name, value in manifest.items():
-        if found.get(name) != value:
+        if found[name] != value:
             raise ValueError(
                 f"output={str(folder)!r} holds results of another {name}, "
-                f"{found.get(name)!r} and not {value!r}; pass another folder."
+                f"{found[name]!r} and not {value!r}; pass another folder."
             )
 
 
@@ -195,21 +228,22 @@ def _predict_missing(
     chunk_size: int,
     verbose: int,
 ) -> ArchivePredictions:
-    n_images = n_errors = n_resumed = n_parts = 0
+    counts: Counter[str] = Counter()
+    n_parts = 0
 
     def missing_parts() -> Iterator[tuple[Path, list[str]]]:
-        nonlocal n_images, n_errors, n_resumed, n_parts
+        nonlocal n_parts
         remaining = iter(paths)
         while chunk := as_paths(islice(remaining, chunk_size)):
             part = folder / _PART.format(n_parts)
             n_parts += 1
-            n_images += len(chunk)
-            found = _read_n_errors(part, chunk)
-            if found is None:
+            counts["images"] += len(chunk)
+            n_errors = _read_n_errors(part, chunk)
+            if n_errors is None:
                 yield part, chunk
             else:
-                n_resumed += len(chunk)
-                n_errors += found
+                counts["resumed"] += len(chunk)
+                counts["errors"] += n_errors
                 progress.update(len(chunk))
 
     progress = tqdm(
@@ -220,35 +254,80 @@ def _predict_missing(
     )
     with progress:
         for predicted in _predict_parts(pipeline, missing_parts(), client):
-            n_errors += _write_part(predicted, pipeline.classes_)
+            n_unavailable = predicted.n_unavailable
+            _write_part(predicted, pipeline.classes_)
+            counts["unavailable"] += n_unavailable
+            counts["errors"] += predicted.n_errors - n_unavailable
             progress.update(len(predicted.paths))
     if (folder / _PART.format(n_parts)).exists():
         raise ValueError(
-            f"{folder} holds results of more paths than the {n_images} given; pass "
-            "another folder as output."
+            f"{folder} holds results of more paths than the {counts['images']} given; "
+            "pass another folder as output."
         )
-    return ArchivePredictions(folder, n_images, n_errors, n_resumed)
+    if counts["unavailable"]:
+        warnings.warn(
+            f"{counts['unavailable']} files were unavailable, as a disk or the network "
+            "failed: call predict_archive again to try them again.",
+            stacklevel=3,
+        )
+    return ArchivePredictions(
+        folder,
+        n_images=counts["images"],
+        n_errors=counts["errors"],
+        n_resumed=counts["resumed"],
+        n_unavailable=counts["unavailable"],
+    )
 
 
 def _read_n_errors(part: Path, chunk: list[str]) -> int | None:
-    """Return the number of errors in a finished part, or None."""
+    """Return the number of errors in a finished part, or None to predict it."""
     import pyarrow.parquet
 
     if not part.exists():
         return None
     try:
-        metadata = pyarrow.parquet.read_schema(part).metadata[b"skcovid"]
-    except (OSError, ValueError, KeyError, TypeError):
-        warnings.warn(f"{part} is damaged and is computed again.", stacklevel=2)
+        table = pyarrow.parquet.ParquetFile(part).read()
+        description = json.loads(table.schema.metadata[b"skcovid"])
+        is_whole = description.pop("digest") == _digest_part(table, description)
+    except Exception:
+        # Damaged bytes raise many kinds of errors.
+        is_whole = False
+    if not is_whole:
+        warnings.warn(f"{part} is damaged and is predicted again.", stacklevel=2)
         return None
-    description = json.loads(metadata)
     if description["paths"] != image_key(*map(os.fsencode, chunk)):
         raise ValueError(
             f"{part} holds results of other paths than those given, which begin with "
             f"{chunk[0]!r}; give the same paths in the same order, or another folder "
             "as output."
         )
+    if description["n_unavailable"]:
+        return None
+    if description["files"] != _digest_status(chunk):
+        warnings.warn(
+            f"{part}: some of its images have changed; they are predicted again.",
+            stacklevel=2,
+        )
+        return None
     return int(description["n_errors"])
+
+
+def _digest_part(table: Any, description: Mapping[str, Any]) -> str:
+    """Digest all values of a part, as they are read."""
+    columns = [column.to_pylist() for column in table.columns]
+    return image_key(sorted(description.items()), table.column_names, *columns)
+
+
+def _digest_status(paths: Iterable[str]) -> str:
+    """Digest size and time of files."""
+
+    def status(path: str) -> tuple[int, ...] | None:
+        try:
+            return size_and_time(path)[:2]
+        except (OSError, ValueError):
+            return None
+
+    return image_key(*map(status, paths))
 
 
 class PredictedPart(NamedTuple):
@@ -256,9 +335,20 @@ class PredictedPart(NamedTuple):
 
     part: Path
     paths: list[str]
+    files: str  # digest of their status before they were read
     labels: NDArray[np.object_]
     probabilities: NDArray[np.float32]  # no columns where the pipeline gives none
     errors: list[str | None]
+
+    @property
+    def n_errors(self) -> int:
+        """Number of rows with an error."""
+        return len(list(filter(None, self.errors)))
+
+    @property
+    def n_unavailable(self) -> int:
+        """Number of rows with an error that may pass."""
+        return sum(str(error).startswith(_UNAVAILABLE) for error in self.errors)
 
 
 def _predict_parts(
@@ -288,82 +378,112 @@ def _predict_parts(
 
 def predict_part(pipeline: Any, part: Path, paths: list[str]) -> PredictedPart:
     """Predict files; record an error for each that can't be read or predicted."""
-    errors: list[str | None] = [None] * len(paths)
-    reader = getattr(pipeline, "steps", [("", pipeline)])[0][1]
-    if isinstance(reader, RadiographReader):
-        found = inspect_files(
-            paths,
-            channels=reader.channels,
-            white_level=reader.white_level,
-            n_jobs=reader.n_jobs,
-        )
-        for row, entry in enumerate(found):
-            if isinstance(entry, Exception):
-                errors[row] = _reason(paths[row], entry)
     n_columns = len(pipeline.classes_) if hasattr(pipeline, "predict_proba") else 0
     predicted = PredictedPart(
         part,
         paths,
+        _digest_status(paths),
         np.full(len(paths), None, dtype=object),
         np.full((len(paths), n_columns), np.nan, np.float32),
-        errors,
+        [None] * len(paths),
     )
-    rows = np.flatnonzero([error is None for error in errors])
-    _predict_rows(pipeline, predicted, rows)
+    parameters = pipeline.get_params() if hasattr(pipeline, "get_params") else {}
+    failures: dict[int, Exception] = {}
+    for reader in parameters.values():
+        if isinstance(reader, RadiographReader):
+            found = inspect_files(
+                paths,
+                channels=reader.channels,
+                white_level=reader.white_level,
+                n_jobs=reader.n_jobs,
+            )
+            failures |= {
+                row: error
+                for row, error in enumerate(found)
+                if isinstance(error, Exception)
+            }
+    rows = np.setdiff1d(np.arange(len(paths)), list(failures))
+    later = _predict_rows(pipeline, predicted, rows)
+    if 1 < len(later) == len(rows) and not any(
+        isinstance(error, OSError | UnavailableError) for error in later.values()
+    ):
+        error = later[rows[0]]
+        error.add_note(f"All {len(rows)} files of {part.name} give such an error.")
+        raise error
+    for row, error in (failures | later).items():
+        predicted.errors[row] = _reason(paths[row], error)
     return predicted
 
 
 def _reason(path: str, error: Exception) -> str:
     # The reader's message counts the files in its first line, then names the path.
-    return str(error).rpartition("\n")[2].strip().removeprefix(f"{format_path(path)}: ")
+    reason = str(error).rpartition("\n")[2].strip()
+    reason = reason.removeprefix(f"{format_path(path)}: ")
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    passes = getattr(error, "errno", None) in PASSING_ERRORS
+    return _UNAVAILABLE * (passes or isinstance(error, UnavailableError)) + reason
 
 
 def _predict_rows(
     pipeline: Any, predicted: PredictedPart, rows: NDArray[np.intp]
-) -> None:
+) -> dict[int, Exception]:
     """Predict rows; after an error, predict each half, down to the faulty files."""
     if not len(rows):
-        return
+        return {}
+    files = [predicted.paths[row] for row in rows]
     try:
-        files = [predicted.paths[row] for row in rows]
         labels, probabilities = predict(pipeline, files)
     except (OSError, ValueError) as error:
+        if not _is_of_a_file(error, files):
+            raise
         if len(rows) == 1:
-            (row,) = rows
-            predicted.errors[row] = _reason(predicted.paths[row], error)
-            return
-        for half in np.array_split(rows, 2):
-            _predict_rows(pipeline, predicted, half)
-        return
+            return {int(rows[0]): error}
+        first, second = np.array_split(rows, 2)
+        failures = _predict_rows(pipeline, predicted, first)
+        return failures | _predict_rows(pipeline, predicted, second)
     predicted.labels[rows] = labels
     if probabilities is not None:
         predicted.probabilities[rows] = probabilities
+    return {}
 
 
-def _write_part(predicted: PredictedPart, classes: NDArray[Any]) -> int:
-    """Write a part and return the number of errors in it."""
+def _is_of_a_file(error: OSError | ValueError, files: list[str]) -> bool:
+    """Tell whether a file causes an error, not the disk or the process of the run."""
+    if isinstance(error, OSError) and error.errno is not None:
+        is_named = error.filename in files
+        return is_named and error.errno not in ERRORS_OF_THE_PROCESS
+    return isinstance(error, FileNotFoundError | ValueError)
+
+
+def _write_part(predicted: PredictedPart, classes: NDArray[Any]) -> None:
+    """Write a part."""
     import pyarrow
     import pyarrow.parquet
 
-    part, paths, labels, probabilities, errors = predicted
+    part, paths, files, labels, probabilities, errors = predicted
     failed = np.array([error is not None for error in errors])
     label_type = pyarrow.array(np.asarray(classes).tolist()).type
     # Names may have bytes that are not UTF-8.
     names = [path.encode("utf-8", "backslashreplace").decode() for path in paths]
-    columns = {
-        "path": pyarrow.array(names),
-        "prediction": pyarrow.array(labels.tolist(), label_type),
-        **{
-            f"probability_{label}": pyarrow.array(values, mask=failed)
-            for label, values in zip(classes, probabilities.T, strict=False)
-        },
-        "error": pyarrow.array(errors, pyarrow.string()),
-    }
-    n_errors = int(failed.sum())
-    description = {"paths": image_key(*map(os.fsencode, paths)), "n_errors": n_errors}
-    table = pyarrow.table(columns).replace_schema_metadata(
-        {"skcovid": json.dumps(description)}
+    table = pyarrow.table(
+        {
+            "path": pyarrow.array(names),
+            "prediction": pyarrow.array(labels.tolist(), label_type),
+            **{
+                f"probability_{label}": pyarrow.array(values, mask=failed)
+                for label, values in zip(classes, probabilities.T, strict=False)
+            },
+            "error": pyarrow.array(errors, pyarrow.string()),
+        }
     )
+    description: dict[str, Any] = {
+        "paths": image_key(*map(os.fsencode, paths)),
+        "files": files,
+        "n_errors": predicted.n_errors,
+        "n_unavailable": predicted.n_unavailable,
+    }
+    description["digest"] = _digest_part(table, description)
+    table = table.replace_schema_metadata({"skcovid": json.dumps(description)})
     with atomic_write(part) as file:
         pyarrow.parquet.write_table(table, file)
-    return n_errors

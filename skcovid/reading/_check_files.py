@@ -1,5 +1,6 @@
 """Check image files by decoding each once, and list those that can't be read."""
 
+import errno
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -7,13 +8,19 @@ from typing import NamedTuple, TypeVar
 
 from skcovid._base._digests import image_key
 from skcovid._base._read_ahead import read_ahead
-from skcovid.reading._files import read_bytes, size_and_time
+from skcovid.reading._files import PASSING_ERRORS, read_bytes, size_and_time
 from skcovid.reading._limits import Channels
 from skcovid.reading._paths import format_path
 from skcovid.reading._read import decode_file
 
 T = TypeVar("T")
 _warned: set[str] = set()
+# They say nothing of the file.
+ERRORS_OF_THE_PROCESS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+class UnavailableError(ValueError):
+    """The disk or the network failed; the file may be good."""
 
 
 class FileContent(NamedTuple):
@@ -70,8 +77,10 @@ def raise_problems(results: Sequence[T | Exception]) -> list[T]:
     """Return the results, or raise one error that lists all exceptions among them."""
     problems = [result for result in results if isinstance(result, Exception)]
     if problems:
-        missing = all(isinstance(problem, FileNotFoundError) for problem in problems)
-        kind = FileNotFoundError if missing else ValueError
+        kind: type[Exception] = ValueError
+        for special in (FileNotFoundError, UnavailableError):
+            if all(isinstance(problem, special) for problem in problems):
+                kind = special
         lines = dict.fromkeys(f"  {problem}" for problem in problems)
         raise kind(
             f"{len(lines)} of {len(results)} files can't be read:\n" + "\n".join(lines)
@@ -86,7 +95,10 @@ def try_read(read: Callable[[str], T], path: str) -> T | FileNotFoundError | Val
     except (FileNotFoundError, ValueError) as error:
         return error
     except OSError as error:
-        return ValueError(f"{format_path(path)}: {error.strerror}")
+        if error.errno in ERRORS_OF_THE_PROCESS:
+            raise
+        kind = UnavailableError if error.errno in PASSING_ERRORS else ValueError
+        return kind(f"{format_path(path)}: {error.strerror}")
 
 
 # Results are remembered until a file's size, times or inode, its `status`, differ.

@@ -1,18 +1,35 @@
 """Bytes of files, on disk or inside a zip archive."""
 
+import errno
 import os
 import stat
+import time
 import zipfile
 import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from skcovid.reading._limits import MAX_BYTES
 from skcovid.reading._paths import format_path
 from skcovid.reading._zip_archives import find_archive, identify_member, open_member
 
+T = TypeVar("T")
+
 _CHUNK = 2**20
+# Errors of a disk or a network that may pass; Windows does not have all of them.
+PASSING_ERRORS = {
+    getattr(errno, name)
+    for name in (
+        *("EAGAIN", "EBUSY", "ECONNABORTED", "ECONNRESET", "EHOSTDOWN", "EHOSTUNREACH"),
+        *("EINTR", "EIO", "ENETDOWN", "ENETRESET", "ENETUNREACH", "ENOTCONN"),
+        *("EREMOTEIO", "ESTALE", "ETIMEDOUT"),
+    )
+    if hasattr(errno, name)
+}
+# Seconds before the second and the third attempt.
+_WAITS = (0.1, 0.5)
 
 
 def exists(path: str) -> bool:
@@ -34,7 +51,7 @@ def identify(path: str) -> tuple[int, int, str] | None:
 def size_and_time(path: str) -> tuple[int, ...]:
     """Size, times of change and inode of a file, or of the archive that it is in."""
     try:
-        status = _stat(path)
+        status = _retry(lambda: _stat(path))
     except (FileNotFoundError, NotADirectoryError):
         if (place := find_archive(path)) is None:
             raise
@@ -66,6 +83,10 @@ def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Read all of a file on disk or in a zip archive."""
+    return _retry(lambda: _read_bytes(path))
+
+
+def _read_bytes(path: str | os.PathLike[str]) -> bytes:
     with open_file(path) as stream:
         try:
             if not isinstance(stream, zipfile.ZipExtFile):
@@ -79,6 +100,18 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
             ) from error
         except OSError as error:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def _retry(read: Callable[[], T]) -> T:
+    """Read, again if the disk or the network fails."""
+    for wait in _WAITS:
+        try:
+            return read()
+        except OSError as error:
+            if error.errno not in PASSING_ERRORS:
+                raise
+        time.sleep(wait)
+    return read()
 
 
 def _stat(path: str | os.PathLike[str]) -> os.stat_result:
