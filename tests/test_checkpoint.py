@@ -3,14 +3,20 @@
 import json
 import os
 import subprocess
+import sys
+import threading
 import time
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import joblib
 import numpy as np
+import pandas as pd
+import psutil
 import pytest
+from filelock import FileLock
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -135,7 +141,8 @@ class TestResume:
     def test_an_evaluation_leaves_only_its_checkpoint(self, tmp_path):
         run(tmp_path)
         folds = {f"fold-{number}.npz" for number in range(1, 6)}
-        assert set(contents(tmp_path)) == {"evaluation.json", "lock", *folds}
+        locks = {f"fold-{number}.lock" for number in range(1, 6)}
+        assert set(contents(tmp_path)) == {"evaluation.json", "lock", *folds, *locks}
 
     def test_settings_without_effect_on_results_may_change(self, tmp_path):
         def pipeline(**parameters):
@@ -262,8 +269,110 @@ class TestRefusals:
         with pytest.raises(ValueError, match=name):
             run(tmp_path, pipeline)
 
+    def test_a_fold_file_of_another_fold(self, begun):
+        (begun / "fold-1.npz").rename(begun / "fold-3.npz")
+        with pytest.raises(ValueError, match=r"fold-3\.npz.*or fold"):
+            run(begun)
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"groups": np.roll(GROUPS, 1)},
+            {"groups": GROUPS, "random_state": 1},
+            {"groups": GROUPS, "X": X.astype(np.uint16)},
+            {"groups": GROUPS, "X": X.reshape(N_IMAGES, -1)},
+            {"groups": GROUPS, "y": Y.astype(object)[::-1]},
+        ],
+        ids=["groups", "seed", "dtype", "shape", "y"],
+    )
+    def test_another_evaluation_with_groups(
+        self, tmp_path, monkeypatch, calls, changed
+    ):
+        stop(tmp_path, monkeypatch, groups=GROUPS)
+        n_fits = len(calls)
+        with pytest.raises(ValueError, match="another evaluation"):
+            run(tmp_path, **changed)
+        assert len(calls) == n_fits
+
+    @pytest.mark.parametrize("side", [0, 1])
+    def test_another_row_on_one_side_of_a_fold(self, tmp_path, side):
+        splits = [list(rows) for rows in StratifiedKFold(3).split(X, Y)]
+        run(tmp_path, cv=splits)
+        splits[0][side] = splits[0][side][:-1]
+        with pytest.raises(ValueError, match=r"folds: 3 .*, 3 "):
+            run(tmp_path, cv=splits)
+
+    def test_a_parameter_of_a_step(self, tmp_path):
+        def pipeline(C):
+            return make_pipeline(GaussianNB(), LogisticRegression(C=C))[1:]
+
+        flat = X.reshape(N_IMAGES, -1)
+        run(tmp_path, pipeline(1.0), X=flat)
+        with pytest.raises(ValueError, match=r"logisticregression__C: 1.0.*2.0"):
+            run(tmp_path, pipeline(2.0), X=flat)
+
+    def test_a_file_in_a_column_of_paths(self, tmp_path, write_image):
+        def pipeline():
+            read = make_pipeline(FunctionTransformer(first), RecordingClassifier())
+            return read.set_params(functiontransformer__validate=False)
+
+        paths = [str(write_image(f"{row}.png", image)) for row, image in enumerate(X)]
+        table = pd.DataFrame({"age": np.arange(N_IMAGES), "path": paths})
+        run(tmp_path / "checkpoint", pipeline(), X=table)
+        cv2.imwrite(paths[4], X[5])
+        with pytest.raises(ValueError, match="X: 1 of 1 digests differ"):
+            run(tmp_path / "checkpoint", pipeline(), X=table)
+
+    def test_another_version_of_an_estimators_package(self, tmp_path, monkeypatch):
+        package = ModuleType("hospital")
+        package.__version__ = "1.0"
+        monkeypatch.setitem(sys.modules, "hospital", package)
+        monkeypatch.setattr(FailingClassifier, "__module__", "hospital.models")
+        run(tmp_path)
+        package.__version__ = "1.1"
+        with pytest.raises(ValueError, match=r"hospital: 1\.0 before, 1\.1 now"):
+            run(tmp_path)
+
+
+def first(table):
+    return table[["age"]].to_numpy()
+
 
 class TestTwoAtOnce:
+    def test_a_fold_of_a_worker_that_lives_on_is_awaited(self, tmp_path, calls):
+        expected = run(tmp_path / "whole")
+        run(tmp_path / "rest")
+        calls.clear()
+        fold = tmp_path / "rest" / "fold-2.npz"
+        fold.unlink()
+        holds = threading.Event()
+
+        def finish():
+            with FileLock(fold.with_suffix(".lock")):
+                holds.set()
+                time.sleep(0.3)
+                (tmp_path / "whole" / fold.name).rename(fold)
+
+        worker = threading.Thread(target=finish)
+        worker.start()
+        holds.wait()
+        result = run(tmp_path / "rest")
+        worker.join()
+        assert not calls
+        assert checkpoint_run.outcome(result) == checkpoint_run.outcome(expected)
+
+    def test_workers_end_with_the_process_that_started_them(self, tmp_path):
+        process = checkpoint_run.start("asleep", tmp_path, n_jobs=2)
+        started = tmp_path / "started"
+        while not started.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        worker = psutil.Process(int(started.read_text()))
+        assert worker.ppid() == process.pid
+        process.kill()
+        process.wait()
+        worker.wait(timeout=20)
+
     def test_the_second_evaluation_is_an_error(self, tmp_path, monkeypatch):
         class Nested(RecordingClassifier):
             def fit(self, X, y):

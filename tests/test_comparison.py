@@ -7,7 +7,7 @@ from scipy.stats import binomtest, ttest_1samp
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
-from sklearn.model_selection import ShuffleSplit, StratifiedKFold
+from sklearn.model_selection import ShuffleSplit, StratifiedGroupKFold, StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
@@ -152,6 +152,14 @@ def test_other_labels_are_an_error(bayes):
     other = evaluate(GaussianNB(), X, np.roll(Y, 1), verbose=0)
     with pytest.raises(ValueError, match="different labels"):
         compare(bayes, other)
+
+
+@pytest.mark.parametrize("others", [None, np.arange(150) // 3])
+def test_other_groups_in_the_same_folds_are_an_error(others):
+    cv = list(StratifiedGroupKFold(3).split(X, Y, np.arange(150) // 6))
+    result = run(GaussianNB(), cv=cv, groups=np.arange(150) // 6)
+    with pytest.raises(ValueError, match="different groups"):
+        compare(result, run(GaussianNB(), cv=cv, groups=others))
 
 
 def test_one_fold_is_an_error():

@@ -85,6 +85,53 @@ class TestReport:
             len(fold.train_indices) for fold in result.folds
         ]
 
+    @pytest.mark.parametrize(
+        ("history", "expected"),
+        [
+            ({"loss": [np.float32(0.5), np.nan]}, {"loss": [0.5, None]}),
+            ({"loss": np.array([1, np.inf], np.float32)}, {"loss": [1.0, None]}),
+            ({"best": 0.25, "sizes": (3, 4)}, {"best": [0.25], "sizes": [3, 4]}),
+            (
+                [{"epoch": 1, "valid": np.float64(0.5)}, {"epoch": 2, "new": True}],
+                {"epoch": [1, 2], "valid": [0.5, None], "new": [None, True]},
+            ),
+            ([], {}),
+        ],
+        ids=["NaN", "array", "scalar", "skorch", "no epochs"],
+    )
+    @pytest.mark.parametrize("kept", [False, True])
+    def test_json_of_any_history(self, tmp_path, history, expected, kept):
+        class Trained(LinearClassifier):
+            def fit(self, X, y):
+                self.history_ = history
+                return super().fit(X, y)
+
+        def run():
+            return evaluate(
+                Trained(), X, Y, cv=2, verbose=0, checkpoint=tmp_path if kept else None
+            )
+
+        result = run()
+        read = json.loads(
+            result.to_json(), parse_constant=lambda name: pytest.fail(name)
+        )
+        assert [fold["history"] for fold in read["folds"]] == [expected] * 2
+        assert read == result.to_dict()
+        assert isinstance(result.to_markdown(), str)
+        if kept:
+            assert run().to_json() == result.to_json()
+
+    def test_a_history_of_another_kind_is_an_error(self):
+        class Trained(LinearClassifier):
+            history_ = (0.5, 0.25)
+
+        with pytest.raises(TypeError, match=r"history_=.*a dict of lists"):
+            evaluate(Trained(), X, Y, verbose=0)
+
+    def test_json_into_a_missing_folder(self, result, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"create it.*missing'"):
+            result.to_json(tmp_path / "missing" / "result.json")
+
     def test_json_of_the_papers_halves(self):
         result = evaluate(LinearClassifier(), X, Y, protocol="paper", verbose=0)
         read = json.loads(result.to_json())

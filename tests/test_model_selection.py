@@ -4,15 +4,18 @@ from collections import Counter
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from imblearn.pipeline import Pipeline
+from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     AdaBoostClassifier,
+    IsolationForest,
     StackingClassifier,
     VotingClassifier,
 )
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import (
     FixedThresholdClassifier,
@@ -244,6 +247,74 @@ class TestCrossValPredict:
         np.testing.assert_array_equal(result.classes, np.unique(labels))
         assert json.loads(result.to_json())["classes"] == np.unique(labels).tolist()
 
+    @pytest.mark.parametrize(
+        ("labels", "answer"),
+        [
+            (Y, lambda found: found.astype(object)),
+            (Y, lambda found: found.tolist()),
+            (Y, pd.Series),
+            (np.repeat([2, 5, 10], 20), lambda found: found.astype(float)),
+            (np.repeat([2, 5, 10], 20), lambda found: found.astype(object)),
+            (Y == "NORMAL", lambda found: found.astype(int)),
+        ],
+        ids=["objects", "list", "series", "floats", "integer objects", "bool"],
+    )
+    def test_predictions_have_the_type_of_y(self, labels, answer):
+        expected = evaluate(Answering(), X, labels, verbose=0)
+        result = evaluate(Answering(answer), X, labels, verbose=0)
+        assert result.predictions.dtype == labels.dtype
+        np.testing.assert_array_equal(result.predictions, expected.predictions)
+        np.testing.assert_array_equal(
+            result.confusion_matrix, confusion_matrix(labels, expected.predictions)
+        )
+
+    def test_columns_follow_classes_in_any_order(self):
+        labels = np.repeat([2, 5, 10], 20)
+        expected = evaluate(Answering(), X, labels, verbose=0)
+        result = evaluate(
+            Answering(classes=lambda found: found[::-1], probabilities=np.fliplr),
+            X,
+            labels,
+            verbose=0,
+        )
+        np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+
+    @pytest.mark.parametrize("kind", ["lists", "masks", "negative"])
+    def test_sides_of_a_fold_in_any_form(self, kind):
+        splits = list(StratifiedKFold(3).split(X, Y))
+        form = {
+            "lists": lambda rows: rows.tolist(),
+            "masks": lambda rows: np.isin(np.arange(N_IMAGES), rows),
+            "negative": lambda rows: rows - N_IMAGES,
+        }[kind]
+        given = [tuple(map(form, sides)) for sides in splits]
+        result = evaluate(RecordingClassifier(), X, Y, cv=given, verbose=0)
+        expected = evaluate(RecordingClassifier(), X, Y, cv=splits, verbose=0)
+        np.testing.assert_array_equal(result.predictions, expected.predictions)
+        np.testing.assert_array_equal(
+            result.folds[1].test_indices, expected.folds[1].test_indices
+        )
+
+    def test_pandas_rows_with_one_index(self):
+        index = np.random.default_rng(0).permutation(N_IMAGES)
+        flat = pd.DataFrame(X.reshape(N_IMAGES, -1)[:, :3], index=index)
+        labels, groups = pd.Series(Y, index=index), pd.Series(GROUPS, index=index)
+        result = evaluate(GaussianNB(), flat, labels, groups=groups, verbose=0)
+        expected = evaluate(GaussianNB(), flat.to_numpy(), Y, groups=GROUPS, verbose=0)
+        np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+
+    def test_images_that_are_never_predicted(self):
+        result = evaluate(
+            DummyClassifier(),
+            X,
+            Y,
+            cv=PredefinedSplit(np.arange(60) % 3 - 1),
+            verbose=0,
+        )
+        text = result.to_markdown()
+        assert "others never" in text
+        assert "every image" not in text
+
     def test_progress_is_shown_unless_verbose_is_0(self, capfd):
         evaluate(DummyClassifier(), X, Y, verbose=0)
         out, err = capfd.readouterr()
@@ -406,6 +477,31 @@ class TestPatientOverlap:
         assert "plain stratified folds" not in result.to_markdown()
 
 
+class Answering(RecordingClassifier):
+    """Gives labels, classes and probabilities in another form."""
+
+    def __init__(self, answer=None, classes=None, probabilities=None):
+        super().__init__()
+        self.answer = answer
+        self.classes = classes
+        self.probabilities = probabilities
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.labels_ = self.classes_
+        if self.classes:
+            self.classes_ = self.classes(self.classes_)
+        return self
+
+    def predict_proba(self, X):
+        found = super().predict_proba(X)
+        return self.probabilities(found) if self.probabilities else found
+
+    def predict(self, X):
+        found = self.labels_[RecordingClassifier.predict_proba(self, X).argmax(axis=1)]
+        return self.answer(found) if self.answer else found
+
+
 class Trained(DummyClassifier):
     """Has a history, like a trained network."""
 
@@ -457,8 +553,73 @@ class TestWarnings:
         assert [warning.filename for warning in caught] == [__file__] * 3
 
 
+class TestAnswersOfTheClassifier:
+    """What can't be paired with the images and labels is an error."""
+
+    @pytest.mark.parametrize(
+        ("parameters", "named"),
+        [
+            ({"answer": lambda y: np.where(y == y[0], "other", y)}, "gives 'other'"),
+            ({"answer": lambda y: np.unique(y, return_inverse=True)[1]}, r"gives \d,"),
+            ({"answer": lambda y: y[:-1]}, r"predict .*\(11,\), expected \(12,\)"),
+            ({"answer": lambda y: y[:, None]}, r"predict .*\(12, 1\)"),
+            ({"answer": lambda y: [None] * len(y)}, "gives None"),
+            ({"classes": lambda y: np.char.lower(y)}, "classes_ .*gives 'covid-19'"),
+            ({"classes": lambda y: y[:-1]}, r"\(12, 3\) for 12 images and the 2"),
+            ({"probabilities": lambda p: p[:-1]}, r"predict_proba .*\(11, 3\)"),
+            ({"probabilities": lambda p: p[:, 0]}, r"predict_proba .*\(12,\)"),
+            ({"probabilities": lambda p: p / 2}, "sum 1.*softmax"),
+            ({"probabilities": lambda p: p - [1, -1, 0]}, "in .0, 1.*softmax"),
+        ],
+    )
+    def test_is_an_error(self, parameters, named):
+        with pytest.raises(ValueError, match=named):
+            evaluate(Answering(**parameters), X, Y, verbose=0)
+
+
 class TestErrors:
     """Each error comes before any fit."""
+
+    @pytest.mark.parametrize("name", ["y", "groups"])
+    def test_pandas_rows_in_another_order(self, name):
+        flat = pd.DataFrame(X.reshape(N_IMAGES, -1)[:, :3])
+        given = {"y": pd.Series(Y), "groups": pd.Series(GROUPS)}
+        given[name] = given[name].sample(frac=1, random_state=0)
+        with pytest.raises(ValueError, match=rf"{name}\.loc\[X\.index\]"):
+            evaluate(RecordingClassifier(), flat, verbose=0, **given)
+
+    def test_groups_in_another_order_than_y(self):
+        groups = pd.Series(GROUPS).sample(frac=1, random_state=0)
+        with pytest.raises(ValueError, match=r"groups\.loc\[y\.index\]"):
+            evaluate(RecordingClassifier(), X, pd.Series(Y), groups=groups, verbose=0)
+
+    def test_groups_in_a_table(self):
+        with pytest.raises(ValueError, match=r"groups .*\(60, 1\).*one column"):
+            evaluate(
+                RecordingClassifier(), X, Y, groups=pd.DataFrame(GROUPS), verbose=0
+            )
+
+    @pytest.mark.parametrize("name", ["y", "groups"])
+    def test_text_beside_numbers(self, name):
+        given = {"y": Y, "groups": GROUPS, name: ["1", 1, 2] * 20}
+        with pytest.raises(ValueError, match=f"{name}: '1' and 1 mix.*str"):
+            evaluate(RecordingClassifier(), X, verbose=0, **given)
+
+    @pytest.mark.parametrize(
+        "estimator", [KMeans(), Ridge(), IsolationForest(), FunctionTransformer()]
+    )
+    def test_no_classifier(self, estimator):
+        with pytest.raises(ValueError, match=r"pipeline=.*not a classifier"):
+            evaluate(make_pipeline(estimator), X, Y, verbose=0)
+
+    @pytest.mark.parametrize("sides", [([], range(60)), (range(60), [])])
+    def test_an_empty_side(self, sides):
+        with pytest.raises(ValueError, match="without training or without test"):
+            evaluate(RecordingClassifier(), X, Y, cv=[sides], verbose=0)
+
+    def test_no_folds(self):
+        with pytest.raises(ValueError, match="gives no folds"):
+            evaluate(RecordingClassifier(), X, Y, cv=[], verbose=0)
 
     @pytest.fixture(autouse=True)
     def _nothing_is_fitted(self, calls):
@@ -579,6 +740,16 @@ class TestErrors:
     def test_continuous_target(self):
         with pytest.raises(ValueError, match="Unknown label type"):
             evaluate(RecordingClassifier(), X, np.linspace(0, 1, 60), verbose=0)
+
+
+def test_workers_give_what_one_process_gives():
+    y = np.tile(CLASSES, 20)
+    pipeline = make_pipeline(FunctionTransformer(np.reshape), LogisticRegression())
+    pipeline.set_params(functiontransformer__kw_args={"shape": (-1, 256)})
+    alone = evaluate(pipeline, X, y, cv=3, verbose=0)
+    at_once = evaluate(pipeline, X, y, cv=3, n_jobs=2, verbose=0)
+    assert at_once.probabilities.tobytes() == alone.probabilities.tobytes()
+    np.testing.assert_array_equal(at_once.predictions, alone.predictions)
 
 
 def test_parallel_folds_equal_sequential_ones():

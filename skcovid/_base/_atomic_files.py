@@ -25,9 +25,9 @@ class Record(NamedTuple):
 
 
 @contextmanager
-def exclusive_lock(path: Path, message: str) -> Iterator[None]:
-    """Hold a lock file; raise `message` at once if another process holds it."""
-    lock = FileLock(path, timeout=0)
+def exclusive_lock(path: Path, message: str | None = None) -> Iterator[None]:
+    """Hold a lock file; if another process holds it, raise `message` or wait."""
+    lock = FileLock(path, timeout=-1 if message is None else 0)
     try:
         lock.acquire()
     except Timeout:
@@ -41,6 +41,10 @@ def exclusive_lock(path: Path, message: str) -> Iterator[None]:
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Write a temporary file, and rename it to `path` once it is complete."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT, "There is no such folder; create it first", str(path.parent)
+        )
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         with part.open("x+b") as file:

@@ -14,6 +14,11 @@ def check_groups(groups: Any) -> None:
     """Raise if the patient of a row is missing."""
     cure = "give an image of an unknown patient a group of its own, such as its path"
     if groups is not None:
+        if np.ndim(groups) != 1:
+            raise ValueError(
+                f"groups must hold one value per image, got shape {np.shape(groups)}; "
+                "pass one column, as in groups['patient'] or groups.ravel()."
+            )
         _check_complete("groups", groups, _MISSING | {"None"}, cure)
 
 
@@ -30,6 +35,23 @@ def check_labels(y: Any) -> None:
         check_spelling(_as_objects(y), "y: labels")
 
 
+def check_indices(**aligned: Any) -> None:
+    """Raise if pandas objects that are paired row by row have different indices."""
+    indices = {
+        name: values.index
+        for name, values in aligned.items()
+        if hasattr(getattr(values, "index", None), "equals")
+    }
+    for name, index in indices.items():
+        first = next(iter(indices))
+        if not index.equals(indices[first]):
+            raise ValueError(
+                f"{first} and {name} have different indices, but rows are paired by "
+                f"position. If their order differs, pass {name}.loc[{first}.index]; if "
+                f"it is the same, {name}.to_numpy()."
+            )
+
+
 def check_spelling(names: Iterable[Any], what: str) -> None:
     """Raise if two names differ only by case, spaces or the form of Unicode."""
     spellings: dict[str, str] = {}
@@ -43,15 +65,23 @@ def check_spelling(names: Iterable[Any], what: str) -> None:
 
 
 def _check_complete(name: str, values: Any, missing: frozenset[str], cure: str) -> None:
+    objects = _as_objects(values)
     rows = [
         str(row)
-        for row, value in enumerate(_as_objects(values))
+        for row, value in enumerate(objects)
         if value is None or str(value).strip() in missing
     ]
     if rows:
         more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
         found = f"{name}: missing in rows {', '.join(rows[:5])}{more}"
         raise ValueError(f"{found}; {cure}.")
+    texts = [isinstance(value, str) for value in objects]
+    if any(texts) and not all(texts):
+        pair = f"{objects[texts.index(True)]!r} and {objects[texts.index(False)]!r}"
+        raise ValueError(
+            f"{name}: {pair} mix text with another type; convert all, as in "
+            f"[str(value) for value in {name}]."
+        )
 
 
 def _as_objects(values: Any) -> list[Any]:

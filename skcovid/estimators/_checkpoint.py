@@ -10,7 +10,12 @@ from typing import Any
 import keras
 from numpy.typing import NDArray
 
-from skcovid._base._atomic_files import Record, read_record, write_record
+from skcovid._base._atomic_files import (
+    Record,
+    exclusive_lock,
+    read_record,
+    write_record,
+)
 
 Arrays = dict[str, NDArray[Any]]
 History = dict[str, list[float]]
@@ -39,8 +44,11 @@ class TrainingState:
     def features_folder(self) -> Iterator[Path]:
         """Yield a folder for features, and delete it if training ends normally."""
         folder = self._path.with_suffix(".features")
-        yield folder
-        rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # The same training, in another process, uses the same folder.
+        with exclusive_lock(self._path.with_suffix(".lock")):
+            yield folder
+            rmtree(folder, ignore_errors=True)
 
     def write(self, phase: int, description: dict[str, Any], arrays: Arrays) -> None:
         """Write the state after an epoch."""

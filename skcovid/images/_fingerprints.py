@@ -70,7 +70,11 @@ def digest_samples(X: Any) -> list[str]:
     """Digest the content of every sample; for a path, that of the file."""
     if isinstance(X, LazyImages):
         return list(map(str, X.keys))
-    if hasattr(X, "columns") or issparse(X):
+    if hasattr(X, "columns"):
+        # A column of paths may stand beside the patients' attributes.
+        columns = [[name, digest_samples(X[name])] for name in X.columns]
+        return [joblib.hash(columns)]
+    if issparse(X):
         return [joblib.hash(X)]
     if holds_paths(X):
         # Strings that are not the names of files may be texts to classify.

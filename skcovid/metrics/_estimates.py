@@ -135,12 +135,14 @@ def transform_estimate(
 
 
 def as_json(entry: Any) -> Any:
-    """Turn estimates, and mappings with them, into nested dicts; NaN becomes None."""
+    """Turn estimates, and what holds them, into JSON; NaN and infinity become None."""
     if hasattr(entry, "to_dict"):
         return entry.to_dict()
     if isinstance(entry, Mapping):
         return {str(name): as_json(value) for name, value in entry.items()}
-    return None if isinstance(entry, float) and math.isnan(entry) else entry
+    if isinstance(entry, list):
+        return [as_json(value) for value in entry]
+    return None if isinstance(entry, float) and not math.isfinite(entry) else entry
 
 
 def mean_estimate(

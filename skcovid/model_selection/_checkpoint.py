@@ -1,8 +1,9 @@
 """The folder that keeps the folds of an evaluation, so that it can be resumed."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from shutil import rmtree
@@ -41,6 +42,10 @@ class EvaluationCheckpoint(NamedTuple):
     def training_folder(self, number: int) -> Path:
         """Return the folder for the state of the trainings inside a fold."""
         return self.directory / f"fold-{number}-training"
+
+    def lock(self, number: int) -> AbstractContextManager[None]:
+        """Hold a fold; wait for a worker that has outlived a stopped evaluation."""
+        return exclusive_lock(self.directory / f"fold-{number}.lock")
 
     def _path(self, number: int) -> Path:
         return self.directory / f"fold-{number}.npz"
@@ -88,8 +93,8 @@ class EvaluationCheckpoint(NamedTuple):
 
 
 def _to_plain(value: Any) -> Any:
-    """Turn NumPy's numbers and arrays in a history into JSON's."""
-    if isinstance(value, np.ndarray | np.generic):
+    """Turn labels in an array of objects into a list."""
+    if isinstance(value, np.ndarray):
         return value.tolist()
     raise TypeError(
         f"A fold's history holds {value!r} of type {type(value).__name__}; checkpoint "
@@ -220,7 +225,7 @@ def describe_evaluation(
     rows = [[part.tolist() for part in fold] for fold in splits]
     return {
         "format_version": _FORMAT_VERSION,
-        "versions": installed_versions(),
+        "versions": installed_versions() | _estimators_versions(pipeline),
         "parameters": describe_parameters(pipeline),
         "evaluation": {
             "protocol": protocol,
@@ -229,6 +234,22 @@ def describe_evaluation(
             "folds": f"{len(splits)} of digest {joblib.hash(rows)}",
         },
         "samples": digest_samples(X),
+    }
+
+
+def _estimators_versions(pipeline: Any) -> dict[str, str]:
+    """Return the versions of the packages that the estimators come from."""
+    parts = [pipeline, *pipeline.get_params(deep=True).values()]
+    names = {
+        base.__module__.partition(".")[0]
+        for part in parts
+        if hasattr(part, "get_params")
+        for base in type(part).__mro__
+    }
+    return {
+        name: sys.modules[name].__version__
+        for name in sorted(names)
+        if hasattr(sys.modules.get(name), "__version__")
     }
 
 

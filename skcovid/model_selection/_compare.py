@@ -125,9 +125,9 @@ def compare(
     Raises
     ------
     ValueError
-        If the results have different folds or labels, there is one fold only, a result
-        has no probabilities for "roc_auc_ovr", or a fold tests no image of some class
-        and `scoring` is not "accuracy".
+        If the results have different folds, labels or groups, there is one fold only,
+        a result has no probabilities for "roc_auc_ovr", or a fold tests no image of
+        some class and `scoring` is not "accuracy".
 
     Notes
     -----
@@ -213,12 +213,20 @@ def _check_same_folds(result_a: EvaluationResult, result_b: EvaluationResult) ->
     if n_folds < 2:
         raise ValueError("The results have one fold; compare needs at least two.")
     for number, pair in enumerate(zip(result_a.folds, result_b.folds, strict=True)):
-        for rows in ("train_indices", "test_indices"):
+        for rows in ("train_indices", "test_indices", "validation_indices"):
             if not np.array_equal(*(getattr(fold, rows) for fold in pair)):
                 raise ValueError(
                     f"Fold {number} of result_b has other {rows} than that of "
                     f"result_a; {advice}."
                 )
+    patients_a, patients_b = (
+        np.empty(0)
+        if result.groups is None
+        else np.unique(result.groups, return_inverse=True)[1]
+        for result in (result_a, result_b)
+    )
+    if not np.array_equal(patients_a, patients_b):
+        raise ValueError(f"result_a and result_b have different groups; {advice}.")
 
 
 def _score(result: EvaluationResult, scoring: str) -> NDArray[np.float64]:

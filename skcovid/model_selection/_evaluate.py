@@ -18,11 +18,16 @@ from sklearn.model_selection import (
     check_cv,
 )
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import StrOptions, validate_params
-from skcovid._base._label_checks import check_groups, check_labels
+from skcovid._base._label_checks import (
+    check_groups,
+    check_indices,
+    check_labels,
+)
 from skcovid._base._network_estimator import NetworkEstimator
 from skcovid.model_selection._checkpoint import describe_evaluation, open_checkpoint
 from skcovid.model_selection._result import EvaluationResult, Fold
@@ -117,12 +122,17 @@ def evaluate(
     FileNotFoundError
         If image files are missing (all are listed), before anything is fitted.
     ValueError
-        If image files can't be read (all are listed), a class has fewer images or
-        patients than there are folds, there is one class only, lengths differ, a label
-        or group is missing, labels differ only by case or spaces, test folds overlap,
-        an image or patient is on two sides of a split, or a ``StackingClassifier``
-        can't pass the groups to its estimators; or if `checkpoint` belongs to another
+        If image files can't be read (all are listed), `pipeline` is not a classifier,
+        a class has fewer images or patients than there are folds, there is one class
+        only, lengths or pandas indices differ, a label or group is missing or mixes
+        text with numbers, labels differ only by case or spaces, a fold is empty, test
+        folds overlap, an image or patient is on two sides of a split, or a
+        ``StackingClassifier`` can't pass the groups to its estimators; if the
+        classifier predicts a label that `y` lacks, or its probabilities are not one
+        row for each image that sums to 1; or if `checkpoint` belongs to another
         evaluation (the differences are listed), or a `random_state` is None with it.
+    TypeError
+        If ``history_`` of the classifier is not a dict or a list of dicts.
     BlockingIOError
         If another evaluation uses `checkpoint`.
     FileExistsError
@@ -149,7 +159,15 @@ def evaluate(
     >>> f"{result.accuracy.value:.3f}"
     '0.583'
     """
+    kind = get_tags(pipeline).estimator_type
+    # Without a kind, it may be a classifier of the user's own.
+    if kind != "classifier" and (kind or not hasattr(pipeline, "predict")):
+        raise ValueError(
+            f"pipeline={pipeline!r} is not a classifier; evaluate needs one, or a "
+            "pipeline that ends in one."
+        )
     check_consistent_length(X, y, groups)
+    check_indices(X=X, y=y, groups=groups)
     check_labels(y)
     check_groups(groups)
     check_classification_targets(y)

@@ -268,7 +268,7 @@ class EvaluationResult:
         -------
         dict
             Estimates are dicts of value, low, high and method. Patients are counted,
-            not named.
+            not named. NaN and infinite figures are None, as JSON has neither.
         """
         probabilities = self.probabilities
         return {
@@ -295,7 +295,7 @@ class EvaluationResult:
                     "n_validation": len(fold.validation_indices),
                     "test_indices": fold.test_indices.tolist(),
                     "confusion_matrix": fold.confusion_matrix.tolist(),
-                    "history": fold.history,
+                    "history": as_json(fold.history),
                     "fit_seconds": fold.fit_seconds,
                     "predict_seconds": fold.predict_seconds,
                 }
@@ -316,7 +316,7 @@ class EvaluationResult:
         str
             The JSON text.
         """
-        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         if path is not None:
             with atomic_write(Path(path)) as file:
                 file.write(text.encode())
@@ -363,9 +363,12 @@ def _describe_data(result: EvaluationResult) -> Section:
     if result.n_patients is not None:
         patients = f"{result.n_patients}, each on one side of every split"
     protocol = _result_sections.PROTOCOLS[result.protocol]
+    n_predicted = len(result.test_indices)
+    if result.protocol == "cross_val_predict" and n_predicted < len(result.y_true):
+        protocol = "some images predicted once, the others never"
     rows = [
         ["Images", str(len(result.y_true))],
-        ["Images predicted", str(len(result.test_indices))],
+        ["Images predicted", str(n_predicted)],
         ["Classes", ", ".join(map(str, result.classes.tolist()))],
         ["Patients", patients],
         ["Folds", f"{len(result.folds)}: {protocol}"],

@@ -1,6 +1,11 @@
 """Run the folds of an evaluation: fit on some rows, predict others."""
 
+import functools
+import multiprocessing
+import os
+import threading
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -42,11 +47,11 @@ def run_folds(
         done = {number: fold for number, fold in found if fold is not None}
     left = [number for number in numbers if number not in done]
     run = delayed(_run_fold)
+    shared = (pipeline, X, y, groups, checkpoint, os.getpid())
     # joblib sends array arguments ahead to one worker of a cluster and loses them with
     # it; arrays within a tuple are sent with each fold.
     folds = Parallel(n_jobs=n_jobs, return_as="generator")(
-        run((pipeline, X, y, groups, splits[number - 1], number, checkpoint))
-        for number in left
+        run((*shared, number, splits[number - 1])) for number in left
     )
     progress = tqdm(
         zip(left, folds, strict=True),
@@ -63,16 +68,37 @@ def run_folds(
 
 
 def _run_fold(task: tuple[Any, ...]) -> Fold:
-    pipeline, X, y, groups, rows, number, checkpoint = task
+    pipeline, X, y, groups, checkpoint, caller, number, rows = task
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid == caller:
+        _end_with(parent)
     estimator = clone(pipeline)
     if checkpoint is None:
         return _evaluate_fold(estimator, X, y, groups, rows)
     folders = own_parameters(estimator, "checkpoint")
     unset = [name for name, value in folders.items() if value is None]
     estimator.set_params(**dict.fromkeys(unset, checkpoint.training_folder(number)))
-    fold = _evaluate_fold(estimator, X, y, groups, rows)
-    checkpoint.write(number, fold)
+    with checkpoint.lock(number):
+        fold: Fold | None = checkpoint.read(number)
+        if fold is None:
+            fold = _evaluate_fold(estimator, X, y, groups, rows)
+            checkpoint.write(number, fold)
     return fold
+
+
+@functools.cache
+def _end_with(parent: Any) -> None:
+    """Let this worker end when the process that started it has been killed."""
+
+    def watch() -> None:
+        if parent.sentinel:
+            parent.join()
+        else:  # joblib's workers know only its number, except on Windows
+            while os.getppid() == parent.pid:
+                time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @keep_features_of_predictions()
@@ -91,13 +117,18 @@ def _evaluate_fold(
     with config_context(enable_metadata_routing=True) if routed else nullcontext():
         fitted = estimator.fit(X_train, y_train, **params)
     fit_ended = time.perf_counter()
-    predictions, found = predict(fitted, safe_indexing(X, rows.test))
     labels = np.unique(y)
+    predicted, found = predict(fitted, safe_indexing(X, rows.test))
+    # In the type of y: a classifier may answer 1.0 for 1, or objects for text.
+    predictions = labels[_find(labels, predicted, len(rows.test), "predict")]
     probabilities = None
     if found is not None:
+        classes = getattr(fitted, "classes_", ())
+        values = _check_probabilities(np.asarray(found), len(rows.test), len(classes))
+        columns = _find(labels, classes, len(classes), "classes_")
         # A column for every label, even without training images in this fold.
-        probabilities = np.zeros((len(found), len(labels)), dtype=found.dtype)
-        probabilities[:, np.searchsorted(labels, fitted.classes_)] = found
+        probabilities = np.zeros((len(values), len(labels)), dtype=values.dtype)
+        probabilities[:, columns] = values
     predict_ended = time.perf_counter()
     last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
     return Fold(
@@ -107,10 +138,75 @@ def _evaluate_fold(
         predictions=predictions,
         probabilities=probabilities,
         confusion_matrix=confusion_matrix(y[rows.test], predictions, labels=labels),
-        history=dict(getattr(last, "history_", {})),
+        history=_read_history(getattr(last, "history_", {})),
         fit_seconds=fit_ended - started,
         predict_seconds=predict_ended - fit_ended,
     )
+
+
+def _find(labels: NDArray[Any], found: Any, n_expected: int, source: str) -> list[int]:
+    """Return the place of each label that a classifier gives among the sorted ones."""
+    values = np.asarray(found)
+    if values.shape != (n_expected,):
+        raise ValueError(
+            f"{source} of the classifier has shape {values.shape}, expected "
+            f"({n_expected},): one label each."
+        )
+    places = {label: place for place, label in enumerate(labels.tolist())}
+    for value in values.tolist():
+        if value not in places:
+            raise ValueError(
+                f"{source} of the classifier gives {value!r}, which is not in y; its "
+                f"labels are {labels.tolist()}. The classifier must give them as y "
+                "has them, of the same type."
+            )
+    return [places[value] for value in values.tolist()]
+
+
+def _check_probabilities(
+    values: NDArray[Any], n_rows: int, n_classes: int
+) -> NDArray[Any]:
+    """Require a distribution over the classes in each row."""
+    if values.shape != (n_rows, n_classes):
+        raise ValueError(
+            f"predict_proba gives shape {values.shape} for {n_rows} images and the "
+            f"{n_classes} labels in classes_."
+        )
+    wrong = (values < 0).any(axis=1) | (np.abs(values.sum(axis=1) - 1) > 0.01)
+    if wrong.any():
+        raise ValueError(
+            f"predict_proba gives {values[wrong][0].tolist()}, which are not "
+            "probabilities: in [0, 1], with the sum 1. End the network in a softmax, "
+            "or calibrate the classifier, as CalibratedClassifierCV does."
+        )
+    return values
+
+
+def _read_history(history: Any) -> dict[str, list[Any]]:
+    """Return a history as a list for each name; skorch keeps a dict for each epoch."""
+    if not isinstance(history, Mapping):
+        if not all(isinstance(epoch, Mapping) for epoch in history):
+            raise TypeError(
+                f"history_={history!r:.60} of the classifier must be a dict of lists, "
+                "or a list of dicts, one for each epoch."
+            )
+        names = dict.fromkeys(name for epoch in history for name in epoch)
+        history = {name: [epoch.get(name) for epoch in history] for name in names}
+    return {
+        str(name): plain if isinstance(plain := _to_plain(values), list) else [plain]
+        for name, values in history.items()
+    }
+
+
+def _to_plain(value: Any) -> Any:
+    """Turn arrays, tensors and NumPy's numbers in a history into lists and numbers."""
+    if hasattr(value, "__array__"):
+        return np.asarray(value).tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _to_plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_plain(entry) for entry in value]
+    return value
 
 
 def _routes_groups(pipeline: Any) -> bool:

@@ -59,7 +59,8 @@ def split(
     Raises
     ------
     ValueError
-        If protocol "paper" has to halve a test fold of a single patient.
+        If a fold has no training or no test rows, or protocol "paper" has to halve a
+        test fold of a single patient.
 
     Examples
     --------
@@ -76,7 +77,14 @@ def split(
     check_groups(groups)
     labels = np.asarray(y)
     nothing = np.empty(0, dtype=np.intp)
-    for train, test in cv.split(np.empty(len(labels)), labels, groups):
+    everyone = np.arange(len(labels))
+    for sides in cv.split(np.empty(len(labels)), labels, groups):
+        if 0 in map(len, sides):
+            raise ValueError(
+                f"cv={cv!r} gives a fold without training or without test images."
+            )
+        # Sides may be lists, masks, or count from the end.
+        train, test = (everyone[np.asarray(side)] for side in sides)
         if protocol == "cross_val_predict":
             yield Split(train, nothing, test)
             continue
@@ -99,6 +107,8 @@ def check_splits(
     splits: list[Split], cv: BaseCrossValidator, groups: ArrayLike | None
 ) -> None:
     """Raise an error if a row is tested twice, or a patient is on two sides."""
+    if not splits:
+        raise ValueError(f"cv={cv!r} gives no folds.")
     held_out = np.concatenate([[*rows.validation, *rows.test] for rows in splits])
     if len(np.unique(held_out)) != len(held_out):
         raise ValueError(

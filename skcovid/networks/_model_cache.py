@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from skcovid.networks._tensorflow import check_not_forked
+
 Built = TypeVar("Built")
 
 
@@ -14,6 +16,7 @@ def build_once(
     Each model built from another one's layers adds nodes to them and is compiled again;
     building one for every prediction would fill the memory.
     """
+    check_not_forked()
     # With setattr, Keras would track the built models as parts of this one. With a weak
     # dictionary, the garbage collector would need one more pass for each model.
     kept: dict[str, tuple[Any, Any]] = vars(model).setdefault("_skcovid_built", {})

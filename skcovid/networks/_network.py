@@ -18,7 +18,11 @@ from tqdm.auto import tqdm
 
 from skcovid.networks._errors import explain_backend_errors
 from skcovid.networks._memory import check_memory
-from skcovid.networks._tensorflow import ignore_retracing, release_dead_models
+from skcovid.networks._tensorflow import (
+    check_not_forked,
+    ignore_retracing,
+    release_dead_models,
+)
 from skcovid.networks._weights_file import load_weights, weights_path
 from skcovid.networks.backbones import Backbone
 
@@ -45,6 +49,7 @@ def build_backbone(
     seed: int = 0,
 ) -> Any:
     """Build a backbone without its top and load its weights."""
+    check_not_forked()
     path = weights_path(weights)
     with _build_settings(precision, seed):
         if weights == "imagenet":
@@ -162,6 +167,7 @@ def predict_batches(
     model: Any, batches: Iterable[tuple[Rows, Any]], *, batch_size: int | None = None
 ) -> Iterator[tuple[Rows, list[NDArray[Any]]]]:
     """Run a network on batches, in inference mode."""
+    check_not_forked()
     release_dead_models(model)
     if batch_size is not None:
         check_memory(model, batch_size)

@@ -1,10 +1,11 @@
-"""Release memory that TensorFlow keeps, and ignore its warning about retracing.
+"""Release memory that TensorFlow keeps, ignore a warning, and refuse forks.
 
 It keeps megabytes of every fit and has no public function to release them. In versions
 without the private attributes used here, nothing is released.
 """
 
 import logging
+import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,25 @@ import keras
 # (https://github.com/tensorflow/tensorflow/pull/123530).
 _FEEDS = "_py_funcs_used_in_graph"
 
+_process = os.getpid()
 _seen_models: "weakref.WeakSet[Any]" = weakref.WeakSet()
 _dead_models: list[None] = []  # one entry a model
+
+
+def check_not_forked() -> None:
+    """Raise in a fork of a process that has used TensorFlow, which would hang."""
+    global _process
+    if os.getpid() == _process or keras.backend.backend() != "tensorflow":
+        return
+    from tensorflow.python.eager import context
+
+    if getattr(context.context(), "_initialized", False):
+        raise RuntimeError(
+            "This process was forked from one that has used TensorFlow, whose threads "
+            "a fork does not have: it would wait for ever. Use joblib's default "
+            "backend, 'loky', or the start method 'spawn' of multiprocessing."
+        )
+    _process = os.getpid()
 
 
 @contextmanager
