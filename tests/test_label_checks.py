@@ -56,7 +56,7 @@ def make_holdout():
 @pytest.mark.parametrize("kind", [np.array, pd.DataFrame, np.ndarray.tolist])
 def test_one_hot_labels_are_an_error(use, kind):
     y = kind(np.eye(2, dtype=int)[[0, 1] * (N // 2)])
-    with pytest.raises(ValueError, match=r"y has 2 columns.*one-hot.*argmax"):
+    with pytest.raises(ValueError, match=r"y .*2 columns.*one-hot.*argmax"):
         USES[use](y, None)
 
 

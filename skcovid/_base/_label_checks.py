@@ -28,8 +28,8 @@ def check_labels(y: Any) -> None:
         shape = np.shape(y)
         if len(shape) > 1 and shape[1] > 1:
             raise ValueError(
-                f"y has {shape[1]} columns; pass one label for each image. Of one-hot "
-                "labels these are classes[y.argmax(axis=1)]."
+                f"y should be a 1d array of one label for each image, got {shape[1]} "
+                "columns. For one-hot columns these are classes[y.argmax(axis=1)]."
             )
         _check_complete("y", y, _MISSING, "remove those images")
         check_spelling(_as_objects(y), "y: labels")
