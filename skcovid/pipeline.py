@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from itertools import pairwise
 from numbers import Real
 from typing import Any, Self, TypeVar
 
@@ -26,10 +27,12 @@ from sklearn.utils.validation import column_or_1d, has_fit_parameter
 from skcovid._base._compatibility import Interval, safe_indexing
 from skcovid._base._kept_features import keep_features_of_predictions
 from skcovid._base._label_checks import check_groups, check_labels
+from skcovid._base._parameters import PlainParameters
 from skcovid.augmentation._balancer import AugmentationBalancer
-from skcovid.networks.backbones import Backbone, get_backbone
+from skcovid.networks.backbones import Backbone, get_backbone, portable_backbone
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
 from skcovid.preprocessing._reader import RadiographReader
+from skcovid.preprocessing._resize import as_size
 
 __all__ = ["RECIPES", "HoldoutPipeline", "make_transfer_pipeline"]
 
@@ -41,7 +44,7 @@ _available_if: Callable[[Callable[[Any], bool]], Callable[[Method], Method]] = (
 )
 
 
-class HoldoutPipeline(Pipeline):
+class HoldoutPipeline(PlainParameters, Pipeline):
     """An imblearn pipeline that sets validation data aside before it resamples.
 
     Keras' ``validation_split`` takes the last rows of its input: after resampling,
@@ -156,6 +159,7 @@ class HoldoutPipeline(Pipeline):
             If the last step's ``fit`` does not take `X_val`.
         """
         self._validate_params()
+        _check_shared_values(self.steps)
         if not has_fit_parameter(self._final_estimator, "X_val"):
             raise TypeError(
                 "HoldoutPipeline needs a last step whose fit takes X_val and y_val, as "
@@ -314,6 +318,7 @@ def make_transfer_pipeline(
 
     params = deepcopy(RECIPES[recipe])
     size = get_backbone(backbone).image_size
+    backbone = portable_backbone(backbone)
     read = "read", RadiographReader(size, lazy=True)
     preprocess = "preprocess", BackbonePreprocessor(backbone)
     pipeline: Pipeline
@@ -338,6 +343,35 @@ def make_transfer_pipeline(
             [read, ("balance", balance), preprocess, ("classify", classify)]
         )
     return pipeline.set_params(**_full_names(overrides, pipeline))
+
+
+def _check_shared_values(steps: list[tuple[str, Any]]) -> None:
+    """Raise if two steps have different networks, or one enlarges what another read."""
+    with_backbone = [pair for pair in steps if hasattr(pair[1], "backbone")]
+    for (name, step), (later, after) in pairwise(with_backbone):
+        if get_backbone(step.backbone) != get_backbone(after.backbone):
+            raise ValueError(
+                f"Step {name!r} has backbone={step.backbone!r}, but step {later!r} has "
+                f"backbone={after.backbone!r}: a network would get the input of "
+                f"another. Set {name}__backbone and {later}__backbone to the same; in "
+                "a search, list both in one dict for each network."
+            )
+    sizes = {}
+    for name, step in steps:
+        if hasattr(step, "image_size"):
+            size = as_size(step.image_size)
+            if size is None and hasattr(step, "backbone"):
+                size = (get_backbone(step.backbone).image_size,) * 2
+            if size is not None:
+                sizes[name] = size
+    for (name, size), (later, after) in pairwise(sizes.items()):
+        if size[0] < after[0] or size[1] < after[1]:
+            raise ValueError(
+                f"Step {name!r} makes images of {size[0]} × {size[1]} pixels, which "
+                f"step {later!r} would enlarge to {after[0]} × {after[1]} without "
+                f"their detail. Set {name}__image_size and {later}__image_size to the "
+                "same."
+            )
 
 
 def _full_names(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from skcovid import (
 from skcovid.augmentation import Rotation
 from skcovid.pipeline import RECIPES
 
-tiny_backbone.register()
+TINY = tiny_backbone.register()
 
 N_IMAGES = 60
 X = numbered_images(N_IMAGES)
@@ -319,13 +319,13 @@ class TestMakeTransferPipeline:
         ]
         assert pipeline.named_steps["read"].image_size == tiny_backbone.IMAGE_SIZE
         assert pipeline.named_steps["read"].lazy is True
-        assert pipeline.named_steps["preprocess"].backbone == "tiny"
-        assert pipeline.named_steps["classify"].backbone == "tiny"
+        assert pipeline.named_steps["preprocess"].backbone == TINY
+        assert pipeline.named_steps["classify"].backbone == TINY
 
     def test_paper_is_the_default_recipe_and_equals_the_classifiers_defaults(self):
         classify = make_transfer_pipeline("tiny").named_steps["classify"]
         paper = make_transfer_pipeline("tiny", recipe="paper").named_steps["classify"]
-        own = TransferLearningClassifier("tiny").get_params()
+        own = TransferLearningClassifier(TINY).get_params()
         assert classify.get_params() == paper.get_params() == own
         stated = {
             "batch_norm": "trainable",
@@ -352,8 +352,8 @@ class TestMakeTransferPipeline:
         ]
         assert pipeline.named_steps["read"].image_size == tiny_backbone.IMAGE_SIZE
         assert pipeline.named_steps["read"].lazy is True
-        assert pipeline.named_steps["preprocess"].backbone == "tiny"
-        assert pipeline.named_steps["features"].backbone == "tiny"
+        assert pipeline.named_steps["preprocess"].backbone == TINY
+        assert pipeline.named_steps["features"].backbone == TINY
         assert pipeline.named_steps["components"].eigen_solver == "dense"
         search = pipeline.named_steps["classify"]
         assert search.estimator.solver == "newton-cg"

@@ -4,12 +4,16 @@ Checked on scikit-learn 1.7 to 1.9 and Keras 3.10 to 3.15.
 """
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from sklearn.base import _fit_context
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import _param_validation, _safe_indexing
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_sample_weight, _num_samples
+
+from skcovid._base._parameters import as_plain
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -27,11 +31,25 @@ safe_indexing = _safe_indexing
 def validate_params(
     constraints: Mapping[str, Any], *, prefer_skip_nested_validation: bool = True
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Check a function's arguments at each call, and keep its signature for types."""
-    decorate: Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]
-    decorate = _param_validation.validate_params(
+    """Check a function's arguments at each call, then convert NumPy's numbers.
+
+    It keeps the function's signature for types.
+    """
+    check = _param_validation.validate_params(
         dict(constraints), prefer_skip_nested_validation=prefer_skip_nested_validation
     )
+
+    def decorate(
+        function: Callable[Parameters, Result],
+    ) -> Callable[Parameters, Result]:
+        @wraps(function)
+        def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            plain = {name: as_plain(value) for name, value in kwargs.items()}
+            return function(*map(as_plain, args), **plain)
+
+        checked: Callable[Parameters, Result] = check(call)
+        return checked
+
     return decorate
 
 
@@ -42,6 +60,12 @@ def fit_context() -> Callable[
     decorate: Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]
     decorate = _fit_context(prefer_skip_nested_validation=True)
     return decorate
+
+
+def output_container(transformer: Any) -> str:
+    """Return "default", or the library of the tables that ``transform`` returns."""
+    container: str = _get_output_config("transform", transformer)["dense"]
+    return container
 
 
 def scorer_functions() -> set[Callable[..., float]]:

@@ -2,9 +2,12 @@
 
 import unicodedata
 from collections.abc import Iterable
+from numbers import Number
 from typing import Any
 
 import numpy as np
+
+from skcovid._base._parameters import as_plain
 
 # What a missing value is as text, which pandas and NumPy often convert it to.
 _MISSING = frozenset({"", "nan", "<NA>", "NaT"})
@@ -23,7 +26,7 @@ def check_groups(groups: Any) -> None:
 
 
 def check_labels(y: Any) -> None:
-    """Raise if there are several labels in a row, a missing one, or two spellings."""
+    """Raise if a row has several labels or none, or two have two types or spellings."""
     if y is not None:
         shape = np.shape(y)
         if len(shape) > 1 and shape[1] > 1:
@@ -32,7 +35,22 @@ def check_labels(y: Any) -> None:
                 "columns. For one-hot columns these are classes[y.argmax(axis=1)]."
             )
         _check_complete("y", y, _MISSING, "remove those images")
-        check_spelling(_as_objects(y), "y: labels")
+        labels = _as_objects(y)
+        # As an array, 1 and "1" would be one class; True and 1 always are.
+        of_kinds = {_kind(label): label for label in labels}
+        if len(of_kinds) > 1:
+            found = " and ".join(f"{one!r} ({kind})" for kind, one in of_kinds.items())
+            raise ValueError(
+                f"y: labels of several types, such as {found}; use one type, for "
+                "example [str(label) for label in y]."
+            )
+        check_spelling(labels, "y: labels")
+
+
+def check_target(y: Any) -> None:
+    """Check one column as labels; several, for other steps to predict, may pass."""
+    if np.ndim(y) == 1:
+        check_labels(y)
 
 
 def check_indices(**aligned: Any) -> None:
@@ -62,6 +80,13 @@ def check_spelling(names: Iterable[Any], what: str) -> None:
                 f"{what} {other!r} and {name!r} differ only by case or spaces; use "
                 "one spelling for both."
             )
+
+
+def _kind(label: Any) -> str:
+    """Name the type of a label; all numbers have one."""
+    if isinstance(label, Number) and not isinstance(label, bool | np.bool_):
+        return "number"
+    return type(as_plain(label)).__name__
 
 
 def _check_complete(name: str, values: Any, missing: frozenset[str], cure: str) -> None:

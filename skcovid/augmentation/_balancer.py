@@ -16,6 +16,8 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import Interval
 from skcovid._base._digests import image_key
+from skcovid._base._label_checks import check_labels
+from skcovid._base._parameters import PlainParameters
 from skcovid._base._random import draw_seed
 from skcovid.augmentation._augment import augment_batch
 from skcovid.augmentation._transform_types import Transform, check_transforms
@@ -28,7 +30,7 @@ from skcovid.images._lazy_images import LazyImages
 _DRAWS = 3
 
 
-class AugmentationBalancer(BaseOverSampler):
+class AugmentationBalancer(PlainParameters, BaseOverSampler):
     """Balance the classes of a training set with augmented copies of its images.
 
     Section 3.2 of the paper: each class ends with `factor` × (size of the largest
@@ -161,8 +163,9 @@ class AugmentationBalancer(BaseOverSampler):
         Raises
         ------
         ValueError
-            If `X` holds no valid images, `X` and `y` differ in length, or a parameter
-            does not suit the classes.
+            If `X` holds no valid images, `X` and `y` differ in length, labels are
+            missing or differ only by type, case or spaces, or a parameter does not suit
+            the classes.
         """
         self._validate_params()
         X, y = self._check_X_y(X, y)
@@ -208,6 +211,7 @@ class AugmentationBalancer(BaseOverSampler):
     def _check_X_y(  # noqa: N802 (imblearn's name)
         self, X: Any, y: ArrayLike, accept_sparse: Any = None
     ) -> tuple[NDArray[np.uint8] | LazyImages, NDArray[Any]]:
+        check_labels(y)
         X = check_images(X)
         check_classification_targets(y)
         labels: NDArray[Any] = column_or_1d(y)

@@ -179,7 +179,7 @@ def load_radiographs(
         leave_out_bad_files(found, n_jobs=n_jobs, verbose=verbose)
     fill_provenance(found, verbose=verbose)
     for message in _list_warnings(found):
-        warnings.warn(message, UserWarning, stacklevel=3)
+        warnings.warn(message, UserWarning, stacklevel=4)
     kept: list[Radiograph] = []
     dropped: list[Radiograph] = []
     for image in found.images:

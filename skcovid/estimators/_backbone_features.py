@@ -9,12 +9,19 @@ from typing import Any, Literal, Self
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skcovid._base._compatibility import Interval, StrOptions, fit_context
+from skcovid._base._compatibility import (
+    Interval,
+    StrOptions,
+    fit_context,
+    output_container,
+)
 from skcovid._base._kept_features import keeps_features_of_predictions
+from skcovid._base._label_checks import check_target
 from skcovid._base._network_estimator import allow_in_model_files
+from skcovid._base._parameters import PlainParameters
 from skcovid._base._random import draw_seed
 from skcovid.images._checks import check_network_input
 from skcovid.images._lazy_images import LazyImages
@@ -22,11 +29,11 @@ from skcovid.networks import _network as network
 from skcovid.networks._feature_store import FeatureStore
 from skcovid.networks._graph import choose_layers
 from skcovid.networks._network import Pooling, check_pooling
-from skcovid.networks.backbones import Backbone, get_backbone
+from skcovid.networks.backbones import Backbone, BackboneParameter, get_backbone
 
 
 @allow_in_model_files
-class BackboneFeatures(TransformerMixin, BaseEstimator):
+class BackboneFeatures(TransformerMixin, BackboneParameter, PlainParameters):
     """Pooled activations of a frozen ImageNet network, at several depths.
 
     The middle of a network transfers better from photographs to radiographs than its
@@ -69,6 +76,8 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
+    backbone_ : Backbone
+        The network's description.
     trunk_ : keras.Model
         The network up to the deepest layer, with one output for each layer and pooling.
     layer_names_ : list of str
@@ -147,8 +156,8 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         ----------
         X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
             Preprocessed images, as from :class:`BackbonePreprocessor`.
-        y : None
-            Ignored.
+        y : array-like of shape (n_samples,), default=None
+            Class labels, which are only checked.
 
         Returns
         -------
@@ -158,14 +167,16 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the images, the layers or the weights file are not valid.
+            If the images, the layers, the weights file or the labels are not valid, or
+            the images were prepared for a network with another pixel mode.
         FileNotFoundError
             If the weights file does not exist.
         OSError
             If the download of ImageNet's weights fails.
         """
-        _, height, width, _ = check_network_input(X).shape
-        backbone = get_backbone(self.backbone)
+        check_target(y)
+        self.backbone_ = backbone = get_backbone(self.backbone)
+        _, height, width, _ = check_network_input(X, mode=backbone.mode).shape
         base = network.build_backbone(
             backbone,
             self.weights,
@@ -183,33 +194,34 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         self.n_trunk_passes_ = 0
         return self
 
-    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Build the network and compute the features, which `memory` keeps.
 
         Parameters
         ----------
         X : LazyImages or array-like of shape (n_samples, height, width, 3), float32
             Preprocessed images.
-        y : None
-            Ignored.
+        y : array-like of shape (n_samples,), default=None
+            Class labels, which are only checked.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out), float32
+        ndarray or DataFrame of shape (n_samples, n_features_out), float32
             As from ``transform``.
 
         Raises
         ------
         ValueError
-            If the images, the layers or the weights file are not valid.
+            As for ``fit``.
         OSError
             If the download of ImageNet's weights fails or the disk of `memory` is full.
         """
-        images = check_network_input(X)
-        features, self.n_trunk_passes_ = self.fit(images)._transform(images, keep=True)
+        self.fit(X, y)
+        passed = self._transform(check_network_input(X), keep=True)
+        features, self.n_trunk_passes_ = passed
         return features
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
+    def transform(self, X: Any) -> Any:
         """Compute the features of images, or read those that are kept.
 
         Parameters
@@ -219,18 +231,20 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out), float32
-            The columns of each layer in turn, for each layer those of each pooling.
+        ndarray or DataFrame of shape (n_samples, n_features_out), float32
+            The columns of each layer in turn, for each layer those of each pooling. A
+            pandas table (scikit-learn's ``set_output``) has the index of the column
+            that the images were read from.
 
         Raises
         ------
         ValueError
-            If `X` is not of the shape seen in ``fit``.
+            If `X` is not of the shape or the pixel mode seen in ``fit``.
         OSError
             If a file of `memory` is damaged.
         """
         check_is_fitted(self)
-        images = check_network_input(X)
+        images = check_network_input(X, mode=self.backbone_.mode)
         if images.shape[1:] != self.trunk_.input_shape[1:]:
             raise ValueError(
                 f"X has images of shape {images.shape[1:]}, but BackboneFeatures was "
@@ -238,9 +252,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             )
         return self._transform(images, keep=keeps_features_of_predictions())[0]
 
-    def _transform(
-        self, images: LazyImages, keep: bool
-    ) -> tuple[NDArray[np.float32], int]:
+    def _transform(self, images: LazyImages, keep: bool) -> tuple[Any, int]:
         """Return the features, and the number of passes through the network."""
         features, n_passes = self._compute(images, keep)
         if self.mirror:
@@ -248,6 +260,10 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             features += mirrored[0]
             features /= 2
             n_passes += mirrored[1]
+        if images.index is not None and output_container(self) == "pandas":
+            import pandas as pd
+
+            features = pd.DataFrame(features, index=images.index)
         return features, n_passes
 
     def _compute(self, images: LazyImages, keep: bool) -> tuple[NDArray[Any], int]:

@@ -450,7 +450,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
         labels: NDArray[Any],
         weights: NDArray[np.float32] | None = None,
     ) -> LabelledImages:
-        numbers = self.target_encoder_.transform(labels).astype(np.intp)
+        numbers = np.searchsorted(self.target_encoder_.classes_, labels)
         return LabelledImages(images, numbers, weights)
 
     def _parts(self) -> FineTunedModel:

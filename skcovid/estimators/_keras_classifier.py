@@ -7,12 +7,15 @@ from typing import Any, NoReturn
 
 import keras
 import numpy as np
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import ClassifierTags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._base._parameters import PlainParameters
 from skcovid.images._checks import check_network_input
+from skcovid.networks.backbones import BackboneParameter, get_backbone
 
 
 @contextmanager
@@ -45,7 +48,7 @@ with _restore_keras():
     from scikeras.wrappers import KerasClassifier
 
 
-class ImageKerasClassifier(KerasClassifier):
+class ImageKerasClassifier(BackboneParameter, PlainParameters, KerasClassifier):
     """A classifier of images with scikeras' interface."""
 
     # scikeras reads these as if they were parameters.
@@ -65,11 +68,18 @@ class ImageKerasClassifier(KerasClassifier):
         """Hide scikeras' method: one more epoch has no meaning with two phases."""
         raise AttributeError(f"{type(self).__name__} has no partial_fit.")
 
+    def _initialize(self, X: Any, y: Any = None) -> tuple[Any, Any]:
+        # scikeras' encoders take the outputs of their transformers for arrays.
+        with config_context(transform_output="default"):
+            initialized: tuple[Any, Any] = super()._initialize(X, y)
+        return initialized
+
     def _validate_data(
         self, X: Any = None, y: Any = None, reset: bool = False
     ) -> tuple[Any, Any]:
         # scikeras' own method would compute every lazy image.
-        X = check_network_input(X)
+        backbone = get_backbone(self.backbone) if reset else self.backbone_
+        X = check_network_input(X, mode=backbone.mode)
         if reset:
             self.X_shape_, self.X_dtype_ = X.shape, X.dtype
         elif X.shape[1:] != self.X_shape_[1:]:

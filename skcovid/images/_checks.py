@@ -14,6 +14,12 @@ def as_lazy(images: NDArray[Any] | LazyImages) -> LazyImages:
     return images if isinstance(images, LazyImages) else LazyImages.from_array(images)
 
 
+def row_index(X: Any) -> Any:
+    """Return the index of a pandas object, or of images made from one, else None."""
+    index = getattr(X, "index", None)
+    return None if callable(index) else index  # lists have a method of that name
+
+
 def check_images(images: Any, *, name: str = "X") -> NDArray[np.uint8] | LazyImages:
     """Require grey or RGB images and bring their pixels to uint8."""
     if not isinstance(images, LazyImages):
@@ -95,8 +101,10 @@ def _to_uint8(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
     return np.asarray(np.rint(images), dtype=np.uint8)
 
 
-def check_network_input(X: Any, *, name: str = "X") -> LazyImages:
-    """Require preprocessed images, and wrap an array in `LazyImages`."""
+def check_network_input(
+    X: Any, *, name: str = "X", mode: str | None = None
+) -> LazyImages:
+    """Require images preprocessed in a `mode`, and wrap an array in `LazyImages`."""
     _check_dense(X, name)
     images = X if isinstance(X, LazyImages) else np.asarray(X)
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
@@ -111,6 +119,12 @@ def check_network_input(X: Any, *, name: str = "X") -> LazyImages:
             "a BackbonePreprocessor before this step."
         )
     if isinstance(images, LazyImages):
+        if mode is not None and images.pixel_mode not in (None, mode):
+            raise ValueError(
+                f"{name} was prepared in mode {images.pixel_mode!r}, but the backbone "
+                f"of this step needs {mode!r}. Give BackbonePreprocessor and this step "
+                "the same backbone."
+            )
         return images
     if not np.isfinite(images).all():
         raise ValueError(f"{name} holds NaN or infinite values.")

@@ -39,12 +39,21 @@ class LazyImages:
         Type of the pixels, also an attribute.
     origins : array-like of shape (n_samples,) of str, default=None
         Key of the image that each was first made from; `keys` by default.
+    index : pandas.Index of length n_samples, default=None
+        Labels of the rows, which a table of the images' features gets. Also an
+        attribute.
+
+    Attributes
+    ----------
+    pixel_mode : str or None
+        The mode of :class:`skcovid.networks.backbones.Backbone` that pixels are in;
+        None if no :class:`BackbonePreprocessor` made them.
 
     Raises
     ------
     ValueError
-        If there are not as many keys as items or, on access, if `load` returns an image
-        of another shape or dtype.
+        If there are not as many keys or index labels as items or, on access, if `load`
+        returns an image of another shape or dtype.
 
     Examples
     --------
@@ -69,6 +78,7 @@ class LazyImages:
         keys: ArrayLike | None = None,
         dtype: DTypeLike = np.uint8,
         origins: ArrayLike | None = None,
+        index: Any = None,
     ) -> None:
         self._load = load
         if not isinstance(items, np.ndarray) or items.ndim != 1:
@@ -78,10 +88,13 @@ class LazyImages:
         self._keys = None if keys is None else np.asarray(keys, dtype=np.str_)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self._origins = None if origins is None else np.asarray(origins, dtype=np.str_)
-        if self._keys is not None and len(self._keys) != len(items):
-            raise ValueError(
-                f"keys has {len(self._keys)} entries for {len(items)} items."
-            )
+        self.index = index
+        self.pixel_mode: str | None = None
+        for name, values in (("keys", self._keys), ("index", index)):
+            if values is not None and len(values) != len(items):
+                raise ValueError(
+                    f"{name} has {len(values)} entries for {len(items)} items."
+                )
 
     @classmethod
     def from_array(cls, images: NDArray[Any]) -> "LazyImages":
@@ -153,13 +166,11 @@ class LazyImages:
             The same number of images.
         """
         keys = self._keys
-        return LazyImages(
-            _Composed(self._load, operation),
-            self._items,
+        return self._with(
+            load=_Composed(self._load, operation),
             image_shape=self._image_shape if image_shape is None else image_shape,
             keys=None if keys is None else [image_key(key, name) for key in keys],
             dtype=self.dtype if dtype is None else dtype,
-            origins=self._origins,
         )
 
     def derive(
@@ -190,14 +201,28 @@ class LazyImages:
             `n_new_samples` images.
         """
         items = zip(self._items[indices], arguments, strict=True)
-        return LazyImages(
-            _Derived(self._load, operation),
-            list(items),
-            image_shape=self._image_shape,
+        return self._with(
+            load=_Derived(self._load, operation),
+            items=list(items),
             keys=keys,
-            dtype=self.dtype,
             origins=self.origins[indices],
+            index=None,
         )
+
+    def _with(self, **changes: Any) -> "LazyImages":
+        """Make images of which the arguments in `changes` are other ones."""
+        arguments: dict[str, Any] = {
+            "load": self._load,
+            "items": self._items,
+            "image_shape": self._image_shape,
+            "keys": self._keys,
+            "dtype": self.dtype,
+            "origins": self._origins,
+            "index": self.index,
+        }
+        images = LazyImages(**{**arguments, **changes})
+        images.pixel_mode = self.pixel_mode
+        return images
 
     def batches(
         self, batch_size: int, *, n_jobs: int = 2
@@ -256,13 +281,17 @@ class LazyImages:
                 "LazyImages are indexed by an integer, a slice, or a one-dimensional "
                 f"mask or array of indices, got {index!r}."
             )
-        return LazyImages(
-            self._load,
-            self._items[rows],
-            image_shape=self._image_shape,
-            keys=None if self._keys is None else self._keys[rows],
-            dtype=self.dtype,
-            origins=None if self._origins is None else self._origins[rows],
+        of_rows = {
+            "keys": self._keys,
+            "origins": self._origins,
+            "index": self.index,
+        }
+        return self._with(
+            items=self._items[rows],
+            **{
+                name: None if values is None else values[rows]
+                for name, values in of_rows.items()
+            },
         )
 
     def __iter__(self) -> Iterator[NDArray[Any]]:

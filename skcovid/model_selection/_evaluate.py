@@ -262,7 +262,7 @@ def _warn_of_absent_classes(splits: list[Split], y: NDArray[Any]) -> None:
                 f"The training part of fold {number} has no image of class {label!r}; "
                 f"its {np.sum(y[rows.test] == label)} test images of it will be "
                 "predicted wrongly.",
-                stacklevel=4,
+                stacklevel=5,
             )
 
 
@@ -278,5 +278,5 @@ def _warn_of_constant_predictions(folds: list[Fold]) -> None:
                 "reset_batch_norm is True, as in recipe='paper', few images do not "
                 "fill the moving statistics, which start at zero: set it to False, or "
                 "use recipe='fast' or 'linear'.",
-                stacklevel=4,
+                stacklevel=5,
             )

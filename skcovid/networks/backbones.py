@@ -1,9 +1,11 @@
 """The ImageNet networks that skcovid fine-tunes: Tables 1 and 2 of the paper."""
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, SupportsIndex, get_args
+
+from skcovid._base._parameters import as_plain
 
 __all__ = ["Backbone", "get_backbone", "list_backbones", "register_backbone"]
 
@@ -46,6 +48,8 @@ class Backbone:
     feature_layers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, as_plain(getattr(self, field.name)))
         modes = ", ".join(map(repr, PREPROCESSING_MODES))
         valid = {
             "name": (isinstance(self.name, str) and self.name, "a non-empty string"),
@@ -189,8 +193,8 @@ def get_backbone(backbone: str | Backbone) -> Backbone:
     if nearest:
         message += f" Did you mean {nearest[0]!r}?"
     raise ValueError(
-        f"{message} Registered: {', '.join(list_backbones())}. Add another with "
-        "skcovid.register_backbone."
+        f"{message} Registered in this process: {', '.join(list_backbones())}. Add "
+        "another with skcovid.register_backbone, or pass the Backbone that it returns."
     )
 
 
@@ -221,3 +225,23 @@ PAPER_BACKBONES: tuple[str, ...] = tuple(known.name for known in _PAPER_BACKBONE
 _REGISTRY.update(
     (known.name, known) for known in (*_PAPER_BACKBONES, *_OTHER_BACKBONES)
 )
+_SHIPPED: Mapping[str, Backbone] = dict(_REGISTRY)
+
+
+def portable_backbone(backbone: Any) -> Any:
+    """Return the `Backbone` in place of a name that only this process knows."""
+    if not isinstance(backbone, str):
+        return backbone
+    name = backbone.lower()
+    known = _REGISTRY.get(name)
+    return backbone if known == _SHIPPED.get(name) else known
+
+
+class BackboneParameter:
+    """Base class of estimators with a parameter `backbone`: other processes know it."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        reduced: Any = super().__reduce_ex__(protocol)
+        make, args, state, *rest = reduced
+        backbone = portable_backbone(state["backbone"])
+        return make, args, {**state, "backbone": backbone}, *rest

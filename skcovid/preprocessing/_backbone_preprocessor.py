@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from skcovid._base._compatibility import Interval, fit_context
-from skcovid.images._checks import as_lazy, check_images
+from skcovid._base._label_checks import check_target
+from skcovid.images._checks import as_lazy, check_images, row_index
 from skcovid.images._lazy_images import LazyImages
-from skcovid.networks.backbones import Backbone, get_backbone
+from skcovid.networks.backbones import Backbone, BackboneParameter, get_backbone
 from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
 from skcovid.reading._paths import holds_paths
 
@@ -30,7 +31,7 @@ PIXEL_MODES: dict[str, tuple[NDArray[np.float32], NDArray[np.float32], bool]] = 
 }
 
 
-class BackbonePreprocessor(ImageTransformer):
+class BackbonePreprocessor(BackboneParameter, ImageTransformer):
     """Prepare images for a backbone: its size, three channels, its pixel mode.
 
     Size and mode are those that the network was trained with on ImageNet (Table 1).
@@ -86,8 +87,8 @@ class BackbonePreprocessor(ImageTransformer):
         ----------
         X : LazyImages or array-like of shape (n_samples, height, width[, 3])
             Grey or RGB pixels in [0, 255].
-        y : None
-            Ignored.
+        y : array-like of shape (n_samples,), default=None
+            Class labels, which are only checked.
 
         Returns
         -------
@@ -97,8 +98,10 @@ class BackbonePreprocessor(ImageTransformer):
         Raises
         ------
         ValueError
-            If the backbone is not registered or `X` holds no valid images.
+            If the backbone is not registered, `X` holds no valid images, or labels are
+            missing or differ only by type, case or spaces.
         """
+        check_target(y)
         self.backbone_ = get_backbone(self.backbone)
         own_size = (self.backbone_.image_size,) * 2
         self.image_size_ = as_size(self.image_size) or own_size
@@ -117,6 +120,7 @@ class BackbonePreprocessor(ImageTransformer):
         -------
         LazyImages or ndarray of shape (n_samples, height, width, 3), float32
             In the backbone's own range; channels are BGR in mode "caffe", else RGB.
+            Lazy where `X` is lazy or a pandas column, whose index it then has.
 
         Raises
         ------
@@ -130,7 +134,9 @@ class BackbonePreprocessor(ImageTransformer):
         prepared = as_lazy(images).map(
             prepare, f"prepare({mode}, {size})", image_shape=(*size, 3), dtype="float32"
         )
-        return prepared if isinstance(images, LazyImages) else np.asarray(prepared)
+        prepared.index, prepared.pixel_mode = row_index(X), mode
+        lazy = isinstance(images, LazyImages) or prepared.index is not None
+        return prepared if lazy else np.asarray(prepared)
 
     def inverse_transform(self, X: Any) -> NDArray[np.uint8]:
         """Turn the backbone's input back into pixels that can be shown.

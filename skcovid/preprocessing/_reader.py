@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcovid._base._compatibility import Interval, StrOptions, fit_context
 from skcovid._base._digests import image_key
-from skcovid.images._checks import as_lazy, check_images
+from skcovid._base._label_checks import check_target
+from skcovid.images._checks import as_lazy, check_images, row_index
 from skcovid.images._lazy_images import LazyImages
 from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
 from skcovid.reading._check_files import FileContent, check_files
@@ -38,7 +39,8 @@ class RadiographReader(ImageTransformer):
         files, TIFF of 10, 12 and 14 bits and PGM with another maximum state theirs.
     lazy : bool or "auto", default="auto"
         Whether images are computed on access (:class:`LazyImages`) rather than at once.
-        "auto": lazily from paths, at once from arrays.
+        "auto": lazily from paths, at once from arrays. Those of a pandas column are
+        `LazyImages` in any case, as these carry its index.
     n_jobs : int, default=2
         Threads that check files.
 
@@ -93,8 +95,8 @@ class RadiographReader(ImageTransformer):
                 (n_samples, height, width[, 3])
             Paths, str or path-like, in a list, array or column (not a table); or grey
             or RGB pixels in [0, 255].
-        y : None
-            Ignored.
+        y : array-like of shape (n_samples,), default=None
+            Class labels, which are only checked.
 
         Returns
         -------
@@ -107,8 +109,10 @@ class RadiographReader(ImageTransformer):
             If `image_size` is None and files are missing (all are listed).
         ValueError
             If `X` holds neither paths nor pixels in [0, 255]; if `image_size` is None
-            and files are unreadable (all are listed) or differ in size.
+            and files are unreadable (all are listed) or differ in size; if labels are
+            missing or differ only by type, case or spaces.
         """
+        check_target(y)
         source = as_paths(X) if holds_paths(X) else check_images(X)
         self.image_size_ = as_size(self.image_size) or self._own_size(source)
         return self
@@ -143,7 +147,12 @@ class RadiographReader(ImageTransformer):
         source = as_paths(X) if holds_paths(X) else check_images(X)
         images = self._read(source) if isinstance(source, list) else self._take(source)
         eager = isinstance(source, np.ndarray) if self.lazy == "auto" else not self.lazy
-        return np.asarray(images) if eager else images
+        index = row_index(X)
+        if eager and index is None:
+            return np.asarray(images)
+        images = LazyImages.from_array(np.asarray(images)) if eager else images[:]
+        images.index = index
+        return images
 
     def _own_size(
         self, source: list[str] | NDArray[np.uint8] | LazyImages

@@ -1,15 +1,54 @@
 """Tags, the `image_size` parameter and resizing, for both transformers."""
 
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skcovid._base._parameters import PlainParameters
 
 
-class ImageTransformer(TransformerMixin, BaseEstimator):
+class ImageTransformer(TransformerMixin, PlainParameters):
     """Base class of transformers that take images in place of a table."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # Images are not put into tables, whatever `transform_output` is.
+        super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Leave images as they are; tables are what other steps make of them.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            Ignored.
+
+        Returns
+        -------
+        self
+            The transformer.
+        """
+        return self
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the input.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the input; None for "image".
+
+        Returns
+        -------
+        ndarray of str
+            The same names.
+        """
+        check_is_fitted(self)
+        names = ["image"] if input_features is None else input_features
+        return np.asarray(names, dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

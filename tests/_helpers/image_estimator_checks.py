@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import check_param_validation
 from sklearn.utils.validation import has_fit_parameter
 
 import skcovid
+from skcovid.networks.backbones import get_backbone
 
 METHODS = ("transform", "predict", "predict_proba")
 N_TASKS = 4
@@ -84,6 +85,8 @@ def image_estimator_checks(estimator):
     yield check_init_stores_only
     yield check_fit_keeps_the_parameters
     yield check_parameters_are_validated
+    yield check_own_constraints_change_nothing
+    yield check_numpy_parameters_give_the_same
     yield check_docstring_has_the_parameters
     yield check_docstring_has_the_fitted_attributes
     yield check_input_is_not_modified
@@ -152,6 +155,36 @@ def check_fit_keeps_the_parameters(case):
 
 def check_parameters_are_validated(case):
     check_param_validation(type(case.estimator).__name__, case.estimator)
+
+
+def check_own_constraints_change_nothing(case):
+    estimator = clone(case.estimator)
+    vars(estimator)["_parameter_constraints"] = {}
+    name = next(iter(estimator.get_params(deep=False)))
+    with pytest.raises(ValueError, match=f"'{name}' parameter"):
+        estimator.set_params(**{name: object()}).fit(case.X, case.y)
+
+
+def check_numpy_parameters_give_the_same(case):
+    types = {bool: np.bool_, int: np.int64, float: np.float64, str: np.str_}
+
+    def in_numpy(value):
+        if isinstance(value, tuple):
+            return tuple(map(in_numpy, value))
+        return types[type(value)](value) if type(value) in types else value
+
+    estimator = clone(case.estimator)
+    given = {
+        name: in_numpy(value)
+        for name, value in estimator.get_params().items()
+        if type(value) in (*types, tuple)
+    }
+    estimator.set_params(**given)
+    case.check_same(estimator)
+    found = estimator.get_params()
+    assert {name: type(found[name]) for name in given} == {
+        name: type(value) for name, value in given.items()
+    }
 
 
 def sections_of(estimator):
@@ -269,8 +302,16 @@ def check_a_second_fit_forgets_the_first(case):
 
 
 def check_pickling(case):
+    def parameters(estimator):
+        # A registered network is pickled itself, not by its name.
+        return {
+            name: get_backbone(value) if name.endswith("backbone") else repr(value)
+            for name, value in estimator.get_params().items()
+            if not hasattr(value, "fit") and name != "steps"
+        }
+
     unfitted = pickle.loads(pickle.dumps(case.estimator))
-    assert repr(unfitted) == repr(case.estimator)
+    assert parameters(unfitted) == parameters(case.estimator)
     fitted = pickle.loads(pickle.dumps(case.fitted))
     assert_same(outputs(fitted, case.X, case.y), case.outputs)
     assert vars(fitted).keys() == vars(case.fitted).keys()
