@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("pydicom")
 Image = pytest.importorskip("PIL.Image")
+ImageOps = pytest.importorskip("PIL.ImageOps")
 
 from pydicom import uid  # noqa: E402 (needs pydicom)
 
@@ -86,6 +87,30 @@ class TestIntact:
         assert (grey.shape, rgb.shape) == (shape, (*shape, 3))
         assert grey.dtype == rgb.dtype == np.uint8
         assert grey.std() > 20
+
+    @pytest.mark.parametrize("name", [n for n in READ if not n.startswith(".dcm")])
+    def test_has_the_pixels_that_pillow_reads(self, write, name):
+        path = write(name.split()[0], SEEDS[name])
+        image = Image.open(path)
+        image.load()
+        if "12 bits" in name and name.startswith(".tif"):
+            expected = np.dstack([make_levels(4095) * (255 / 4095)] * 3)
+        elif image.mode.startswith("I"):
+            levels = np.asarray(image) / 257
+            # Pillow inverts those of 8 bits alone.
+            levels = 255 - levels if name == ".tif white is 0" else levels
+            expected = np.dstack([levels] * 3)
+        else:
+            # It has turned TIFF already.
+            is_tiff = name.startswith(".tif")
+            upright = image if is_tiff else ImageOps.exif_transpose(image)
+            opaque = {"LA": "L", "RGBA": "RGB"}.get(upright.mode, upright.mode)
+            if opaque != upright.mode:
+                bands = upright.split()[: len(opaque)]
+                upright = Image.merge(opaque, bands) if len(bands) > 1 else bands[0]
+            expected = np.asarray(upright.convert("RGB"), float)
+        found = read_radiograph(path, channels="rgb")
+        assert np.abs(found - expected).max() <= (8 if name.startswith(".jpg") else 1)
 
     @pytest.mark.parametrize("name", REFUSED)
     def test_error_names_the_file_and_the_reason(self, write, name):

@@ -140,6 +140,7 @@ def _from_pillow():
         ".tif palette": _save(colour.convert("P"), "TIFF"),
         ".tif cmyk": _save(colour.convert("CMYK"), "TIFF"),
         ".tif pages": _save(grey, "TIFF", **frames),
+        ".tif alpha": _save(Image.merge("RGBA", [*colour.split(), grey]), "TIFF"),
         ".tif tiles": _save(grey, "TIFF", tiffinfo={322: 16, 323: 16}),
     }
 
@@ -151,6 +152,9 @@ def _tiffs():
         ".tif 16 bits, big endian": write_tiff(make_levels(65535), 16, byte_order=">"),
         ".tif white is 0": write_tiff(make_levels(65535), 16, **{"262": 0}),
         ".tif turned": write_tiff(make_levels(), 8, **{"274": 6}),
+        ".tif planes": write_tiff(
+            np.dstack([make_levels()] * 3), **{"284": 2, "262": 2}
+        ),
     }
 
 
