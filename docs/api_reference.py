@@ -170,6 +170,7 @@ API_REFERENCE = (
             "patient_confusion_matrices",
             "confusion_matrix_to_markdown",
             "wilson_interval",
+            "cramers_v",
             "bootstrap_intervals",
             "BootstrapIntervals",
         ),

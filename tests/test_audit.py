@@ -9,13 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import Pipeline as ImblearnPipeline
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import PredefinedSplit
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import LinearSVC
 
 from _helpers import tiny_backbone
 from _helpers.recording import RecordingClassifier
@@ -23,6 +27,7 @@ from skcovid import (
     AugmentationBalancer,
     LazyImages,
     RadiographReader,
+    TransferLearningClassifier,
     audit,
     evaluate,
     make_transfer_pipeline,
@@ -55,6 +60,10 @@ def make_model():
         FunctionTransformer(flatten),
         LogisticRegression(C=0.1, max_iter=300),
     )
+
+
+def make_dummy():
+    return DummyClassifier()
 
 
 @pytest.fixture(scope="module")
@@ -501,6 +510,31 @@ class TestLeakage:
         assert "by comparison of paths" in check.verdict
 
     @pytest.mark.parametrize(
+        ("last", "flagged"),
+        [
+            (LogisticRegression(), False),
+            (CalibratedClassifierCV(LogisticRegression(), cv=2), True),
+            (GridSearchCV(BalancedMlp(early_stopping=True), {}, cv=2), True),
+        ],
+    )
+    @pytest.mark.parametrize("searched", [False, True])
+    def test_cross_validation_of_copies_is_flagged(self, data, last, flagged, searched):
+        pipeline = ImblearnPipeline(
+            [
+                ("flat", FunctionTransformer(flatten)),
+                ("balance", RandomOverSampler()),
+                ("classify", last),
+            ]
+        )
+        if searched:
+            pipeline = GridSearchCV(pipeline, {}, cv=2)
+        options = {**QUICK, "refit": make_dummy()}
+        check = audit(pipeline, data.images, data.target, **options)["leakage"]
+        assert check.details["resampled copies in validation data"] is flagged
+        assert check.flagged is flagged
+        assert ("RandomOverSampler has resampled" in check.verdict) is flagged
+
+    @pytest.mark.parametrize(
         ("parameters", "flagged"),
         [
             ({}, False),
@@ -520,6 +554,92 @@ class TestLeakage:
         ]
         assert check.flagged is flagged
         assert "AugmentationBalancer" in check.to_markdown()
+
+
+class TestEveryEstimator:
+    """What evaluate accepts, audit accepts."""
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda model: GridSearchCV(model, {"logisticregression__C": [1]}, cv=2),
+            lambda model: CalibratedClassifierCV(model, cv=2),
+            lambda model: VotingClassifier([("a", model), ("b", model)]),
+            lambda model: model.set_params(logisticregression=LinearSVC()),
+        ],
+        ids=["search", "calibrated", "voting", "decision_function"],
+    )
+    def test_a_reader_inside_it_reads_the_blanked_images(self, grey_paths, wrap):
+        y = np.array(["a", "b"] * 6)
+        report = audit(wrap(make_model()), grey_paths * 2, y, **QUICK)
+        check = report["blanked lungs"]
+        assert check.status != "not run"
+        assert check.details["refitted"] == "the model itself"
+        assert [point.visible_share for point in report.visible_curve] == [
+            1.0,
+            visible_share((32, 32), 0.9),
+        ]
+
+    def test_an_ensemble_with_a_part_that_reads_paths_is_not_run(self, grey_paths):
+        def read(X):
+            return np.stack([cv2.resize(cv2.imread(path, 0), (8, 8)) for path in X])
+
+        own = make_pipeline(
+            FunctionTransformer(read),
+            FunctionTransformer(flatten),
+            LogisticRegression(),
+        )
+        model = VotingClassifier([("a", make_model()), ("b", own)])
+        report = audit(model, grey_paths * 2, ["a", "b"] * 6, **QUICK)
+        assert report["blanked lungs"].status == "not run"
+
+    @pytest.mark.filterwarnings("ignore:.* test images of fold .* are predicted as")
+    @pytest.mark.usefixtures("eager")
+    @pytest.mark.parametrize("searched", [False, True])
+    def test_a_network_alone_takes_preprocessed_arrays(self, searched):
+        tiny_backbone.register()
+        images, y = tiny_backbone.make_images(24)
+        images[y == y[0], :2, :2] = 255
+        X = np.repeat(images[..., None], 3, axis=-1) / np.float32(127.5) - 1
+        model = TransferLearningClassifier(
+            tiny_backbone.NAME, weights=None, epochs=1, random_state=0, verbose=0
+        )
+        if searched:
+            model = GridSearchCV(model, {"dropout": [0.1]}, cv=2)
+        report = audit(model, X, y, source=["A", "B"] * 12, **QUICK)
+        ran = [name for name, check in report.items() if check.status != "not run"]
+        assert ran == [name for name in CHECKS if name != "headers"]
+        assert "linear recipe" in report["blanked lungs"].details["refitted"]
+        assert (
+            report["duplicates"].details["copies"]
+            == (audit(make_model(), images, y, **QUICK)["duplicates"].details["copies"])
+        )
+
+    @pytest.mark.parametrize("scale", [1 / 255, 1 / 127.5])
+    def test_normalised_images_are_compared_as_the_pixels_are(self, data, scale):
+        data.images[0] = data.images[5]
+        X = data.images.astype(np.float32) * scale - (scale > 1 / 200)
+        plain = make_pipeline(FunctionTransformer(flatten), LogisticRegression())
+        as_floats, as_read = (
+            audit(plain, images, data.target, refit=make_dummy(), **QUICK)
+            for images in (X, data.images)
+        )
+        assert as_floats["duplicates"].details == as_read["duplicates"].details
+        thumbnails = [one["thumbnails"].accuracies for one in (as_floats, as_read)]
+        assert thumbnails[0] == thumbnails[1]
+
+    def test_what_is_no_image_is_refused_before_the_evaluation(self):
+        class Counting(DummyClassifier):
+            n_fits = 0
+
+            def fit(self, X, y, sample_weight=None):
+                Counting.n_fits += 1
+                return super().fit(X, y, sample_weight)
+
+        for X in (np.zeros((10, 4)), np.full((10, 8, 8), np.nan)):
+            with pytest.raises(ValueError, match=r"X (must|holds)"):
+                audit(Counting(), X, ["a", "b"] * 5, **QUICK)
+        assert Counting.n_fits == 0
 
 
 class TestSource:
@@ -556,6 +676,42 @@ class TestSource:
         names = [figure.name for figure in check.figures]
         assert "accuracy on sources that were not trained on" in names
         assert [row[:2] for row in check.tables[1].rows] == [["A", "45"], ["B", "45"]]
+
+    def test_patients_count_once(self, data):
+        # Three patients a class; two of the ill ones were in hospital A.
+        data.groups[:] = np.unique(data.target, return_inverse=True)[1] * 3
+        data.groups += np.arange(N_IMAGES) % 3
+        source = np.where(np.isin(data.groups, [0, 1, 3]), "A", "B")
+        by_image = self.check(data, source, refit=make_dummy())
+        by_patient = self.check(
+            data, source, groups=data.groups, refit=make_dummy(), cv=3
+        )
+        assert by_image.flagged
+        assert not by_patient.flagged
+        assert by_image.figures[0].estimate.value == (
+            by_patient.figures[0].estimate.value
+        )
+        assert by_patient.figures[0].estimate.low < 0.3
+        assert by_patient.details["p_value"] > 0.05
+        assert "is not significantly above 0.3" in by_patient.verdict
+
+    def test_few_patients_that_coincide_are_flagged(self, data):
+        data.groups[:] = data.target == "NORMAL"
+        source = np.where(data.target == "NORMAL", "A", "B")
+        target = np.where(data.target == "NORMAL", "a", "b")
+        result = evaluate(DummyClassifier(), data.images, target, cv=2, verbose=0)
+        check = audit(
+            result,
+            data.images,
+            target,
+            data.groups,
+            source,
+            refit=make_dummy(),
+            **QUICK,
+        )["source"]
+        assert check.details["p_value"] == 1
+        assert check.flagged
+        assert "Source and class coincide" in check.verdict
 
     def test_a_lower_external_score_is_flagged(self, data):
         # In one source the mark belongs to another class.

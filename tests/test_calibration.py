@@ -1,15 +1,19 @@
 """scikit-learn's calibration and MAPIE's prediction sets on skcovid's pipelines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import betabinom
 from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from _helpers import tiny_backbone
-from skcovid import make_transfer_pipeline
-from skcovid.inspection import OneVsRestCalibrationDisplay
+from skcovid import evaluate, make_transfer_pipeline
+from skcovid.inspection import OneVsRestCalibrationDisplay, PerClassTableDisplay
+from skcovid.metrics import patient_confusion_matrices, per_class_table
 
 tiny_backbone.register()
 # A warning of Keras about a list of one array.
@@ -127,3 +131,90 @@ def test_conformal_sets_reach_their_coverage(fitted):
         # The threshold is the 28th smallest of 30 scores.
         rarely_fewer = betabinom.ppf(0.001, 30, 28, 3)
         assert sets[np.arange(30), true, 0].sum() >= rarely_fewer
+
+
+class TestPatients:
+    """Intervals of the curves where patients have several images."""
+
+    LABELS = ("COVID-19", "NORMAL")
+
+    def draw(self, seed=0, n_patients=60, n_images=5):
+        rng = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(n_patients), n_images)
+        ill = rng.random(n_patients)[groups]
+        y = np.where((rng.random(n_patients) < 0.4)[groups], *self.LABELS)
+        return y, np.stack([ill, 1 - ill], axis=1), groups
+
+    def half_widths(self, display):
+        return np.concatenate(
+            [
+                np.diff(line.get_segments(), axis=1)[:, 0, 1]
+                for line in self.bars(display)
+            ]
+        )
+
+    def bars(self, display):
+        return [line.lines[2][0] for line in display.lines_]
+
+    def test_copies_of_images_do_not_narrow_intervals(self, ax):
+        once, often = (
+            OneVsRestCalibrationDisplay.from_predictions(
+                *(np.repeat(one, n, axis=0) for one in (y, probabilities)),
+                labels=self.LABELS,
+                groups=np.repeat(groups, n),
+                ax=ax,
+            )
+            for y, probabilities, groups in [self.draw()]
+            for n in (1, 6)
+        )
+        np.testing.assert_allclose(self.half_widths(once), self.half_widths(often))
+
+    def test_counts_are_those_without_patients(self, ax):
+        y, probabilities, groups = self.draw()
+        plain, grouped = (
+            OneVsRestCalibrationDisplay.from_predictions(
+                y, probabilities, labels=self.LABELS, groups=patients, ax=ax, **options
+            )
+            for options in ({"strategy": "quantile", "n_bins": 4},)
+            for patients in (None, groups)
+        )
+        for name in ("n_true", "n_images"):
+            for expected, counts in zip(
+                getattr(plain, name), getattr(grouped, name), strict=True
+            ):
+                assert counts.shape == (60, len(expected))
+                np.testing.assert_array_equal(counts.sum(axis=0), expected)
+        assert (self.half_widths(grouped) > 1.5 * self.half_widths(plain)).all()
+
+    def test_a_result_with_patients_draws_their_intervals(self, ax):
+        y, probabilities, groups = self.draw()
+        known = evaluate(
+            LogisticRegression(), probabilities, y, groups=groups, verbose=0
+        )
+        unknown = replace(known, groups=None)
+        by_patient, by_image = (
+            OneVsRestCalibrationDisplay.from_result(result, ax=ax)
+            for result in (known, unknown)
+        )
+        assert by_patient.n_images[0].shape[0] == 60
+        assert (self.half_widths(by_patient) > self.half_widths(by_image)).all()
+
+    def test_missing_patients_are_named(self, ax):
+        y, probabilities, groups = self.draw()
+        patients = groups.astype(object)
+        patients[3] = None
+        with pytest.raises(ValueError, match="groups"):
+            OneVsRestCalibrationDisplay.from_predictions(
+                y, probabilities, labels=self.LABELS, groups=patients, ax=ax
+            )
+
+    def test_the_table_of_classes_takes_patients(self, ax):
+        y, probabilities, groups = self.draw()
+        predicted = np.where(probabilities[:, 0] > 0.5, *self.LABELS)
+        display = PerClassTableDisplay.from_predictions(
+            y, predicted, groups=groups, ax=ax
+        )
+        matrices = patient_confusion_matrices(
+            y, predicted, groups, labels=list(self.LABELS)
+        )
+        assert display.table == per_class_table(matrices, list(self.LABELS))

@@ -1,3 +1,4 @@
+import gc
 import importlib.util
 import os
 import pickle
@@ -91,6 +92,21 @@ def linear():
     return make_transfer_pipeline("tiny", recipe="linear", **settings).fit(X, Y)
 
 
+def count_nodes(model):
+    """Count the calls that Keras remembers of the network and each of its layers."""
+    return {
+        layer.name: (len(layer._inbound_nodes), len(layer._outbound_nodes))
+        for layer in (model, *model.layers)
+    }
+
+
+def state_of(pipeline):
+    """Pickle all that the steps hold; a network's own file also holds the time."""
+    kept = [dict(vars(step)) for step in pipeline.named_steps.values()]
+    kept.append(kept[-1].pop("model_").get_weights())
+    return pickle.dumps(kept)
+
+
 def edges(estimator, images, target):
     """Return edges as a saliency that ignores the network."""
     return np.stack([np.abs(cv2.Laplacian(image, cv2.CV_32F)) for image in images])
@@ -158,13 +174,40 @@ class TestEveryMethod:
         explain(pipeline, X[:3], verbose=1)
         assert "0/3" in capfd.readouterr().err
 
-    @METHODS
+    @pytest.mark.parametrize(
+        "explain",
+        [
+            *(gradients, scores, coarse_occlusion, partial(gradients, layer=2)),
+            lambda estimator, X, target: randomization_check(
+                scores, estimator, X, target=target, n_steps=1, n_repeats=1, verbose=0
+            ),
+        ],
+        ids=["grad_cam", "score_cam", "occlusion", "lower layer", "randomization"],
+    )
     def test_leaves_the_estimator_unchanged(self, explain, pipeline):
         before = pipeline.predict_proba(X)
-        explain(pipeline, X[:3], target=CLASSES[1])
+        state, nodes = state_of(pipeline), count_nodes(pipeline[-1].model_)
+        for _ in range(3):
+            explain(pipeline, X[:3], target=CLASSES[1])
+        assert count_nodes(pipeline[-1].model_) == nodes
+        assert state_of(pipeline) == state
         assert_array_equal(pipeline.predict_proba(X), before)
-        assert pipeline[-1].verbose == 0
-        pickle.dumps(pipeline)
+
+    @METHODS
+    def test_models_do_not_pile_up(self, explain, pipeline):
+        for _ in range(2):
+            explain(pipeline, X[:1])
+        counts = []
+        for _ in range(2):
+            explain(pipeline, X[:1])
+            gc.collect()
+            counts.append(
+                sum(
+                    isinstance(one, keras.Layer | keras.KerasTensor)
+                    for one in gc.get_objects()
+                )
+            )
+        assert counts[0] == counts[1]
 
 
 class TestClassActivationMaps:

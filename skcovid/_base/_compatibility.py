@@ -3,7 +3,8 @@
 Checked on scikit-learn 1.7 to 1.9 and Keras 3.10 to 3.15.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -98,3 +99,22 @@ def input_tensors(layer: Any, node: int = 0) -> Any:
 def layer_output(layer: Any) -> Any:
     """Return the tensor that a layer gave in the network that it was built in."""
     return layer._inbound_nodes[0].output_tensors[0]
+
+
+@contextmanager
+def forget_calls(layers: Iterable[Any]) -> Iterator[None]:
+    """Leave no trace in layers of the models that are built from them inside.
+
+    Such a model keeps what it needs itself; without this the layers keep all of it.
+    """
+    lists = [
+        nodes
+        for layer in layers
+        for nodes in (layer._inbound_nodes, layer._outbound_nodes)
+    ]
+    lengths = list(map(len, lists))
+    try:
+        yield
+    finally:
+        for nodes, length in zip(lists, lengths, strict=True):
+            del nodes[length:]

@@ -82,7 +82,9 @@ def audit(
         A classifier, which is evaluated first, or the result of
         :func:`skcovid.evaluate` for `X` and `y`.
     X : array-like of shape (n_samples, ...)
-        Paths, which the headers check needs, or images: uint8 in [0, 255].
+        Paths, which the headers check needs, or images as the pipeline takes them.
+        Preprocessed ones, such as floats in [-1, 1], are brought to [0, 255] for the
+        checks of pixels, and blanked with 0.
     y : array-like of shape (n_samples,)
         Class labels.
     groups : array-like of shape (n_samples,), default=None
@@ -183,6 +185,7 @@ def audit(
         None if values is None else column_or_1d(values) for values in (groups, source)
     )
     seed = draw_seed(random_state)
+    pixels = read_pixels(X, n_jobs, verbose)
     pipeline = None
     if isinstance(pipeline_or_result, EvaluationResult):
         result = pipeline_or_result
@@ -198,7 +201,6 @@ def audit(
             pipeline, X, y, cv=cv, groups=patients, random_state=seed, verbose=verbose
         )
     subject = Subject(X, labels, patients, result, pipeline, seed, n_jobs, verbose)
-    pixels = read_pixels(subject)
     headers, of_headers = check_headers(subject, n_permutations)
     thumbnails, whole, ring = check_thumbnails(subject, pixels)
     with prepare_refit(subject, refit, max_images) as refitted:

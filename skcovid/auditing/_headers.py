@@ -150,13 +150,12 @@ def _permutation_p_value(
 def _permute(
     y: NDArray[Any], groups: NDArray[Any] | None, generator: np.random.Generator
 ) -> NDArray[Any]:
-    """Permute labels; those of a patient stay together."""
+    """Give each patient the labels of another, repeated to its number of images."""
     if groups is None:
         return generator.permutation(y)
-    _, patients = np.unique(groups, return_inverse=True)
-    ranks = generator.permutation(patients.max() + 1)
+    _, patients, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    rows = np.split(np.argsort(patients, kind="stable"), np.cumsum(sizes)[:-1])
     permuted = np.empty_like(y)
-    permuted[np.argsort(patients, kind="stable")] = y[
-        np.argsort(ranks[patients], kind="stable")
-    ]
+    for own, other in zip(rows, generator.permutation(len(rows)), strict=True):
+        permuted[own] = np.resize(generator.permutation(y[rows[other]]), len(own))
     return permuted

@@ -8,9 +8,12 @@ from sklearn.pipeline import Pipeline
 
 from skcovid._base._document import Table
 from skcovid.auditing._check import AuditCheck, AuditFigure, Status
-from skcovid.auditing._subject import Subject
+from skcovid.auditing._subject import Subject, list_parts
 from skcovid.images._lazy_images import LazyImages
 from skcovid.metrics._estimates import Estimate
+
+# Keras' name, and scikit-learn's for one split and for several.
+_VALIDATION_PARAMETERS = {"validation_split", "early_stopping", "cv"}
 
 
 class _Finding(NamedTuple):
@@ -105,24 +108,30 @@ def _find_resampled_validation_data(pipeline: Any) -> _Finding:
     if pipeline is None:
         reason = "A result holds no pipeline; pass the pipeline to check its steps."
         return _Finding(what, None, reason)
-    steps = [pipeline]
-    if isinstance(pipeline, Pipeline):
-        steps = [step for _, step in pipeline.steps]
-    samplers = [step for step in steps[:-1] if hasattr(step, "fit_resample")]
-    if not samplers:
+    # Also those inside a search or an ensemble.
+    pipelines = [one for one in list_parts(pipeline) if isinstance(one, Pipeline)]
+    sampler = ""
+    for inner in pipelines:
+        *before, last = (step for _, step in inner.steps)
+        samplers = [step for step in before if hasattr(step, "fit_resample")]
+        if not samplers:
+            continue
+        sampler = type(samplers[0]).__name__
+        parameters = last.get_params()
+        # Validation data come from the data passed to fit, which here hold several
+        # copies of every image.
+        for name, value in parameters.items():
+            short = name.split("__")[-1]
+            unused = [0.0, False, "auto", "prefit", *([] if short == "cv" else [None])]
+            if short in _VALIDATION_PARAMETERS and value not in unused:
+                explanation = (
+                    f"{type(last).__name__}({name}={value!r}) takes validation data "
+                    f"from the images that {sampler} has resampled: they are copies of "
+                    "images it is trained on."
+                )
+                return _Finding(what, True, explanation)
+    if not sampler:
         return _Finding(what, False, "The pipeline does not resample.")
-    sampler, last = type(samplers[0]).__name__, steps[-1]
-    parameters = last.get_params(deep=False)
-    # Keras' name, and scikit-learn's: with both, validation data come from the data
-    # passed to fit, which here hold several copies of every image.
-    for name in ("validation_split", "early_stopping"):
-        if parameters.get(name) not in (None, 0.0, False, "auto"):
-            explanation = (
-                f"{type(last).__name__}({name}={parameters[name]!r}) takes validation "
-                f"data from the images that {sampler} has resampled: they are copies "
-                "of images it is trained on."
-            )
-            return _Finding(what, True, explanation)
     explanation = (
         f"{sampler} is a step of the pipeline: it resamples the training images of a "
         "fold only, and no validation data are taken after it."

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from skcovid._base._digests import image_key
-from skcovid.auditing._subject import Subject
+from skcovid.auditing._subject import list_paths
 from skcovid.images._checks import check_images
+from skcovid.images._lazy_images import LazyImages
 from skcovid.reading._files import read_bytes
 from skcovid.reading._read import decode_file
 
@@ -32,23 +33,34 @@ class Pixels(NamedTuple):
     small: NDArray[np.uint8]
 
 
-def read_pixels(subject: Subject) -> Pixels:
+def read_pixels(X: Any, n_jobs: int, verbose: int) -> Pixels:
     """Read every image and keep what the checks compare."""
-    source: Any = subject.paths
+    source: Any = list_paths(X)
     if source is None:
-        source = check_images(subject.X)
-    with ThreadPoolExecutor(subject.n_jobs) as executor:
+        source = check_images(_rescale(X))
+    with ThreadPoolExecutor(n_jobs) as executor:
         found = list(
             tqdm(
                 executor.map(_summarise, source),
-                total=len(subject.y),
+                total=len(source),
                 desc="reading",
                 unit="image",
                 leave=False,
-                disable=not subject.verbose,
+                disable=not verbose,
             )
         )
     return Pixels(*map(np.stack, zip(*found, strict=True)))
+
+
+def _rescale(X: Any) -> Any:
+    """Bring preprocessed images, such as those in [-1, 1], to the range of pixels."""
+    if isinstance(X, LazyImages) or np.asarray(X).dtype.kind != "f":
+        return X
+    images = np.asarray(X)
+    low, high = images.min(), images.max()
+    if (low >= 0 and 1 < high <= 255) or not np.isfinite(high - low):
+        return X
+    return (images - low) * (255 / (high - low or 1))
 
 
 def _summarise(source: str | NDArray[np.uint8]) -> tuple[Any, ...]:

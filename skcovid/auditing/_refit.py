@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skcovid._base._compatibility import safe_indexing
-from skcovid.auditing._subject import Subject
+from skcovid.auditing._subject import Subject, list_parts
 from skcovid.images._checks import as_lazy, check_images
 from skcovid.images._lazy_images import LazyImages
 from skcovid.pipeline import make_transfer_pipeline
+from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
 from skcovid.preprocessing._reader import RadiographReader
 from skcovid.reading._paths import holds_paths
 
@@ -86,21 +87,32 @@ def _choose(pipeline: Any) -> tuple[Any, str]:
             f"logistic regression on {_PIXELS_SIDE} × {_PIXELS_SIDE} pixels, since a "
             "result holds no pipeline to refit"
         )
-    last = pipeline[-1] if isinstance(pipeline, Pipeline) else pipeline
-    if "fine_tune_from" not in last.get_params(deep=False):
+    parts = list_parts(pipeline)
+    networks = [
+        part for part in parts if "fine_tune_from" in part.get_params(deep=False)
+    ]
+    if not networks:
         return pipeline, "the model itself"
-    reader = pipeline[0]
-    size = reader.image_size if isinstance(reader, RadiographReader) else None
-    return make_transfer_pipeline(
-        last.backbone,
+    network = networks[0]
+    readers = [part for part in parts if isinstance(part, RadiographReader)]
+    size = {"image_size": readers[0].image_size} if readers else {}
+    recipe = make_transfer_pipeline(
+        network.backbone,
         recipe="linear",
-        weights=last.weights,
-        memory=last.memory,
-        precision=last.precision,
-        random_state=last.random_state,
-        verbose=last.verbose,
-        **({} if size is None else {"image_size": size}),
-    ), "the linear recipe on the model's network, which is not fine-tuned"
+        weights=network.weights,
+        memory=network.memory,
+        precision=network.precision,
+        random_state=network.random_state,
+        verbose=network.verbose,
+        **size,
+    )
+    if not any(isinstance(part, BackbonePreprocessor) for part in parts):
+        # It is given preprocessed images.
+        recipe = recipe[2:]
+    return (
+        recipe,
+        "the linear recipe on the model's network, which is not fine-tuned",
+    )
 
 
 def _flatten(images: Any) -> NDArray[Any]:
@@ -108,10 +120,27 @@ def _flatten(images: Any) -> NDArray[Any]:
 
 
 def _open(classifier: Any, X: Any) -> LazyImages | None:
-    first = classifier[0] if isinstance(classifier, Pipeline) else classifier
-    if isinstance(first, RadiographReader):
-        opened: LazyImages = clone(first).set_params(lazy=True).fit_transform(X)
+    first = list(_first_steps(classifier))
+    if all(isinstance(step, RadiographReader) for step in first):
+        reader = clone(first[0]).set_params(lazy=True)
+        opened: LazyImages = reader.fit_transform(X)
         return opened
     if not isinstance(X, LazyImages) and holds_paths(X):
         return None
-    return as_lazy(check_images(X))
+    images = X if isinstance(X, LazyImages) else np.asarray(X)
+    return as_lazy(images if images.dtype.kind == "f" else check_images(images))
+
+
+def _first_steps(classifier: Any) -> Iterator[Any]:
+    """Yield the first step of a pipeline, or of each that an ensemble or search has."""
+    if isinstance(classifier, Pipeline):
+        yield classifier[0]
+        return
+    parameters = classifier.get_params(deep=False)
+    inner = [one for _, one in parameters.get("estimators") or ()]
+    if isinstance(one := parameters.get("estimator"), BaseEstimator):
+        inner.append(one)
+    for one in inner:
+        yield from _first_steps(one)
+    if not inner:
+        yield classifier

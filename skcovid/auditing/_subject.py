@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
 from skcovid.images._lazy_images import LazyImages
 from skcovid.metrics._estimates import Estimate
@@ -17,6 +18,19 @@ from skcovid.model_selection._result import EvaluationResult
 from skcovid.reading._paths import as_paths, holds_paths
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def list_paths(X: Any) -> list[str] | None:
+    """List the paths of the images, None where `X` holds their pixels."""
+    if isinstance(X, LazyImages) or not holds_paths(X):
+        return None
+    return as_paths(X)
+
+
+def list_parts(estimator: Any) -> list[Any]:
+    """List an estimator and all that are inside it."""
+    parts = [estimator, *estimator.get_params().values()]
+    return [one for one in parts if isinstance(one, BaseEstimator)]
 
 
 @dataclass(frozen=True)
@@ -46,9 +60,7 @@ class Subject:
     @property
     def paths(self) -> list[str] | None:
         """Paths of the images, None where `X` holds their pixels."""
-        if isinstance(self.X, LazyImages) or not holds_paths(self.X):
-            return None
-        return as_paths(self.X)
+        return list_paths(self.X)
 
     def patients(self, rows: NDArray[np.intp]) -> NDArray[Any] | None:
         """Patients of some images, None where they are not known."""

@@ -4,10 +4,11 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.calibration import calibration_curve
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._base._label_checks import check_groups
 from skcovid._base._requirements import require
 from skcovid.inspection._plotting import (
     COLOURS,
@@ -18,7 +19,7 @@ from skcovid.inspection._plotting import (
     legend_outside,
     wrap_labels,
 )
-from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._proportions import estimate_ratio
 from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
@@ -32,14 +33,16 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
 
     :class:`sklearn.calibration.CalibrationDisplay` draws the curve of a binary
     classifier. This one draws a curve for each class, and around every dot the 95 %
-    Wilson interval of the frequency: a bin of a rare class often holds few images.
+    interval of the frequency: a bin of a rare class often holds few images. With
+    patients it allows for images of one patient being alike.
 
     Parameters
     ----------
-    n_true : sequence of n_classes array-like of shape (n_bins,), int
-        Images of the class in each bin of its predicted probability.
-    n_images : sequence of n_classes array-like of shape (n_bins,), int
-        All images in each bin, at least 1.
+    n_true : sequence of n_classes array-like of shape ([n_patients, ]n_bins), int
+        Images of the class in each bin of its predicted probability, of each patient
+        or of all.
+    n_images : sequence of n_classes array-like of shape ([n_patients, ]n_bins), int
+        All images in each bin, at least 1 in all.
     prob_pred : sequence of n_classes array-like of shape (n_bins,), float in [0, 1]
         Mean predicted probability in each bin.
     labels : sequence of length n_classes
@@ -80,8 +83,8 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
         labels: Sequence[Hashable],
     ) -> None:
         check_consistent_length(n_true, n_images, prob_pred, labels)
-        for curve in zip(n_true, n_images, prob_pred, strict=True):
-            check_consistent_length(*curve)
+        for true, images, means in zip(n_true, n_images, prob_pred, strict=True):
+            check_consistent_length(np.transpose(true), np.transpose(images), means)
         self.n_true = n_true
         self.n_images = n_images
         self.prob_pred = prob_pred
@@ -94,8 +97,11 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
         ax.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="Perfect calibration")
         self.lines_ = []
         for index, name in enumerate(wrap_labels(self.labels, 24)):
-            bins = np.stack([self.n_true[index], self.n_images[index]], 1).tolist()
-            shares, errors = errors_of([Estimate.from_counts(*bin_) for bin_ in bins])
+            true, images = (
+                np.asarray(counts[index]).T for counts in (self.n_true, self.n_images)
+            )
+            bins = zip(true, images, strict=True)
+            shares, errors = errors_of([estimate_ratio(*one) for one in bins])
             self.lines_.append(
                 ax.errorbar(
                     self.prob_pred[index],
@@ -124,6 +130,7 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
         y_prob: ArrayLike,
         *,
         labels: Sequence[Hashable],
+        groups: ArrayLike | None = None,
         n_bins: int = 5,
         strategy: Literal["uniform", "quantile"] = "uniform",
         ax: "Axes | None" = None,
@@ -138,6 +145,8 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
             Predicted probabilities.
         labels : sequence of length n_classes
             The classes, in the order of the columns.
+        groups : array-like of shape (n_samples,), default=None
+            Patient of each image. By default images count as independent.
         n_bins : int, default=5
             Number of bins; those without an image are not drawn.
         strategy : {"uniform", "quantile"}, default="uniform"
@@ -164,19 +173,32 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
         unknown = np.setdiff1d(y_true, np.asarray(labels))
         if len(unknown):
             raise ValueError(f"y_true holds classes not in labels: {unknown.tolist()}.")
-        n_true, n_images, prob_pred = [], [], []
+        check_consistent_length(y_true, groups)
+        check_groups(groups)
+        units = np.zeros(len(y_true), dtype=np.intp)
+        if groups is not None:
+            units = np.unique(column_or_1d(groups), return_inverse=True)[1]
+        n_units = units.max() + 1
+        n_true: list[NDArray[np.intp]] = []
+        n_images: list[NDArray[np.intp]] = []
+        prob_pred = []
         for label, column in zip(labels, y_prob.T, strict=True):
-            shares, means = calibration_curve(
+            _, means = calibration_curve(
                 y_true == label, column, n_bins=n_bins, strategy=strategy
             )
-            # calibration_curve does not return how many images its bins hold.
+            # calibration_curve does not return which images its bins hold.
             edges = np.linspace(0, 1, n_bins + 1)
             if strategy == "quantile":
                 edges = np.percentile(column, 100 * edges)
-            counts = np.bincount(np.searchsorted(edges[1:-1], column))
-            counts = counts[counts > 0]
-            n_true.append(np.rint(shares * counts).astype(np.intp))
-            n_images.append(counts)
+            used, bins = np.unique(
+                np.searchsorted(edges[1:-1], column), return_inverse=True
+            )
+            for kept, weights in ((n_true, y_true == label), (n_images, None)):
+                counts = np.bincount(
+                    units * len(used) + bins, weights, minlength=n_units * len(used)
+                )
+                counts = counts.astype(np.intp).reshape(n_units, len(used))
+                kept.append(counts[0] if groups is None else counts)
             prob_pred.append(means)
         return cls(n_true, n_images, prob_pred, labels).plot(ax)
 
@@ -195,7 +217,7 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
         y : array-like of shape (n_samples,)
             True labels.
         **options
-            `n_bins`, `strategy` and `ax` of :meth:`from_predictions`.
+            `groups`, `n_bins`, `strategy` and `ax` of :meth:`from_predictions`.
 
         Returns
         -------
@@ -220,4 +242,12 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
             )
         y_true = result.y_true[result.test_indices]
         labels = result.classes.tolist()
-        return cls.from_predictions(y_true, result.probabilities, labels=labels, ax=ax)
+        return cls.from_predictions(
+            y_true,
+            result.probabilities,
+            labels=labels,
+            groups=None
+            if result.groups is None
+            else result.groups[result.test_indices],
+            ax=ax,
+        )

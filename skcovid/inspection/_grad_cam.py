@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid._base._compatibility import validate_params
+from skcovid._base._compatibility import forget_calls, validate_params
 from skcovid.inspection._saliency_inputs import (
     PARAMETERS,
     Target,
@@ -109,7 +109,8 @@ def grad_cam(
     # The network in two: up to the maps, and from there to the layer below the scores.
     entering = frontier(model.layers[index + 1 :])
     trunk = keras.Model(model.inputs[0], entering)
-    tail = keras.Model(entering, model.layers[-2].output)
+    with forget_calls(model.layers):
+        tail = keras.Model(entering, model.layers[-2].output)
     kernel, bias = model.layers[-1].get_weights()
     maps = model.layers[index].output
     position = [tensor is maps for tensor in entering].index(True)

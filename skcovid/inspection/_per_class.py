@@ -17,6 +17,7 @@ from skcovid.inspection._plotting import (
     legend_outside,
     wrap_labels,
 )
+from skcovid.metrics._confusion_matrix import patient_confusion_matrices
 from skcovid.metrics._per_class import per_class_table
 from skcovid.metrics._tables import PerClassTable
 from skcovid.model_selection._result import EvaluationResult
@@ -123,6 +124,7 @@ class PerClassTableDisplay(ResultMixin, Display):
         y_pred: ArrayLike,
         *,
         labels: Sequence[Hashable] | None = None,
+        groups: ArrayLike | None = None,
         confidence_level: float = 0.95,
         ax: "Axes | None" = None,
     ) -> Self:
@@ -134,6 +136,8 @@ class PerClassTableDisplay(ResultMixin, Display):
             True labels, and those predicted for the same images.
         labels : sequence of length n_classes, default=None
             The classes and their order; by default all that occur, sorted.
+        groups : array-like of shape (n_samples,), default=None
+            Patient of each image. By default images count as independent.
         confidence_level : float, default=0.95
             Confidence level of every interval, in (0, 1).
         ax : matplotlib Axes, default=None
@@ -144,11 +148,11 @@ class PerClassTableDisplay(ResultMixin, Display):
         PerClassTableDisplay
         """
         classes = unique_labels(y_true, y_pred) if labels is None else labels
-        table = per_class_table(
-            confusion_matrix(y_true, y_pred, labels=classes),
-            classes,
-            confidence_level=confidence_level,
-        )
+        if groups is None:
+            counts = confusion_matrix(y_true, y_pred, labels=classes)
+        else:
+            counts = patient_confusion_matrices(y_true, y_pred, groups, labels=classes)
+        table = per_class_table(counts, classes, confidence_level=confidence_level)
         return cls(table).plot(ax=ax)
 
     @classmethod

@@ -1,5 +1,6 @@
 """Figures of a classifier with confidence intervals that respect patients."""
 
+from skcovid.metrics._association import cramers_v
 from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics._confusion_matrix import (
     confusion_matrix_to_markdown,
@@ -22,6 +23,7 @@ __all__ = [
     "RocAucTable",
     "bootstrap_intervals",
     "confusion_matrix_to_markdown",
+    "cramers_v",
     "multiclass_accuracy",
     "patient_confusion_matrices",
     "per_class_table",

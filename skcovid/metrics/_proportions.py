@@ -165,7 +165,18 @@ def estimate_share(
             int(np.count_nonzero(hits)), len(hits), confidence_level
         )
     patients = np.unique(groups, return_inverse=True)[1]
-    units = np.stack([np.bincount(patients, hits), np.bincount(patients, ~hits)], 1)
+    return estimate_ratio(
+        np.bincount(patients, hits), np.bincount(patients), confidence_level
+    )
+
+
+def estimate_ratio(
+    hits: NDArray[Any], images: NDArray[Any], confidence_level: float = 0.95
+) -> Estimate:
+    """Return the share of hits, given both numbers in all, or of each patient."""
+    if not np.ndim(hits):
+        return Estimate.from_counts(int(hits), int(images), confidence_level)
+    units = np.stack([hits, images - hits], axis=1)
     sample = Sample(units, np.ones(len(units)), grouped=True)
     share = find_ratios(sample, [[True, False]], [[True, True]])
     return share.estimate(confidence_level)[0]
