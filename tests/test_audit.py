@@ -280,6 +280,32 @@ class TestHeaders:
             ["width", "64", "63"]
         ]
 
+    def test_random_labels_are_those_of_whole_patients(self, tmp_path, monkeypatch):
+        sizes = [1, 9, 2, 14, 3, 1, 6, 4]
+        groups = np.repeat(list("hcfbagde"), sizes)
+        y = np.repeat(["x", "y"] * 4, sizes)
+        paths = []
+        for number, image in enumerate(numbered(len(y))[0]):
+            paths.append(str(tmp_path / f"{number}.png"))
+            cv2.imwrite(paths[-1], image)
+        labellings = []
+
+        def spy(result):
+            labellings.append(result.y_true)
+            return 0.5
+
+        monkeypatch.setattr("skcovid.auditing._headers.best_balanced_accuracy", spy)
+        options = {**QUICK, "n_permutations": 99, "refit": make_dummy()}
+        check = audit(DummyClassifier(), paths, y, groups, **options)["headers"]
+        assert (labellings[0] == y).all()
+        # It ends with the fifth that is as good: 1 + 5 > 5 % of 100.
+        assert 5 <= len(labellings) - 1 <= 6
+        assert check.details["p_value"] == 1
+        assert any((found != y).any() for found in labellings)
+        for found in labellings:
+            of_patients = [np.unique(found[groups == one]) for one in "hcfbagde"]
+            assert sorted(np.concatenate(of_patients)) == ["x"] * 4 + ["y"] * 4
+
 
 class TestBlankedLungs:
     def test_the_centre_is_black_and_the_border_unchanged(self):
@@ -370,6 +396,21 @@ class TestShortcutRatio:
         found = shortcut_ratio(baseline, model, chance)
         assert found == pytest.approx(expected, nan_ok=True)
 
+    # Of resamples, 7 % and 1 % are no better than chance; 2.5 % is the limit.
+    @pytest.mark.parametrize(("n_right", "known"), [(58, False), (62, True)])
+    def test_the_model_must_be_better_than_chance(self, n_right, known):
+        images, y = numbered(100)
+        right = np.random.default_rng(0).permutation(100) < n_right
+        images[:, 30, 30] = right == (y == "a")
+
+        class Marked(DummyClassifier):
+            def predict(self, X):
+                return np.where(X[:, 30, 30] == 1, "a", "b")
+
+        report = audit(Marked(), images, y, **{**QUICK, "refit": make_dummy()})
+        assert report.accuracy.value == n_right / 100
+        assert np.isfinite(report.shortcut_ratio.value) == known
+
     def test_a_model_without_skill_has_no_ratio(self, data):
         report = audit(
             DummyClassifier(), data.images, data.target, refit=make_model(), **QUICK
@@ -447,6 +488,33 @@ class TestDuplicates:
         assert copies["rows"] == sorted([int(original), int(copy)])
         assert not copies["exact"]
         assert 0.8 < copies["correlation"] < 1
+
+    def test_the_correlation_of_a_set_is_its_least(self, data):
+        rows = np.flatnonzero(data.target == "NORMAL")[:3]
+        first = data.images[rows[0]].astype(float)
+        rng = np.random.default_rng(0)
+        for row, noise in zip(rows[1:], (3, 9), strict=True):
+            changed = first + rng.normal(0, noise, first.shape)
+            data.images[row] = np.clip(changed, 0, 255)
+        report = audit(make_dummy(), data.images, data.target, **QUICK)
+        (copies,) = report["duplicates"].details["copies"]
+        assert copies["rows"] == rows.tolist()
+        fine = []
+        for image in data.images[rows]:
+            small = cv2.resize(image, (96, 96), interpolation=cv2.INTER_AREA)
+            small = small.astype(np.float32)
+            fine.append((small - cv2.GaussianBlur(small, (0, 0), 2)).ravel())
+        pairs = np.corrcoef(fine)[np.triu_indices(3, 1)]
+        assert np.ptp(pairs) > 0.005
+        # Of the pairs that are copies.
+        least = pairs[pairs > 0.82].min()
+        assert copies["correlation"] == pytest.approx(least, abs=1e-6)
+
+    def test_images_without_detail_are_no_copies(self):
+        levels = np.linspace(5, 250, 20).astype(np.uint8)
+        images = np.stack([np.full((64, 64), level) for level in levels])
+        check = audit(DummyClassifier(), images, ["a", "b"] * 10, **QUICK)["duplicates"]
+        assert check.details["copies"] == []
 
 
 class BalancedMlp(ClassifierMixin, BaseEstimator):
