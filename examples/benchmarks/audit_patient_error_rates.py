@@ -56,6 +56,7 @@ LAYOUTS = {
     "50 of 4, each in several sources": Layout(lambda _: np.full(50, 4), 0.5),
     "60 of 1 to 40": Layout(unequal),
     "60 of 1 to 40, each in several sources": Layout(unequal, 0.5),
+    "120 of 1": Layout(lambda _: np.full(120, 1)),
 }
 
 
@@ -78,7 +79,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--associations",
         type=float,
         nargs="+",
-        default=[0.0, 0.3, 0.5, 0.7, 0.9],
+        default=[0.0, 0.3, 0.5, 0.7, 0.95],
         metavar="SHARE",
         help="share of patients whose source is decided by their class",
     )
