@@ -63,15 +63,10 @@ class Model:
         ]
         if self.ensemble == "voting":
             return VotingClassifier(members, voting="soft")
-        # Where members get the groups, to keep their validation data apart by patient,
-        # the last estimator does too.
-        routed = grouped and any(member.recipe != "linear" for member in self.members)
-        final = GridSearchCV(
-            LogisticRegression(),
-            {"C": [0.1, 1, 10]},
-            cv=StratifiedGroupKFold(5) if routed else 5,
-        )
-        return StackingClassifier(members, final)
+        # With groups, the inner folds keep patients whole too.
+        folds = StratifiedGroupKFold(5) if grouped else 5
+        final = GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]}, cv=folds)
+        return StackingClassifier(members, final, cv=folds)
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Model":

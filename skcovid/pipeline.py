@@ -2,32 +2,41 @@
 
 import difflib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from itertools import pairwise
+from itertools import pairwise, product
 from numbers import Real
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from imblearn.pipeline import Pipeline
 from numpy.typing import ArrayLike, NDArray
-from sklearn import config_context
+from sklearn import config_context, get_config
 from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import (
-    GridSearchCV,
-    StratifiedGroupKFold,
-    StratifiedShuffleSplit,
-)
+from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, has_fit_parameter
 
-from skcovid._base._compatibility import Interval, safe_indexing
+from skcovid._base._atomic_fit import atomic_fit
+from skcovid._base._compatibility import (
+    Interval,
+    check_sample_weight,
+    num_samples,
+    safe_indexing,
+)
 from skcovid._base._kept_features import keep_features_of_predictions
 from skcovid._base._label_checks import check_groups, check_labels
 from skcovid._base._parameters import PlainParameters
+from skcovid._base._validation_splits import (
+    StratifiedFolds,
+    check_inner_splits,
+    requests_groups,
+    split_validation,
+)
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.networks.backbones import Backbone, get_backbone, portable_backbone
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
@@ -44,7 +53,94 @@ _available_if: Callable[[Callable[[Any], bool]], Callable[[Method], Method]] = (
 )
 
 
-class HoldoutPipeline(PlainParameters, Pipeline):
+class GroupPipeline(Pipeline):
+    """An imblearn pipeline that passes metadata with the rows they belong to."""
+
+    # What scikit-learn's searches and cross-validations route to `fit`.
+    __metadata_request__fit = {"groups": True}
+
+    @atomic_fit
+    def fit(
+        self, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None, **params: Any
+    ) -> Self:
+        """Fit every step; those that request `groups`, such as a search, get them."""
+        _check_shared_values(self.steps)
+        check_labels(y)
+        check_groups(groups)
+        _of_rows({**params, "groups": groups}, num_samples(X))
+        if groups is not None:
+            check_inner_splits(self, num_samples(X))
+        context: AbstractContextManager[Any] = nullcontext()
+        if groups is not None and any(requests_groups(step) for _, step in self.steps):
+            params["groups"] = groups
+            context = config_context(enable_metadata_routing=True)
+        with context:
+            prefixed = [name for name in params if "__" in name]
+            if prefixed and get_config()["enable_metadata_routing"]:
+                step, _, name = prefixed[0].rpartition("__")
+                raise TypeError(
+                    f"{type(self).__name__}.fit takes {name}, not {prefixed[0]}. Call "
+                    "sklearn.set_config(enable_metadata_routing=True), let step "
+                    f"{step!r} request it with set_fit_request({name}=True), and pass "
+                    f"{name}."
+                )
+            super().fit(X, y, **params)
+        return self
+
+    def _get_metadata_for_step(
+        self, *, step_idx: int, step_params: Any, all_params: Any
+    ) -> Any:
+        """Resample metadata as the samplers before the step resampled the images."""
+        found = super()._get_metadata_for_step(
+            step_idx=step_idx, step_params=step_params, all_params=all_params
+        )
+        found = {method: dict(params) for method, params in found.items()}
+        samplers = [
+            step for step in self.steps[:step_idx] if hasattr(step[1], "fit_resample")
+        ]
+        for (name, sampler), params in product(samplers, found.values()):
+            for row in _of_rows(params):
+                if not hasattr(sampler, "sample_indices_"):
+                    raise ValueError(
+                        f"Step {name!r}, {sampler!r}, makes rows for which {row} has "
+                        "no values. Use a sampler with sample_indices_, such as "
+                        "AugmentationBalancer."
+                    )
+                params[row] = safe_indexing(params[row], sampler.sample_indices_)
+        return found
+
+    def get_metadata_routing(self) -> Any:
+        """Return the metadata that the pipeline and its steps request.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+            The requests of the steps and of the pipeline itself (`groups`).
+        """
+        return super().get_metadata_routing().add_self_request(self)
+
+
+def _of_rows(params: Mapping[str, Any], n_rows: int | None = None) -> dict[str, Any]:
+    """Return the metadata that hold a value for each image, and check how many."""
+    rows = {
+        name: values
+        for name, values in params.items()
+        if (hasattr(values, "__len__") or hasattr(values, "shape"))
+        and not isinstance(values, str | bytes | Mapping)
+        and name not in ("X_val", "y_val")
+    }
+    for name, values in rows.items():
+        if n_rows is not None and num_samples(values) != n_rows:
+            raise ValueError(
+                f"{name} has {num_samples(values)} values for {n_rows} images; pass "
+                "one for each image of X, in the same order."
+            )
+        if n_rows is not None and name.endswith("sample_weight"):
+            check_sample_weight(values, np.empty(n_rows), ensure_non_negative=True)
+    return rows
+
+
+class HoldoutPipeline(PlainParameters, GroupPipeline):
     """An imblearn pipeline that sets validation data aside before it resamples.
 
     Keras' ``validation_split`` takes the last rows of its input: after resampling,
@@ -58,8 +154,8 @@ class HoldoutPipeline(PlainParameters, Pipeline):
         As for ``imblearn.pipeline.Pipeline``. The last step's ``fit`` must take `X_val`
         and `y_val`.
     validation_fraction : float, default=0.1
-        Fraction of the images set aside, in (0, 0.5], stratified by class; whole groups
-        where ``fit`` is given `groups`.
+        Fraction of the images set aside, in (0, 0.5], stratified by class. Where
+        ``fit`` is given `groups`, it is the nearest that whole groups allow.
     random_state : int, RandomState instance or None, default=None
         Seed of the split.
     memory : str or joblib.Memory, default=None
@@ -93,8 +189,6 @@ class HoldoutPipeline(PlainParameters, Pipeline):
 
     # imblearn's way to pass a fit argument through the transformers.
     transform_input = ["X_val"]
-    # What scikit-learn's searches and cross-validations route to `fit`.
-    __metadata_request__fit = {"groups": True}
 
     _parameter_constraints = {
         **Pipeline._parameter_constraints,
@@ -118,6 +212,7 @@ class HoldoutPipeline(PlainParameters, Pipeline):
         self.memory = memory
         self.verbose = verbose
 
+    @atomic_fit
     def fit(
         self,
         X: Any,
@@ -143,7 +238,9 @@ class HoldoutPipeline(PlainParameters, Pipeline):
         y_val : array-like of shape (n_val,), default=None
             Its labels.
         **params : dict
-            Metadata that steps request by scikit-learn's metadata routing.
+            Metadata that steps request by scikit-learn's metadata routing, such as
+            ``sample_weight``: one value for each image of `X`. They are split and
+            resampled with the images; a copy has the weight of its source.
 
         Returns
         -------
@@ -153,8 +250,9 @@ class HoldoutPipeline(PlainParameters, Pipeline):
         Raises
         ------
         ValueError
-            If `validation_fraction` leaves a class without a validation image, `y` are
-            not classes, or a label or group is missing.
+            If `validation_fraction` leaves a class without a validation or training
+            image, `y` are not classes, a label or group is missing, metadata have
+            another length than `X`, or a step would split patients.
         TypeError
             If the last step's ``fit`` does not take `X_val`.
         """
@@ -170,17 +268,20 @@ class HoldoutPipeline(PlainParameters, Pipeline):
         check_groups(groups)
         check_classification_targets(y)
         labels: NDArray[Any] = column_or_1d(y, warn=True)
-        X, labels, groups = indexable(X, labels, groups)
+        X, labels = indexable(X, labels)
+        rows = _of_rows({**params, "groups": groups}, len(labels))
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
         self.validation_indices_ = None
         if X_val is None:
-            train, self.validation_indices_ = _split(
+            train, self.validation_indices_ = split_validation(
                 labels, groups, self.validation_fraction, self.random_state
             )
             X_val = safe_indexing(X, self.validation_indices_)
             y_val = labels[self.validation_indices_]
             X, labels = safe_indexing(X, train), labels[train]
+            rows = {name: safe_indexing(rows[name], train) for name in rows}
+        params.update(rows)
         # X_val passes through `transform`.
         with (
             config_context(enable_metadata_routing=True),
@@ -216,16 +317,6 @@ class HoldoutPipeline(PlainParameters, Pipeline):
         steps = [step for step in self.steps if not hasattr(step[1], "fit_resample")]
         return Pipeline([*steps, ("end", "passthrough")]).transform(X, **params)
 
-    def get_metadata_routing(self) -> Any:
-        """Return the metadata that the pipeline and its steps request.
-
-        Returns
-        -------
-        sklearn.utils.metadata_routing.MetadataRouter
-            The requests of the steps and of the pipeline itself (`groups`).
-        """
-        return super().get_metadata_routing().add_self_request(self)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
@@ -258,7 +349,10 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Not in the paper: features of several depths, no fine-tuning, no augmentation.
     "linear": {
         "components": {"eigen_solver": "dense"},
-        "classify": {"param_grid": {"C": [0.001, 0.003, 0.01, 0.03]}, "cv": 3},
+        "classify": {
+            "param_grid": {"C": [0.001, 0.003, 0.01, 0.03]},
+            "cv": StratifiedFolds(3),
+        },
     },
 }
 
@@ -321,10 +415,10 @@ def make_transfer_pipeline(
     backbone = portable_backbone(backbone)
     read = "read", RadiographReader(size, lazy=True)
     preprocess = "preprocess", BackbonePreprocessor(backbone)
-    pipeline: Pipeline
+    pipeline: GroupPipeline
     if recipe == "linear":
         logistic = LogisticRegression(solver="newton-cg")
-        pipeline = Pipeline(
+        pipeline = GroupPipeline(
             [
                 read,
                 preprocess,
@@ -394,44 +488,3 @@ def _full_names(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, A
             raise TypeError(f"The pipeline's steps have no parameter {name!r}.{hint}")
         values.update(dict.fromkeys(full_names, value))
     return values
-
-
-def _split(
-    y: NDArray[Any],
-    groups: ArrayLike | None,
-    validation_fraction: float,
-    random_state: int | np.random.RandomState | None,
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Split images in two, stratified by class, with whole groups on one side."""
-    classes = np.unique(y)
-    units = np.arange(len(y)) if groups is None else np.asarray(groups)
-    n_units = len(np.unique(units))
-    counts = [len(np.unique(units[y == label])) for label in classes]
-    if min(counts) < 2 or round(validation_fraction * n_units) < len(classes):
-        smallest = int(np.argmin(counts))
-        raise ValueError(
-            f"validation_fraction={validation_fraction} of {n_units} images or groups "
-            "leaves a class without a validation image: class "
-            f"{classes.tolist()[smallest]!r} has {counts[smallest]}. Raise "
-            "validation_fraction or add images."
-        )
-    splitter: Any
-    if groups is None:
-        splitter = StratifiedShuffleSplit(
-            n_splits=1, test_size=validation_fraction, random_state=random_state
-        )
-    else:
-        splitter = StratifiedGroupKFold(
-            n_splits=round(1 / validation_fraction),
-            shuffle=True,
-            random_state=random_state,
-        )
-    for train, held_out in splitter.split(np.empty(len(y)), y, groups):
-        absent = np.setdiff1d(classes, np.intersect1d(y[train], y[held_out]))
-        if not len(absent):
-            return train, held_out
-    raise ValueError(
-        f"validation_fraction={validation_fraction} sets aside {len(held_out)} images; "
-        f"class {absent.tolist()[0]!r} is missing on one side of the split. Raise "
-        "validation_fraction or add images."
-    )

@@ -17,6 +17,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
 from tensorflow.python.eager import context
 
 from _helpers import tiny_backbone
@@ -362,6 +363,88 @@ class TestPredictions:
                 [classifier.predict_proba(X[[row]]) for row in range(3)]
             )
             assert_allclose(alone, classifier.predict_proba(X)[:3], atol=1e-5)
+
+
+class TestAtomicFit:
+    def check_not_fitted(self, classifier):
+        with pytest.raises(NotFittedError):
+            check_is_fitted(classifier)
+        with pytest.raises(NotFittedError):
+            classifier.predict(X)
+
+    @pytest.mark.parametrize(
+        ("place", "refit", "error"),
+        [
+            ("skcovid.networks._network.build_backbone", False, KeyboardInterrupt),
+            ("skcovid.networks._network.build_backbone", True, ValueError),
+            (
+                "skcovid.networks._feature_store.FeatureStore.fill",
+                True,
+                KeyboardInterrupt,
+            ),
+            ("skcovid.estimators._training_phases.train_phase", True, MemoryError),
+        ],
+    )
+    def test_a_fit_that_was_stopped(self, place, refit, error, monkeypatch):
+        def stop(*args, **kwargs):
+            raise error("stop")
+
+        classifier = make(**FROZEN, keep_features=True)
+        if refit:
+            classifier.fit(X, Y)
+        monkeypatch.setattr(place, stop)
+        with pytest.raises(error, match="stop"):
+            classifier.fit(X, Y)
+        self.check_not_fitted(classifier)
+
+    @pytest.mark.parametrize("epoch", [1, 2, 3])
+    def test_a_fit_that_was_stopped_resumes(self, epoch, tmp_path, monkeypatch):
+        ended = []
+
+        def stop(*args):
+            ended.append(args)
+            if len(ended) == epoch:
+                raise KeyboardInterrupt
+
+        parameters = {**FROZEN, "epochs": 2, "random_state": 0}
+        expected = make(**parameters).fit(X, Y).predict_proba(X)
+        classifier = make(**parameters, checkpoint=tmp_path)
+        with monkeypatch.context() as patched:
+            place = "skcovid.estimators._training.CheckLoss.on_epoch_end"
+            patched.setattr(place, stop)
+            with pytest.raises(KeyboardInterrupt):
+                classifier.fit(X, Y)
+        self.check_not_fitted(classifier)
+        assert_array_equal(classifier.fit(X, Y).predict_proba(X), expected)
+
+    @pytest.mark.parametrize(
+        "parameter", [{"epochs": 0}, {"weights": "no.pt"}, {"pooling": []}], ids=str
+    )
+    def test_a_refit_with_an_invalid_parameter(self, parameter):
+        classifier = make(**FROZEN).fit(X, Y).set_params(**parameter)
+        with pytest.raises(ValueError, match=next(iter(parameter))):
+            classifier.fit(X, Y)
+        self.check_not_fitted(classifier)
+
+    def test_a_refit_whose_loss_is_no_number(self):
+        classifier = make(**FROZEN, epochs=3).fit(X, Y).set_params(learning_rate=1e30)
+        with pytest.raises(FloatingPointError, match="learning_rate"):
+            classifier.fit(X, Y)
+        self.check_not_fitted(classifier)
+
+    def test_a_refit_of_a_pipeline_whose_files_are_missing(self):
+        pipeline = make_pipeline(epochs=1).fit(GREY, Y)
+        with pytest.raises(FileNotFoundError):
+            pipeline.fit([f"{number}.png" for number in range(N_IMAGES)], Y)
+        self.check_not_fitted(pipeline)
+
+    @pytest.mark.parametrize("method", ["predict", "predict_proba"])
+    def test_nan_is_not_a_class(self, method):
+        classifier = make(**FROZEN).fit(X, Y)
+        last = classifier.model_.layers[-1]
+        last.set_weights([np.full_like(w, np.nan) for w in last.get_weights()])
+        with pytest.raises(FloatingPointError, match=r"NaN.*learning_rate"):
+            getattr(classifier, method)(X)
 
 
 class TestTraining:

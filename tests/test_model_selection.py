@@ -6,16 +6,25 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import Pipeline
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     AdaBoostClassifier,
+    GradientBoostingClassifier,
     IsolationForest,
     StackingClassifier,
     VotingClassifier,
 )
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import (
+    LogisticRegression,
+    LogisticRegressionCV,
+    Ridge,
+    RidgeClassifier,
+)
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import (
     FixedThresholdClassifier,
@@ -24,14 +33,17 @@ from sklearn.model_selection import (
     KFold,
     LeaveOneGroupOut,
     PredefinedSplit,
+    RandomizedSearchCV,
     RepeatedStratifiedKFold,
     StratifiedGroupKFold,
     StratifiedKFold,
+    TunedThresholdClassifierCV,
     cross_val_predict,
 )
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from _helpers import tiny_backbone
@@ -49,6 +61,24 @@ N_IMAGES = 60
 X = numbered_images(N_IMAGES)
 Y = np.repeat(CLASSES, [10, 20, 30])
 GROUPS = np.arange(N_IMAGES) // 2
+
+
+FOLDS = StratifiedGroupKFold(3)
+HOLDOUT = HoldoutPipeline([("classify", RecordingClassifier())])
+SEARCH = GridSearchCV(GaussianNB(), {}, cv=FOLDS)
+
+
+class PatientClassifier(RecordingClassifier):
+    """X holds patients; records those that it predicts and was fitted on."""
+
+    def fit(self, X, y):
+        self.classes_, self.patients_ = np.unique(y), np.unique(X)
+        return self
+
+    def predict_proba(self, X):
+        self.calls.append(np.intersect1d(X, self.patients_).tolist())
+        first = np.linspace(0.4, 0.6, len(X))
+        return np.c_[first, 1 - first]
 
 
 @pytest.fixture(autouse=True)
@@ -209,9 +239,11 @@ class TestCrossValPredict:
             lambda pipeline: pipeline,
             lambda pipeline: VotingClassifier([("one", pipeline)], voting="soft"),
             lambda pipeline: StackingClassifier(
-                [("one", pipeline)], GridSearchCV(GaussianNB(), {}, cv=GroupKFold(2))
+                [("one", pipeline)],
+                GridSearchCV(GaussianNB(), {}, cv=GroupKFold(2)),
+                cv=StratifiedGroupKFold(3),
             ),
-            lambda pipeline: GridSearchCV(pipeline, {}, cv=4),
+            lambda pipeline: GridSearchCV(pipeline, {}, cv=StratifiedGroupKFold(4)),
         ],
         ids=["alone", "voting", "stacking", "search"],
     )
@@ -227,10 +259,91 @@ class TestCrossValPredict:
             assert monitored
             assert not monitored & set(GROUPS[call.X[:, 0, 0] - 1])
 
-    def test_stacking_without_groups_is_an_error(self):
-        members = [("one", HoldoutPipeline([("classify", RecordingClassifier())]))]
-        with pytest.raises(ValueError, match="final_estimator=None"):
-            evaluate(StackingClassifier(members), X, Y, groups=GROUPS, verbose=0)
+    @pytest.mark.parametrize(
+        ("estimator", "message"),
+        [
+            (GridSearchCV(DummyClassifier(), {}, cv=3), "^cv=3 of GridSearchCV"),
+            (
+                make_pipeline(
+                    StandardScaler(),
+                    RandomizedSearchCV(HOLDOUT, {}, cv=StratifiedKFold(3)),
+                ),
+                r"randomizedsearchcv__cv.*StratifiedGroupKFold",
+            ),
+            (CalibratedClassifierCV(HOLDOUT), "^cv=None of CalibratedClassifierCV"),
+            (TunedThresholdClassifierCV(LogisticRegression(), cv=0.2), "^cv=0.2"),
+            (VotingClassifier([("a", LogisticRegressionCV())]), "^a__cv=None"),
+            (StackingClassifier([("a", HOLDOUT)]), "^cv=None of StackingClassifier"),
+            (StackingClassifier([("a", HOLDOUT)], cv=FOLDS), "and None takes none"),
+            (
+                make_pipeline(
+                    StandardScaler(),
+                    StackingClassifier([("a", GaussianNB())], SEARCH, cv=FOLDS),
+                ),
+                r"StackingClassifier.*GaussianNB\(\) takes none.*GridSearchCV",
+            ),
+            (
+                CalibratedClassifierCV(GaussianNB(), cv=FOLDS, ensemble=False),
+                r"CalibratedClassifierCV.*GaussianNB\(\) takes none",
+            ),
+            (
+                Pipeline([("s", RandomOverSampler()), ("c", SEARCH)]),
+                "'c' needs groups.*'s' does.*sampler inside 'c'",
+            ),
+            (MLPClassifier(early_stopping=True), "early_stopping=True.*to False"),
+            (GradientBoostingClassifier(n_iter_no_change=2), "n_iter_no_change.*None"),
+        ],
+        ids=lambda value: None if isinstance(value, str) else type(value).__name__,
+    )
+    def test_a_fit_that_would_split_patients_is_an_error(self, estimator, message):
+        flat = X.reshape(N_IMAGES, -1)[:, :3]
+        with pytest.raises(ValueError, match=message):
+            evaluate(estimator, flat, Y, groups=GROUPS, verbose=0)
+
+    @pytest.mark.parametrize(
+        "surround",
+        [
+            lambda last: GridSearchCV(last, {}, cv=FOLDS),
+            lambda last: make_pipeline(
+                StandardScaler(), GridSearchCV(last, {}, cv=FOLDS)
+            ),
+            lambda last: CalibratedClassifierCV(last, cv=FOLDS),
+            lambda last: TunedThresholdClassifierCV(last, cv=FOLDS),
+            lambda last: StackingClassifier(
+                [("a", GridSearchCV(last, {}, cv=FOLDS))], SEARCH, cv=FOLDS
+            ),
+        ],
+        ids=["search", "pipeline", "calibrated", "threshold", "stacking"],
+    )
+    def test_inner_folds_keep_patients_whole(self, surround, calls):
+        rows, binary = np.c_[GROUPS].astype(float), np.where(Y[-1] == Y, "a", "b")
+        result = evaluate(
+            surround(PatientClassifier()), rows, binary, cv=2, groups=GROUPS, verbose=0
+        )
+        assert result.grouped
+        # Two outer folds, each with three inner ones.
+        assert len(calls) >= 8
+        assert not any(calls)
+
+    def test_folds_of_frozen_classifiers_may_be_any(self):
+        flat = X.reshape(N_IMAGES, -1)[:, :3]
+        fitted = FrozenEstimator(GaussianNB().fit(flat, Y))
+        for pipeline in (
+            CalibratedClassifierCV(fitted, cv=3),
+            StackingClassifier([("a", fitted)], cv="prefit"),
+            MLPClassifier(max_iter=1),
+        ):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = evaluate(pipeline, flat, Y, groups=GROUPS, verbose=0)
+            assert result.grouped
+
+    @pytest.mark.parametrize("n_jobs", [None, 2])
+    def test_nan_probabilities_are_an_error(self, n_jobs):
+        message = r"(?s)RecordingClassifier.*NaN.*rows 0, 1.*fold [12]"
+        with np.errstate(all="ignore"), pytest.raises(FloatingPointError) as error:
+            evaluate(RecordingClassifier(0.0), X, Y, n_jobs=n_jobs, verbose=0)
+        assert error.match(message)
 
     def test_groups_without_metadata_routing(self):
         flat = X.reshape(N_IMAGES, -1)[:, :3]

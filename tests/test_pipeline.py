@@ -1,30 +1,38 @@
 import pickle
 import re
-import warnings
 from collections import Counter
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import sklearn
+from imblearn import FunctionSampler
 from imblearn.pipeline import Pipeline
 from sklearn.base import clone, is_classifier
-from sklearn.exceptions import DataConversionWarning
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
     StratifiedGroupKFold,
+    StratifiedKFold,
     cross_val_predict,
     cross_validate,
 )
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
 
 from _helpers import tiny_backbone
 from _helpers.recording import RecordingClassifier, numbered_images, numbers_of
 from skcovid import (
     AugmentationBalancer,
+    BackboneFeatures,
+    BackbonePreprocessor,
     HoldoutPipeline,
+    RadiographReader,
     TransferLearningClassifier,
+    evaluate,
     make_transfer_pipeline,
 )
 from skcovid.augmentation import Rotation
@@ -69,6 +77,24 @@ class NotedClassifier(RecordingClassifier):
         return super().fit(X, y, X_val, y_val)
 
 
+class WeightedCall(NamedTuple):
+    X: object
+    y: object
+    X_val: object
+    y_val: object
+    sample_weight: object
+
+
+class MetadataClassifier(RecordingClassifier):
+    """A classifier whose `fit` keeps the metadata of its training images."""
+
+    def fit(self, X, y, X_val=None, y_val=None, sample_weight=None, groups=None):
+        self.sample_weight_, self.groups_ = sample_weight, groups
+        super().fit(X, y, X_val, y_val)
+        self.calls[-1] = WeightedCall(*self.calls[-1], sample_weight)
+        return self
+
+
 class TestSplit:
     def test_is_stratified(self):
         held_out = make_pipeline().fit(X, Y).validation_indices_
@@ -109,11 +135,47 @@ class TestSplit:
         y = np.repeat(["COVID-19", "NORMAL"], [5, 55])
         groups = np.r_[np.arange(5), 5 + np.arange(55) // 2]
         pipeline = make_pipeline(validation_fraction=0.1, random_state=seed)
-        with warnings.catch_warnings():
-            # scikit-learn warns of the class of five.
-            warnings.simplefilter("ignore")
-            pipeline.fit(X, y, groups=groups)
+        pipeline.fit(X, y, groups=groups)
         assert set(y[pipeline.validation_indices_]) == set(y)
+
+    @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.35, 0.4, 0.45, 0.5])
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_whole_groups_come_nearest_to_the_fraction(self, fraction, seed):
+        pipeline = make_pipeline(validation_fraction=fraction, random_state=seed)
+        held_out = pipeline.fit(X, Y, groups=GROUPS).validation_indices_
+        assert abs(len(held_out) - fraction * N_IMAGES) <= 1
+        for label, count in Counter(Y).items():
+            assert abs(np.sum(Y[held_out] == label) - fraction * count) <= 2
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_no_choice_of_groups_is_nearer(self, seed):
+        generator = np.random.default_rng(seed)
+        sizes = generator.choice([1, 2, 5, 9, 13], size=8)
+        groups = np.repeat(np.arange(8), sizes)
+        y = generator.integers(0, 2, len(groups))
+        fraction = generator.choice([0.15, 0.25, 0.4])
+        pipeline = make_pipeline(validation_fraction=fraction)
+        pipeline.fit(numbered_images(len(y)), y, groups=groups)
+        distances = []
+        for chosen in product([False, True], repeat=8):
+            rows = np.array(chosen)[groups]
+            if len(set(y[rows])) == len(set(y[~rows])) == 2:
+                distances.append(abs(rows.sum() - fraction * len(y)))
+        held_out = pipeline.validation_indices_
+        assert abs(len(held_out) - fraction * len(y)) == min(distances)
+
+    def test_groups_that_each_hold_every_class(self):
+        groups, y = np.repeat(np.arange(8), 3), np.tile(np.unique(Y), 8)
+        pipeline = make_pipeline(validation_fraction=0.25)
+        held_out = pipeline.fit(X[:24], y, groups=groups).validation_indices_
+        assert len(held_out) == 6
+        assert len(set(groups[held_out])) == 2
+
+    def test_groups_that_cannot_be_separated_are_an_error(self):
+        # Each two of the three patients share a class.
+        groups, y = np.repeat([0, 1, 2], 2), np.array(list("abbcca"))
+        with pytest.raises(ValueError, match=r"validation_fraction=0\.5.*'.' has 2"):
+            make_pipeline(validation_fraction=0.5).fit(X[:6], y, groups=groups)
 
     def test_a_class_of_one_image_is_an_error(self, calls):
         with pytest.raises(ValueError, match="'COVID-19' has 1"):
@@ -170,7 +232,7 @@ class TestFit:
 
     @pytest.mark.parametrize("lengths", [{"y": Y[:9]}, {"y": Y, "groups": GROUPS[:9]}])
     def test_different_lengths_are_an_error(self, lengths):
-        with pytest.raises(ValueError, match="numbers of samples"):
+        with pytest.raises(ValueError, match=r"numbers of samples|groups has 9"):
             make_pipeline().fit(X, **lengths)
 
     @pytest.mark.parametrize("last", [LogisticRegression(), "passthrough"])
@@ -192,6 +254,64 @@ class TestFit:
             last = NotedClassifier().set_fit_request(note=True)
         pipeline = make_pipeline().set_params(classify=last).fit(X, Y, note="here")
         assert pipeline.named_steps["classify"].note_ == "here"
+
+    @pytest.mark.parametrize("given", [{}, {"X_val": X[:7], "y_val": Y[:7]}])
+    def test_weights_and_groups_stay_with_their_images(self, given, calls):
+        with sklearn.config_context(enable_metadata_routing=True):
+            last = MetadataClassifier().set_fit_request(sample_weight=True, groups=True)
+        pipeline = make_pipeline().set_params(half="passthrough", classify=last)
+        weights = np.arange(N_IMAGES) / 10
+        pipeline.fit(X, Y, sample_weight=weights.tolist(), groups=GROUPS, **given)
+        numbers = numbers_of(calls[0].X)
+        assert len(numbers) > N_IMAGES
+        np.testing.assert_array_equal(last.sample_weight_, weights[numbers])
+        np.testing.assert_array_equal(last.groups_, GROUPS[numbers])
+
+    def test_weights_that_a_sampler_cannot_resample_are_an_error(self):
+        with sklearn.config_context(enable_metadata_routing=True):
+            last = MetadataClassifier().set_fit_request(sample_weight=True)
+        pipeline = make_pipeline().set_params(
+            balance=FunctionSampler(validate=False), classify=last
+        )
+        pipeline.fit(X, Y)
+        with pytest.raises(ValueError, match=r"'balance'.*sample_weight"):
+            pipeline.fit(X, Y, sample_weight=np.ones(N_IMAGES))
+
+    @pytest.mark.parametrize(
+        ("weights", "message"),
+        [
+            (np.ones(N_IMAGES - 1), "sample_weight has 59 values for 60"),
+            (np.full(N_IMAGES, np.nan), "sample_weight contains NaN"),
+            (np.full(N_IMAGES, -1.0), "Negative.*sample_weight"),
+        ],
+        ids=["short", "nan", "negative"],
+    )
+    def test_weights_that_are_not_valid_are_an_error(self, weights, message, calls):
+        with sklearn.config_context(enable_metadata_routing=True):
+            last = MetadataClassifier().set_fit_request(sample_weight=True)
+        pipeline = make_pipeline().set_params(classify=last)
+        with pytest.raises(ValueError, match=message):
+            pipeline.fit(X, Y, sample_weight=weights)
+        with pytest.raises(TypeError, match=r"'classify'.*set_fit_request"):
+            pipeline.fit(X, Y, classify__sample_weight=np.ones(N_IMAGES))
+        assert not calls
+
+    @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+    @pytest.mark.parametrize("step", ["half", "classify"])
+    def test_a_failed_refit_leaves_nothing_fitted(self, step, error, monkeypatch):
+        def fail(X, y, X_val=None, y_val=None):
+            raise error("stop")
+
+        pipeline = make_pipeline().fit(X, Y)
+        monkeypatch.setattr(pipeline.named_steps[step], "fit", fail)
+        monkeypatch.setattr(
+            pipeline.named_steps[step], "fit_transform", fail, raising=False
+        )
+        with pytest.raises(error, match="stop"):
+            pipeline.fit(X, Y)
+        assert not hasattr(pipeline, "validation_indices_")
+        with pytest.raises(NotFittedError):
+            check_is_fitted(pipeline)
 
     def test_a_sampler_may_precede_the_last_step_or_be_it(self, calls):
         pipeline = make_pipeline()
@@ -357,7 +477,9 @@ class TestMakeTransferPipeline:
         assert pipeline.named_steps["components"].eigen_solver == "dense"
         search = pipeline.named_steps["classify"]
         assert search.estimator.solver == "newton-cg"
-        assert search.get_params().items() >= RECIPES["linear"]["classify"].items()
+        recipe = RECIPES["linear"]["classify"]
+        assert search.param_grid == recipe["param_grid"]
+        assert repr(search.cv) == repr(recipe["cv"])
         assert make_transfer_pipeline()["classify"].backbone == "inceptionv3"
 
     def test_recipes_are_parameters(self):
@@ -459,9 +581,142 @@ class TestMakeTransferPipeline:
         assert plain_parameters(copy) == plain_parameters(pipeline)
 
 
+@pytest.mark.parametrize(
+    ("step", "good", "bad"),
+    [
+        (RadiographReader(), X, X[:0]),
+        (BackbonePreprocessor("tiny"), X, X[:0]),
+        (
+            BackboneFeatures("tiny", weights=None),
+            np.zeros((1, 32, 32, 3), np.float32),
+            X,
+        ),
+    ],
+    ids=["reader", "preprocessor", "features"],
+)
+def test_a_transformer_is_not_fitted_after_a_fit_that_failed(step, good, bad):
+    for fitted in (clone(step), clone(step).fit(good)):
+        with pytest.raises(ValueError, match="X"):
+            fitted.fit(bad)
+        with pytest.raises(NotFittedError):
+            check_is_fitted(fitted)
+
+
+def test_a_balancer_is_not_fitted_after_a_fit_that_failed():
+    for method, refit in product(("fit", "fit_resample"), (False, True)):
+        balancer = AugmentationBalancer()
+        if refit:
+            getattr(balancer, method)(X, Y)
+        with pytest.raises(ValueError, match="one class only"):
+            getattr(balancer, method)(X, Y[:1].repeat(N_IMAGES))
+        with pytest.raises(NotFittedError):
+            check_is_fitted(balancer)
+
+
+class TestLinearRecipe:
+    """The search gets images in place of features, and records its fits."""
+
+    def make(self, **parameters):
+        steps = ["read", "preprocess", "features", "scale", "components"]
+        return make_transfer_pipeline("tiny", recipe="linear").set_params(
+            **dict.fromkeys(steps, "passthrough"),
+            classify__estimator=RecordingClassifier(),
+            classify__param_grid={"temperature": [1.0]},
+            **parameters,
+        )
+
+    def check(self, calls, groups):
+        """Check the fits of each search: three folds, then all images."""
+        for start in range(0, len(calls), 4):
+            trained = [numbers_of(call.X) for call in calls[start : start + 4]]
+            for fold in trained[:3]:
+                tested = np.setdiff1d(trained[3], fold)
+                assert len(tested) > 10
+                assert not set(groups[tested]) & set(groups[fold])
+
+    @pytest.mark.parametrize("routing", [False, True])
+    def test_fit_keeps_groups_whole(self, routing, calls):
+        with sklearn.config_context(enable_metadata_routing=routing):
+            pipeline = self.make().fit(X, Y, groups=GROUPS.tolist())
+            assert sklearn.get_config()["enable_metadata_routing"] is routing
+        assert len(calls) == 4
+        self.check(calls, GROUPS)
+        assert pipeline.score(X, Y) > 0.6
+
+    def test_folds_without_groups_are_scikit_learns(self, calls):
+        self.make().fit(X, Y)
+        folds = StratifiedKFold(3).split(X, Y)
+        for (train, _), call in zip(folds, calls[:3], strict=True):
+            np.testing.assert_array_equal(numbers_of(call.X), train)
+
+    def test_evaluate_and_searches_keep_groups_whole(self, calls):
+        evaluate(self.make(), X, Y, cv=3, groups=GROUPS, verbose=0)
+        with sklearn.config_context(enable_metadata_routing=True):
+            cross_val_predict(
+                self.make(),
+                X,
+                Y,
+                cv=StratifiedGroupKFold(3),
+                params={"groups": GROUPS},
+            )
+        assert len(calls) == 24
+        self.check(calls, GROUPS)
+
+    @pytest.mark.parametrize("groups", [None, GROUPS])
+    def test_weights_stay_with_their_images(self, groups, calls):
+        weights = np.arange(N_IMAGES) / 10
+        with sklearn.config_context(enable_metadata_routing=True):
+            last = MetadataClassifier().set_fit_request(
+                sample_weight=True, groups=False
+            )
+            last.set_score_request(sample_weight=False)
+            pipeline = self.make().set_params(classify__estimator=last)
+            pipeline.fit(X, Y, sample_weight=weights, groups=groups)
+        fitted = pipeline.named_steps["classify"].best_estimator_
+        np.testing.assert_array_equal(fitted.sample_weight_, weights)
+        assert len(calls) == 4
+        seen = {tuple(call.sample_weight) for call in calls}
+        expected = {tuple(weights[numbers_of(call.X)]) for call in calls}
+        assert seen == expected
+
+    def test_a_class_of_one_patient_is_an_error(self, calls):
+        groups = np.where(Y[0] == Y, 99, GROUPS)
+        with pytest.raises(ValueError, match=r"'COVID-19'.*n_splits=3.*groups"):
+            self.make().fit(X, Y, groups=groups)
+        assert not calls
+
+    def test_a_sampler_resamples_the_groups(self, calls):
+        pipeline = self.make()
+        pipeline.set_params(read=AugmentationBalancer(**BALANCING))
+        pipeline.fit(X, Y, groups=GROUPS)
+        self.check(calls, GROUPS)
+
+    @pytest.mark.parametrize("cv", [None, 3, StratifiedKFold(3)])
+    def test_a_cv_that_splits_groups_is_an_error(self, cv, calls):
+        pipeline = self.make(classify__cv=cv)
+        with pytest.raises(ValueError, match=r"classify__cv.*StratifiedGroupKFold"):
+            pipeline.fit(X, Y, groups=GROUPS)
+        assert not calls
+        pipeline.fit(X, Y)
+        whole = self.make(classify__cv=StratifiedGroupKFold(3))
+        calls.clear()
+        whole.fit(X, Y, groups=GROUPS)
+        self.check(calls, GROUPS)
+
+    def test_a_last_step_that_splits_nothing_ignores_groups(self, calls):
+        self.make().set_params(classify=RecordingClassifier()).fit(X, Y, groups=GROUPS)
+        assert len(calls[0].X) == N_IMAGES
+
+    def test_groups_of_another_length_are_an_error(self):
+        with pytest.raises(ValueError, match="groups has 59 values for 60"):
+            self.make().fit(X, Y, groups=GROUPS[:-1])
+
+
 def plain_parameters(pipeline):
+    # NaN and cross-validators do not equal their copies.
+    other = ("steps", "classify__error_score", "classify__cv")
     return {
         name: value
         for name, value in pipeline.get_params().items()
-        if name not in ("steps", "classify__error_score") and not hasattr(value, "fit")
+        if name not in other and not hasattr(value, "fit")
     }

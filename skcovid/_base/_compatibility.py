@@ -14,6 +14,7 @@ from sklearn.utils import _param_validation, _safe_indexing
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
+from skcovid._base._atomic_fit import atomic_fit
 from skcovid._base._parameters import as_plain
 
 Parameters = ParamSpec("Parameters")
@@ -57,10 +58,10 @@ def validate_params(
 def fit_context() -> Callable[
     [Callable[Parameters, Result]], Callable[Parameters, Result]
 ]:
-    """Check an estimator's parameters when its ``fit`` is called."""
+    """Check an estimator's parameters in its ``fit``, and make it atomic."""
     decorate: Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]
     decorate = _fit_context(prefer_skip_nested_validation=True)
-    return decorate
+    return lambda fit: atomic_fit(decorate(fit))
 
 
 def output_container(transformer: Any) -> str:

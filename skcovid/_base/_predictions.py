@@ -33,9 +33,23 @@ def predict(classifier: Any, X: Any) -> Predictions:
                 X = step.transform(X)
         return predict(classifier.steps[-1][1], X)
     probabilities = classifier.predict_proba(X)
+    check_probabilities(classifier, probabilities)
     if "_to_labels" in vars(owner):
         return Predictions(classifier._to_labels(probabilities), probabilities)
     return Predictions(np.asarray(classifier.predict(X)), probabilities)
+
+
+def check_probabilities(classifier: Any, probabilities: NDArray[Any]) -> None:
+    """Raise if a probability is NaN, from which argmax would make the first class."""
+    faulty = np.flatnonzero(np.isnan(probabilities).any(axis=1))
+    if len(faulty):
+        rows = ", ".join(map(str, faulty[:5])) + (", …" if len(faulty) > 5 else "")
+        raise FloatingPointError(
+            f"{type(classifier).__name__} gives NaN probabilities for {len(faulty)} of "
+            f"{len(probabilities)} images (rows {rows}): its weights or its input are "
+            "too large or not numbers. Fit it again on finite input; a network with a "
+            "lower learning_rate, or precision='float32' in place of 'mixed_float16'."
+        )
 
 
 def _owner(classifier: Any, method: str) -> Any:

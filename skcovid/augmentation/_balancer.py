@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._base._atomic_fit import atomic_fit
 from skcovid._base._compatibility import Interval
 from skcovid._base._digests import image_key
 from skcovid._base._label_checks import check_labels
@@ -121,6 +122,7 @@ class AugmentationBalancer(PlainParameters, BaseOverSampler):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @atomic_fit
     def fit(self, X: Any, y: ArrayLike) -> "AugmentationBalancer":
         """Check the images and determine how many each class ends with.
 
@@ -141,6 +143,7 @@ class AugmentationBalancer(PlainParameters, BaseOverSampler):
         self.sampling_strategy_ = self._class_sizes(y)
         return self
 
+    @atomic_fit
     def fit_resample(
         self, X: Any, y: ArrayLike
     ) -> tuple[NDArray[np.uint8] | LazyImages, NDArray[Any]]:

@@ -44,7 +44,7 @@ def check_validation_data(
             f"The validation data are too few to monitor training: {len(labels)} "
             f"images, none of the classes {unseen.tolist()}. Pass more images as "
             "X_val, or none, to monitor the training loss.",
-            stacklevel=3,
+            stacklevel=4,
         )
     return images, labels
 

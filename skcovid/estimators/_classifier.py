@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skcovid._base._atomic_fit import atomic_fit
 from skcovid._base._compatibility import Interval, StrOptions
 from skcovid._base._label_checks import check_labels
 from skcovid._base._network_estimator import allow_in_model_files
+from skcovid._base._predictions import check_probabilities
 from skcovid._base._random import draw_seed
 from skcovid.estimators._checkpoint import TrainingState
 from skcovid.estimators._checks import (
@@ -270,6 +272,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
         self.keep_freed_memory = keep_freed_memory
         self.verbose = verbose
 
+    @atomic_fit
     def fit(
         self,
         X: Any,
@@ -324,8 +327,6 @@ class TransferLearningClassifier(ImageKerasClassifier):
         self._validate_params()
         self._check_combinations()
         check_labels(y)
-        # A refit that fails leaves no fitted classifier.
-        self.__dict__.pop("history_", None)
         self.classes_: Any = None  # tells scikeras that y holds every class
         images, labels = self._initialize(X, y)
         validation = check_validation_data(
@@ -402,6 +403,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
         ------
         ValueError
             If `X` is not of the shape seen in ``fit``.
+        FloatingPointError
+            If a probability is NaN.
         """
         check_is_fitted(self, "history_")
         X, _ = self._validate_data(X)
@@ -417,6 +420,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
             model, batches, batch_size=size
         ):
             probabilities[rows] = outputs
+        check_probabilities(self, probabilities)
         return probabilities
 
     def _check_combinations(self) -> None:

@@ -29,6 +29,7 @@ from skcovid._base._label_checks import (
     check_labels,
 )
 from skcovid._base._network_estimator import NetworkEstimator
+from skcovid._base._validation_splits import check_inner_splits
 from skcovid.model_selection._checkpoint import describe_evaluation, open_checkpoint
 from skcovid.model_selection._result import EvaluationResult, Fold
 from skcovid.model_selection._run_folds import run_folds
@@ -126,13 +127,16 @@ def evaluate(
         a class has fewer images or patients than there are folds, there is one class
         only, lengths or pandas indices differ, a label or group is missing or mixes
         text with numbers, labels differ only by case or spaces, a fold is empty, test
-        folds overlap, an image or patient is on two sides of a split, or a
-        ``StackingClassifier`` can't pass the groups to its estimators; if the
-        classifier predicts a label that `y` lacks, or its probabilities are not one
-        row for each image that sums to 1; or if `checkpoint` belongs to another
-        evaluation (the differences are listed), or a `random_state` is None with it.
+        folds overlap, an image or patient is on two sides of a split, or with
+        `groups` a part of `pipeline` would split patients inside its ``fit``, such as a
+        search with ``cv=3``; if the classifier predicts a label that `y` lacks, or its
+        probabilities are not one row for each image that sums to 1; or if `checkpoint`
+        belongs to another evaluation (the differences are listed), or a `random_state`
+        is None with it.
     TypeError
         If ``history_`` of the classifier is not a dict or a list of dicts.
+    FloatingPointError
+        If a classifier gives NaN probabilities; the fold and the rows are named.
     BlockingIOError
         If another evaluation uses `checkpoint`.
     FileExistsError
@@ -176,6 +180,8 @@ def evaluate(
         raise ValueError(
             f"y has one class only, {labels.tolist()[0]!r}; evaluate needs two."
         )
+    if groups is not None:
+        check_inner_splits(pipeline, len(labels))
     plain_random_state = copy.deepcopy(random_state)
     cv = _check_cv(cv, labels, groups, random_state)
     for part in (pipeline, *pipeline.get_params().values()):

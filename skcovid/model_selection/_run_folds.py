@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.ensemble import StackingClassifier
 from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
@@ -23,6 +22,7 @@ from tqdm.auto import tqdm
 from skcovid._base._compatibility import safe_indexing
 from skcovid._base._kept_features import keep_features_of_predictions
 from skcovid._base._predictions import predict
+from skcovid._base._validation_splits import requests_groups
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
 from skcovid.model_selection._result import Fold
 from skcovid.model_selection._splits import Split
@@ -74,14 +74,14 @@ def _run_fold(task: tuple[Any, ...]) -> Fold:
         _end_with(parent)
     estimator = clone(pipeline)
     if checkpoint is None:
-        return _evaluate_fold(estimator, X, y, groups, rows)
+        return _evaluate_fold(estimator, X, y, groups, rows, number)
     folders = own_parameters(estimator, "checkpoint")
     unset = [name for name, value in folders.items() if value is None]
     estimator.set_params(**dict.fromkeys(unset, checkpoint.training_folder(number)))
     with checkpoint.lock(number):
         fold: Fold | None = checkpoint.read(number)
         if fold is None:
-            fold = _evaluate_fold(estimator, X, y, groups, rows)
+            fold = _evaluate_fold(estimator, X, y, groups, rows, number)
             checkpoint.write(number, fold)
     return fold
 
@@ -103,7 +103,12 @@ def _end_with(parent: Any) -> None:
 
 @keep_features_of_predictions()
 def _evaluate_fold(
-    estimator: Any, X: Any, y: NDArray[Any], groups: ArrayLike | None, rows: Split
+    estimator: Any,
+    X: Any,
+    y: NDArray[Any],
+    groups: ArrayLike | None,
+    rows: Split,
+    number: int,
 ) -> Fold:
     params: dict[str, Any] = {}
     if len(rows.validation) and has_fit_parameter(estimator, "X_val"):
@@ -117,8 +122,12 @@ def _evaluate_fold(
     with config_context(enable_metadata_routing=True) if routed else nullcontext():
         fitted = estimator.fit(X_train, y_train, **params)
     fit_ended = time.perf_counter()
+    try:
+        predicted, found = predict(fitted, safe_indexing(X, rows.test))
+    except FloatingPointError as error:
+        error.add_note(f"These are rows among the test images of fold {number}.")
+        raise
     labels = np.unique(y)
-    predicted, found = predict(fitted, safe_indexing(X, rows.test))
     # In the type of y: a classifier may answer 1.0 for 1, or objects for text.
     predictions = labels[_find(labels, predicted, len(rows.test), "predict")]
     probabilities = None
@@ -211,24 +220,4 @@ def _to_plain(value: Any) -> Any:
 
 def _routes_groups(pipeline: Any) -> bool:
     """Whether groups go to parts of a pipeline only, such as those of an ensemble."""
-    if has_fit_parameter(pipeline, "groups") or not _consumes_groups(pipeline):
-        return False
-    # It passes all metadata to the final estimator, even if that takes none.
-    if isinstance(pipeline, StackingClassifier):
-        final = pipeline.final_estimator
-        if final is None or not _consumes_groups(final):
-            raise ValueError(
-                "StackingClassifier passes the groups, which its estimators need to "
-                f"keep patients whole, to final_estimator={final!r} as well, which "
-                "takes none. Use one that chooses a parameter on whole patients, such "
-                "as GridSearchCV(LogisticRegression(), {'C': [0.1, 1, 10]}, "
-                "cv=StratifiedGroupKFold())."
-            )
-    return True
-
-
-def _consumes_groups(estimator: Any) -> bool:
-    try:
-        return bool(estimator.get_metadata_routing().consumes("fit", {"groups"}))
-    except NotImplementedError:
-        return False
+    return not has_fit_parameter(pipeline, "groups") and requests_groups(pipeline)

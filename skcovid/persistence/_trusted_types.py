@@ -20,6 +20,7 @@ from sklearn.utils.discovery import all_estimators
 import skcovid.estimators  # noqa: F401 (imported for that alone)
 from skcovid._base._compatibility import scorer_functions
 from skcovid._base._network_estimator import allowed_estimators
+from skcovid._base._validation_splits import StratifiedFolds
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.augmentation._transforms import PAPER_TRANSFORMS
 from skcovid.persistence._networks import BackboneReference, NetworkReference
@@ -29,7 +30,7 @@ from skcovid.persistence._zip_container import (
     parse_json,
     read_members,
 )
-from skcovid.pipeline import HoldoutPipeline
+from skcovid.pipeline import GroupPipeline, HoldoutPipeline
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
 from skcovid.preprocessing._reader import RadiographReader
 
@@ -66,9 +67,11 @@ _SKCOVID_TYPES = (
     AugmentationBalancer,
     BackbonePreprocessor,
     BackboneReference,
+    GroupPipeline,
     HoldoutPipeline,
     NetworkReference,
     RadiographReader,
+    StratifiedFolds,
     *(type(transform) for transform in PAPER_TRANSFORMS),
 )
 
