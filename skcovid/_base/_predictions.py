@@ -41,7 +41,8 @@ def predict(classifier: Any, X: Any) -> Predictions:
 
 def check_probabilities(classifier: Any, probabilities: NDArray[Any]) -> None:
     """Raise if a probability is NaN, from which argmax would make the first class."""
-    faulty = np.flatnonzero(np.isnan(probabilities).any(axis=1))
+    found = np.asarray(probabilities, dtype=float).reshape(len(probabilities), -1)
+    faulty = np.flatnonzero(np.isnan(found).any(axis=1))
     if len(faulty):
         rows = ", ".join(map(str, faulty[:5])) + (", …" if len(faulty) > 5 else "")
         raise FloatingPointError(
