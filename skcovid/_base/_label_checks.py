@@ -28,7 +28,7 @@ def check_groups(groups: Any) -> None:
 def check_labels(y: Any) -> None:
     """Raise if a row has several labels or none, or two have two types or spellings."""
     if y is not None:
-        shape = np.shape(y)
+        shape = np.asarray(y, dtype=object).shape
         if len(shape) > 1 and shape[1] > 1:
             raise ValueError(
                 f"y should be a 1d array of one label for each image, got {shape[1]} "
