@@ -510,6 +510,7 @@ class TestDuplicates:
         least = pairs[pairs > 0.82].min()
         assert copies["correlation"] == pytest.approx(least, abs=1e-6)
 
+    @pytest.mark.filterwarnings("error:invalid value:RuntimeWarning")
     def test_images_without_detail_are_no_copies(self):
         levels = np.linspace(5, 250, 20).astype(np.uint8)
         images = np.stack([np.full((64, 64), level) for level in levels])
