@@ -6,11 +6,15 @@ import json
 import operator
 import os
 import pickle
+import re
 import shutil
 import stat
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import joblib
 import keras
@@ -21,7 +25,7 @@ import skops.io
 from sklearn.preprocessing import StandardScaler
 
 import skcovid
-from _helpers import tiny_backbone
+from _helpers import hostile_models, tiny_backbone
 from _helpers.hostile_files import read_members, repacked, write_model, write_zip
 from skcovid import make_transfer_pipeline
 from skcovid.persistence import ModelFileError, _networks, describe
@@ -658,8 +662,8 @@ CASES = {
     no_format_version: "format version",
     another_major_version: "saved with skcovid 3.0.0",
     a_huge_manifest: "manifest.json has 17,",
-    a_deep_manifest: "manifest.json is too deeply nested",
-    a_rather_deep_manifest: "not that of a skcovid model",
+    a_deep_manifest: "manifest.json has 1,000,000 values",
+    a_rather_deep_manifest: "manifest.json is too deeply nested",
     a_manifest_of_a_list: "not that of a skcovid model",
     a_manifest_of_other_types: "no valid 'networks'",
     a_lambda_layer_in_the_manifest: "layers does not match the parameters",
@@ -675,7 +679,7 @@ CASES = {
     a_loader_that_is_no_name: "HoldoutPipeline",
     a_reference_to_itself: "hostile.skcovid",
     a_deep_schema: "schema.json is too deeply nested",
-    a_rather_deep_schema: "RecursionError",
+    a_rather_deep_schema: "schema.json is too deeply nested",
     a_huge_schema: "schema.json has 18,",
     no_schema: "no schema.json",
     an_array_of_pickles: "a pickle",
@@ -688,7 +692,7 @@ CASES = {
     data_in_place_of_a_method: "in place of .* 'predict_proba'",
     no_constraints_on_parameters: "in place of .* '_parameter_constraints'",
     another_network_attribute: "in place of .* '_network_attribute'",
-    a_network_in_place_of_another_attribute: "network as 'history_'",
+    a_network_in_place_of_another_attribute: "belongs to two estimators",
     a_size_that_is_no_number: r"image_size_ .*\(nan, 32\)",
     a_negative_size: r"image_size_ .*\(-32, 32\)",
     a_huge_size: "image_size_",
@@ -746,3 +750,74 @@ def test_describe_refuses_it_too(case, attempt):
     case(attempt)
     with pytest.raises(ModelFileError, match=r"hostile\.skcovid.*loaded"):
         describe(attempt.path)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """What each of the changed files cost in one process, by name."""
+    folder = Path(hostile_models.__file__).parents[1]
+    paths = os.pathsep.join([str(folder), str(folder.parent)])
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "_helpers.hostile_models"),
+            str(tmp_path_factory.mktemp("changed")),
+        ],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line[:1] == "{"]
+    assert done.returncode == 0, (
+        f"{lines[-1:]} ended the process: {done.stderr[-2000:]}"
+    )
+    return {line["name"]: line for line in lines if "name" in line}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
+@pytest.mark.parametrize("name", hostile_models.MUTATIONS)
+def test_a_changed_file_costs_little(name, measured):
+    found = measured[name]
+    assert found["seconds"] < 5
+    assert found["bytes"] < 1e9
+    if name not in hostile_models.BY_CHANCE:
+        assert (found["error"] is None) == (name in hostile_models.HARMLESS)
+    assert re.match("ModelFileError: .*can't be loaded", found["error"] or "") or (
+        found["error"] is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lists that share a node 24 deep", "two parts have one id"),
+        ("ids with one hash", "has the id 2305843009213693951"),
+        ("60,000 arrays", "too many members"),
+        ("wide lists in a value", "values, more than 500,000"),
+        ("wide dicts as the manifest", "values, more than 500,000"),
+        ("a list 200 deep as the manifest", "not that of a skcovid model"),
+        ("a list 201 deep as the manifest", "too deeply nested"),
+        ("20,000 estimators", "more than 5,000 objects"),
+        ("a set of numbers with one hash", "60,000 values that are no text"),
+        ("classes_ of V0", "no data"),
+        ("mean_ of 10**18 empty columns", "announces an array"),
+        ("one file for 60,000 arrays", "its array .* is in"),
+        ("a RandomState at word 1073741824", "at word 1073741824"),
+        ("150,000 dense units", "dense_units=150000 needs a head"),
+        ("weights of tiny for vgg19", "there are 1125"),
+        ("one layer pooled 20,000 times", "twice"),
+        ("one network in 60 estimators", "belongs to two estimators"),
+        ("weights with a header of 100 MB", "header of network 0"),
+        ("a directory of 2**62 bytes", "its directory has 4,611,686"),
+    ],
+)
+def test_a_changed_file_is_refused_for_its_reason(name, message, measured):
+    assert re.search(message, measured[name]["error"])
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_a_pipe_or_folder_is_refused_at_once(make, tmp_path):
+    make(tmp_path / "model.skcovid")
+    for read in (skcovid.load, describe):
+        with pytest.raises(OSError, match=r"model\.skcovid.* pipe .*path of a file"):
+            read(tmp_path / "model.skcovid")

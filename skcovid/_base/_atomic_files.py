@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import stat
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,13 +39,26 @@ def exclusive_lock(path: Path, message: str | None = None) -> Iterator[None]:
         lock.release()
 
 
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Check before long work that a file can be written to `path`."""
+    name, folder = repr(os.fspath(path)), Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{name} can't be written: its folder does not exist. Make it first."
+        )
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{name} is a folder. Add the name of a file to it.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(
+            f"{name} can't be written: this process may not write to its folder. Pass "
+            "a path in another folder."
+        )
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Write a temporary file, and rename it to `path` once it is complete."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            errno.ENOENT, "There is no such folder; create it first", str(path.parent)
-        )
+    check_target(path)
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         with part.open("x+b") as file:
@@ -62,6 +76,15 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to read it, but no pipe or device, which may have no end."""
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError(
+            f"{os.fspath(path)!r} is a folder, pipe or device. Pass the path of a file."
+        )
+    return Path(path).open("rb")
 
 
 def remove_partial_files(folder: Path) -> None:

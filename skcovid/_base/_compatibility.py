@@ -1,6 +1,6 @@
 """Private names of scikit-learn and Keras; no other module uses one.
 
-Checked on scikit-learn 1.7 to 1.9 and Keras 3.10 to 3.15.
+Checked on scikit-learn 1.7 to 1.9 and Keras 3.15.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -472,7 +472,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
             verbose=self.verbose,
         )
 
-    def _build_keras_model(self) -> Any:
+    def _build_keras_model(self, max_weights: float = math.inf) -> Any:
         # scikeras' own method sets TensorFlow's global seed.
         self._generator = np.random.default_rng(draw_seed(self.random_state))
         seed = int(self._generator.integers(2**31 - 2))
@@ -489,11 +489,23 @@ class TransferLearningClassifier(ImageKerasClassifier):
             chosen = choose_layers(
                 base, self.backbone_, self.feature_layers, name="feature_layers"
             )
+        pooling = () if self.pooling is None else check_pooling(self.pooling)
+        maps = [layer.output.shape[1:] for layer in (*chosen, base)]
+        n_inputs = sum(
+            math.prod(shape) if not pooling else shape[-1] * len(pooling)
+            for shape in maps
+        )
+        n_head = (n_inputs + self.n_classes_) * self.dense_units
+        if n_head > max_weights:
+            raise ValueError(
+                f"dense_units={self.dense_units} needs a head of {n_head} weights or "
+                f"more, but there are {max_weights}"
+            )
         model = network.add_head(
             base,
             self.n_classes_,
             feature_layers=chosen,
-            pooling=() if self.pooling is None else check_pooling(self.pooling),
+            pooling=pooling,
             dense_units=self.dense_units,
             dropout=self.dropout,
             seed=seed,
@@ -520,21 +532,10 @@ class TransferLearningClassifier(ImageKerasClassifier):
                 f"X_shape_ is {self.X_shape_}, but the network takes images of size "
                 f"{image_size}"
             )
-        n_inputs = 1
-        if self.pooling is None:
-            backbone = get_backbone(self.backbone)
-            base = network.build_backbone(backbone, None, image_size=image_size)
-            n_inputs = math.prod(base.output_shape[1:])
-        n_head = (n_inputs + len(classes)) * self.dense_units
-        if n_head > n_weights:
-            raise ValueError(
-                f"dense_units={self.dense_units} needs a head of {n_head} weights or "
-                f"more, but there are {n_weights}"
-            )
         rebuilt = object.__new__(type(self))
         rebuilt.__dict__.update(vars(self), weights=None, random_state=0)
         rebuilt.n_classes_ = len(classes)
-        model = rebuilt._build_keras_model()
+        model = rebuilt._build_keras_model(n_weights)
         for name in ("n_classes_", "n_backbone_layers_", "fine_tune_from_"):
             if vars(self)[name] != vars(rebuilt)[name]:
                 raise ValueError(

@@ -47,7 +47,9 @@ def choose_layers(
     if not chosen:
         raise ValueError(f"{name} must name at least one layer, got {layers!r}.")
     found = [base.layers[find_layer(base.layers, layer, name=name)] for layer in chosen]
-    for layer in found:
+    for position, layer in enumerate(found):
+        if layer in found[:position]:
+            raise ValueError(f"{name} names the layer {layer.name!r} twice.")
         if len(layer.output.shape) != 4:
             raise ValueError(
                 f"{name}: the output of {layer.name!r} has shape "

@@ -120,9 +120,9 @@ def add_head(
 def check_pooling(pooling: Any) -> tuple[Pooling, ...]:
     """Validate the kinds of global pooling."""
     chosen = (pooling,) if isinstance(pooling, str) else tuple(pooling)
-    if not chosen or not set(chosen) <= {"avg", "max"}:
+    if not 1 <= len(chosen) <= 2 or {*chosen, "avg", "max"} != {"avg", "max"}:
         raise ValueError(
-            f"pooling must be 'avg', 'max' or a sequence of these, got {pooling!r}."
+            f"pooling must be 'avg', 'max' or both in a sequence, got {pooling!r}."
         )
     return chosen
 

@@ -9,10 +9,9 @@ import keras
 import numpy as np
 
 from skcovid._base._digests import image_key
-from skcovid._base._network_estimator import NetworkEstimator
 from skcovid.images._fingerprints import NO_EFFECT
 from skcovid.networks.backbones import Backbone
-from skcovid.persistence._traversal import is_composite
+from skcovid.persistence._traversal import is_composite, unused_attributes
 
 # Attributes that predictions do not depend on.
 _IGNORED = NO_EFFECT | {"n_trunk_passes_"}
@@ -34,9 +33,7 @@ def fingerprint_model(value: Any) -> str:
     if isinstance(value, keras.Model):
         return image_key("network", *map(fingerprint_model, value.get_weights()))
     if is_composite(value):
-        ignored = set(_IGNORED)
-        if isinstance(value, NetworkEstimator):
-            ignored |= value._fit_attributes
+        ignored = _IGNORED | unused_attributes(value)
         attributes = {k: v for k, v in vars(value).items() if k not in ignored}
         return image_key(kind, fingerprint_model(attributes))
     if isinstance(value, Backbone):

@@ -14,11 +14,17 @@ import safetensors.numpy
 
 from skcovid._base._network_estimator import NetworkEstimator
 from skcovid.networks.backbones import Backbone, get_backbone, list_backbones
-from skcovid.persistence._traversal import FOLDER_PARAMETERS, copy_with_changes
+from skcovid.persistence._traversal import (
+    FOLDER_PARAMETERS,
+    copy_with_changes,
+    unused_attributes,
+)
 from skcovid.persistence._zip_container import ModelFileError
 
 # A hostile file could ask for an image that fills the memory; no radiograph is larger.
 _MAX_SIDE = 8192
+# The header names every array, in about 100 bytes; networks have at most 2000.
+_MAX_HEADER_BYTES = 2_000_000
 # Class attributes that the attributes of an object from a file must not hide.
 _CLASS_ATTRIBUTES = {"_fit_attributes", "_network_attribute", "_parameter_constraints"}
 
@@ -74,9 +80,8 @@ def extract_networks(pipeline: Any) -> tuple[Any, list[Any]]:
 
     copy, parts = copy_with_changes(pipeline, refer)
     for part in parts:
-        if isinstance(part, NetworkEstimator):
-            for name in part._fit_attributes & vars(part).keys():
-                delattr(part, name)
+        for name in unused_attributes(part):
+            delattr(part, name)
     return copy, networks
 
 
@@ -129,9 +134,15 @@ def restore_networks(pipeline: Any, networks: list[tuple[bytes, list[str]]]) -> 
     copy, parts = copy_with_changes(pipeline, resolve)
     for part in parts:
         _check_part(part)
+    restored: set[Any] = set()
     for part in parts:
         for name, value in list(vars(part).items()):
             if isinstance(value, NetworkReference):
+                if value.index in restored:
+                    raise ModelFileError(
+                        f"its network {value.index} belongs to two estimators"
+                    )
+                restored.add(value.index)
                 setattr(part, name, _restore_network(part, name, value, networks))
     return copy
 
@@ -178,6 +189,12 @@ def _restore_network(
         raise ModelFileError(f"the network of its {kind} is missing")
     _check_size(reference.image_size, f"the image size of its {kind}")
     content, layer_classes = networks[reference.index]
+    header_size = int.from_bytes(content[:8], "little")
+    if header_size > _MAX_HEADER_BYTES:
+        raise ModelFileError(
+            f"the Safetensor header of network {reference.index} has {header_size:,} "
+            f"bytes, more than {_MAX_HEADER_BYTES:,}"
+        )
     arrays = safetensors.numpy.load(content)
     n_weights = sum(array.size for array in arrays.values())
     try:

@@ -7,6 +7,7 @@ predicts the same.
 from typing import Any
 
 import numpy as np
+from joblib import parallel_config
 from numpy.typing import NDArray
 
 from skcovid._base._network_estimator import NetworkEstimator
@@ -16,6 +17,12 @@ from skcovid._base._network_estimator import NetworkEstimator
 TOLERANCE = 1e-3
 
 _N_SAMPLES = 2
+_MAX_FEATURES = 2**17
+# Where an estimator keeps those that it hands its samples to, once fitted or before.
+_INNER = (
+    *("steps", "best_estimator_", "estimator_", "estimators_"),
+    *("calibrated_classifiers_", "estimator"),
+)
 
 
 def predict_test_images(pipeline: Any) -> NDArray[np.float64] | None:
@@ -23,24 +30,40 @@ def predict_test_images(pipeline: Any) -> NDArray[np.float64] | None:
     samples = _make_samples(pipeline)
     if samples is None:
         return None
-    for method in ("predict_proba", "decision_function", "transform"):
-        if hasattr(pipeline, method):
-            outputs = np.asarray(getattr(pipeline, method)(samples), dtype=np.float64)
-            return outputs.reshape(_N_SAMPLES, -1)
+    # Without other processes or threads, whatever `n_jobs` is.
+    with parallel_config(backend="sequential"):
+        for method in ("predict_proba", "decision_function", "transform"):
+            if hasattr(pipeline, method):
+                outputs = np.asarray(getattr(pipeline, method)(samples), np.float64)
+                return outputs.reshape(_N_SAMPLES, -1)
     return None
 
 
 def _make_samples(pipeline: Any) -> NDArray[Any] | None:
-    steps = getattr(pipeline, "steps", None)
-    first = steps[0][1] if steps else pipeline
+    first = _first_step(pipeline)
     if isinstance(first, NetworkEstimator):
         network = getattr(first, first._network_attribute)
         return (make_test_images(network.input_shape[1:]) / 255).astype(np.float32)
     if hasattr(first, "image_size_"):
         return make_test_images(first.image_size_)
-    if hasattr(first, "n_features_in_"):
-        return make_test_images((first.n_features_in_,)) / 255
+    for estimator in (pipeline, first):
+        n_features = getattr(estimator, "n_features_in_", None)
+        if n_features is not None and n_features <= _MAX_FEATURES:
+            return make_test_images((n_features,)) / 255
     return None
+
+
+def _first_step(estimator: Any) -> Any:
+    """Find the step that gets the samples first, inside pipelines and ensembles."""
+    for name in _INNER:
+        inner = getattr(estimator, name, None)
+        if name == "steps" and inner:
+            inner = [step for _, step in inner if step != "passthrough"]
+        if isinstance(inner, list | np.ndarray):
+            inner = inner[0] if len(inner) else None
+        if inner is not None:
+            return _first_step(inner)
+    return estimator
 
 
 def make_test_images(shape: tuple[int, ...]) -> NDArray[np.uint8]:

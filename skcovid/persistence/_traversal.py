@@ -4,7 +4,11 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from typing import Any
 
+from imblearn.base import SamplerMixin
 from sklearn.base import BaseEstimator
+from sklearn.utils import Bunch
+
+from skcovid._base._network_estimator import NetworkEstimator
 
 FOLDER_PARAMETERS = {"checkpoint", "memory"}
 
@@ -31,8 +35,10 @@ def copy_with_changes(
         result = value
         if type(value) in (list, tuple):
             result = type(value)(copy_item(value, "", item) for item in value)
-        elif type(value) is dict:
-            result = {key: copy_item(value, "", item) for key, item in value.items()}
+        elif type(value) in (dict, Bunch):
+            result = type(value)()
+            for key, item in value.items():
+                result[key] = copy_item(value, "", item)
         elif is_composite(value):
             result = object.__new__(type(value))
             for name, item in vars(value).items():
@@ -46,12 +52,23 @@ def copy_with_changes(
     return copy(value), parts
 
 
+def unused_attributes(part: Any) -> set[str]:
+    """Name the fitted attributes of an estimator that its predictions do not use."""
+    if isinstance(part, NetworkEstimator):
+        return set(part._fit_attributes & vars(part).keys())
+    if isinstance(part, SamplerMixin) and type(part).__module__.startswith("imblearn."):
+        return {name for name in vars(part) if name.endswith("_")}
+    return set()
+
+
 def is_composite(value: Any) -> bool:
     """Tell whether a value is a scikit-learn object with attributes."""
+    constructor: Any = type(value).__new__
     return isinstance(value, BaseEstimator) or (
         type(value).__module__.startswith("sklearn.")
         and hasattr(value, "__dict__")
-        and not isinstance(value, dict)
+        # Compiled types and containers make their objects themselves.
+        and constructor is object.__new__
     )
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import skops.io
+from imblearn import combine, over_sampling, under_sampling
+from sklearn import feature_selection, model_selection
 from sklearn.utils.discovery import all_estimators
 
 # Its estimators call `allow_in_model_files` when they are imported.
@@ -24,9 +26,9 @@ from skcovid._base._validation_splits import StratifiedFolds
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.augmentation._transforms import PAPER_TRANSFORMS
 from skcovid.persistence._networks import BackboneReference, NetworkReference
+from skcovid.persistence._schema import is_quick, read_schema
 from skcovid.persistence._zip_container import (
     ModelFileError,
-    check_npy,
     parse_json,
     read_members,
 )
@@ -34,34 +36,64 @@ from skcovid.pipeline import GroupPipeline, HoldoutPipeline
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
 from skcovid.preprocessing._reader import RadiographReader
 
-_MEMBERS = re.compile(r"schema\.json|[0-9]+\.npy")
+_MEMBERS = re.compile(r"schema\.json|[0-9]+\.np[yz]")
 _SCHEMA = "schema.json"
 
 _SKLEARN_MODULES = {
     *("calibration", "compose", "decomposition", "discriminant_analysis", "dummy"),
     *("ensemble", "feature_selection", "frozen", "impute", "isotonic"),
     *("kernel_approximation", "linear_model", "model_selection", "multiclass"),
-    *("naive_bayes", "neural_network", "pipeline", "preprocessing"),
+    *("multioutput", "naive_bayes", "neural_network", "pipeline", "preprocessing"),
     "random_projection",
 }
 _OTHER_TYPES = {
+    "imblearn.ensemble._bagging.BalancedBaggingClassifier",
+    "imblearn.ensemble._easy_ensemble.EasyEnsembleClassifier",
     "imblearn.pipeline.Pipeline",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
+    "sklearn.compose._column_transformer.make_column_selector",
+    "sklearn.metrics._scorer._CurveScorer",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.metrics._scorer._Scorer",
-    "sklearn.model_selection._split.GroupKFold",
-    "sklearn.model_selection._split.KFold",
-    "sklearn.model_selection._split.ShuffleSplit",
-    "sklearn.model_selection._split.StratifiedGroupKFold",
-    "sklearn.model_selection._split.StratifiedKFold",
-    "sklearn.model_selection._split.StratifiedShuffleSplit",
+    "sklearn.model_selection._split._CVIterableWrapper",
+    "sklearn.multiclass._ConstantPredictor",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.svm._classes.LinearSVC",
-    "sklearn.utils._bunch.Bunch",
     "sklearn.utils._metadata_requests.MetadataRequest",
     "sklearn.utils._metadata_requests.MethodMetadataRequest",
+}
+_LOSSES = {
+    *("sklearn._loss._loss.CyHalfBinomialLoss", "sklearn._loss._loss.CyHuberLoss"),
+    *(
+        f"sklearn.linear_model._sgd_fast.{name}"
+        for name in (
+            *("EpsilonInsensitive", "Hinge", "ModifiedHuber"),
+            *("SquaredEpsilonInsensitive", "SquaredHinge"),
+        )
+    ),
+}
+_SCORE_FUNCTIONS = (
+    *(feature_selection.chi2, feature_selection.f_classif),
+    *(feature_selection.f_regression, feature_selection.mutual_info_classif),
+    *(feature_selection.mutual_info_regression, feature_selection.r_regression),
+)
+# For these, predicting takes about as long as reading their arrays. The others add
+# columns, go through columns one by one or repeat until they converge: they predict no
+# test images.
+_QUICK_MODULES = {
+    *("calibration", "combine", "discriminant_analysis", "feature_selection", "frozen"),
+    *("isotonic", "linear_model", "model_selection", "multiclass", "naive_bayes"),
+    *("over_sampling", "random_projection", "under_sampling"),
+}
+_QUICK_TYPES = {
+    *("AdaBoostClassifier", "BaggingClassifier", "StackingClassifier"),
+    *("VotingClassifier", "FastICA", "IncrementalPCA", "KernelPCA", "PCA", "Pipeline"),
+    *("TruncatedSVD", "MLPClassifier", "Binarizer", "FunctionTransformer"),
+    *("KernelCenterer", "LabelBinarizer", "LabelEncoder", "MaxAbsScaler"),
+    *("MinMaxScaler", "Normalizer", "RobustScaler", "StandardScaler"),
 }
 _SKCOVID_TYPES = (
     AugmentationBalancer,
@@ -88,69 +120,90 @@ def _library_types() -> dict[str, set[str]]:
         for _, estimator in all_estimators()
         if estimator.__module__.split(".")[1] in _SKLEARN_MODULES
     }
+    splitters = {
+        _name(kind)
+        for kind in vars(model_selection).values()
+        if isinstance(kind, type) and hasattr(kind, "split")
+    }
+    samplers = {
+        _name(kind)
+        for module in (combine, over_sampling, under_sampling)
+        for kind in vars(module).values()
+        if hasattr(kind, "fit_resample")
+    }
     primitives = {f"builtins.{name}" for name in ("bool", "float", "int", "str")}
-    scalars = {f"numpy.{scalar.__name__}" for scalar in np.sctypeDict.values()}
+    scalars = {
+        f"numpy.{scalar.__name__}"
+        for scalar in np.sctypeDict.values()
+        if not issubclass(scalar, np.void | np.object_)
+    }
+    kinds = {"numpy.floating", "numpy.generic", "numpy.integer", "numpy.number"}
+    functions = (*scorer_functions(), *_SCORE_FUNCTIONS)
+    ufuncs = {
+        f"numpy.{name}"
+        for name, function in vars(np).items()
+        if isinstance(function, np.ufunc) and function.nin == function.nout == 1
+    }
     return {
-        "ObjectNode": estimators | _OTHER_TYPES,
-        "FunctionNode": {_name(function) for function in scorer_functions()},
+        "ObjectNode": estimators | splitters | samplers | _OTHER_TYPES,
+        "FunctionNode": {_name(function) for function in functions} | ufuncs,
         "NdArrayNode": scalars | {"numpy.ndarray"},
         "MaskedArrayNode": {"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"},
         "RandomStateNode": {"numpy.random.mtrand.RandomState"},
-        "TypeNode": scalars | primitives,
-        "DictNode": {"builtins.dict"},
+        "TypeNode": scalars | kinds | primitives | splitters,
+        "DTypeNode": {"numpy.dtype"},
+        "LossNode": _LOSSES,
+        "DictNode": {"builtins.dict", "sklearn.utils._bunch.Bunch"},
         "ListNode": {"builtins.list"},
         "SetNode": {"builtins.set"},
+        "SliceNode": {"builtins.slice"},
         "TupleNode": {"builtins.tuple"},
         "JsonNode": {"builtins.str"},
     }
 
 
+def _our_types() -> set[str]:
+    return {_name(kind) for kind in (*_SKCOVID_TYPES, *allowed_estimators())}
+
+
 def _trusted_types() -> dict[str, set[str]]:
     types = _library_types()
-    ours = {_name(kind) for kind in (*_SKCOVID_TYPES, *allowed_estimators())}
-    return {**types, "ObjectNode": types["ObjectNode"] | ours}
+    return {**types, "ObjectNode": types["ObjectNode"] | _our_types()}
 
 
-def dump_pipeline(pipeline: Any) -> bytes:
-    """Write a pipeline without networks with skops."""
+def dump_pipeline(pipeline: Any) -> tuple[bytes, bool]:
+    """Write a pipeline without networks with skops.
+
+    The second value is True if its predictions for test images cost little.
+    """
     try:
         content: bytes = skops.io.dumps(pipeline)
-        _check(content)
+        return content, _check(content)
     except Exception as error:
         # skops raises many kinds of errors.
-        raise TypeError(f"This pipeline can't be saved: {error}.") from error
-    return content
+        raise TypeError(
+            f"This pipeline can't be saved: {error}. Save the part without it, such as "
+            "the best_estimator_ of a search."
+        ) from error
 
 
-def load_pipeline(content: bytes) -> Any:
+def load_pipeline(content: bytes) -> tuple[Any, bool]:
     """Load what `dump_pipeline` wrote, if all its types are on the closed list."""
-    _check(content)
+    quick = _check(content)
     names = [name for group in _trusted_types().values() for name in group]
-    return skops.io.loads(content, trusted=names)
+    return skops.io.loads(content, trusted=names), quick
 
 
-def _check(content: bytes) -> None:
+def _check(content: bytes) -> bool:
     members = read_members(BytesIO(content), _MEMBERS)
     if _SCHEMA not in members:
         raise ModelFileError("its pipeline has no schema.json")
-    for name, array in members.items():
-        if name != _SCHEMA:
-            check_npy(array, name)
-    schema = parse_json(members[_SCHEMA], _SCHEMA)
-    if not isinstance(schema, dict) or "__loader__" not in schema:
-        raise ModelFileError("its schema.json does not describe an object")
+    schema = parse_json(members.pop(_SCHEMA), _SCHEMA)
     trusted = _trusted_types()
-    pending: list[Any] = [schema]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            if "__loader__" in value or "__class__" in value:
-                loader = str(value.get("__loader__"))
-                name = f"{value.get('__module__')}.{value.get('__class__')}"
-                if name not in trusted.get(loader, ()):
-                    raise ModelFileError(
-                        f"it holds {name} ({loader}), which models may not hold"
-                    )
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
+    contents = read_schema(schema, members, trusted)
+    quick = {
+        name
+        for name in trusted["ObjectNode"]
+        if name.split(".")[1] in _QUICK_MODULES or name.split(".")[-1] in _QUICK_TYPES
+    }
+    return is_quick(contents, quick | _OTHER_TYPES | _our_types())

@@ -8,13 +8,24 @@ import io
 import json
 import math
 import re
-from typing import Any, BinaryIO
+import struct
+from collections import Counter
+from typing import Any, BinaryIO, NamedTuple
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-# The JSON members describe the model and hold no arrays.
+# The JSON members describe the model and hold no arrays. A value can take fifty times
+# the memory of its two bytes of text.
 _MAX_JSON_BYTES = 16_000_000
+_MAX_JSON_VALUES = 500_000
+# Ten estimators inside each other are 80 deep. skops and this package visit a file by
+# recursion, five calls for each of its nodes.
+_MAX_JSON_DEPTH = 200
+# The directory of a zip file, about 70 bytes for each member.
+_MAX_DIRECTORY_BYTES = 1_000_000
+# A side of an array that holds nothing, as another side is 0.
+_MAX_EMPTY_SIDE = 65_536
 
 
 class ModelFileError(ValueError):
@@ -37,6 +48,7 @@ def read_members(file: BinaryIO, allowed: re.Pattern[str]) -> dict[str, bytes]:
         raise ModelFileError("the file is empty")
     if file.read(4) != b"PK\x03\x04":
         raise ModelFileError("it is not a zip file, as models saved by skcovid are")
+    _check_directory(file, n_bytes)
     try:
         with ZipFile(file) as archive:
             members = archive.infolist()
@@ -46,16 +58,34 @@ def read_members(file: BinaryIO, allowed: re.Pattern[str]) -> dict[str, bytes]:
         raise ModelFileError(f"it is truncated or damaged ({error})") from error
 
 
+def _check_directory(file: BinaryIO, n_bytes: int) -> None:
+    """Check the size of a zip file's directory, which `ZipFile` reads at once."""
+    file.seek(max(0, n_bytes - 98))
+    # The end of the directory, and for files above 4 GB what precedes it.
+    end = file.read().rjust(98, b"\0")
+    if end[76:80] != b"PK\x05\x06":
+        raise ModelFileError("it is truncated or damaged (its directory is missing)")
+    (size,) = struct.unpack("<I", end[88:92])
+    if end[56:60] == b"PK\x06\x07":
+        size = max(size, *struct.unpack("<Q", end[40:48]))
+    if size > _MAX_DIRECTORY_BYTES:
+        raise ModelFileError(
+            f"its directory has {size:,} bytes, more than {_MAX_DIRECTORY_BYTES:,}: it "
+            "holds too many members"
+        )
+    file.seek(0)
+
+
 def _check_members(
     members: list[ZipInfo], allowed: re.Pattern[str], n_bytes: int
 ) -> None:
     if not members or min(member.header_offset for member in members):
         # The directory belongs to a zip file inside this one.
         raise ModelFileError("it is truncated or damaged (its directory is missing)")
-    names = [member.filename for member in members]
+    times = Counter(member.filename for member in members)
     for member in members:
         name = member.filename
-        if names.count(name) > 1:
+        if times[name] > 1:
             raise ModelFileError(f"it holds {name!r} twice")
         if not allowed.fullmatch(name):
             raise ModelFileError(f"it holds {name!r}, which models do not")
@@ -75,16 +105,41 @@ def parse_json(content: bytes, name: str) -> Any:
         raise ModelFileError(
             f"its {name} has {len(content):,} bytes, more than {_MAX_JSON_BYTES:,}"
         )
+    n_values = sum(content.count(mark) for mark in (b",", b"[", b"{"))
+    if n_values > _MAX_JSON_VALUES:
+        raise ModelFileError(
+            f"its {name} has {n_values:,} values, more than {_MAX_JSON_VALUES:,}"
+        )
+    too_deep = ModelFileError(f"its {name} is too deeply nested")
     try:
-        return json.loads(content)
+        value = json.loads(content)
     except RecursionError:
-        raise ModelFileError(f"its {name} is too deeply nested") from None
+        raise too_deep from None
     except ValueError as error:
         raise ModelFileError(f"its {name} is not JSON ({error})") from error
+    level, depth = [value], 0
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        if depth > _MAX_JSON_DEPTH:
+            raise too_deep
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return value
 
 
-def check_npy(content: bytes, name: str) -> None:
-    """Check that an ``.npy`` file has the size it announces and holds no objects."""
+class ArrayHeader(NamedTuple):
+    """What the header of an ``.npy`` file announces."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    value: int | None  # of an integer alone
+
+
+def check_npy(content: bytes, name: str) -> ArrayHeader:
+    """Check that an ``.npy`` file has the size it announces and holds plain data."""
     stream = io.BytesIO(content)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -96,10 +151,21 @@ def check_npy(content: bytes, name: str) -> None:
         raise ModelFileError(f"its {name} is not an array ({error})") from error
     if dtype.hasobject:
         raise ModelFileError(f"its {name} is an array of Python objects, a pickle")
+    if dtype.kind == "V" or not dtype.itemsize:
+        raise ModelFileError(f"its {name} is an array of {dtype}, which is no data")
     announced = math.prod(shape) * dtype.itemsize
     found = len(content) - stream.tell()
-    if any(side < 0 for side in shape) or announced != found:
+    # An array without values may announce sides that take for ever to go through.
+    longest = max(shape, default=0) if announced == 0 else 0
+    if (
+        any(side < 0 for side in shape)
+        or announced != found
+        or longest > _MAX_EMPTY_SIDE
+    ):
         raise ModelFileError(
             f"its {name} announces an array of shape {shape} and {dtype}, "
             f"{announced:,} bytes, and holds {found:,}"
         )
+    alone = dtype.kind in "iu" and announced == dtype.itemsize
+    value = int(np.frombuffer(content[-found:], dtype)[0]) if alone else None
+    return ArrayHeader(shape, dtype, value)
