@@ -57,7 +57,8 @@ def unused_attributes(part: Any) -> set[str]:
     if isinstance(part, NetworkEstimator):
         return set(part._fit_attributes & vars(part).keys())
     if isinstance(part, SamplerMixin) and type(part).__module__.startswith("imblearn."):
-        return {name for name in vars(part) if name.endswith("_")}
+        fitted = {name for name in vars(part) if name.endswith("_")}
+        return fitted - {"feature_names_in_", "n_features_in_"}
     return set()
 
 

@@ -269,7 +269,7 @@ for name, content in {
 @mutation("20,000 estimators")
 def _(draft):
     kind = "sklearn.preprocessing._data.StandardScaler"
-    draft.note(draft.sequence(draft.object(kind, {}) for _ in range(20_000)))
+    draft.note(draft.sequence(draft.node("ObjectNode", kind) for _ in range(20_000)))
 
 
 @mutation("estimators 40 deep")
