@@ -129,7 +129,7 @@ class TestReport:
             evaluate(Trained(), X, Y, verbose=0)
 
     def test_json_into_a_missing_folder(self, result, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"create it.*missing'"):
+        with pytest.raises(FileNotFoundError, match=r"missing.*does not exist"):
             result.to_json(tmp_path / "missing" / "result.json")
 
     def test_json_of_the_papers_halves(self):

@@ -39,7 +39,7 @@ def exclusive_lock(path: Path, message: str | None = None) -> Iterator[None]:
         lock.release()
 
 
-def check_target(path: str | os.PathLike[str]) -> None:
+def check_writable(path: str | os.PathLike[str]) -> None:
     """Check before long work that a file can be written to `path`."""
     name, folder = repr(os.fspath(path)), Path(path).parent
     if not folder.is_dir():
@@ -58,7 +58,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Write a temporary file, and rename it to `path` once it is complete."""
-    check_target(path)
+    check_writable(path)
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         with part.open("x+b") as file:

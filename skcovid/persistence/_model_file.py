@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
-from skcovid._base._atomic_files import atomic_write, check_target, open_file
+from skcovid._base._atomic_files import atomic_write, check_writable, open_file
 from skcovid.persistence import _manifest
 from skcovid.persistence._fingerprint import fingerprint_model
 from skcovid.persistence._networks import (
@@ -100,7 +100,7 @@ def save(
     RadiographReader(image_size=32)
     """
     check_is_fitted(pipeline)
-    check_target(path)
+    check_writable(path)
     copy, networks = extract_networks(pipeline)
     content, is_quick = dump_pipeline(copy)
     members = {_PIPELINE: content}

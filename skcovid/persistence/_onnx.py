@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from skcovid._base._atomic_files import check_target
+from skcovid._base._atomic_files import check_writable
 from skcovid._base._network_estimator import NetworkEstimator
 from skcovid._base._requirements import install_command
 from skcovid._base._version import __version__
@@ -87,7 +87,7 @@ def export(pipeline: Any, path: str | os.PathLike[str]) -> None:
     >>> session.run(["probabilities"], {"images": images})  # doctest: +SKIP
     """
     _check_installed()
-    check_target(path)
+    check_writable(path)
     check_is_fitted(pipeline)
     pipeline = without_folders(getattr(pipeline, "best_estimator_", pipeline))
     shape, preprocessor, steps = _split_steps(pipeline)

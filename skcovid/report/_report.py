@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skcovid._base._atomic_files import atomic_write, check_target
+from skcovid._base._atomic_files import atomic_write, check_writable
 from skcovid._base._compatibility import HasMethods, num_samples, validate_params
 from skcovid._base._document import Paragraph, Section, Table
 from skcovid._base._requirements import require
@@ -122,7 +122,7 @@ def write_report(
     '<!DOCTYPE html>'
     """
     required = partial(require, extra="report", caller="write_report")
-    check_target(path)
+    check_writable(path)
     required("jinja2")
     required("markdown-it-py", module="markdown_it")
     required("matplotlib")

@@ -27,6 +27,9 @@ class EdgeFeatures(TransformerMixin, BaseEstimator):
     def transform(self, X):
         return self.filter_.predict_on_batch(np.asarray(X))
 
+    def _check_weights(self):
+        """Its weights are random."""
+
     def _rebuild_network(self, image_size, n_weights):
         if self.n_filters > 100:
             raise ValueError(f"n_filters={self.n_filters} is more than 100")
