@@ -29,7 +29,7 @@ from skcovid._base._compatibility import (
     safe_indexing,
 )
 from skcovid._base._kept_features import keep_features_of_predictions
-from skcovid._base._label_checks import check_groups, check_labels
+from skcovid._base._label_checks import check_groups, check_indices, check_labels
 from skcovid._base._parameters import PlainParameters
 from skcovid._base._validation_splits import (
     StratifiedFolds,
@@ -252,7 +252,7 @@ class HoldoutPipeline(PlainParameters, GroupPipeline):
         ValueError
             If `validation_fraction` leaves a class without a validation or training
             image, `y` are not classes, a label or group is missing, metadata have
-            another length than `X`, or a step would split patients.
+            another length or pandas index than `X`, or a step would split patients.
         TypeError
             If the last step's ``fit`` does not take `X_val`.
         """
@@ -264,6 +264,8 @@ class HoldoutPipeline(PlainParameters, GroupPipeline):
                 f"TransferLearningClassifier does; got {self.steps[-1][1]!r}. Use "
                 "imblearn.pipeline.Pipeline for it."
             )
+        check_indices(X=X, y=y, groups=groups)
+        check_indices(X_val=X_val, y_val=y_val)
         check_labels(y)
         check_groups(groups)
         check_classification_targets(y)

@@ -133,3 +133,10 @@ def test_missing_labels_are_an_error(use, missing):
 )
 def test_proper_labels_pass(y):
     check_labels(y)
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_rows_in_another_order(use):
+    groups = pd.Series(PATIENTS).iloc[::-1]
+    with pytest.raises(ValueError, match=r"groups\.loc\[y\.index\]"):
+        use(pd.Series(Y), groups)

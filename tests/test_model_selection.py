@@ -630,7 +630,7 @@ class TestWarnings:
             evaluate(always, X, Y, cv=3, verbose=0)
         assert len(caught) == 3
         for number, warning in enumerate(caught, start=1):
-            for words in (f"fold {number}", "'NORMAL'", "more epochs"):
+            for words in (f"fold {number}", "'NORMAL'", "reset_batch_norm"):
                 assert words in str(warning.message)
 
     @pytest.mark.parametrize("n_test", [1, 2])

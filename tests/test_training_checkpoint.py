@@ -1,10 +1,13 @@
 """A stopped training resumes after its last full epoch, with identical results."""
 
 import json
+import threading
+import time
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from sklearn.ensemble import VotingClassifier
 
 import skcovid
@@ -107,7 +110,8 @@ def check_resumes(tmp_path, stop_at, count_epochs, expected, recipe, n_written):
     n_epochs = len(expected.history_["loss"])
     assert len(count_epochs) == n_epochs - n_written + 1
     check_same(classifier, expected)
-    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+    kept = {path.suffix for path in tmp_path.iterdir()} - {".lock"}
+    assert kept == {".npz"}
 
     count_epochs.clear()
     found = fit(make_classifier(tmp_path, recipe=recipe, n_jobs=2))
@@ -188,6 +192,30 @@ def test_fits_in_one_folder_have_their_own_files(tmp_path, count_epochs):
         np.testing.assert_array_equal(
             classifier.predict_proba(X), before.predict_proba(X)
         )
+
+
+@tiny_backbone.eagerly()
+def test_the_same_training_in_another_process_is_awaited(tmp_path):
+    def train():
+        return fit(make_classifier(tmp_path, recipe="fast", epochs=1))
+
+    train()
+    [state] = tmp_path.glob("*.npz")
+    state.unlink()
+    holds, ended = threading.Event(), threading.Event()
+
+    def train_elsewhere():
+        with FileLock(state.with_suffix(".lock")):
+            holds.set()
+            time.sleep(1)
+            ended.set()
+
+    other = threading.Thread(target=train_elsewhere)
+    other.start()
+    holds.wait()
+    train()
+    assert ended.is_set()
+    other.join()
 
 
 @tiny_backbone.eagerly()

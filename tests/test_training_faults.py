@@ -1,5 +1,7 @@
 """Errors and warnings of training name the cause and the cure."""
 
+import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -203,3 +205,25 @@ def test_a_constant_prediction():
     )
     with pytest.warns(UserWarning, match=r"15 test images of fold 1.*reset_batch_norm"):
         evaluate(pipeline, np.repeat(IMAGES[:1], len(Y), axis=0), Y, cv=2, verbose=0)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "fork") or keras.backend.backend() != "tensorflow",
+    reason="about forks of processes that use TensorFlow",
+)
+@pytest.mark.filterwarnings("ignore:.*fork")
+@pytest.mark.parametrize("method", ["fit", "predict"])
+def test_a_fork_after_a_fit_is_an_error(method):
+    classifier = TransferLearningClassifier("tiny", **QUICK).fit(X, Y)
+    if child := os.fork():
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status == 0
+    else:
+        # A fork that hangs is ended.
+        signal.alarm(20)
+        try:
+            getattr(classifier, method)(X, *([Y] if method == "fit" else []))
+        except RuntimeError as error:
+            os._exit("loky" not in str(error))
+        finally:
+            os._exit(2)

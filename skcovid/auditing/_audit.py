@@ -11,7 +11,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
-from skcovid._base._label_checks import check_groups, check_labels
+from skcovid._base._label_checks import check_groups, check_indices, check_labels
 from skcovid._base._random import draw_seed
 from skcovid._base._requirements import require
 from skcovid.auditing._blanked_lungs import check_blanked_lungs
@@ -178,6 +178,7 @@ def audit(
             f"{MIN_BORDER_FRACTION} so that no lungs are visible, got {fractions!r}."
         )
     check_consistent_length(X, y, groups, source)
+    check_indices(X=X, y=y, groups=groups, source=source)
     check_labels(y)
     check_groups(groups)
     labels = column_or_1d(y)
