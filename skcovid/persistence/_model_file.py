@@ -60,7 +60,8 @@ def save(
         A fitted pipeline of skcovid, imbalanced-learn or scikit-learn, or an estimator.
         Its backbones must be registered. Estimators that a hostile file could use to
         run code or crash Python can't be saved: your own functions, trees and forests,
-        nearest neighbours, kernel support vector machines.
+        nearest neighbours, kernel support vector machines; nor can SciPy's
+        distributions, splines and sparse arrays.
     path : path-like
         The file, for example ``"model.skcovid"``.
     X : array-like of shape (n_samples,) of paths, LazyImages, or array-like of shape \
@@ -73,8 +74,11 @@ def save(
     ------
     NotFittedError
         If the pipeline is not fitted.
+    FileNotFoundError, IsADirectoryError, PermissionError
+        If no file can be written to `path`; checked first.
     TypeError
-        If the pipeline holds something that can't be saved; the message names it.
+        If the pipeline holds something that can't be saved; the message names it and
+        the parameter or attribute that holds it.
     ValueError
         If parameters were changed after ``fit`` and no longer describe the network.
 
@@ -141,9 +145,11 @@ def load(path: str | os.PathLike[str]) -> Any:
     """Load a pipeline from a file that `save` wrote.
 
     No code from the file is run, and nothing is written. The file may hold only types
-    of a closed list: estimators of scikit-learn and skcovid, and plain data. Register
+    of a closed list: estimators of scikit-learn, imbalanced-learn and skcovid, and
+    plain data. Their number and sizes are checked before anything is built. Register
     your own backbones first. If the file was saved with other versions of Keras or
-    other dependencies, the predictions for two test images must be those saved with it.
+    other dependencies, the predictions for two test images must be those saved with it;
+    if it has none, the versions are a warning.
 
     Parameters
     ----------
@@ -160,6 +166,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     ------
     FileNotFoundError
         If there is no such file.
+    OSError
+        If the path is that of a folder, pipe or device.
     ModelFileError
         If the file is not a model, is truncated, damaged or hostile, needs a backbone
         that is not registered, has a newer format or another major version of skcovid,
@@ -196,6 +204,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     ------
     FileNotFoundError
         If there is no such file.
+    OSError
+        If the path is that of a folder, pipe or device.
     ModelFileError
         If the file is not a model or is damaged.
 
