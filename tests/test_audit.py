@@ -39,6 +39,7 @@ from skcovid.auditing import (
     shortcut_ratio,
     visible_share,
 )
+from skcovid.auditing._pixels import read_pixels
 from skcovid.datasets import make_radiographs
 from skcovid.metrics import Estimate
 
@@ -838,3 +839,12 @@ def test_the_global_random_state_is_unchanged(data):
     before = np.random.get_state()[1].copy()  # noqa: NPY002 (global)
     audit(RecordingClassifier(), data.images, data.target, **QUICK)
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002 (global)
+
+
+def test_files_are_read_at_the_white_level_of_the_model(write_image):
+    levels = np.full((20, 20), 4095, np.uint16)
+    paths = [str(write_image("a.png", levels))]
+    reader = RadiographReader(8, white_level=4095)
+    model = make_pipeline(reader, DummyClassifier())
+    assert read_pixels(paths, model, 1, 0).thumbnails.min() == 255
+    assert read_pixels(paths, DummyClassifier(), 1, 0).thumbnails.max() == 16

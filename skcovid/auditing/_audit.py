@@ -186,7 +186,7 @@ def audit(
         None if values is None else column_or_1d(values) for values in (groups, source)
     )
     seed = draw_seed(random_state)
-    pixels = read_pixels(X, n_jobs, verbose)
+    pixels = read_pixels(X, pipeline_or_result, n_jobs, verbose)
     pipeline = None
     if isinstance(pipeline_or_result, EvaluationResult):
         result = pipeline_or_result

@@ -1,6 +1,7 @@
 """Thumbnails, digests and hashes of the images, which are read once."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import cv2
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from skcovid._base._digests import image_key
-from skcovid.auditing._subject import list_paths
+from skcovid.auditing._subject import list_parts, list_paths
 from skcovid.images._checks import check_images
 from skcovid.images._lazy_images import LazyImages
+from skcovid.preprocessing._reader import RadiographReader
 from skcovid.reading._files import read_bytes
 from skcovid.reading._read import decode_file
 
@@ -33,15 +35,18 @@ class Pixels(NamedTuple):
     small: NDArray[np.uint8]
 
 
-def read_pixels(X: Any, n_jobs: int, verbose: int) -> Pixels:
-    """Read every image and keep what the checks compare."""
+def read_pixels(X: Any, model: Any, n_jobs: int, verbose: int) -> Pixels:
+    """Read every image, at the model's white level, and keep what checks compare."""
+    parts = list_parts(model) if hasattr(model, "get_params") else []
+    whites = [part.white_level for part in parts if isinstance(part, RadiographReader)]
+    summarise = partial(_summarise, white_level=whites[0] if whites else None)
     source: Any = list_paths(X)
     if source is None:
         source = check_images(_rescale(X))
     with ThreadPoolExecutor(n_jobs) as executor:
         found = list(
             tqdm(
-                executor.map(_summarise, source),
+                executor.map(summarise, source),
                 total=len(source),
                 desc="reading",
                 unit="image",
@@ -63,13 +68,15 @@ def _rescale(X: Any) -> Any:
     return (images - low) * (255 / (high - low or 1))
 
 
-def _summarise(source: str | NDArray[np.uint8]) -> tuple[Any, ...]:
+def _summarise(
+    source: str | NDArray[np.uint8], white_level: int | None
+) -> tuple[Any, ...]:
     # Packages of the extra "audit".
     import imagehash
     from PIL import Image
 
     if isinstance(source, str):
-        image, _ = decode_file(read_bytes(source), source, "grey")
+        image, _ = decode_file(read_bytes(source), source, "grey", white_level)
     else:
         image = source
     if image.ndim == 3:

@@ -106,6 +106,10 @@ def _choose(pipeline: Any) -> tuple[Any, str]:
         verbose=network.verbose,
         **size,
     )
+    for reader in readers[:1]:
+        recipe.set_params(
+            read__channels=reader.channels, read__white_level=reader.white_level
+        )
     if not any(isinstance(part, BackbonePreprocessor) for part in parts):
         # It is given preprocessed images.
         recipe = recipe[2:]
