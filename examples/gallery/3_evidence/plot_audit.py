@@ -35,6 +35,7 @@ from skcovid.auditing import (
 )
 from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
 from skcovid.inspection import AuditDisplay
+from skcovid.metrics import cramers_v
 
 folder = os.environ.get("SKCOVID_DATA")
 source = None
@@ -78,6 +79,14 @@ report = audit(
 print(fill(report.headline, 88))
 for name, check in report.items():
     print(fill(f"{name}: {check.status}. {check.verdict}", 88, subsequent_indent="  "))
+
+# %%
+# The audit compares source and class by :func:`~skcovid.metrics.cramers_v`, which
+# counts patients rather than their images:
+
+if source is not None:
+    v, pvalue = cramers_v(source, data.target, groups=data.groups)
+    print(f"Cramér's V of source and class: {v.format_fraction(2)}, p = {pvalue:.3f}")
 
 # %%
 # The model beside what does without lungs, and accuracy against the share of the image
