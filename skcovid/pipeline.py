@@ -1,6 +1,7 @@
 """`HoldoutPipeline`, and the recipes that `make_transfer_pipeline` composes."""
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
@@ -12,9 +13,14 @@ import numpy as np
 from imblearn.pipeline import Pipeline
 from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context, get_config
+from sklearn.base import is_classifier
 from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import indexable
 from sklearn.utils.metaestimators import available_if
@@ -53,6 +59,24 @@ _available_if: Callable[[Callable[[Any], bool]], Callable[[Method], Method]] = (
 )
 
 
+def _check_inner_classes(name: str, last: Any, y: ArrayLike) -> None:
+    """Raise if a last step splits classes in folds and one has too few images."""
+    cv = getattr(last, "cv", None)
+    if isinstance(cv, StratifiedKFold | StratifiedGroupKFold):
+        cv = cv.n_splits
+    if not isinstance(cv, int) or not is_classifier(last):
+        return
+    counts = Counter(np.asarray(y, dtype=object).ravel().tolist())
+    rarest, n_images = min(counts.items(), key=lambda item: item[1])
+    if len(counts) < 2:
+        raise ValueError(f"y has one class only, {rarest!r}; a classifier needs two.")
+    if n_images < cv:
+        raise ValueError(
+            f"Class {rarest!r} has {n_images} images, fewer than the {cv} folds "
+            f"of {name}__cv. Lower {name}__cv or add images."
+        )
+
+
 class GroupPipeline(Pipeline):
     """An imblearn pipeline that passes metadata with the rows they belong to."""
 
@@ -67,6 +91,8 @@ class GroupPipeline(Pipeline):
         _check_shared_values(self.steps)
         check_labels(y)
         check_groups(groups)
+        name, last = self.steps[-1]
+        _check_inner_classes(name, last, y)
         _of_rows({**params, "groups": groups}, num_samples(X))
         if groups is not None:
             check_inner_splits(self, num_samples(X))

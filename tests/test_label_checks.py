@@ -10,6 +10,7 @@ from skcovid import (
     TransferLearningClassifier,
     audit,
     evaluate,
+    make_transfer_pipeline,
 )
 from skcovid._base._label_checks import check_groups, check_labels
 from skcovid.datasets import save_radiographs
@@ -50,6 +51,32 @@ class NeverFitted(DummyClassifier):
 def make_holdout():
     classify = TransferLearningClassifier("vgg16", weights=None)
     return HoldoutPipeline([("classify", classify)])
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (["ill"] * N, "one class only, 'ill'"),
+        (
+            ["ill"] * 2 + ["well"] * (N - 2),
+            "'ill' has 2 images.* 3 folds .*classify__cv",
+        ),
+        (np.eye(2)[[0, 1] * (N // 2)], "2 columns.*one-hot"),
+    ],
+)
+def test_classes_that_the_linear_recipe_cannot_learn(y, match):
+    pipeline = make_transfer_pipeline("vgg19", recipe="linear", weights=None)
+    # Before a file is read.
+    paths = [f"{row}.png" for row in range(N)]
+    with pytest.raises(ValueError, match=match):
+        pipeline.fit(paths, y)
+
+
+def test_the_linear_recipe_takes_as_many_images_as_it_has_folds():
+    pipeline = make_transfer_pipeline("vgg19", recipe="linear", weights=None)
+    pipeline.set_params(classify__cv=2)
+    with pytest.raises(FileNotFoundError, match=r"0\.png"):
+        pipeline.fit([f"{row}.png" for row in range(4)], ["ill", "well"] * 2)
 
 
 @pytest.mark.parametrize("use", ["evaluate", "audit", "HoldoutPipeline"])
