@@ -146,6 +146,20 @@ class TestMemory:
         assert set(tmp_path.rglob("*")) == entries
         assert features.n_trunk_passes_ == 2
 
+    @pytest.mark.parametrize("plan", [b"", b"{}", b"[0, 1e9]", b"[[0]]"])
+    def test_a_damaged_plan_is_made_again(self, tmp_path, plan, monkeypatch):
+        features = make(memory=tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(_feature_store.FeatureStore, "_write", None)
+            with pytest.raises(TypeError):
+                features.fit_transform(lazy())
+        [path] = tmp_path.rglob("unfinished/*.json")
+        path.write_bytes(plan)
+        with pytest.warns(UserWarning, match=rf"{path.name} is damaged.*planned again"):
+            found = features.fit_transform(lazy())
+        assert_array_equal(found, make(memory=tmp_path / "other").fit_transform(lazy()))
+        assert not list(tmp_path.rglob("unfinished/*.json"))
+
     def test_evaluate_computes_every_image_once(self, tmp_path, monkeypatch):
         passed = []
         predict_batches = network.predict_batches

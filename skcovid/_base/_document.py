@@ -1,10 +1,42 @@
 """A small document model: what reports are made of, and its Markdown.
 
-HTML is made from the same parts by `skcovid.report`.
+HTML is made from the same parts by `skcovid.report`. Text comes from users: names of
+classes, patients and files. It is escaped here and nowhere else.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+# What CommonMark and GitHub read as markup, as far as one line can hold it.
+_MARKUP = re.compile(
+    r"""
+    ((?<=[^\W_])_+(?=[^\W_]))  # no markup within a word
+    | [*_`~|$]
+    | <(?=[A-Za-z/!?])
+    | &(?=\#?\w+;)
+    | \](?=[(\[:])
+    | \\(?=[!-/:-@\[-`{-~]|$)
+    | ^(?:[#>]|[-+=](?=\s|$|[-+=]))
+    """,
+    re.VERBOSE,
+)
+
+
+def one_line(text: object) -> str:
+    """Write text on one line of printable characters, others as in Python."""
+    line = re.sub(r"[\t\n\v\f\r]+", " ", str(text))
+    if line.isprintable():
+        return line
+    return "".join(
+        char if char.isprintable() or char == "\N{NO-BREAK SPACE}" else repr(char)[1:-1]
+        for char in line
+    )
+
+
+def _escape(text: str) -> str:
+    """Write text in Markdown so that none of it is markup."""
+    return _MARKUP.sub(lambda found: found[1] or rf"\{found[0]}", one_line(text))
 
 
 @dataclass(frozen=True)
@@ -80,7 +112,7 @@ class Section:
 def render_markdown(sections: Iterable[Section], *, level: int = 2) -> str:
     """Write sections in Markdown, without their images."""
     return "\n\n".join(
-        f"{'#' * level} {section.title}\n\n"
+        f"{'#' * level} {_escape(section.title)}\n\n"
         + render_parts(section.parts, level=level + 1)
         for section in sections
     )
@@ -96,27 +128,29 @@ def _render(part: Part, level: int) -> str:
     """Write one part."""
     match part:
         case Paragraph():
-            return f"**{part.text}**" if part.emphasised else part.text
+            text = _escape(part.text)
+            return f"**{text}**" if part.emphasised else text
         case Markdown():
             return part.text
         case Heading():
-            return f"{'#' * level} {part.text}{part.status and f': {part.status}'}"
+            text = _escape(part.text)
+            return f"{'#' * level} {text}{part.status and f': {part.status}'}"
         case List():
-            return "\n".join(f"- {item}" for item in part.items)
+            return "\n".join(f"- {_escape(item)}" for item in part.items)
         case Table():
-            caption = part.caption and f"{part.caption}:"
+            caption = part.caption and f"{_escape(part.caption)}:"
             table = render_table(part.header, part.rows)
-            return "\n\n".join(filter(None, [caption, table, part.note]))
+            return "\n\n".join(filter(None, [caption, table, _escape(part.note)]))
         case Details():
             parts = [_render(inner, level) for inner in part.parts]
-            return "\n\n".join([f"{part.summary}:", *parts])
+            return "\n\n".join([f"{_escape(part.summary)}:", *parts])
         case Image():
             return ""
 
 
 def render_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write a table in Markdown, its first column flush left, the others right."""
-    cells = [[cell.replace("|", r"\|") for cell in line] for line in (header, *rows)]
+    cells = [[*map(_escape, line)] for line in (header, *rows)]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     rule = [":" + "-" * (widths[0] - 1)] + ["-" * (w - 1) + ":" for w in widths[1:]]
     return "\n".join(

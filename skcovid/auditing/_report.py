@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from skcovid._base._atomic_files import atomic_write
 from skcovid._base._document import Paragraph, Section, Table, render_parts
 from skcovid.auditing._baseline import MAX_RATIO
 from skcovid.auditing._check import (
@@ -125,10 +126,18 @@ class AuditReport(Mapping[str, AuditCheck]):
         -------
         str
             The JSON text.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder of `path` does not exist.
+        OSError
+            If the file cannot be written; an earlier one is then kept.
         """
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            with atomic_write(Path(path)) as file:
+                file.write(text.encode())
         return text
 
     def __repr__(self) -> str:

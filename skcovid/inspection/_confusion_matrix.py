@@ -131,8 +131,8 @@ class PooledConfusionMatrixDisplay(ResultMixin, ConfusionMatrixDisplay):
                     text.set_color(self.im_.cmap(0.0 if dark_on_light else 1.0))
         labels = [tick.get_text() for tick in ax.get_yticklabels()]
         ax.set_yticks(range(len(counts)), wrap_labels(labels, 20))
-        if xticks_rotation == "horizontal":
-            ax.set_xticks(range(len(counts)), wrap_labels(labels, 12))
+        width = 12 if xticks_rotation == "horizontal" else 80
+        ax.set_xticks(range(len(counts)), wrap_labels(labels, width))
         ax.set_title(f"Confusion matrix ({counts.sum():,} images)")
         return self
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid._base._document import one_line
 from skcovid._base._requirements import require
 from skcovid.metrics._estimates import Estimate
 from skcovid.model_selection._result import EvaluationResult
@@ -115,9 +116,15 @@ class ResultMixin:
 
 def wrap_labels(labels: Iterable[Hashable], width: int) -> list[str]:
     """Break labels between words into lines of at most `width` characters."""
-    return [
-        textwrap.fill(str(label), width, break_long_words=False) for label in labels
-    ]
+
+    def wrap(label: Hashable) -> str:
+        text = textwrap.fill(one_line(label), width, break_long_words=False)
+        # matplotlib reads text between dollars as a formula, and leaves labels that
+        # begin with an underscore out of legends.
+        text = text.replace("$", r"\$")
+        return f" {text}" if text.startswith("_") else text
+
+    return list(map(wrap, labels))
 
 
 def label_rows(axes: NDArray[np.object_], labels: Iterable[Hashable]) -> None:

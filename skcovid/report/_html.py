@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib.resources import files
 
-from skcovid._base._document import Section
+from skcovid._base._document import Section, one_line
 
 
 def render_html(
@@ -19,6 +19,7 @@ def render_html(
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else one_line(value),
     )
     # HTML in the text is escaped: only Markdown's own elements are markup.
     markdown = MarkdownIt("commonmark", {"html": False})

@@ -100,6 +100,8 @@ def write_report(
     ValueError
         If `audit` is of another result, `X` of other data, or `X` is given without
         `pipeline`.
+    FileNotFoundError
+        If the folder of `path` does not exist.
     OSError
         If the file cannot be written; an earlier report is then kept.
 
