@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import clone
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import cross_val_predict
@@ -88,6 +90,21 @@ class TestReaderInputs:
         assert isinstance(images, LazyImages)
         assert (images.dtype, images.shape) == (np.uint8, grey_images.shape)
         np.testing.assert_array_equal(np.asarray(images), grey_images)
+
+    def test_a_column_of_paths_that_samplers_and_bagging_hand_on(
+        self, grey_paths, grey_images
+    ):
+        column, y = np.array(grey_paths)[:, np.newaxis], [0, 1] * 3
+        images = RadiographReader().fit_transform(column)
+        np.testing.assert_array_equal(images, grey_images)
+        flat = FunctionTransformer(lambda X: X.reshape(len(X), -1))
+        model = make_pipeline(RadiographReader(), flat, RidgeClassifier())
+        column, y = RandomOverSampler().fit_resample(column, y)
+        assert BaggingClassifier(model, 2).fit(column, y).predict(column).shape == (6,)
+
+    def test_two_columns_of_paths_are_refused(self, grey_paths):
+        with pytest.raises(ValueError, match=r"n_samples, height, width"):
+            RadiographReader().fit(np.array(grey_paths).reshape(3, 2))
 
     @pytest.mark.parametrize("dtype", [None, object, "string", "category"])
     def test_a_column_of_pandas(self, grey_paths, grey_images, dtype):

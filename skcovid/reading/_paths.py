@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def format_path(path: str | os.PathLike[str]) -> str:
@@ -24,9 +25,11 @@ def holds_paths(X: Any) -> bool:
             f"{', '.join(names)}. Select the column, as in "
             f"X[{names[0] if names else repr('path')}]."
         )
+    if isinstance(X, np.ndarray):
+        if X.dtype.kind not in "OUT":
+            return False
+        X = _as_one_axis(X)
     if getattr(X, "ndim", 1) != 1:
-        return False
-    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUT":
         return False
     if len(X) == 0:
         raise ValueError("X holds no images: its length is 0.")
@@ -36,6 +39,8 @@ def holds_paths(X: Any) -> bool:
 def as_paths(values: Iterable[Any]) -> list[str]:
     """Convert paths of any kind, such as Path, to a list of str."""
     paths = []
+    if isinstance(values, np.ndarray):
+        values = _as_one_axis(values)
     for position, value in enumerate(values):
         if not isinstance(value, str | os.PathLike):
             raise ValueError(
@@ -43,3 +48,8 @@ def as_paths(values: Iterable[Any]) -> list[str]:
             )
         paths.append(os.fspath(value))
     return paths
+
+
+def _as_one_axis(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the column of shape (n, 1) that samplers and bagging make of paths."""
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
