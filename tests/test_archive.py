@@ -186,6 +186,15 @@ class TestKilled:
         check_table(parquet.read_table(tmp_path), paths, bad)
 
 
+def test_classes_of_folders_whose_names_are_not_utf8(grey_paths, tmp_path):
+    steps = [("read", RadiographReader(8)), ("guess", DummyClassifier())]
+    pipeline = Pipeline(steps).fit(grey_paths[:3], ["a\udcff", "a\udcff", "b"])
+    predict_archive(pipeline, grey_paths, tmp_path / "output", verbose=0)
+    table = parquet.read_table(tmp_path / "output")
+    assert set(table["prediction"].to_pylist()) == {r"a\udcff"}
+    assert table.column_names[2] == r"probability_a\udcff"
+
+
 class TestDamage:
     def test_bytes_in_the_middle(self, small, tmp_path):
         paths = small[0][:50]

@@ -456,6 +456,13 @@ def _is_of_a_file(error: OSError | ValueError, files: list[str]) -> bool:
     return isinstance(error, FileNotFoundError | ValueError)
 
 
+def _as_utf8(value: Any) -> Any:
+    """Escape the bytes of file and folder names that are not UTF-8."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
 def _write_part(predicted: PredictedPart, classes: NDArray[Any]) -> None:
     """Write a part."""
     import pyarrow
@@ -463,15 +470,13 @@ def _write_part(predicted: PredictedPart, classes: NDArray[Any]) -> None:
 
     part, paths, files, labels, probabilities, errors = predicted
     failed = np.array([error is not None for error in errors])
-    label_type = pyarrow.array(np.asarray(classes).tolist()).type
-    # Names may have bytes that are not UTF-8.
-    names = [path.encode("utf-8", "backslashreplace").decode() for path in paths]
+    label_type = pyarrow.array(list(map(_as_utf8, np.asarray(classes).tolist()))).type
     table = pyarrow.table(
         {
-            "path": pyarrow.array(names),
-            "prediction": pyarrow.array(labels.tolist(), label_type),
+            "path": pyarrow.array(map(_as_utf8, paths)),
+            "prediction": pyarrow.array(map(_as_utf8, labels.tolist()), label_type),
             **{
-                f"probability_{label}": pyarrow.array(values, mask=failed)
+                f"probability_{_as_utf8(label)}": pyarrow.array(values, mask=failed)
                 for label, values in zip(classes, probabilities.T, strict=False)
             },
             "error": pyarrow.array(errors, pyarrow.string()),
