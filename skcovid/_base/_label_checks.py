@@ -49,7 +49,7 @@ def check_labels(y: Any) -> None:
 
 def check_target(y: Any) -> None:
     """Check one column as labels; several, for other steps to predict, may pass."""
-    if np.ndim(y) == 1:
+    if np.asarray(y, dtype=object).ndim == 1:
         check_labels(y)
 
 
