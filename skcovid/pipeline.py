@@ -77,7 +77,7 @@ def _check_inner_classes(name: str, last: Any, y: ArrayLike) -> None:
         )
 
 
-class GroupPipeline(Pipeline):
+class GroupPipeline(PlainParameters, Pipeline):
     """An imblearn pipeline that passes metadata with the rows they belong to."""
 
     # What scikit-learn's searches and cross-validations route to `fit`.
@@ -166,7 +166,7 @@ def _of_rows(params: Mapping[str, Any], n_rows: int | None = None) -> dict[str, 
     return rows
 
 
-class HoldoutPipeline(PlainParameters, GroupPipeline):
+class HoldoutPipeline(GroupPipeline):
     """An imblearn pipeline that sets validation data aside before it resamples.
 
     Keras' ``validation_split`` takes the last rows of its input: after resampling,

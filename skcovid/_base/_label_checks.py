@@ -35,16 +35,7 @@ def check_labels(y: Any) -> None:
                 "columns. For one-hot columns these are classes[y.argmax(axis=1)]."
             )
         _check_complete("y", y, _MISSING, "remove those images")
-        labels = _as_objects(y)
-        # As an array, 1 and "1" would be one class; True and 1 always are.
-        of_kinds = {_kind(label): label for label in labels}
-        if len(of_kinds) > 1:
-            found = " and ".join(f"{one!r} ({kind})" for kind, one in of_kinds.items())
-            raise ValueError(
-                f"y: labels of several types, such as {found}; use one type, for "
-                "example [str(label) for label in y]."
-            )
-        check_spelling(labels, "y: labels")
+        check_spelling(_as_objects(y), "y: labels")
 
 
 def check_target(y: Any) -> None:
@@ -82,11 +73,11 @@ def check_spelling(names: Iterable[Any], what: str) -> None:
             )
 
 
-def _kind(label: Any) -> str:
-    """Name the type of a label; all numbers have one."""
-    if isinstance(label, Number) and not isinstance(label, bool | np.bool_):
+def _kind(value: Any) -> str:
+    """Name the type of a value; all numbers have one."""
+    if isinstance(value, Number) and not isinstance(value, bool | np.bool_):
         return "number"
-    return type(as_plain(label)).__name__
+    return type(as_plain(value)).__name__
 
 
 def _check_complete(name: str, values: Any, missing: frozenset[str], cure: str) -> None:
@@ -100,11 +91,12 @@ def _check_complete(name: str, values: Any, missing: frozenset[str], cure: str) 
         more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
         found = f"{name}: missing in rows {', '.join(rows[:5])}{more}"
         raise ValueError(f"{found}; {cure}.")
-    texts = [isinstance(value, str) for value in objects]
-    if any(texts) and not all(texts):
-        pair = f"{objects[texts.index(True)]!r} and {objects[texts.index(False)]!r}"
+    # As an array, 1 and "1" would be one value; True and 1 always are.
+    of_kinds = {_kind(value): value for value in objects}
+    if len(of_kinds) > 1:
+        found = " and ".join(f"{one!r} ({kind})" for kind, one in of_kinds.items())
         raise ValueError(
-            f"{name}: {pair} mix text with another type; convert all, as in "
+            f"{name}: values of several types, such as {found}; convert all, as in "
             f"[str(value) for value in {name}]."
         )
 
