@@ -798,7 +798,7 @@ def test_a_changed_file_costs_little(name, measured):
         ("a list 200 deep as the manifest", "not that of a skcovid model"),
         ("a list 201 deep as the manifest", "too deeply nested"),
         ("20,000 estimators", "more than 5,000 objects"),
-        ("a set of numbers with one hash", "60,000 values that are no text"),
+        ("a set of numbers with one hash", "set or dict of 60,000 numbers"),
         ("classes_ of V0", "no data"),
         ("mean_ of 10**18 empty columns", "announces an array"),
         ("one file for 60,000 arrays", "its array .* is in"),

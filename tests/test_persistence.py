@@ -265,7 +265,7 @@ COMPOSITIONS = {
     "one against the rest": OneVsRestClassifier(SCALED),
     "one against one": OneVsOneClassifier(SCALED),
     "error-correcting codes": OutputCodeClassifier(SCALED, random_state=0),
-    "temperature": CalibratedClassifierCV(SCALED, cv=2, method="temperature"),
+    "isotonic calibration": CalibratedClassifierCV(SCALED, cv=2, method="isotonic"),
     "a function of NumPy": make_pipeline(FunctionTransformer(np.arctan), SCALED),
     "the default selection": make_pipeline(SelectKBest(k=3), SCALED),
     "stochastic gradient descent": make_pipeline(StandardScaler(), SGDClassifier()),

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skcovid.persistence._zip_container import (
-    ArrayHeader,
     ModelFileError,
     check_npy,
     parse_json,
@@ -115,10 +114,9 @@ class _Reader:
                 if not all(isinstance(end, int | str | None) for end in content):
                     raise ModelFileError(f"it holds a slice of {content}")
                 return content
-            case "RandomStateNode":
-                self._check_random_state(content["content"]["state"]["content"])
-                content = [content]
-            case "DTypeNode":
+            case "DTypeNode" | "RandomStateNode":
+                if loader == "RandomStateNode":
+                    self._check_random_state(content["content"]["state"]["content"])
                 content = [content]
             case "LossNode":
                 if content["content"]:
@@ -137,7 +135,7 @@ class _Reader:
         types = node["key_types"]
         self.read(types, owner, name)
         if len(types["content"]) != len(content):
-            raise ModelFileError("it holds a dict without the types of its keys")
+            raise ModelFileError("it holds a dict without types of keys")
         if any(kind["__class__"] != "str" for kind in types["content"]):
             _check_hashed(content)
         return tuple(
@@ -164,7 +162,7 @@ class _Reader:
             # skops reads the file once for each id.
             if node["file"] != f"{identity}.npy":
                 raise ModelFileError(f"its array {identity!r} is in {node['file']!r}")
-            shape, dtype, value = self._read_header(node["file"])
+            shape, dtype, value = check_npy(self.members[node["file"]], node["file"])
             if kind != "ndarray" and (shape or dtype.type.__name__ != kind):
                 raise ModelFileError(
                     f"its {node['file']} has shape {shape} and {dtype}, not {kind}"
@@ -178,13 +176,9 @@ class _Reader:
             _check_nested(node["content"])
         return self._read_all([node["shape"], *node["content"]], owner, name)
 
-    def _read_header(self, file: str) -> ArrayHeader:
-        if file not in self.members:
-            raise ModelFileError(f"its array {file!r} is missing")
-        return check_npy(self.members[file], file)
-
     def _check_random_state(self, state: Any) -> None:
-        shape, dtype, _ = self._read_header(state["key"]["file"])
+        file = state["key"]["file"]
+        shape, dtype, _ = check_npy(self.members[file], file)
         position = self._read_value(state["pos"]["content"], "random_state")
         # NumPy reads the word at this position without a check.
         if (
@@ -205,10 +199,7 @@ def _kind(node: Any) -> str:
 
 def _check_hashed(values: Any) -> None:
     if len(values) > _MAX_HASHED:
-        raise ModelFileError(
-            f"it holds a set or dict of {len(values):,} values that are no text, more "
-            f"than {_MAX_HASHED:,}"
-        )
+        raise ModelFileError(f"it holds a set or dict of {len(values):,} numbers")
 
 
 def _check_nested(nodes: Any) -> None:

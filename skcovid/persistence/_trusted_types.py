@@ -9,6 +9,7 @@ nearest neighbours, libsvm): hostile state could crash the process.
 
 import re
 from functools import lru_cache
+from inspect import isfunction
 from io import BytesIO
 from typing import Any
 
@@ -27,11 +28,7 @@ from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.augmentation._transforms import PAPER_TRANSFORMS
 from skcovid.persistence._networks import BackboneReference, NetworkReference
 from skcovid.persistence._schema import is_quick, read_schema
-from skcovid.persistence._zip_container import (
-    ModelFileError,
-    parse_json,
-    read_members,
-)
+from skcovid.persistence._zip_container import ModelFileError, parse_json, read_members
 from skcovid.pipeline import GroupPipeline, HoldoutPipeline
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
 from skcovid.preprocessing._reader import RadiographReader
@@ -65,21 +62,13 @@ _OTHER_TYPES = {
     "sklearn.utils._metadata_requests.MetadataRequest",
     "sklearn.utils._metadata_requests.MethodMetadataRequest",
 }
+# Of stochastic gradient descent, as classifiers use it.
 _LOSSES = {
-    *("sklearn._loss._loss.CyHalfBinomialLoss", "sklearn._loss._loss.CyHuberLoss"),
-    *(
-        f"sklearn.linear_model._sgd_fast.{name}"
-        for name in (
-            *("EpsilonInsensitive", "Hinge", "ModifiedHuber"),
-            *("SquaredEpsilonInsensitive", "SquaredHinge"),
-        )
-    ),
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn.linear_model._sgd_fast.Hinge",
+    "sklearn.linear_model._sgd_fast.ModifiedHuber",
+    "sklearn.linear_model._sgd_fast.SquaredHinge",
 }
-_SCORE_FUNCTIONS = (
-    *(feature_selection.chi2, feature_selection.f_classif),
-    *(feature_selection.f_regression, feature_selection.mutual_info_classif),
-    *(feature_selection.mutual_info_regression, feature_selection.r_regression),
-)
 # For these, predicting takes about as long as reading their arrays. The others add
 # columns, go through columns one by one or repeat until they converge: they predict no
 # test images.
@@ -138,15 +127,17 @@ def _library_types() -> dict[str, set[str]]:
         if not issubclass(scalar, np.void | np.object_)
     }
     kinds = {"numpy.floating", "numpy.generic", "numpy.integer", "numpy.number"}
-    functions = (*scorer_functions(), *_SCORE_FUNCTIONS)
+    scores = filter(isfunction, vars(feature_selection).values())
     ufuncs = {
-        f"numpy.{name}"
+        f"{module}.{name}"
         for name, function in vars(np).items()
         if isinstance(function, np.ufunc) and function.nin == function.nout == 1
+        # Before NumPy 2 they do not say where they are from.
+        for module in ("numpy", "numpy.core._multiarray_umath")
     }
     return {
         "ObjectNode": estimators | splitters | samplers | _OTHER_TYPES,
-        "FunctionNode": {_name(function) for function in functions} | ufuncs,
+        "FunctionNode": {*map(_name, (*scorer_functions(), *scores)), *ufuncs},
         "NdArrayNode": scalars | {"numpy.ndarray"},
         "MaskedArrayNode": {"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"},
         "RandomStateNode": {"numpy.random.mtrand.RandomState"},

@@ -10,7 +10,7 @@ import math
 import re
 import struct
 from collections import Counter
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
@@ -70,8 +70,7 @@ def _check_directory(file: BinaryIO, n_bytes: int) -> None:
         size = max(size, *struct.unpack("<Q", end[40:48]))
     if size > _MAX_DIRECTORY_BYTES:
         raise ModelFileError(
-            f"its directory has {size:,} bytes, more than {_MAX_DIRECTORY_BYTES:,}: it "
-            "holds too many members"
+            f"it holds too many members: its directory has {size:,} bytes"
         )
     file.seek(0)
 
@@ -130,16 +129,13 @@ def parse_json(content: bytes, name: str) -> Any:
     return value
 
 
-class ArrayHeader(NamedTuple):
-    """What the header of an ``.npy`` file announces."""
+def check_npy(
+    content: bytes, name: str
+) -> tuple[tuple[int, ...], np.dtype[Any], int | None]:
+    """Check that an ``.npy`` file has the size it announces and holds plain data.
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    value: int | None  # of an integer alone
-
-
-def check_npy(content: bytes, name: str) -> ArrayHeader:
-    """Check that an ``.npy`` file has the size it announces and holds plain data."""
+    Return shape, dtype, and the value of an integer alone.
+    """
     stream = io.BytesIO(content)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -168,4 +164,4 @@ def check_npy(content: bytes, name: str) -> ArrayHeader:
         )
     alone = dtype.kind in "iu" and announced == dtype.itemsize
     value = int(np.frombuffer(content[-found:], dtype)[0]) if alone else None
-    return ArrayHeader(shape, dtype, value)
+    return shape, dtype, value
