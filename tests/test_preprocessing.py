@@ -97,7 +97,7 @@ class TestReaderInputs:
         column, y = np.array(grey_paths)[:, np.newaxis], [0, 1] * 3
         images = RadiographReader().fit_transform(column)
         np.testing.assert_array_equal(images, grey_images)
-        flat = FunctionTransformer(lambda X: X.reshape(len(X), -1))
+        flat = FunctionTransformer(flatten)
         model = make_pipeline(RadiographReader(), flat, RidgeClassifier())
         column, y = RandomOverSampler().fit_resample(column, y)
         assert BaggingClassifier(model, 2).fit(column, y).predict(column).shape == (6,)
@@ -204,7 +204,7 @@ class TestReaderInputs:
             (["a.png", None], r"X\[1\].*path"),
             ([np.zeros((4, 4)), np.zeros((4, 5))], "images of one shape"),
             (np.zeros((4, 4), np.uint8), r"shape \(4, 4\)"),
-            (np.array([["a.png"], ["b.png"]]), r"shape \(2, 1\)"),
+            (np.array([["a.png", "b.png"]]), r"shape \(1, 2\)"),
             (np.full((1, 4, 4), 0.5), "already normalised"),
         ],
     )
