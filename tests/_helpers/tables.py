@@ -89,9 +89,6 @@ class FeaturesOfTables(_OfNetworkInput, skcovid.BackboneFeatures):
     def fit_transform(self, X, y=None):
         return super().fit_transform(self._images(X), y)
 
-    def fit_transform(self, X, y=None):
-        return super().fit_transform(self._images(X), y)
-
     def transform(self, X):
         return super().transform(self._images(X))
 
