@@ -93,10 +93,11 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
 # Reading the directory of a large archive takes longer than reading a member.
 @lru_cache(maxsize=8)
 def _keep_open(path: Path, status: tuple[int, ...], process: int) -> zipfile.ZipFile:
+    shown = format_path(path)
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"{path}: not a readable zip archive ({error})") from error
+        raise ValueError(f"{shown}: not a readable zip archive ({error})") from error
     infos = archive.infolist()
     # "./a/1.png" and "a//1.png" are names of a/1.png.
     normal = [posixpath.normpath(info.filename) for info in infos]
@@ -104,25 +105,26 @@ def _keep_open(path: Path, status: tuple[int, ...], process: int) -> zipfile.Zip
     for info, name in zip(infos, normal, strict=True):
         if _UNSAFE_NAME.match(info.filename):
             raise ValueError(
-                f"{path}: names files outside the archive or with backslashes, such as "
-                f"{info.filename!r}. It may be hostile; make it again from the folder"
+                f"{shown}: names files outside the archive or with backslashes, such "
+                f"as {info.filename!r}. It may be hostile; make it again from the "
+                "folder"
             )
         if names[name] > 1:
             raise ValueError(
-                f"{path}: holds {names[name]} entries named {name!r}; make it again "
+                f"{shown}: holds {names[name]} entries named {name!r}; make it again "
                 "from the folder"
             )
         if info.file_size > MAX_BYTES:
             raise ValueError(
-                f"{path}: {info.filename!r} would unpack to {info.file_size:,} bytes, "
+                f"{shown}: {info.filename!r} would unpack to {info.file_size:,} bytes, "
                 f"more than the limit of {MAX_BYTES:,}"
             )
         info.filename = f"{name}/" if info.is_dir() else name
     total = sum(info.file_size for info in infos)
     if total > max(_RATIO_MATTERS_FROM, _MAX_RATIO * status[0]):
         raise ValueError(
-            f"{path}: may be a zip bomb: it would unpack to {total:,} bytes, more than "
-            f"{_MAX_RATIO} times its size. If you trust it, give it unpacked"
+            f"{shown}: may be a zip bomb: it would unpack to {total:,} bytes, more "
+            f"than {_MAX_RATIO} times its size. If you trust it, give it unpacked"
         )
     archive.NameToInfo = {info.filename: info for info in infos}
     return archive
