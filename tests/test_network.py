@@ -414,8 +414,11 @@ HOSTILE = {
     "giant chunk": lambda file, name, kept: file.create_dataset(
         name, (1, 1), "f4", chunks=(2**14, 2**15), maxshape=(None, None)
     ),
-    "compressed": lambda file, name, kept: file.create_dataset(
-        name, data=kept, compression="gzip"
+    "compressed giant": lambda file, name, kept: file.create_dataset(
+        name, (30000, 10**5), "f4", chunks=(10, 10), compression="gzip"
+    ),
+    "compressed, no content": lambda file, name, kept: file.create_dataset(
+        name, kept.shape, "f4", compression="gzip"
     ),
     "external storage": lambda file, name, kept: file.create_dataset(
         name, kept.shape, "f4", external=[("/etc/passwd", 0, kept.nbytes)]
@@ -504,6 +507,20 @@ class TestWeights:
         monkeypatch.setattr(keras.Model, "load_weights", None)
         with pytest.raises(ValueError, match=rf"hostile{suffix}.*{name}"):
             build(path)
+
+    def test_compressed_arrays_are_loaded(self, tmp_path):
+        path, saved = tmp_path / "backbone.weights.h5", build(seed=1)
+        saved.save_weights(path)
+        arrays = []
+        with h5py.File(path, "a") as file:
+            file.visititems(lambda name, item: arrays.append((name, item)))
+            for name, item in arrays:
+                if isinstance(item, h5py.Dataset) and item.shape:
+                    kept = item[()]
+                    del file[name]
+                    file.create_dataset(name, data=kept, compression="gzip")
+        loaded = build(path, seed=2)
+        assert all(map(np.array_equal, loaded.get_weights(), saved.get_weights()))
 
     def test_a_compressed_keras_file_is_an_error(self, tmp_path):
         path = tmp_path / "compressed.keras"

@@ -52,8 +52,9 @@ def weights_path(weights: str | os.PathLike[str] | None) -> Path | None:
 def load_weights(base: Any, path: Path, backbone: str) -> None:
     """Load the weights of a backbone without its top."""
     try:
-        found = _read_shapes(path)
         expected = Counter(tuple(variable.shape) for variable in base.weights)
+        # Of the widest type; the chunks of a file may reach beyond an array's edges.
+        found = _read_shapes(path, largest=2 * 8 * max(map(math.prod, expected)))
         if missing := list((expected - found).elements()):
             size = sum(math.prod(shape) for shape in found.elements() if shape[3:])
             known = [name for name, total in KERNEL_SIZES.items() if total == size]
@@ -88,11 +89,11 @@ def load_weights(base: Any, path: Path, backbone: str) -> None:
         ) from (None if isinstance(error, WeightsError) else error)
 
 
-def _read_shapes(path: Path) -> Counter[tuple[int, ...]]:
+def _read_shapes(path: Path, largest: int) -> Counter[tuple[int, ...]]:
     """Count the shapes of the arrays in a file.
 
-    HDF5 files may refer to other files, and state sizes that they do not have. All
-    that Keras does not write is refused, because reading it may take any memory.
+    HDF5 files may refer to other files, and state sizes that they do not have: reading
+    these may take any memory.
     """
     shapes: Counter[tuple[int, ...]] = Counter()
     links: list[str] = []
@@ -106,13 +107,16 @@ def _read_shapes(path: Path) -> Counter[tuple[int, ...]]:
     def check(name: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset):
             return
-        if item.external or item.is_virtual or item.chunks:
+        if item.external or item.is_virtual:
+            raise WeightsError(f"{name!r} is in another file")
+        chunk = math.prod(item.chunks or (0,)) * item.dtype.itemsize
+        if item.chunks and max(chunk, item.nbytes) > largest:
             raise WeightsError(
-                f"{name!r} is compressed, in chunks or in another file. Load the file "
-                "where you trust it, and save it again with Keras"
+                f"{name!r}, of {item.nbytes:,} bytes in chunks of {chunk:,}, is larger "
+                "than the network's arrays"
             )
         stored = min(item.id.get_storage_size(), file_size)
-        if item.nbytes > stored:
+        if stored < (bool(item.nbytes) if item.chunks else item.nbytes):
             raise WeightsError(
                 f"{name!r} should have {item.nbytes:,} bytes, but has {stored:,}"
             )
