@@ -129,7 +129,7 @@ class TestReport:
         assert list(json.loads(text)["checks"]) == CHECKS
 
     def test_markdown_holds_every_figure_with_its_interval(self, report):
-        text = report.to_markdown()
+        text = report.to_markdown().replace("\\_", "_")
         figures = [figure for check in report.values() for figure in check.figures]
         assert len(figures) >= 10
         for figure in figures:
@@ -749,13 +749,12 @@ class TestSource:
 
     def test_patients_count_once(self, data):
         # Three patients a class; two of the ill ones were in hospital A.
-        data.groups[:] = np.unique(data.target, return_inverse=True)[1] * 3
-        data.groups += np.arange(N_IMAGES) % 3
-        source = np.where(np.isin(data.groups, [0, 1, 3]), "A", "B")
+        classes = np.unique(data.target, return_inverse=True)[1]
+        patients = classes * 3
+        patients[np.argsort(classes)] += np.arange(N_IMAGES) % 3
+        source = np.where(np.isin(patients, [0, 1, 3]), "A", "B")
         by_image = self.check(data, source, refit=make_dummy())
-        by_patient = self.check(
-            data, source, groups=data.groups, refit=make_dummy(), cv=3
-        )
+        by_patient = self.check(data, source, groups=patients, refit=make_dummy(), cv=3)
         assert by_image.flagged
         assert not by_patient.flagged
         assert by_image.figures[0].estimate.value == (

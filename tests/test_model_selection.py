@@ -715,7 +715,7 @@ class TestErrors:
     @pytest.mark.parametrize("name", ["y", "groups"])
     def test_text_beside_numbers(self, name):
         given = {"y": Y, "groups": GROUPS, name: ["1", 1, 2] * 20}
-        with pytest.raises(ValueError, match=f"{name}: '1' and 1 mix.*str"):
+        with pytest.raises(ValueError, match=rf"{name}: .*types.*'1' \(str\)"):
             evaluate(RecordingClassifier(), X, verbose=0, **given)
 
     @pytest.mark.parametrize(
