@@ -28,6 +28,7 @@ from skcovid._base._label_checks import (
     check_indices,
     check_labels,
 )
+from skcovid._base._network_estimator import NetworkEstimator
 from skcovid._base._validation_splits import check_inner_splits
 from skcovid.model_selection._checkpoint import describe_evaluation, open_checkpoint
 from skcovid.model_selection._result import EvaluationResult, Fold
@@ -183,6 +184,10 @@ def evaluate(
         check_inner_splits(pipeline, len(labels))
     plain_random_state = copy.deepcopy(random_state)
     cv = _check_cv(cv, labels, groups, random_state)
+    for part in (pipeline, *pipeline.get_params().values()):
+        if isinstance(part, NetworkEstimator):
+            # Report a failed download now, and do not download in every worker.
+            part._check_weights()
     first = pipeline.steps[0][1] if isinstance(pipeline, Pipeline) else pipeline
     if isinstance(first, RadiographReader):
         # Report unreadable files now, not in the last fold.

@@ -21,7 +21,6 @@ from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import safe_indexing
 from skcovid._base._kept_features import keep_features_of_predictions
-from skcovid._base._network_estimator import NetworkEstimator
 from skcovid._base._predictions import predict
 from skcovid._base._validation_splits import requests_groups
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
@@ -47,11 +46,6 @@ def run_folds(
         found = ((number, checkpoint.read(number)) for number in numbers)
         done = {number: fold for number, fold in found if fold is not None}
     left = [number for number in numbers if number not in done]
-    if left:
-        for part in (pipeline, *pipeline.get_params().values()):
-            if isinstance(part, NetworkEstimator):
-                # Report a failed download now, and do not download in every worker.
-                part._check_weights()
     run = delayed(_run_fold)
     shared = (pipeline, X, y, groups, checkpoint, os.getpid())
     # joblib sends array arguments ahead to one worker of a cluster and loses them with
