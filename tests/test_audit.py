@@ -146,6 +146,7 @@ class TestReport:
 
     def test_a_check_that_was_not_run_says_why(self, report):
         assert report["headers"].status == "not run"
+        assert report["headers"].question.endswith("?")
         assert "Pass paths" in report["headers"].verdict
 
     def test_same_seed_same_report(self, data):

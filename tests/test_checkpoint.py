@@ -311,6 +311,12 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"logisticregression__C: 1.0.*2.0"):
             run(tmp_path, pipeline(2.0), X=flat)
 
+    def test_many_differences_are_counted(self, tmp_path):
+        flat = X.reshape(N_IMAGES, -1)
+        run(tmp_path, LogisticRegression(random_state=0), X=flat)
+        with pytest.raises(ValueError, match=r"and \d+ more\nRepeat"):
+            run(tmp_path, GaussianNB(), X=flat)
+
     def test_a_file_in_a_column_of_paths(self, tmp_path, write_image):
         def pipeline():
             read = make_pipeline(FunctionTransformer(first), RecordingClassifier())
