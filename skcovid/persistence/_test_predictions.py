@@ -30,7 +30,7 @@ def predict_test_images(pipeline: Any) -> NDArray[np.float64] | None:
     samples = _make_samples(pipeline)
     if samples is None:
         return None
-    # Without other processes or threads, whatever `n_jobs` is.
+    # In this process and thread alone, for any `n_jobs`.
     with parallel_config(backend="sequential"):
         for method in ("predict_proba", "decision_function", "transform"):
             if hasattr(pipeline, method):
