@@ -1,4 +1,4 @@
-"""The results page: tables out of what was kept of the rows, in a template's prose."""
+"""The pages of results and ablations: tables of the kept rows in templates' prose."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,8 @@ from benchmarks._common import markdown_table
 
 from skcovid.metrics import Estimate, confusion_matrix_to_markdown
 
-TEMPLATE = Path(__file__).with_name("results_template.md")
+RESULTS = Path(__file__).with_name("results_template.md")
+ABLATIONS = Path(__file__).with_name("ablations_template.md")
 COVID_19 = "COVID-19"
 NOT_RUN = "not run"
 
@@ -46,7 +47,7 @@ COSTS = ("passes", "minutes", "peak GiB", "row")
 
 @dataclass(frozen=True)
 class Page:
-    """What the page is made of; `records` and `obstacles` are by name of row.
+    """What the pages are made of; `records` are by name of row.
 
     `images` counts them, `names` are those of their files.
     """
@@ -54,18 +55,13 @@ class Page:
     headline: Sequence[Model]
     ablations: Mapping[str, Sequence[Model]]
     records: Mapping[str, Mapping[str, Any]]
-    obstacles: Mapping[str, str | None]
     images: str
     names: Sequence[str]
     weights: str
 
     def cells(self, row: Row) -> list[str]:
         """Write down figures and costs of a row."""
-        record = self.records.get(row.slug)
-        if record is None:
-            missing = self.obstacles.get(row.slug) or NOT_RUN
-            figures = [missing, *[""] * (len(METRICS) + len(COSTS) - 2)]
-            return [*figures, f"`{row.slug}`"]
+        record = self.records[row.slug]
         used = record["run"]
         return [
             *(estimate.format_percent() for estimate in estimates(record["result"])),
@@ -76,9 +72,9 @@ class Page:
         ]
 
 
-def render(page: Page) -> str:
-    """Fill the template with the tables."""
-    return Template(TEMPLATE.read_text("utf-8")).substitute(
+def render_results(page: Page) -> str:
+    """Fill the results page with its tables."""
+    return Template(RESULTS.read_text("utf-8")).substitute(
         images=page.images,
         weights=WEIGHTS.get(
             page.weights, f"those of a file whose BLAKE2b digest is `{page.weights}`."
@@ -89,11 +85,16 @@ def render(page: Page) -> str:
         confusion_matrices=confusion_matrices(page),
         paper=paper_table(),
         mistakes=mistakes(page),
-        ablations="\n\n".join(
-            f"### {title}\n\n{ablation_table(page, models)}"
-            for title, models in page.ablations.items()
-        ),
     )
+
+
+def render_ablations(page: Page) -> str:
+    """Fill the page of ablations with its tables."""
+    tables = "\n\n".join(
+        f"## {title}\n\n{ablation_table(page, models)}"
+        for title, models in page.ablations.items()
+    )
+    return Template(ABLATIONS.read_text("utf-8")).substitute(ablations=tables)
 
 
 def estimate_from(entries: Mapping[str, Any]) -> Estimate:
@@ -124,6 +125,7 @@ def headline_table(page: Page) -> str:
         [model.title, row.folds, *page.cells(row)]
         for model in page.headline
         for row in headline_rows(model)
+        if row.slug in page.records
     ]
     return markdown_table(["model", "folds", *METRICS, *COSTS], lines)
 
@@ -154,25 +156,20 @@ def overlap(page: Page) -> str:
 
 def ablation_table(page: Page, models: Sequence[Model]) -> str:
     """Put what differs in one thing beside the first model, seed by seed."""
-    lines, n_missing = [], 0
+    lines = []
     for model in models:
         for row, reference in zip(
             ablation_rows(model), ablation_rows(models[0]), strict=True
         ):
             records = [page.records.get(each.slug) for each in (row, reference)]
             if records[0] is None:
-                n_missing += 1
                 continue
             difference = "as it is"
             if row != reference:
                 difference = "" if None in records else compare_records(*records)
             lines.append([model.title, row.seed, difference, *page.cells(row)])
-    missing = f"{n_missing} of {n_missing + len(lines)} rows {NOT_RUN} yet."
-    if not lines:
-        return missing
     header = ["", "seed", "difference", *METRICS, *COSTS]
-    table = markdown_table(header, lines)
-    return f"{table}\n\n{missing}" if n_missing else table
+    return markdown_table(header, lines) if lines else f"{NOT_RUN}."
 
 
 def compare_records(record: Any, reference: Any) -> str:

@@ -1,4 +1,4 @@
-"""Make docs/results.md: evaluate every row of the page that is not there yet.
+"""Make docs/results.md and ablations.md: evaluate every row that is not there yet.
 
 Each row is evaluated in a process of its own, and kept as OUTPUT/rows/NAME.json. A row
 that is there already, of the same parameters, images, weights and version of skcovid,
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import _command_line as command_line
 import numpy as np
-from _results_page import COVID_19, Page, render
+from _results_page import COVID_19, Page, render_ablations, render_results
 from _results_rows import ABLATIONS, HEADLINE, Row, all_rows
 from benchmarks._common import (
     Measurement,
@@ -91,7 +91,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--page",
         type=Path,
         metavar="FILE",
-        help="the page; default: docs/results.md, with --limit OUTPUT/results.md",
+        help="the results page, with ablations.md beside it; default: docs/results.md, "
+        "with --limit OUTPUT/results.md",
     )
     return parser
 
@@ -339,12 +340,13 @@ def write_page(
         headline=HEADLINE,
         ablations=ABLATIONS,
         records={slug: record for slug, record in records.items() if record},
-        obstacles={row.slug: find_obstacle(row, data, options) for row in rows},
         images=command_line.count_images(data.y),
         names=[Path(path).name for path in data.paths],
         weights=digest_weights(options.weights),
     )
-    write_whole(options.page or default, render(page))
+    path = options.page or default
+    write_whole(path, render_results(page))
+    write_whole(path.with_name("ablations.md"), render_ablations(page))
 
 
 if __name__ == "__main__":

@@ -210,7 +210,7 @@ _PAPER_BACKBONES = (
         "tf",
         299,
         # Not in the paper: the first half of the network transfers best to radiographs;
-        # adding the last blocks is worse (docs/results.md, "Linear recipe: layers").
+        # adding the last blocks is worse (docs/ablations.md, "Linear recipe: layers").
         tuple(f"mixed{number}" for number in range(8)),
     ),
 )
