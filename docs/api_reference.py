@@ -52,7 +52,7 @@ API_REFERENCE = (
         "Evaluation",
         "skcovid",
         "Cross-validation without leaks, and checks of its score.",
-        ("evaluate", "compare", "audit", "write_report"),
+        ("evaluate", "LeaveOneSourceOut", "compare", "audit", "write_report"),
     ),
     Section(
         "Saved models",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from skcovid.augmentation import AugmentationBalancer, augment
     from skcovid.estimators import BackboneFeatures, TransferLearningClassifier
     from skcovid.images import LazyImages
-    from skcovid.model_selection import compare, evaluate
+    from skcovid.model_selection import LeaveOneSourceOut, compare, evaluate
     from skcovid.networks import register_backbone
     from skcovid.persistence import export, load, model_card, predict_archive, save
     from skcovid.pipeline import HoldoutPipeline, make_transfer_pipeline
@@ -23,6 +23,7 @@ __all__ = [
     "BackbonePreprocessor",
     "HoldoutPipeline",
     "LazyImages",
+    "LeaveOneSourceOut",
     "RadiographReader",
     "TransferLearningClassifier",
     "audit",
@@ -45,7 +46,7 @@ _NAMES = {
     "augmentation": ["AugmentationBalancer", "augment"],
     "estimators": ["BackboneFeatures", "TransferLearningClassifier"],
     "images": ["LazyImages"],
-    "model_selection": ["compare", "evaluate"],
+    "model_selection": ["LeaveOneSourceOut", "compare", "evaluate"],
     "networks": ["register_backbone"],
     "persistence": ["export", "load", "model_card", "predict_archive", "save"],
     "pipeline": ["HoldoutPipeline", "make_transfer_pipeline"],

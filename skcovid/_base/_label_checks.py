@@ -1,4 +1,4 @@
-"""Checks of labels and groups, made before anything is computed from them."""
+"""Checks of labels, groups and sources, made before anything is computed from them."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -16,13 +16,25 @@ _MISSING = frozenset({"", "nan", "<NA>", "NaT"})
 def check_groups(groups: Any) -> None:
     """Raise if the patient of a row is missing."""
     cure = "give an image of an unknown patient a group of its own, such as its path"
-    if groups is not None:
-        if np.ndim(groups) != 1:
+    _check_column("groups", groups, cure)
+
+
+def check_source(source: Any) -> None:
+    """Raise if the source of a row is missing, or one source has two spellings."""
+    _check_column("source", source, "name it, as 'unknown', or leave those images out")
+    if source is not None:
+        check_spelling(_as_objects(source), "source: names")
+
+
+def _check_column(name: str, values: Any, cure: str) -> None:
+    """Raise if rows have several values, or if one has none."""
+    if values is not None:
+        if np.ndim(values) != 1:
             raise ValueError(
-                f"groups must hold one value per image, got shape {np.shape(groups)}; "
-                "pass one column, as in groups['patient'] or groups.ravel()."
+                f"{name} must hold one value per image, got shape {np.shape(values)}; "
+                f"pass one column, as in {name}['column'] or {name}.ravel()."
             )
-        _check_complete("groups", groups, _MISSING | {"None"}, cure)
+        _check_complete(name, values, _MISSING | {"None"}, cure)
 
 
 def check_labels(y: Any) -> None:

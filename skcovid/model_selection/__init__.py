@@ -2,7 +2,16 @@
 
 from skcovid.model_selection._compare import Comparison, compare
 from skcovid.model_selection._evaluate import evaluate
+from skcovid.model_selection._leave_one_source_out import LeaveOneSourceOut
 from skcovid.model_selection._result import EvaluationResult, Fold
 from skcovid.model_selection._splits import split
 
-__all__ = ["Comparison", "EvaluationResult", "Fold", "compare", "evaluate", "split"]
+__all__ = [
+    "Comparison",
+    "EvaluationResult",
+    "Fold",
+    "LeaveOneSourceOut",
+    "compare",
+    "evaluate",
+    "split",
+]
