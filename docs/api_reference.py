@@ -180,7 +180,7 @@ API_REFERENCE = (
         "skcovid.model_selection",
         "What :func:`skcovid.evaluate` and :func:`skcovid.compare` return, and the "
         "splits of a protocol.",
-        ("EvaluationResult", "Fold", "Comparison", "split"),
+        ("EvaluationResult", "Predictions", "Fold", "Comparison", "split"),
     ),
     Section(
         "The audit's parts",

@@ -3,6 +3,7 @@
 from skcovid.model_selection._compare import Comparison, compare
 from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._leave_one_source_out import LeaveOneSourceOut
+from skcovid.model_selection._predictions import Predictions
 from skcovid.model_selection._result import EvaluationResult, Fold
 from skcovid.model_selection._splits import split
 
@@ -11,6 +12,7 @@ __all__ = [
     "EvaluationResult",
     "Fold",
     "LeaveOneSourceOut",
+    "Predictions",
     "compare",
     "evaluate",
     "split",

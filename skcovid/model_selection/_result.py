@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,9 @@ from numpy.typing import NDArray
 
 from skcovid._base._atomic_files import atomic_write
 from skcovid._base._document import Section, Table, render_markdown
-from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
-from skcovid.metrics._confusion_matrix import (
-    estimate_cell_shares,
-    patient_confusion_matrices,
-    pooled_confusion_matrix,
-)
 from skcovid.metrics._estimates import Estimate, as_json
-from skcovid.metrics._per_class import per_class_table
-from skcovid.metrics._predictive_values import PredictiveValues, predictive_values
-from skcovid.metrics._roc_auc import roc_auc_table
-from skcovid.metrics._tables import PerClassTable, RocAucTable
 from skcovid.model_selection import _result_sections
+from skcovid.model_selection._predictions import Predictions, Scored
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class EvaluationResult:
+class EvaluationResult(Predictions):
     """What :func:`skcovid.evaluate` returns.
 
     Parameters
@@ -80,11 +71,6 @@ class EvaluationResult:
         Share of test images that would have shared their patient with training images
         in as many folds of a plain ``StratifiedKFold`` of the same seed. None without
         patients, or if a class has fewer images than there are folds.
-
-    Notes
-    -----
-    All intervals have a confidence level of 95 %; an estimate's `method` says how its
-    interval was made. Each table is computed once, when it is first asked for.
     """
 
     y_true: NDArray[Any]
@@ -95,24 +81,21 @@ class EvaluationResult:
     groups: NDArray[Any] | None = None
     patient_overlap: Estimate | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Tables are not pickled: they are computed again when asked for.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
     @property
     def grouped(self) -> bool:
         """Whether images of one patient were kept on one side of every split."""
         return self.groups is not None
 
-    @property
-    def _test_groups(self) -> NDArray[Any] | None:
-        return None if self.groups is None else self.groups[self.test_indices]
-
-    @property
-    def n_patients(self) -> int | None:
-        """Number of patients with predicted images, if patients are known."""
-        patients = self._test_groups
-        return None if patients is None else len(np.unique(patients))
+    @cached_property
+    def _scored(self) -> Scored:
+        rows = self.test_indices
+        return Scored(
+            y_true=self.y_true[rows],
+            predictions=self.predictions,
+            probabilities=self.probabilities,
+            classes=self.classes,
+            groups=None if self.groups is None else self.groups[rows],
+        )
 
     @property
     def classes(self) -> NDArray[Any]:
@@ -145,108 +128,6 @@ class EvaluationResult:
     def fold_confusion_matrices(self) -> list[NDArray[np.int64]]:
         """Confusion matrix of each fold."""
         return [fold.confusion_matrix for fold in self.folds]
-
-    @property
-    def confusion_matrix(self) -> NDArray[np.int64]:
-        """Sum of the folds' confusion matrices (the paper's Table 3)."""
-        return pooled_confusion_matrix(self.fold_confusion_matrices)
-
-    @cached_property
-    def _counts(self) -> NDArray[np.int64]:
-        """Confusion matrix of each patient, or of all images."""
-        if self._test_groups is None:
-            return self.confusion_matrix
-        return patient_confusion_matrices(
-            self.y_true[self.test_indices],
-            self.predictions,
-            self._test_groups,
-            labels=self.classes,
-        )
-
-    @cached_property
-    def confusion_shares(self) -> list[list[Estimate]]:
-        """Share of each true class (rows) predicted as each label (columns)."""
-        return estimate_cell_shares(self._counts)
-
-    @cached_property
-    def per_class(self) -> PerClassTable:
-        """Recall, precision, F1 and one-vs-rest accuracy (the paper's Table 4)."""
-        return per_class_table(self._counts, self.classes)
-
-    @property
-    def accuracy(self) -> Estimate:
-        """Multi-class accuracy of the pooled confusion matrix."""
-        return self.per_class.accuracy
-
-    @property
-    def balanced_accuracy(self) -> Estimate:
-        """Mean of the classes' recalls."""
-        return self.per_class.means.recall
-
-    @cached_property
-    def roc_auc(self) -> RocAucTable | None:
-        """Area under the ROC curve of each class, if there are probabilities."""
-        if self.probabilities is None:
-            return None
-        return roc_auc_table(
-            self.y_true[self.test_indices],
-            self.probabilities,
-            self.classes,
-            groups=self._test_groups,
-        )
-
-    def predictive_values(
-        self, prevalence: Mapping[Hashable, float]
-    ) -> dict[Hashable, PredictiveValues]:
-        """Predictive values at given prevalences.
-
-        Parameters
-        ----------
-        prevalence : mapping of label to float
-            Share of images of a class where predictions will be made, in (0, 1). The
-            other classes keep the mix that they have in the data.
-
-        Returns
-        -------
-        dict of label to PredictiveValues
-            As of :func:`skcovid.metrics.predictive_values`, with 95 % intervals.
-
-        Raises
-        ------
-        KeyError
-            If a label is not a class.
-        ValueError
-            If a prevalence is not between 0 and 1.
-        """
-        table = self.per_class
-        return {
-            label: predictive_values(
-                table[label].recall, table[label].specificity, share
-            )
-            for label, share in prevalence.items()
-        }
-
-    def bootstrap(self, **parameters: Any) -> BootstrapIntervals:
-        """Intervals of accuracy, F1 and ROC AUC by resampling patients, or images.
-
-        Parameters
-        ----------
-        **parameters
-            `method`, `n_resamples`, `confidence_level` and `random_state` of
-            :func:`skcovid.metrics.bootstrap_intervals`.
-
-        Returns
-        -------
-        BootstrapIntervals
-        """
-        return bootstrap_intervals(
-            self.y_true[self.test_indices],
-            self.predictions,
-            self.probabilities,
-            labels=self.classes,
-            groups=self._test_groups,
-            **parameters,
-        )
 
     @property
     def histories(self) -> list[dict[str, list[Any]]]:

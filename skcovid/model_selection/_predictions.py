@@ -1,0 +1,155 @@
+"""`Predictions`: figures of predicted images, whatever predicted them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping
+from dataclasses import fields
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
+
+from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
+from skcovid.metrics._confusion_matrix import (
+    estimate_cell_shares,
+    patient_confusion_matrices,
+)
+from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._per_class import per_class_table
+from skcovid.metrics._predictive_values import PredictiveValues, predictive_values
+from skcovid.metrics._roc_auc import roc_auc_table
+from skcovid.metrics._tables import PerClassTable, RocAucTable
+
+
+class Scored(NamedTuple):
+    """The predicted images: labels, predictions, classes and patients."""
+
+    y_true: NDArray[Any]
+    predictions: NDArray[Any]
+    # A column for each class.
+    probabilities: NDArray[np.floating] | None
+    classes: NDArray[Any]
+    groups: NDArray[Any] | None
+
+
+class Predictions(ABC):
+    """Figures of predicted images, the base of all results of an evaluation.
+
+    All intervals have a confidence level of 95 %; an estimate's `method` says how its
+    interval was made. Each table is computed once, when it is first asked for.
+    """
+
+    @property
+    @abstractmethod
+    def _scored(self) -> Scored:
+        """The predicted images, in order."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tables are not pickled: they are computed again when asked for.
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]  # subclasses are dataclasses
+
+    @property
+    def n_patients(self) -> int | None:
+        """Number of patients with predicted images, if patients are known."""
+        patients = self._scored.groups
+        return None if patients is None else len(np.unique(patients))
+
+    @cached_property
+    def confusion_matrix(self) -> NDArray[np.int64]:
+        """Numbers of images: rows are true classes, columns predicted ones."""
+        y_true, predictions, _, classes, _ = self._scored
+        counts: NDArray[np.int64] = confusion_matrix(
+            y_true, predictions, labels=classes
+        )
+        return counts
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        """Confusion matrix of each patient, or of all images."""
+        y_true, predictions, _, classes, groups = self._scored
+        if groups is None:
+            return self.confusion_matrix
+        return patient_confusion_matrices(y_true, predictions, groups, labels=classes)
+
+    @cached_property
+    def confusion_shares(self) -> list[list[Estimate]]:
+        """Share of each true class (rows) predicted as each label (columns)."""
+        return estimate_cell_shares(self._counts)
+
+    @cached_property
+    def per_class(self) -> PerClassTable:
+        """Recall, precision, F1 and one-vs-rest accuracy (the paper's Table 4)."""
+        return per_class_table(self._counts, self._scored.classes)
+
+    @property
+    def accuracy(self) -> Estimate:
+        """Multi-class accuracy: share of images predicted as their own class."""
+        return self.per_class.accuracy
+
+    @property
+    def balanced_accuracy(self) -> Estimate:
+        """Mean of the classes' recalls."""
+        return self.per_class.means.recall
+
+    @cached_property
+    def roc_auc(self) -> RocAucTable | None:
+        """Area under the ROC curve of each class, if there are probabilities."""
+        y_true, _, probabilities, classes, groups = self._scored
+        if probabilities is None:
+            return None
+        return roc_auc_table(y_true, probabilities, classes, groups=groups)
+
+    def predictive_values(
+        self, prevalence: Mapping[Hashable, float]
+    ) -> dict[Hashable, PredictiveValues]:
+        """Predictive values at given prevalences.
+
+        Parameters
+        ----------
+        prevalence : mapping of label to float
+            Share of images of a class where predictions will be made, in (0, 1). The
+            other classes keep the mix that they have in the data.
+
+        Returns
+        -------
+        dict of label to PredictiveValues
+            As of :func:`skcovid.metrics.predictive_values`, with 95 % intervals.
+
+        Raises
+        ------
+        KeyError
+            If a label is not a class.
+        ValueError
+            If a prevalence is not between 0 and 1.
+        """
+        table = self.per_class
+        return {
+            label: predictive_values(
+                table[label].recall, table[label].specificity, share
+            )
+            for label, share in prevalence.items()
+        }
+
+    def bootstrap(self, **parameters: Any) -> BootstrapIntervals:
+        """Intervals of accuracy, F1 and ROC AUC by resampling patients, or images.
+
+        Parameters
+        ----------
+        **parameters
+            `method`, `n_resamples`, `confidence_level` and `random_state` of
+            :func:`skcovid.metrics.bootstrap_intervals`.
+
+        Returns
+        -------
+        BootstrapIntervals
+        """
+        y_true, predictions, probabilities, classes, groups = self._scored
+        return bootstrap_intervals(
+            y_true,
+            predictions,
+            probabilities,
+            labels=classes,
+            groups=groups,
+            **parameters,
+        )
