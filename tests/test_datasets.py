@@ -383,10 +383,17 @@ class TestMetadata:
         assert data.source.tolist() == ["", "Ü", "hospital, ward"]
         assert "a: images 2, patients 2 (from " in data.DESCR
 
-    def test_other_columns_are_ignored(self, root):
-        text = "path,patient,age,patient_age\n"
-        self.write(root, text + "".join(f"{name},P,40,40\n" for name in self.FILES))
-        assert set(load_radiographs(root).groups) == {"P"}
+    def test_other_columns_are_attributes(self, root):
+        text = "path,patient,,Days since,note\n"
+        rows = ["P,1,3,007", "P,2,,8", "P,3,-1.5,"]
+        pairs = zip(self.FILES, rows, strict=True)
+        self.write(root, text + "".join(f"{name},{row}\n" for name, row in pairs))
+        data = load_radiographs(root)
+        assert set(data.groups) == {"P"}
+        assert list(data.attributes) == ["Days since", "note"]
+        np.testing.assert_array_equal(data.attributes["Days since"], [3, np.nan, -1.5])
+        assert data.attributes["note"].tolist() == ["007", "8", ""]
+        assert "known: Days since 2, note 2" in data.DESCR
 
     def test_views(self, root):
         views = ["pa", "Left lateral", ""]

@@ -359,7 +359,7 @@ class TestTables:
         [
             (
                 "path,label,pateint,age\nx/1.png,a,P,4\n",
-                r"'pateint'.*did you mean 'patient'.*'age'.*path",
+                r"not understood: 'pateint' \(did you mean 'patient'\?\)\. Known.*path",
             ),
             (
                 "Image Index,Finding Labels\nx/1.png,a\n",

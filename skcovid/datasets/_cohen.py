@@ -4,7 +4,13 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
-from skcovid.datasets._metadata import Metadata, enumerate_some, read_table
+from skcovid.datasets._metadata import (
+    Metadata,
+    enumerate_some,
+    parse_row,
+    read_table,
+)
+from skcovid.reading._paths import format_path
 
 
 def cohen_patients(
@@ -57,7 +63,7 @@ def cohen_patients(
     ...     cohen_patients(table, ["COVID-19/lancet-case2a.jpg"])
     ['6']
     """
-    return [patient for patient, _ in _find_rows(metadata, files)]
+    return [row["patient"] for row in _find_rows(metadata, files)]
 
 
 def is_cohen_table(path: Path) -> bool:
@@ -69,43 +75,44 @@ def is_cohen_table(path: Path) -> bool:
 
 
 def read_cohen_table(path: Path, files: Sequence[str]) -> Metadata:
-    """Read patients and views of images of the Cohen collection."""
-    rows = {
-        file: {"patient": patient, "view": view}
-        for file, (patient, view) in zip(files, _find_rows(path, files), strict=True)
-    }
+    """Read patients, views and attributes of images of the Cohen collection."""
+    rows = dict(zip(files, _find_rows(path, files), strict=True))
     return Metadata(path, rows, frozenset({"path", "patient", "view"}))
 
 
 def _find_rows(
     metadata: str | os.PathLike[str], files: Iterable[str | os.PathLike[str]]
-) -> list[tuple[str, str]]:
-    """Patient and view of each file; an empty str is a view that is not known."""
-    rows: dict[str, tuple[str, str]] = {}
-    columns = _read_columns(metadata)
+) -> list[dict[str, str]]:
+    """Patient, view and further columns of each file."""
+    shown = format_path(metadata)
+    rows: dict[str, dict[str, str]] = {}
+    header, lines = read_table(metadata)
+    names = [name.strip().casefold() for name in header]
     for column in ("patientid", "filename"):
-        if column not in columns:
+        if column not in names:
             raise ValueError(
-                f"{metadata} has no column {column!r}; give the metadata.csv of the "
+                f"{shown} has no column {column!r}; give the metadata.csv of the "
                 "Cohen collection."
             )
-    named, patients = columns["filename"], columns["patientid"]
-    views = columns.get("view", [""] * len(named))
-    for file, patient, view in zip(named, patients, views, strict=True):
-        known = rows.setdefault(file, (patient, view))
-        if known != (patient, view):
+    for line, cells in lines:
+        cells_by_name = zip(names, map(str.strip, cells), strict=True)
+        own = {"view": "", **{name: cell for name, cell in cells_by_name if name}}
+        file, own["patient"] = own.pop("filename"), own.pop("patientid")
+        known = rows.setdefault(file, parse_row(metadata, line, own))
+        pairs = [(row["patient"], row["view"]) for row in (known, own)]
+        if pairs[0] != pairs[1]:
             raise ValueError(
-                f"{metadata} has two rows for {file} with different patients or views: "
-                f"{known}, {(patient, view)}."
+                f"{shown} has two rows for {format_path(file)} with different patients "
+                f"or views: {pairs[0]}, {pairs[1]}."
             )
-    names = [PurePath(file).name for file in files]
-    unknown = [name for name in names if not rows.get(name, ("", ""))[0]]
+    wanted = [PurePath(file).name for file in files]
+    unknown = [name for name in wanted if not rows.get(name, {}).get("patient")]
     if unknown:
         raise ValueError(
-            f"{metadata} gives no patient for {len(unknown)} of {len(names)} images: "
+            f"{shown} gives no patient for {len(unknown)} of {len(wanted)} images: "
             f"{enumerate_some(unknown)}."
         )
-    return [rows[name] for name in names]
+    return [rows[name] for name in wanted]
 
 
 def _read_columns(path: str | os.PathLike[str]) -> dict[str, list[str]]:

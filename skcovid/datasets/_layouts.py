@@ -8,11 +8,13 @@ from pathlib import Path, PurePosixPath
 
 from skcovid.datasets._listing import Listing, kind_of_image, natural_order
 from skcovid.datasets._metadata import enumerate_some
+from skcovid.reading._paths import format_path
 from skcovid.reading._zip_archives import is_archive
 
 # Sub-folders of a class folder in the later releases of the COVID-19 Radiography
 # Database.
 _IMAGES, _MASKS = "images", "masks"
+TABLE = "metadata.csv"
 RESERVED_NAMES = frozenset({_IMAGES, _MASKS})
 # Its classes in all releases.
 _DATABASE_CLASSES = frozenset(
@@ -113,11 +115,9 @@ def kermany(listing: Listing) -> Layout | None:
 _LAYOUTS = [kermany, split_folders, radiography_database, class_folders]
 
 
-def find_layout(listing: Listing) -> Layout:
+def find_layout(listing: Listing, *, one_class: bool) -> Layout | None:
     """Find the layout of a set, in the folder given or in a single one inside."""
-    inner = listing
-    while len(inner.top_folders) == 1 and not inner.top_images:
-        inner = inner.enter(inner.top_folders[0])
+    inner = _enter_single_folders(listing)[-1]
     archive, name = inner.root.parent, inner.root.name.casefold()
     is_named_like_archive = is_archive(archive) and archive.stem.casefold() == name
     # The folders in any other single folder may be patients of one class.
@@ -126,16 +126,32 @@ def find_layout(listing: Listing) -> Layout:
         for find in _LAYOUTS if may_be_any else _LAYOUTS[:-1]:
             if (layout := find(inner)) is not None:
                 return layout
-    raise ValueError(_describe_failure(listing))
+    if one_class and len(listing.top_folders) == 1:
+        layout = class_folders(listing)
+        return layout if layout and layout.folders[0].images else None
+    return None
+
+
+def find_table(listing: Listing) -> Listing | None:
+    """Find the folder of a table that lists a set, as `find_layout` finds layouts."""
+    for level in _enter_single_folders(listing):
+        if PurePosixPath(TABLE) in level.files:
+            return level
+    return None
+
+
+def is_kermany(layout: Layout) -> bool:
+    """Whether the classes are those of the Kermany set."""
+    return {folder.label.casefold() for folder in layout.folders} == _KERMANY_CLASSES
 
 
 def split_by_cause(layout: Layout) -> Layout:
     """Split the Kermany set's pneumonia into bacterial and viral, by file name."""
-    labels = {folder.label.casefold() for folder in layout.folders}
-    if labels != _KERMANY_CLASSES:
+    if not is_kermany(layout):
         raise ValueError(
             "split_pneumonia=True is for the Kermany set, whose classes are NORMAL and "
-            f"PNEUMONIA; {layout.root} holds {layout.name} with other classes."
+            f"PNEUMONIA; {format_path(layout.root)} holds {layout.name} with other "
+            "classes."
         )
     folders = []
     for folder in layout.folders:
@@ -148,15 +164,23 @@ def split_by_cause(layout: Layout) -> Layout:
         }
         if unclear := [file for file, found in causes.items() if len(found) != 1]:
             raise ValueError(
-                f"split_pneumonia=True, but {len(unclear)} names in {folder.folder} "
-                f"contain neither or both of bacteria and virus, such as "
-                f"{min(unclear).name}."
+                f"split_pneumonia=True, but {len(unclear)} names in "
+                f"{format_path(folder.folder)} contain neither or both of bacteria and "
+                f"virus, such as {format_path(min(unclear).name)}."
             )
         for cause, label in _PNEUMONIA.items():
             if images := [file for file in causes if causes[file] == [cause]]:
                 folders.append(ClassFolder(folder.folder, label, folder.split, images))
         folders[-1].n_masks, folders[-1].others = folder.n_masks, folder.others
     return replace(layout, folders=folders)
+
+
+def _enter_single_folders(listing: Listing) -> list[Listing]:
+    """List the folder, and those inside while each holds one folder and no image."""
+    levels = [listing]
+    while len(levels[-1].top_folders) == 1 and not levels[-1].top_images:
+        levels.append(levels[-1].enter(levels[-1].top_folders[0]))
+    return levels
 
 
 def _split_names(listing: Listing) -> list[str]:
@@ -170,7 +194,7 @@ def _scan(listing: Listing, name: str) -> ClassFolder:
     for file in listing.enter(name).files:
         path = name / file
         place = [part.casefold() for part in file.parts[:-1]]
-        if any(part == _MASKS or part.endswith(f" {_MASKS}") for part in place):
+        if is_mask(file):
             found.n_masks += 1
             continue
         kind = kind_of_image(listing.root / path)
@@ -184,10 +208,17 @@ def _scan(listing: Listing, name: str) -> ClassFolder:
     return found
 
 
-def _describe_failure(listing: Listing) -> str:
+def is_mask(file: PurePosixPath) -> bool:
+    """Whether a file is in a folder of masks."""
+    place = [part.casefold() for part in file.parts[:-1]]
+    return any(part == _MASKS or part.endswith(f" {_MASKS}") for part in place)
+
+
+def describe_failure(listing: Listing) -> str:
+    """Say what a folder of no known layout holds, and what works."""
     root, names = listing.root, listing.top_folders
     if RESERVED_NAMES.intersection(name.casefold() for name in names):
-        found = f"images and masks of one class: {', '.join(names)}"
+        found = f"images and masks of one class: {enumerate_some(names)}"
     elif len(names) == 1:
         inner = listing.enter(names[0]).top_folders
         found = (
@@ -196,14 +227,15 @@ def _describe_failure(listing: Listing) -> str:
         if inner:
             found += (
                 f". If the folders in it, {enumerate_some(inner)}, are the classes, "
-                f"give {root / names[0]} as root"
+                f"give {format_path(root / names[0])} as root"
             )
     else:
         images = f"but {len(listing.top_images)}" if listing.top_images else "and no"
         found = f"no class folder {images} images"
     return (
-        f"{root} holds {found}. What works: {root / '<class>' / '<image>'}, a folder "
-        "for each class; the same with images/ (and masks/) in each class folder; the "
-        "same in each of train/, val/ and test/; a zip archive of these; or a CSV "
-        "table with the columns path and label."
+        f"{format_path(root)} holds {found}. What works: "
+        f"{format_path(root / '<class>' / '<image>')}, a folder for each class; the "
+        "same with images/ (and masks/) in each class folder; the same in each of "
+        "train/, val/ and test/; a zip archive of these; or a CSV table with the "
+        f"columns path and label, also as {TABLE} in a folder of images."
     )

@@ -10,6 +10,7 @@ from typing import Literal
 from skcovid.reading._dicom_headers import DICOM_SUFFIXES, is_dicom
 from skcovid.reading._files import open_file
 from skcovid.reading._image_formats import IMAGE_SUFFIXES, starts_as_image
+from skcovid.reading._paths import format_path
 from skcovid.reading._zip_archives import is_archive, list_members
 
 # Written by Windows, by macOS in archives, and by DICOM exports beside the images.
@@ -55,10 +56,12 @@ def list_files(root: Path) -> Listing:
             listing = Listing(archive, *map(_visible, list_members(archive)))
             for name in root.relative_to(archive).parts:
                 if name not in listing.top_folders:
-                    raise FileNotFoundError(f"{root}: no such folder in the archive")
+                    raise FileNotFoundError(
+                        f"{format_path(root)}: no such folder in the archive"
+                    )
                 listing = listing.enter(name)
             return listing
-    raise FileNotFoundError(f"{root}: no such folder or file")
+    raise FileNotFoundError(f"{format_path(root)}: no such folder or file")
 
 
 def kind_of_image(path: Path) -> Literal["dicom", "other"] | None:

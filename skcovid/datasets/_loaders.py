@@ -3,7 +3,8 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
@@ -13,18 +14,26 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
+from skcovid.datasets._attributes import as_arrays
 from skcovid.datasets._bad_files import leave_out_bad_files
+from skcovid.datasets._joining import (
+    check_classes,
+    check_distinct,
+    describe_coincidence,
+    name_collections,
+)
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.datasets._provenance import NOT_KNOWN, fill_provenance
-from skcovid.datasets._sets import Radiograph, RadiographSet, from_folders, from_table
+from skcovid.datasets._sets import TABLE_LAYOUT, Choice, RadiographSet, find_set
 from skcovid.reading._dicom_headers import FRONTAL_VIEWS
 from skcovid.reading._paths import format_path
 
 
 @validate_params(
     {
-        "root": [str, os.PathLike],
+        "root": [str, os.PathLike, list, tuple],
         "class_names": [list, tuple, np.ndarray, None],
+        "class_mapping": [dict, None],
         "metadata": [str, os.PathLike, None],
         "views": [StrOptions({"all", "frontal"})],
         "split_pneumonia": ["boolean"],
@@ -34,9 +43,10 @@ from skcovid.reading._paths import format_path
     }
 )
 def load_radiographs(
-    root: str | os.PathLike[str],
+    root: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     class_names: Sequence[str] | None = None,
+    class_mapping: Mapping[str, str] | None = None,
     metadata: str | os.PathLike[str] | None = "auto",
     views: Literal["all", "frontal"] = "all",
     split_pneumonia: bool = False,
@@ -163,36 +173,71 @@ def load_radiographs(
     >>> data.paths.shape, data.target.shape, data.groups
     ((6,), (6,), None)
     """
-    root = Path(root)
-    if root.suffix.lower() == ".csv" and root.is_file():
-        if metadata not in ("auto", None) or split_pneumonia:
-            raise ValueError(
-                "metadata and split_pneumonia are for a folder or an archive, but root "
-                "is a table; put their columns and labels into that table."
-            )
-        found = from_table(root, class_names, all_must_exist=on_error == "raise")
-    else:
-        found = from_folders(
-            root, class_names, metadata, split_pneumonia=split_pneumonia
+    is_list = isinstance(root, list | tuple)
+    roots: Any = root if is_list else [root]
+    choice = Choice(
+        class_names,
+        class_mapping or {},
+        metadata,
+        split_pneumonia,
+        all_must_exist=on_error == "raise",
+        is_part=is_list,
+    )
+    _check_parameters(roots, choice)
+    messages: list[str] = []
+    names = name_collections(roots) if choice.is_part else [""]
+    sets = [find_set(Path(one), choice) for one in roots]
+    check_classes(sets, choice)
+    check_distinct(sets)
+    for found, name in zip(sets, names, strict=True):
+        found.collection = name
+        if on_error == "report":
+            leave_out_bad_files(found, n_jobs=n_jobs, verbose=verbose)
+        fill_provenance(found, verbose=verbose)
+        messages += _list_warnings(found)
+        if views == "frontal":
+            _keep_frontal_views(found)
+    data = _bundle(sets)
+    lines = describe_coincidence(data.target, data.source) if choice.is_part else []
+    if lines:
+        messages.append(
+            f"{' '.join(lines)} A model can tell these classes by the look of their "
+            "source, so a score inside these collections may not hold in another."
         )
-    if on_error == "report":
-        leave_out_bad_files(found, n_jobs=n_jobs, verbose=verbose)
-    fill_provenance(found, verbose=verbose)
-    for message in _list_warnings(found):
+    for message in messages:
         warnings.warn(message, UserWarning, stacklevel=4)
-    kept: list[Radiograph] = []
-    dropped: list[Radiograph] = []
-    for image in found.images:
-        is_kept = views == "all" or image.view in FRONTAL_VIEWS
-        (kept if is_kept else dropped).append(image)
-    if lost := sorted({one.label for one in dropped} - {one.label for one in kept}):
-        own = [image.view for image in dropped if image.label == lost[0]]
+    return data
+
+
+def _check_parameters(roots: Sequence[Any], choice: Choice) -> None:
+    if not roots or not all(isinstance(one, str | os.PathLike) for one in roots):
+        raise ValueError(
+            f"root must be a path, or a list of one or more paths, got {roots!r}."
+        )
+    if choice.is_part and choice.metadata not in ("auto", None):
+        raise ValueError(
+            "metadata is one table, but root is a list; put metadata.csv into the "
+            "folder of each collection, or give tables in root."
+        )
+    for label in chain.from_iterable(choice.class_mapping.items()):
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(
+                f"class_mapping must map names of classes to names, got {label!r}."
+            )
+
+
+def _keep_frontal_views(found: RadiographSet) -> None:
+    """Move images of other views to `dropped`; raise if a class has no other."""
+    class_names, images = found.class_names, found.images
+    found.images = [image for image in images if image.view in FRONTAL_VIEWS]
+    found.dropped = [image for image in images if image.view not in FRONTAL_VIEWS]
+    if lost := sorted(set(class_names).difference(found.class_names)):
+        own = [image.view for image in found.dropped if image.label == lost[0]]
         raise ValueError(
             f"views='frontal' leaves no image of class {lost[0]!r} in {found.name}: "
             f"its views are {_count(own)}. Views come from DICOM headers or a table's "
             "column view."
         )
-    return _bundle(found, kept, dropped)
 
 
 def _list_warnings(found: RadiographSet) -> Iterator[str]:
@@ -202,16 +247,20 @@ def _list_warnings(found: RadiographSet) -> Iterator[str]:
             f"out (`bad_files` says why): {enumerate_some(list(found.bad_files))}"
         )
     if found.ignored:
+        why = (
+            "the table has no row for them"
+            if found.layout == TABLE_LAYOUT
+            else "they have neither suffix nor first bytes of an image, can't be "
+            "opened, or are not directly in a class folder"
+        )
         yield (
-            f"{len(found.ignored)} files in {found.name} are ignored, as they have "
-            "neither suffix nor first bytes of an image, can't be opened, or are not "
-            "directly in a class folder (`ignored` lists them all): "
-            f"{enumerate_some(found.ignored)}"
+            f"{len(found.ignored)} files in {found.name} are ignored, as {why} "
+            f"(`ignored` lists them all): {enumerate_some(found.ignored)}"
         )
     if found.table is not None and found.absent:
         yield (
-            f"{found.table.path} has rows for {len(found.absent)} files that don't "
-            f"exist: {enumerate_some(found.absent)}"
+            f"{format_path(found.table.path)} has rows for {len(found.absent)} files "
+            f"that don't exist: {enumerate_some(found.absent)}"
         )
     if found.unnamed:
         yield (
@@ -223,67 +272,108 @@ def _list_warnings(found: RadiographSet) -> Iterator[str]:
         )
 
 
-def _bundle(
-    found: RadiographSet, kept: Sequence[Radiograph], dropped: Sequence[Radiograph]
-) -> Bunch:
+def _bundle(sets: Sequence[RadiographSet]) -> Bunch:
+    images = [image for found in sets for image in found.images]
+    if sets[0].collection:
+        for found in sets:
+            for image in found.images:
+                image.attributes["source"] = image.source
+                image.source = found.collection
+
     def column(name: str) -> NDArray[Any] | None:
-        if not any(getattr(image, name) for image in found.images):
-            return None
-        return np.array([getattr(image, name) for image in kept])
+        values = [getattr(image, name) for image in images]
+        return np.array(values) if any(values) else None
 
     if (views := column("view")) is not None:
         views = views.astype(object)
         views[views == ""] = None
-    has_patients = any(one != NOT_KNOWN for one in found.patient_origins.values())
-    groups = [image.patient or image.file for image in kept] if has_patients else None
-    return Bunch(
-        paths=np.array([image.path for image in kept], dtype=object),
-        target=np.array([image.label for image in kept]),
-        target_names=found.class_names,
-        groups=None if groups is None else np.array(groups),
+    origins = {one for found in sets for one in found.patient_origins.values()}
+    groups = [group for found in sets for group in _groups(found)]
+    data = Bunch(
+        paths=np.array([image.path for image in images], dtype=object),
+        target=np.array([image.label for image in images]),
+        target_names=sorted({image.label for image in images}),
+        groups=np.array(groups) if origins - {NOT_KNOWN} else None,
         source=column("source"),
         view_position=views,
         split=column("split"),
-        dropped=[image.path for image in dropped],
-        ignored=found.ignored,
-        bad_files=found.bad_files,
-        DESCR=_describe(found, kept, dropped, groups),
+        attributes=as_arrays(
+            [{**image.attributes, "view": image.view} for image in images]
+        ),
+        dropped=[image.path for found in sets for image in found.dropped],
+        ignored=[path for found in sets for path in found.ignored],
+        bad_files={
+            path: why for found in sets for path, why in found.bad_files.items()
+        },
     )
+    data.DESCR = "\n".join(_describe(sets, data))
+    return data
 
 
-def _describe(
-    found: RadiographSet,
-    kept: Sequence[Radiograph],
-    dropped: Sequence[Radiograph],
-    groups: Sequence[str] | None,
-) -> str:
-    lines = [f"Radiographs in {found.name}", f"Layout: {found.layout}", ""]
+def _groups(found: RadiographSet) -> list[str]:
+    """Patient of each image, or else the image; of one collection among several."""
+    prefix = f"{found.collection}/" if found.collection else ""
+    return [f"{prefix}{image.patient or image.file}" for image in found.images]
+
+
+def _describe(sets: Sequence[RadiographSet], data: Bunch) -> Iterator[str]:
+    if sets[0].collection:
+        names = ", ".join(format_path(found.collection) for found in sets)
+        yield f"Radiographs of {len(sets)} collections: {names}"
+        yield ""
+        for label in data.target_names:
+            own = data.source[data.target == label]
+            yield f"{label}: images {len(own)}, of {_count(own.tolist())}"
+    for found in sets:
+        if found.collection:
+            yield ""
+        yield from _describe_set(found)
+    if data.groups is None:
+        yield from ["", "Groups: none, as no patient is known."]
+    else:
+        origins = {
+            origin for found in sets for origin in found.patient_origins.values()
+        }
+        unknown = NOT_KNOWN in origins or any(found.unnamed for found in sets)
+        of = "patient or unknown image" if unknown else "patient"
+        yield from ["", f"Groups: {len(set(data.groups))}, one per {of}."]
+    if data.split is not None:
+        yield f"Split: {_count(data.split.tolist())}"
+    if data.view_position is not None:
+        yield f"Views: {_count([view or '' for view in data.view_position])}"
+    if data.attributes:
+        known = {
+            name: np.sum(values == values) - np.sum(values == "")
+            for name, values in data.attributes.items()
+        }
+        shown = ", ".join(f"{name} {count}" for name, count in known.items())
+        yield f"Attributes, and of how many images they are known: {shown}"
+    if data.source is not None:
+        yield from describe_coincidence(data.target, data.source)
+    if dropped := [image.view for found in sets for image in found.dropped]:
+        yield f"Dropped as not frontal: {len(dropped)}, {_count(dropped)}"
+    if data.bad_files:
+        yield f"Files left out that can't be read: {len(data.bad_files)}"
+        for path, reason in data.bad_files.items():
+            yield f"{format_path(path)}: {reason}"
+    yield f"Files ignored: {len(data.ignored)}"
+    yield from map(format_path, data.ignored)
+
+
+def _describe_set(found: RadiographSet) -> Iterator[str]:
+    yield from [f"Radiographs in {found.name}", f"Layout: {found.layout}", ""]
+    groups = _groups(found)
     for label in found.class_names:
-        own = [image.patient or image.file for image in kept if image.label == label]
+        own = [
+            group
+            for image, group in zip(found.images, groups, strict=True)
+            if image.label == label
+        ]
         origin = found.patient_origins[label]
         patients = origin if origin == NOT_KNOWN else f"{len(set(own))} ({origin})"
-        lines.append(f"{label}: images {len(own)}, patients {patients}")
-        if found.n_masks[label]:
-            lines[-1] += f", masks ignored {found.n_masks[label]}"
-    if groups is None:
-        lines += ["", "Groups: none, as no patient is known."]
-    else:
-        unknown = found.unnamed or NOT_KNOWN in found.patient_origins.values()
-        of = "patient or unknown image" if unknown else "patient"
-        lines += ["", f"Groups: {len(set(groups))}, one per {of}."]
-    if any(image.split for image in found.images):
-        lines.append(f"Split: {_count([image.split for image in kept])}")
-    if any(image.view for image in found.images):
-        lines.append(f"Views: {_count([image.view for image in kept])}")
-    if dropped:
-        views = _count([image.view for image in dropped])
-        lines.append(f"Dropped as not frontal: {len(dropped)}, {views}")
-    if found.bad_files:
-        lines.append(f"Files left out that can't be read: {len(found.bad_files)}")
-        for path, reason in found.bad_files.items():
-            lines.append(f"{format_path(path)}: {reason}")
-    lines += [f"Files ignored: {len(found.ignored)}", *map(format_path, found.ignored)]
-    return "\n".join(lines)
+        masks = found.n_masks[label]
+        ignored = f", masks ignored {masks}" if masks else ""
+        yield f"{label}: images {len(own)}, patients {patients}{ignored}"
 
 
 def _count(values: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""A CSV table of images: their labels, patients, sources, views and splits."""
+"""A CSV table of images: their labels, patients, sources, views and attributes."""
 
 import csv
 import io
@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from skcovid._base._label_checks import check_spelling
+from skcovid.datasets._attributes import parse_attribute
 from skcovid.reading._files import identify, read_bytes
 from skcovid.reading._paths import format_path
 
@@ -21,7 +22,13 @@ _COLUMNS = {
     "source": ("source", "sourcename"),
     "view": ("view", "viewposition"),
     "split": ("split",),
+    "age": ("age", "patientage", "ageyears"),
+    "sex": ("sex", "patientsex", "gender"),
+    "manufacturer": ("manufacturer",),
+    "model": ("model", "modelname", "manufacturermodelname"),
+    "acquisition_date": ("acquisitiondate", "studydate"),
 }
+_NO_ATTRIBUTES = frozenset({"path", "label", "patient", "source", "view", "split"})
 # Names in other sets, which an error suggests to rename.
 _GUESSES = {
     **dict.fromkeys(("image", "img", "imageid", "imageindex", "imagename"), "path"),
@@ -43,21 +50,26 @@ class Metadata:
     rows: dict[str, dict[str, str]]
     columns: frozenset[str]
 
+    def attributes(self, file: str) -> dict[str, str]:
+        """Age, sex and all other columns of a file."""
+        row = self.rows[file].items()
+        return {name: value for name, value in row if name not in _NO_ATTRIBUTES}
+
     def check(self, labels: Mapping[str, str]) -> None:
         """Raise unless each file has a row with a patient and the given label."""
         n_files = f"of {len(labels)} images"
         if unlisted := [file for file in labels if file not in self.rows]:
             raise ValueError(
-                f"{self.path} has no row for {len(unlisted)} {n_files}: "
+                f"{format_path(self.path)} has no row for {len(unlisted)} {n_files}: "
                 f"{enumerate_some(unlisted)}. Add them, or pass metadata=None to "
                 f"ignore the table.{unicode_hint(unlisted, self.rows)}"
             )
         for column in ("label", "patient"):
             if empty := [file for file in labels if self.rows[file].get(column) == ""]:
                 raise ValueError(
-                    f"{self.path} gives no {column} for {len(empty)} {n_files}: "
-                    f"{enumerate_some(empty)}. Fill the column; an image of an unknown "
-                    "patient needs one of its own."
+                    f"{format_path(self.path)} gives no {column} for {len(empty)} "
+                    f"{n_files}: {enumerate_some(empty)}. Fill the column; an image of "
+                    "an unknown patient needs one of its own."
                 )
         contradictions = [
             f"{file} (label {self.rows[file]['label']!r})"
@@ -66,9 +78,10 @@ class Metadata:
         ]
         if contradictions:
             raise ValueError(
-                f"{self.path} contradicts the folders of {len(contradictions)} "
-                f"{n_files}: {enumerate_some(contradictions)}. A label is the name of "
-                "the image's class folder."
+                f"{format_path(self.path)} contradicts the folders of "
+                f"{len(contradictions)} {n_files}: {enumerate_some(contradictions)}. A "
+                "label is the name of the image's class folder. If the folders are not "
+                "classes, give the table as root."
             )
 
 
@@ -84,8 +97,8 @@ def read_table(
     if text is None or "\0" in text:
         encoding = "utf-16" if b"\0" in content else "cp1252"
         raise ValueError(
-            f"{path} is not encoded in UTF-8, perhaps in {encoding}. Save it again: "
-            'in Excel as "CSV UTF-8"; or with pandas, '
+            f"{format_path(path)} is not encoded in UTF-8, perhaps in {encoding}. Save "
+            'it again: in Excel as "CSV UTF-8"; or with pandas, '
             f"pd.read_csv(path, encoding={encoding!r}).to_csv(path, index=False)."
         )
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -96,31 +109,50 @@ def read_table(
         ]
     except csv.Error as error:
         raise ValueError(
-            f"{path}, line {reader.line_num}: not a CSV table ({error})."
+            f"{format_path(path)}, line {reader.line_num}: not a CSV table ({error})."
         ) from error
     for line, cells in rows:
         if len(cells) != len(header):
             raise ValueError(
-                f"{path}, line {line}: {len(cells)} cells, but the header has "
-                f"{len(header)}. A cell that contains a comma needs quotation marks."
+                f"{format_path(path)}, line {line}: {len(cells)} cells, but the header "
+                f"has {len(header)}. A cell with a comma in it needs quotation marks."
             )
     return header, rows
 
 
 def read_metadata(path: Path, *, strict: bool = False) -> Metadata:
-    """Read a CSV table; `strict` demands labels and known columns only."""
+    """Read a CSV table; `strict` demands labels."""
     header, lines = read_table(path)
     positions = _find_columns(path, header, strict=strict)
     rows: dict[str, dict[str, str]] = {}
     for line, cells in lines:
-        row = {name: cells[at].strip() for name, at in positions.items()}
+        own = {name: cells[at].strip() for name, at in positions.items()}
+        row = parse_row(path, line, own)
         file = PurePosixPath(row.pop("path").replace("\\", "/")).as_posix()
         if file in rows:
-            raise ValueError(f"{path}, line {line}: a second row for {file}.")
+            raise ValueError(
+                f"{format_path(path)}, line {line}: a second row for "
+                f"{format_path(file)}."
+            )
         rows[file] = row
     for name in sorted({"source", "split"} & positions.keys()):
-        check_spelling((row[name] for row in rows.values()), f"{path}: {name}s")
+        check_spelling(
+            (row[name] for row in rows.values()), f"{format_path(path)}: {name}s"
+        )
     return Metadata(path, rows, frozenset(positions))
+
+
+def parse_row(
+    path: str | os.PathLike[str], line: int, row: Mapping[str, str]
+) -> dict[str, str]:
+    """Bring ages, sexes and dates into one form; raise if one is not understood."""
+    try:
+        return {
+            name: value if name in _NO_ATTRIBUTES else parse_attribute(name, value)
+            for name, value in row.items()
+        }
+    except ValueError as error:
+        raise ValueError(f"{format_path(path)}, line {line}: {error}.") from None
 
 
 def identify_files(
@@ -132,7 +164,9 @@ def identify_files(
         identity = identify(str(root / file))
         if identity and names.setdefault(identity, file) != file:
             both = enumerate_some([names[identity], file])
-            raise ValueError(f"{origin}: {both} are the same file; remove one of them.")
+            raise ValueError(
+                f"{format_path(origin)}: {both} are the same file; remove one of them."
+            )
     return names
 
 
@@ -148,47 +182,62 @@ def unicode_hint(missing: Iterable[str], known: Iterable[str]) -> str:
 
 
 def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[str, int]:
-    plain = ["".join(filter(str.isalnum, cell)).casefold() for cell in header]
-    positions = {}
-    for name, aliases in _COLUMNS.items():
-        found = [at for at, cell in enumerate(plain) if cell in aliases]
-        if len(found) > 1:
-            columns = ", ".join(repr(header[at]) for at in found)
-            raise ValueError(f"{path} has several columns for the {name}: {columns}.")
-        if found:
-            positions[name] = found[0]
-    unknown = set(range(len(header))) - set(positions.values())
-    guesses = {at: _guess(plain[at]) for at in sorted(unknown)}
-    shown = [
-        f"{cell!r} (did you mean {guesses[at]!r}?)" if guesses.get(at) else repr(cell)
-        for at, cell in enumerate(header)
-    ]
+    names = {alias: name for name, aliases in _COLUMNS.items() for alias in aliases}
+    found: dict[str, int] = {}
+    for at, cell in enumerate(header):
+        plain = "".join(filter(str.isalnum, cell)).casefold()
+        key = names.get(plain, plain)
+        if key in found:
+            raise ValueError(
+                f"{format_path(path)} has several columns for the {key}: "
+                f"{header[found[key]]!r}, {cell!r}."
+            )
+        # A column without a name is the index that pandas writes, or empty.
+        if key:
+            found[key] = at
+    guesses = {
+        at: guess
+        for key, at in found.items()
+        if key not in _COLUMNS and (guess := _guess(key, names)) not in found
+    }
+    shown = {
+        at: f"{header[at]!r}" + (f" (did you mean {guess!r}?)" if guess else "")
+        for at, guess in ((at, guesses.get(at)) for at in found.values())
+    }
     required = ["path", "label"] if strict else ["path"]
-    missing = [repr(name) for name in required if name not in positions]
-    # If a patient column is overlooked, patients are in training and test data.
+    missing = [repr(name) for name in required if name not in found]
+    # Patients or sources of an overlooked column would count as not known. Class
+    # folders need no column for labels and splits.
+    free = () if strict else ("label", "split")
     puzzling = [
-        shown[at]
-        for at, guess in guesses.items()
-        if strict or (guess == "patient" and "patient" not in positions)
+        shown[found[key]]
+        for key in found
+        if (guess := guesses.get(found[key]))
+        and not (guess in free and key in _GUESSES)
     ]
     if not missing and not puzzling:
-        return positions
+        return {
+            key if key in _COLUMNS else header[at].strip(): at
+            for key, at in found.items()
+        }
     fault = f"has columns that are not understood: {', '.join(puzzling)}"
     if missing:
         fault = f"has no column {' and no column '.join(missing)}, but "
-        fault += ", ".join(shown) or "no header"
-    advice = "Rename the column, or pass metadata=None to ignore the table"
-    if len(header) == 1 and set(";\t") & set(header[0]):
+        fault += ", ".join(shown.values()) or "no header"
+    advice = "Rename the column, also if it holds something else"
+    if not strict:
+        advice += ", or pass metadata=None to ignore the table"
+    if len(header) == 1 and set(";	") & set(header[0]):
         advice = "Write the table with commas between them"
-    elif strict:
-        advice = "Rename or remove the others"
-    raise ValueError(f"{path} {fault}. Columns are {', '.join(_COLUMNS)}. {advice}.")
+    raise ValueError(
+        f"{format_path(path)} {fault}. Known columns are {', '.join(_COLUMNS)}. "
+        f"{advice}."
+    )
 
 
-def _guess(cell: str) -> str | None:
+def _guess(cell: str, names: Mapping[str, str]) -> str | None:
     if cell in _GUESSES:
         return _GUESSES[cell]
-    names = {alias: name for name, aliases in _COLUMNS.items() for alias in aliases}
     close = get_close_matches(cell, names, n=1, cutoff=0.8)
     return names[close[0]] if close else None
 

@@ -1,22 +1,25 @@
-"""Patients, sources and views, from a table, DICOM headers or file names."""
+"""Patients, sources, views and attributes: from a table, headers or file names."""
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
+from skcovid.datasets._attributes import parse_attribute
 from skcovid.datasets._listing import kind_of_image
 from skcovid.datasets._patients import find_patient
 from skcovid.datasets._sets import RadiographSet
 from skcovid.reading._check_files import raise_problems, try_read
 from skcovid.reading._dicom_headers import DicomHeader, read_header, view_term
+from skcovid.reading._paths import format_path
 
 NOT_KNOWN = "not known"
 
 
 def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
-    """Set patient, source and view of each image; a table takes precedence."""
+    """Set what is known of each image; a table takes precedence."""
     paths = [image.path for image in found.images if is_dicom_file(image.path)]
     progress = tqdm(
         paths, desc="DICOM headers", unit="file", disable=not verbose or not paths
@@ -35,6 +38,7 @@ def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
             else:
                 image.patient, named = patients[image.path], header.patient
                 image.source, image.view = header.institution, header.view_position
+                image.attributes = _parse_header(header)
                 origin = "from DICOM headers"
             if image.patient:
                 origins.add(origin)
@@ -52,8 +56,10 @@ def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
         image.patient = row.get("patient", image.patient)
         image.source = row.get("source", image.source)
         image.view = view_term(row.get("view", "")) or image.view
+        listed = found.table.attributes(image.file).items()
+        image.attributes |= {name: value for name, value in listed if value}
     if "patient" in found.table.columns:
-        origin = f"from {found.table.path}"
+        origin = f"from {format_path(found.table.path)}"
         found.patient_origins = dict.fromkeys(found.class_names, origin)
         found.unnamed = []
 
@@ -61,6 +67,15 @@ def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
 def is_dicom_file(path: str) -> bool:
     """Whether a file of a set is in the DICOM format."""
     return kind_of_image(Path(path)) == "dicom"
+
+
+def _parse_header(header: DicomHeader) -> dict[str, str]:
+    """Return the attributes of a header; one that is not in DICOM's form is unknown."""
+    attributes = {}
+    for name, text in header.attributes.items():
+        with suppress(ValueError):
+            attributes[name] = parse_attribute(name, text)
+    return attributes
 
 
 def _find_header_patients(headers: Mapping[str, DicomHeader]) -> dict[str, str]:

@@ -2,15 +2,25 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unicodedata import normalize
 
 from skcovid._base._label_checks import check_spelling
 from skcovid.datasets._cohen import is_cohen_table, read_cohen_table
-from skcovid.datasets._layouts import ClassFolder, Layout, find_layout, split_by_cause
-from skcovid.datasets._listing import list_files
+from skcovid.datasets._layouts import (
+    TABLE,
+    ClassFolder,
+    Layout,
+    describe_failure,
+    find_layout,
+    find_table,
+    is_kermany,
+    is_mask,
+    split_by_cause,
+)
+from skcovid.datasets._listing import kind_of_image, list_files, natural_order
 from skcovid.datasets._metadata import (
     Metadata,
     enumerate_some,
@@ -18,9 +28,11 @@ from skcovid.datasets._metadata import (
     read_metadata,
     unicode_hint,
 )
-from skcovid.reading._files import exists
+from skcovid.reading._files import exists, identify
+from skcovid.reading._paths import format_path
 from skcovid.reading._zip_archives import is_archive
 
+TABLE_LAYOUT = "table"
 _SPLITS_IN_ORDER = ("", "train", "val", "test")
 
 
@@ -36,6 +48,7 @@ class Radiograph:
     patient: str = ""
     source: str = ""
     view: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -45,6 +58,8 @@ class RadiographSet:
     name: str
     layout: str
     images: list[Radiograph]
+    # Labels in the collection, before some were chosen or renamed.
+    labels: set[str]
     table: Metadata | None = None
     n_masks: Counter[str] = field(default_factory=Counter)
     ignored: list[str] = field(default_factory=list)
@@ -54,6 +69,10 @@ class RadiographSet:
     bad_files: dict[str, str] = field(default_factory=dict)
     # How the patients of each class were found.
     patient_origins: dict[str, str] = field(default_factory=dict)
+    # Name as a source, if it is one of several collections.
+    collection: str = ""
+    # Images of other views than those to load.
+    dropped: list[Radiograph] = field(default_factory=list)
     # DICOM files without a patient, and other images where their class has patients.
     unnamed: list[str] = field(default_factory=list)
 
@@ -63,23 +82,86 @@ class RadiographSet:
         return sorted({image.label for image in self.images})
 
 
-def from_folders(
-    root: Path,
-    class_names: Sequence[str] | None,
-    metadata: str | os.PathLike[str] | None,
-    *,
-    split_pneumonia: bool,
-) -> RadiographSet:
-    """Find the radiographs in a folder or an archive."""
+@dataclass(frozen=True)
+class Choice:
+    """Which images of a collection to find, as `load_radiographs` takes it."""
+
+    class_names: Sequence[str] | None
+    class_mapping: Mapping[str, str]
+    metadata: str | os.PathLike[str] | None
+    split_pneumonia: bool
+    all_must_exist: bool
+    # One of several collections may have one class, or no Kermany set to split.
+    is_part: bool
+
+    def rename(self, label: str) -> str:
+        """Label to give for a label as found."""
+        return self.class_mapping.get(label, label)
+
+    def choose(self, name: str, labels: Iterable[str]) -> set[str]:
+        """Labels to load, as found; raise if there are too few."""
+        found = sorted(set(labels))
+        check_spelling(map(self.rename, found), f"{name}: classes")
+        available = sorted({self.rename(label) for label in found})
+        wanted = set(
+            available if self.class_names is None else map(str, self.class_names)
+        )
+        unknown = sorted(wanted.difference(available))
+        if unknown and not (self.is_part and wanted.intersection(available)):
+            raise ValueError(
+                f"class_names: {name} has no class {', '.join(map(repr, unknown))}; "
+                f"its classes are {', '.join(map(repr, available))}."
+            )
+        kept = wanted.intersection(available)
+        if len(kept) < (1 if self.is_part else 2):
+            raise ValueError(
+                f"Classification needs at least two classes, got {len(kept)} in "
+                f"{name}: {', '.join(map(repr, kept)) or 'class_names is empty'}."
+            )
+        return {label for label in found if self.rename(label) in kept}
+
+
+def find_set(root: Path, choice: Choice) -> RadiographSet:
+    """Find the radiographs of a table, a folder or an archive."""
+    if root.suffix.lower() == ".csv" and root.is_file():
+        if choice.metadata not in ("auto", None) or (
+            choice.split_pneumonia and not choice.is_part
+        ):
+            raise ValueError(
+                "metadata and split_pneumonia are for a folder or an archive, but root "
+                "is a table; put their columns and labels into that table."
+            )
+        return _from_table(root, root.parent, choice)
     if root.is_file() and not is_archive(root):
         raise NotADirectoryError(
-            f"{root}: a file; give the folder of class folders, a zip archive of it "
-            "(named .zip), or a CSV table (named .csv)"
+            f"{format_path(root)}: a file; give the folder of class folders, a zip "
+            "archive of it (named .zip), or a CSV table (named .csv)"
         )
-    layout = find_layout(list_files(root))
-    if split_pneumonia:
+    listing = list_files(root)
+    layout = find_layout(listing, one_class=choice.is_part)
+    if layout is not None:
+        return _from_folders(root, layout, choice)
+    place = find_table(listing) if choice.metadata == "auto" else listing
+    if choice.metadata is None or place is None:
+        raise ValueError(describe_failure(listing))
+    path = place.root / TABLE if choice.metadata == "auto" else Path(choice.metadata)
+    found = _from_table(path, place.root, choice)
+    found.name = format_path(root)
+    rows = {} if found.table is None else found.table.rows
+    listed = identify_files(path, place.root, rows)
+    for file in sorted(place.files, key=natural_order):
+        full = place.root / file
+        is_image = kind_of_image(full) and not is_mask(file)
+        if is_image and identify(str(full)) not in listed:
+            found.ignored.append(str(full))
+    return found
+
+
+def _from_folders(root: Path, layout: Layout, choice: Choice) -> RadiographSet:
+    if choice.split_pneumonia and (is_kermany(layout) or not choice.is_part):
         layout = split_by_cause(layout)
-    chosen = _choose(root, (folder.label for folder in layout.folders), class_names)
+    labels = {folder.label for folder in layout.folders}
+    chosen = choice.choose(format_path(root), labels)
     folders = [folder for folder in layout.folders if folder.label in chosen]
     folders.sort(key=lambda own: (own.label, _SPLITS_IN_ORDER.index(own.split)))
     for folder in folders:
@@ -91,14 +173,14 @@ def from_folders(
     ]
     files = [image.file for image in images]
     own = identify_files(root, layout.root, files)
-    table, automatic = None, layout.root / "metadata.csv"
+    table, metadata, automatic = None, choice.metadata, layout.root / TABLE
     if metadata == "auto":
         metadata = automatic if exists(str(automatic)) else None
     if metadata is not None:
         path = Path(metadata)
         is_cohen = is_cohen_table(path)
         table = read_cohen_table(path, files) if is_cohen else read_metadata(path)
-    found = RadiographSet(str(root), layout.name, images, table)
+    found = RadiographSet(format_path(root), layout.name, images, labels, table)
     if table is not None:
         listed = identify_files(table.path, layout.root, table.rows)
         # Rows may name files by other paths than the listing, such as absolute ones.
@@ -113,67 +195,52 @@ def from_folders(
     others = [*layout.stray, *(file for folder in folders for file in folder.others)]
     found.ignored = [str(layout.root / file) for file in others]
     for folder in folders:
-        found.n_masks[folder.label] += folder.n_masks
+        found.n_masks[choice.rename(folder.label)] += folder.n_masks
+    for image in images:
+        image.label = choice.rename(image.label)
     return found
 
 
-def from_table(
-    path: Path, class_names: Sequence[str] | None, *, all_must_exist: bool
-) -> RadiographSet:
-    """Find the radiographs that a table lists."""
-    table = read_metadata(path, strict=True)
+def _from_table(path: Path, folder: Path, choice: Choice) -> RadiographSet:
+    """Find the radiographs that a table lists, with paths relative to a folder."""
+    table, name = read_metadata(path, strict=True), format_path(path)
     labels = {file: row["label"] for file, row in table.rows.items()}
     # Rows without a label are kept for the check.
-    chosen = _choose(path, labels.values(), class_names) | {""}
+    found = set(labels.values())
+    chosen = choice.choose(name, found) | {""}
     labels = {file: label for file, label in labels.items() if label in chosen}
     table.check(labels)
-    listed = set(identify_files(path, path.parent, table.rows).values())
+    listed = set(identify_files(path, folder, table.rows).values())
     absent = [file for file in labels if file not in listed]
-    if absent and all_must_exist:
+    if absent and choice.all_must_exist:
         forms = [normalize(form, file) for form in ("NFC", "NFD") for file in absent]
-        known = [file for file in forms if exists(str(path.parent / file))]
+        known = [file for file in forms if exists(str(folder / file))]
         raise FileNotFoundError(
-            f"{path} names {len(absent)} files that don't exist, of {len(labels)}: "
-            f"{enumerate_some(absent)}. Relative paths begin at {path.parent}."
+            f"{name} names {len(absent)} files that don't exist, of {len(labels)}: "
+            f"{enumerate_some(absent)}. Relative paths begin at {format_path(folder)}."
             f"{unicode_hint(absent, known)}"
         )
     images = [
         Radiograph(
-            file, str(path.parent / file), label, table.rows[file].get("split", "")
+            file,
+            str(folder / file),
+            choice.rename(label),
+            table.rows[file].get("split", ""),
         )
         for file, label in labels.items()
     ]
-    return RadiographSet(str(path), "table", images, table)
-
-
-def _choose(
-    root: Path, labels: Iterable[str], class_names: Sequence[str] | None
-) -> set[str]:
-    available = sorted(set(labels))
-    check_spelling(available, f"{root}: classes")
-    chosen = set(available if class_names is None else map(str, class_names))
-    if unknown := sorted(chosen.difference(available)):
-        raise ValueError(
-            f"class_names: {root} has no class {', '.join(map(repr, unknown))}; its "
-            f"classes are {', '.join(map(repr, available))}."
-        )
-    if len(chosen) < 2:
-        raise ValueError(
-            f"Classification needs at least two classes, got {len(chosen)} in {root}: "
-            f"{', '.join(map(repr, chosen)) or 'class_names is empty'}."
-        )
-    return chosen
+    return RadiographSet(name, TABLE_LAYOUT, images, found, table)
 
 
 def _check_not_empty(layout: Layout, folder: ClassFolder) -> None:
     if folder.images:
         return
-    path = layout.root / folder.folder
+    path = format_path(layout.root / folder.folder)
     inside = [file.parts[len(folder.folder.parts) :] for file in folder.others]
     found = "none that is one by its suffix or its first bytes"
     if nested := sorted({parts[0] for parts in inside if len(parts) > 1}):
         found = (
-            f"only files further down, in {', '.join(nested)}. If those are the "
+            f"only files further down, in {enumerate_some(nested)}. If those are the "
             f"classes, give {path} as root"
         )
     raise ValueError(

@@ -51,6 +51,8 @@ _HEADER_ELEMENTS = [
     *("SOPClassUID", "Modality", "PresentationIntentType", "NumberOfFrames"),
     *("PhotometricInterpretation", "PatientID", "IssuerOfPatientID"),
     *("StudyInstanceUID", "InstitutionName", "ViewPosition", "ViewCodeSequence"),
+    *("PatientAge", "PatientSex", "Manufacturer", "ManufacturerModelName"),
+    *("AcquisitionDate", "StudyDate"),
 ]
 
 
@@ -63,6 +65,8 @@ class DicomHeader:
     study: str
     institution: str
     view_position: str
+    # As the file writes them, by the name of the attribute.
+    attributes: dict[str, str]
 
 
 def is_dicom(path: str | os.PathLike[str], start: bytes) -> bool:
@@ -97,6 +101,14 @@ def read_header(path: str) -> DicomHeader:
             study=read_text(dataset, "StudyInstanceUID"),
             institution=read_text(dataset, "InstitutionName"),
             view_position=_find_view(dataset),
+            attributes={
+                "age": read_text(dataset, "PatientAge"),
+                "sex": read_text(dataset, "PatientSex"),
+                "manufacturer": read_text(dataset, "Manufacturer"),
+                "model": read_text(dataset, "ManufacturerModelName"),
+                "acquisition_date": read_text(dataset, "AcquisitionDate")
+                or read_text(dataset, "StudyDate"),
+            },
         )
 
 

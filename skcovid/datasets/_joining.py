@@ -1,0 +1,84 @@
+"""Join collections: their names, their classes, and whether these coincide."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from skcovid._base._label_checks import check_spelling
+from skcovid.datasets._metadata import enumerate_some
+from skcovid.datasets._sets import Choice, RadiographSet
+from skcovid.reading._files import identify
+from skcovid.reading._paths import format_path
+
+
+def name_collections(roots: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Last part of each path, with as many of those before as make all different."""
+    parts = [Path(os.path.abspath(root)).parts for root in roots]  # noqa: PTH100 (..)
+    names: list[str] = []
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(one[-length:]) for one in parts]
+        if len({name.casefold() for name in names}) == len(names):
+            return names
+    repeated = next(name for name in names if names.count(name) > 1)
+    raise ValueError(
+        f"root names {format_path(repeated)} twice; give each collection once."
+    )
+
+
+def check_classes(sets: Sequence[RadiographSet], choice: Choice) -> None:
+    """Raise unless the collections have the named classes, and two at least."""
+    found = set().union(*(one.labels for one in sets))
+    names = ", ".join(map(repr, sorted(found)))
+    if unknown := sorted(choice.class_mapping.keys() - found):
+        raise ValueError(
+            f"class_mapping: there is no class {', '.join(map(repr, unknown))}; the "
+            f"classes found are {names}."
+        )
+    chosen = sorted({image.label for one in sets for image in one.images})
+    check_spelling(chosen, "classes of several collections (rename by class_mapping):")
+    if missing := sorted(set(map(str, choice.class_names or ())).difference(chosen)):
+        raise ValueError(
+            f"class_names: no collection has class {', '.join(map(repr, missing))}; "
+            f"the classes found are {names}."
+        )
+    if len(chosen) < 2:
+        raise ValueError(
+            "Classification needs at least two classes, but all collections have "
+            f"{chosen[0]!r} only."
+        )
+
+
+def check_distinct(sets: Sequence[RadiographSet]) -> None:
+    """Raise if a file is in two collections."""
+    owners: dict[tuple[int, int, str], str] = {}
+    for one in sets:
+        files = [(identify(image.path), image.path) for image in one.images]
+        ids = {key: path for key, path in files if key is not None}
+        if both := [key for key in ids if key in owners]:
+            raise ValueError(
+                f"root: {owners[both[0]]} and {one.name} share {len(both)} files, such "
+                f"as {format_path(ids[both[0]])}. Give each collection once, and none "
+                "that is inside another."
+            )
+        owners |= dict.fromkeys(ids, one.name)
+
+
+def describe_coincidence(target: Iterable[str], source: Iterable[str]) -> list[str]:
+    """Say which classes have one source only, and which sources one class only."""
+    sources_of, classes_of = defaultdict(set), defaultdict(set)
+    for label, origin in zip(target, source, strict=True):
+        if origin:
+            sources_of[str(label)].add(str(origin))
+            classes_of[str(origin)].add(str(label))
+    if len(classes_of) < 2:
+        return []
+    kinds = [("Classes from one source only", sources_of)]
+    kinds.append(("Sources with one class only", classes_of))
+    lines = []
+    for what, others in kinds:
+        pairs = {name: min(own) for name, own in others.items() if len(own) == 1}
+        alone = [f"{name!r} ({pairs[name]!r})" for name in sorted(pairs)]
+        if alone:
+            lines.append(f"{what}: {enumerate_some(alone)}.")
+    return lines
