@@ -39,8 +39,8 @@ from skcovid.auditing import (
     shortcut_ratio,
     visible_share,
 )
-from skcovid.auditing._pixels import read_pixels
 from skcovid.datasets import make_radiographs
+from skcovid.images._pixels import read_pixels
 from skcovid.metrics import Estimate
 
 CHECKS = [
@@ -208,8 +208,8 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"X.*grey images"):
             audit(DummyClassifier(), np.zeros((10, 4)), y, **QUICK)
 
-    def test_without_imagehash_the_extra_is_named(self, data, monkeypatch):
-        monkeypatch.setitem(sys.modules, "imagehash", None)
+    def test_without_pillow_the_extra_is_named(self, data, monkeypatch):
+        monkeypatch.setitem(sys.modules, "PIL", None)
         with pytest.raises(ImportError, match=r"pip install '\.\[audit\]'"):
             audit(make_model(), data.images, data.target, verbose=0)
 
@@ -842,10 +842,8 @@ def test_the_global_random_state_is_unchanged(data):
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002 (global)
 
 
-def test_files_are_read_at_the_white_level_of_the_model(write_image):
+def test_files_are_read_at_a_white_level(write_image):
     levels = np.full((20, 20), 4095, np.uint16)
     paths = [str(write_image("a.png", levels))]
-    reader = RadiographReader(8, white_level=4095)
-    model = make_pipeline(reader, DummyClassifier())
-    assert read_pixels(paths, model, 1, 0).thumbnails.min() == 255
-    assert read_pixels(paths, DummyClassifier(), 1, 0).thumbnails.max() == 16
+    assert read_pixels(paths, white_level=4095).thumbnails.min() == 255
+    assert read_pixels(paths).thumbnails.max() == 16

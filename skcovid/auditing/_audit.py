@@ -18,16 +18,17 @@ from skcovid.auditing._blanked_lungs import check_blanked_lungs
 from skcovid.auditing._duplicates import check_duplicates
 from skcovid.auditing._headers import check_headers
 from skcovid.auditing._leakage import check_leakage
-from skcovid.auditing._pixels import read_pixels
 from skcovid.auditing._refit import prepare_refit
 from skcovid.auditing._report import AuditReport
 from skcovid.auditing._shortcut_ratio import check_shortcut_ratio
 from skcovid.auditing._source import check_source
-from skcovid.auditing._subject import Subject
+from skcovid.auditing._subject import Subject, list_parts
 from skcovid.auditing._thumbnails import check_thumbnails
 from skcovid.auditing._visible_area import MIN_BORDER_FRACTION
+from skcovid.images._pixels import read_pixels
 from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._result import EvaluationResult
+from skcovid.preprocessing._reader import RadiographReader
 
 
 @validate_params(
@@ -121,7 +122,7 @@ def audit(
     Raises
     ------
     ImportError
-        If imagehash or Pillow, of the ``audit`` extra, are not installed.
+        If Pillow, of the ``audit`` extra, is not installed.
     ValueError
         If lengths differ, the result is of other labels, `X` holds no valid images, or
         `fractions` leave the lungs visible.
@@ -170,7 +171,7 @@ def audit(
     >>> report["duplicates"].verdict
     'No image occurs twice.'
     """
-    require("imagehash", extra="audit", caller="audit")
+    require("PIL", extra="audit", caller="audit")
     valid = [f for f in fractions if isinstance(f, Real) and 0 < f < 1]
     if len(valid) != len(fractions) or max(valid, default=0) < MIN_BORDER_FRACTION:
         raise ValueError(
@@ -186,7 +187,15 @@ def audit(
         None if values is None else column_or_1d(values) for values in (groups, source)
     )
     seed = draw_seed(random_state)
-    pixels = read_pixels(X, pipeline_or_result, n_jobs, verbose)
+    model = pipeline_or_result
+    whites = [
+        part.white_level
+        for part in (list_parts(model) if hasattr(model, "get_params") else [])
+        if isinstance(part, RadiographReader)
+    ]
+    pixels = read_pixels(
+        X, white_level=next(iter(whites), None), n_jobs=n_jobs, verbose=verbose
+    )
     pipeline = None
     if isinstance(pipeline_or_result, EvaluationResult):
         result = pipeline_or_result

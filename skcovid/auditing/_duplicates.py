@@ -1,9 +1,7 @@
 """The check "duplicates": copies of an image in two folds or in two classes."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
@@ -11,29 +9,14 @@ from scipy.sparse.csgraph import connected_components
 
 from skcovid._base._document import Table
 from skcovid.auditing._check import AuditCheck, AuditFigure
-from skcovid.auditing._pixels import HASH_SIDE, Pixels
 from skcovid.auditing._subject import Subject
-
-# Of 256 bits. Copies in JPEG at quality 75, at half the size, brighter or noisier are
-# within 8 bits of the original, and with another gamma within 20. Different radiographs
-# may be as near, so the pairs found are compared pixel by pixel.
-_MAX_HASH_DISTANCE = 30
-# Of the fine structure. Among 4.2 million pairs of 2,905 radiographs, copies that were
-# resized, compressed or windowed anew reached 0.829 and more, different ones 0.73 at
-# most; synthetic ones of different patients, in 50 sets of 240, 0.814.
-_MIN_CORRELATION = 0.82
-# Standard deviation, in pixels, of the coarse structure that is subtracted: the chest
-# every radiograph shows, exposure and windowing.
-_COARSE = 2.0
-_BLOCK = 1024
+from skcovid.images._copies import COPIES_ARE, find_near_pairs
+from skcovid.images._pixels import Pixels
 
 
 def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
-    """Find copies: equal pixels, or nearly equal ones.
-
-    Flipped, rotated or cropped copies are not found.
-    """
-    near = list(_find_near_pairs(pixels))
+    """Find copies: equal pixels, or nearly equal ones."""
+    near = list(find_near_pairs(pixels))
     sets = _connect(pixels.digests, near)
     leaked = subject.find_leaked(sets)
     copies = _describe_sets(subject, sets, near, leaked)
@@ -69,9 +52,7 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
         verdict=verdict,
         threshold=(
             "any copy that is in training and test of a fold, or in two classes. "
-            "Copies have equal pixels, or perceptual hashes within "
-            f"{_MAX_HASH_DISTANCE} of {HASH_SIDE**2} bits and fine structure that "
-            f"correlates above {_MIN_CORRELATION}."
+            f"{COPIES_ARE}"
         ),
         advice=(
             "Look at the images listed. Keep one of each set, or give a set one entry "
@@ -91,34 +72,6 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
         tables=(table,) if copies else (),
         details={"copies": copies},
     )
-
-
-def _find_near_pairs(pixels: Pixels) -> Iterator[tuple[int, int, float]]:
-    """Find pairs with the same fine structure; images of equal pixels count once."""
-    _, firsts = np.unique(pixels.digests, return_index=True)
-    # Bits as ±1: a product of two hashes is 256 less twice their distance.
-    signs = np.where(pixels.hashes[firsts], np.float32(1), np.float32(-1))
-    n_bits = signs.shape[1]
-    for start in range(0, len(firsts), _BLOCK):
-        block = signs[start : start + _BLOCK]
-        distances = (n_bits - block @ signs[start:].T) / 2
-        for one, other in np.argwhere(distances <= _MAX_HASH_DISTANCE):
-            if one < other:
-                pair = firsts[start + one], firsts[start + other]
-                correlation = _correlate(*pixels.small[list(pair)])
-                if correlation > _MIN_CORRELATION:
-                    yield int(pair[0]), int(pair[1]), correlation
-
-
-def _correlate(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Pearson's correlation of the fine structure of two images."""
-    fine = [
-        image - cv2.GaussianBlur(image, (0, 0), _COARSE)
-        for image in (one.astype(np.float32), other.astype(np.float32))
-    ]
-    if any(image.std() == 0 for image in fine):
-        return 0.0
-    return float(np.corrcoef(fine[0].ravel(), fine[1].ravel())[0, 1])
 
 
 def _connect(

@@ -10,21 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from skcovid.images._lazy_images import LazyImages
+from skcovid.images._pixels import list_paths
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._proportions import estimate_share
 from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._result import EvaluationResult
-from skcovid.reading._paths import as_paths, holds_paths
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
-
-
-def list_paths(X: Any) -> list[str] | None:
-    """List the paths of the images, None where `X` holds their pixels."""
-    if isinstance(X, LazyImages) or not holds_paths(X):
-        return None
-    return as_paths(X)
 
 
 def list_parts(estimator: Any) -> list[Any]:

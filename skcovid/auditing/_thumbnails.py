@@ -4,8 +4,8 @@ import numpy as np
 
 from skcovid.auditing._baseline import THRESHOLD, Baseline, cross_validate, make_forest
 from skcovid.auditing._check import AuditCheck
-from skcovid.auditing._pixels import THUMBNAIL_SIDE, Pixels
 from skcovid.auditing._subject import Subject
+from skcovid.images._pixels import THUMBNAIL_SIDE, Pixels
 
 # The ring is 1/16 of the image wide; a lung field seldom reaches into it.
 _RING = np.ones((THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=bool)

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import dctn
 from tqdm.auto import tqdm
 
 from skcovid._base._digests import image_key
-from skcovid.auditing._subject import list_parts, list_paths
 from skcovid.images._checks import check_images
 from skcovid.images._lazy_images import LazyImages
-from skcovid.preprocessing._reader import RadiographReader
 from skcovid.reading._files import read_bytes
+from skcovid.reading._paths import as_paths, holds_paths
 from skcovid.reading._read import decode_file
 
 # Side of a thumbnail in pixels: lungs are dark or bright in it, without texture.
@@ -27,7 +27,7 @@ _COPY_SIDE = 96
 
 
 class Pixels(NamedTuple):
-    """What the checks compare, one entry for each image."""
+    """What is compared of images, one entry for each."""
 
     thumbnails: NDArray[np.uint8]
     digests: NDArray[np.str_]
@@ -35,18 +35,24 @@ class Pixels(NamedTuple):
     small: NDArray[np.uint8]
 
 
-def read_pixels(X: Any, model: Any, n_jobs: int, verbose: int) -> Pixels:
-    """Read every image, at the model's white level, and keep what checks compare."""
-    parts = list_parts(model) if hasattr(model, "get_params") else []
-    whites = [part.white_level for part in parts if isinstance(part, RadiographReader)]
-    summarise = partial(_summarise, white_level=whites[0] if whites else None)
+def list_paths(X: Any) -> list[str] | None:
+    """List the paths of the images, None where `X` holds their pixels."""
+    if isinstance(X, LazyImages) or not holds_paths(X):
+        return None
+    return as_paths(X)
+
+
+def read_pixels(
+    X: Any, *, white_level: int | None = None, n_jobs: int = 2, verbose: int = 0
+) -> Pixels:
+    """Read every image, and keep what is compared of it."""
     source: Any = list_paths(X)
     if source is None:
         source = check_images(_rescale(X))
     with ThreadPoolExecutor(n_jobs) as executor:
         found = list(
             tqdm(
-                executor.map(summarise, source),
+                executor.map(partial(_summarise, white_level=white_level), source),
                 total=len(source),
                 desc="reading",
                 unit="image",
@@ -59,22 +65,28 @@ def read_pixels(X: Any, model: Any, n_jobs: int, verbose: int) -> Pixels:
 
 def _rescale(X: Any) -> Any:
     """Bring preprocessed images, such as those in [-1, 1], to the range of pixels."""
-    if isinstance(X, LazyImages) or np.asarray(X).dtype.kind != "f":
-        return X
+    if isinstance(X, LazyImages):
+        if X.dtype.kind != "f":
+            return X
+        return X.map(_rescale_image, "rescale", dtype=np.uint8)
     images = np.asarray(X)
+    if images.dtype.kind != "f":
+        return X
     low, high = images.min(), images.max()
     if (low >= 0 and 1 < high <= 255) or not np.isfinite(high - low):
         return X
     return (images - low) * (255 / (high - low or 1))
 
 
+def _rescale_image(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Stretch one image to the range of pixels."""
+    low, high = image.min(), image.max()
+    return np.asarray((image - low) * (255 / (high - low or 1)), dtype=np.uint8)
+
+
 def _summarise(
     source: str | NDArray[np.uint8], white_level: int | None
 ) -> tuple[Any, ...]:
-    # Packages of the extra "audit".
-    import imagehash
-    from PIL import Image
-
     if isinstance(source, str):
         image, _ = decode_file(read_bytes(source), source, "grey", white_level)
     else:
@@ -82,14 +94,14 @@ def _summarise(
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     pixels = np.ascontiguousarray(image)
-    perceptual = imagehash.phash(Image.fromarray(pixels), hash_size=HASH_SIDE)
-    thumbnail, small = (
+    thumbnail, small, coarse = (
         cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
-        for side in (THUMBNAIL_SIDE, _COPY_SIDE)
+        for side in (THUMBNAIL_SIDE, _COPY_SIDE, 4 * HASH_SIDE)
     )
+    waves = dctn(coarse.astype(np.float32))[:HASH_SIDE, :HASH_SIDE]
     return (
         thumbnail,
         np.array(image_key(pixels.shape, pixels.tobytes())),
-        np.asarray(perceptual.hash, dtype=bool).ravel(),
+        (waves > np.median(waves)).ravel(),
         small,
     )
