@@ -13,6 +13,11 @@ from skcovid._base._parameters import as_plain
 _MISSING = frozenset({"", "nan", "<NA>", "NaT"})
 
 
+def is_missing(value: Any) -> bool:
+    """Return whether a value, or its text, stands for nothing known."""
+    return value is None or str(value).strip() in _MISSING | {"None"}
+
+
 def check_groups(groups: Any) -> None:
     """Raise if the patient of a row is missing."""
     cure = "give an image of an unknown patient a group of its own, such as its path"

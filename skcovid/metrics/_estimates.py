@@ -31,13 +31,14 @@ class Estimate(JsonMixin):
     Parameters
     ----------
     value : float
-        The figure: in [0, 1], or in [-1, 1] if it is a difference. NaN, with both
-        bounds, where the data give none, such as the precision of a class that was
-        never predicted.
+        The figure: in [0, 1] if it is a share or an area, in [-1, 1] if it is a
+        difference of them. NaN, with both bounds, where the data give none, such as the
+        precision of a class that was never predicted.
     low, high : float
         Bounds of the interval, in the same range.
     method : str, default=""
-        How the interval was made, such as "Wilson".
+        How the interval was made, such as "Wilson"; of some NaN, why there is no
+        figure.
 
     Examples
     --------
@@ -124,6 +125,11 @@ class Estimate(JsonMixin):
 
     def __str__(self) -> str:
         return self.format_percent()
+
+
+def unknown_estimate(reason: str) -> Estimate:
+    """Return the estimate of a figure that the data do not give, and why."""
+    return Estimate(math.nan, math.nan, math.nan, reason)
 
 
 def transform_estimate(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import sparray
+from scipy.sparse import csr_array, sparray
 
 from skcovid.metrics._estimates import EFFECTIVE_WILSON, WILSON, Estimate
 from skcovid.metrics._wilson import wilson_bounds
@@ -160,7 +160,7 @@ def estimate_share(
     confidence_level: float = 0.95,
 ) -> Estimate:
     """Return the share of images that are hits, which may be alike in a patient."""
-    if groups is None:
+    if groups is None or not len(hits):
         return Estimate.from_counts(
             int(np.count_nonzero(hits)), len(hits), confidence_level
         )
@@ -180,3 +180,36 @@ def estimate_ratio(
     sample = Sample(units, np.ones(len(units)), grouped=True)
     share = find_ratios(sample, [[True, False]], [[True, True]])
     return share.estimate(confidence_level)[0]
+
+
+def estimate_mean(
+    values: NDArray[np.float64],
+    groups: ArrayLike | None = None,
+    confidence_level: float = 0.95,
+) -> Estimate:
+    """Return the mean of figures in [0, 1], which may be alike in a patient."""
+    images = np.arange(len(values))
+    patients = images if groups is None else np.unique(groups, return_inverse=True)[1]
+    units = csr_array((np.ones(len(values)), (patients, images)))
+    mean = values.mean()
+    return Proportions(
+        values=np.array([mean]),
+        influence=(values - mean)[:, np.newaxis] / len(values),
+        max_influence=np.full((len(values), 1), 1 / len(values)),
+        sizes=np.array([float(len(values))]),
+        sample=Sample(units, np.ones(units.shape[0]), grouped=groups is not None),
+        method=EFFECTIVE_WILSON,
+    ).estimate(confidence_level)[0]
+
+
+def count_kinds(
+    kinds: NDArray[np.intp], n_kinds: int, groups: ArrayLike | None
+) -> Sample:
+    """Count the images of each kind, of every patient where these are known."""
+    if groups is None:
+        counts = np.bincount(kinds, minlength=n_kinds)
+        return Sample(np.eye(n_kinds), counts, grouped=False)
+    names, patients = np.unique(groups, return_inverse=True)
+    units = np.zeros((len(names), n_kinds))
+    np.add.at(units, (patients, kinds), 1)
+    return Sample(units, np.ones(len(names)), grouped=True)

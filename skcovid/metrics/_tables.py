@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from skcovid._base._document import render_table
 from skcovid.metrics._estimates import MOVER, Estimate, JsonMixin, as_json
@@ -17,13 +17,16 @@ class _ByClass(Mapping[Hashable, Row], Generic[Row]):
     labels: tuple[Hashable, ...]
     rows: tuple[Row, ...]
 
+    # What the rows are of: one, and several.
+    _ROW: ClassVar[tuple[str, str]] = "class", "classes"
+
     def __getitem__(self, label: Hashable) -> Row:
         try:
             return self.rows[self.labels.index(label)]
         except ValueError:
             raise KeyError(
-                f"{label!r} is not a class of this table; its classes are "
-                f"{', '.join(map(repr, self.labels))}."
+                f"{label!r} is not a {self._ROW[0]} of this table; its "
+                f"{self._ROW[1]} are {', '.join(map(repr, self.labels))}."
             ) from None
 
     def __iter__(self) -> Iterator[Hashable]:
@@ -35,7 +38,7 @@ class _ByClass(Mapping[Hashable, Row], Generic[Row]):
     def to_dict(self) -> dict[str, Any]:
         """Return the table as nested dicts, ready for JSON: NaN becomes None."""
         others = {k: v for k, v in vars(self).items() if k not in ("labels", "rows")}
-        return {"classes": as_json(dict(self)), **as_json(others)}
+        return {self._ROW[1]: as_json(dict(self)), **as_json(others)}
 
 
 @dataclass(frozen=True)

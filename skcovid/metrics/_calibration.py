@@ -1,0 +1,297 @@
+"""Calibration of the probabilities of every class against the rest."""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import root_scalar
+from scipy.special import expit, logit
+from scipy.stats import t as student_t
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from skcovid._base._compatibility import validate_params
+from skcovid._base._document import render_table
+from skcovid._base._label_checks import check_groups
+from skcovid.metrics._confusion_matrix import check_labels
+from skcovid.metrics._estimates import Estimate, JsonMixin, unknown_estimate
+from skcovid.metrics._proportions import estimate_mean, estimate_share
+from skcovid.metrics._scores import check_probabilities
+from skcovid.metrics._tables import _ByClass
+from skcovid.metrics._wilson import CONFIDENCE_LEVEL
+
+# Probabilities of exactly 0 and 1 have no logit. R's CalibrationCurves also moves them
+# by 1e-8 (valProbggplot, allowPerfectPredictions).
+_CLIP = 1e-8
+
+_SANDWICH = "Student's t with sandwich variance"
+
+
+@dataclass(frozen=True)
+class CalibrationMetrics(JsonMixin):
+    """One row of :class:`CalibrationTable`: one class against the rest.
+
+    Parameters
+    ----------
+    slope : Estimate
+        Slope of the logistic regression of the class on the logit of its probability;
+        1 is ideal. Below 1, probabilities are too close to 0 and 1, as those of an
+        overfitted model; above 1, too close to each other. Any number.
+    intercept : Estimate
+        Its intercept with the slope fixed at 1, called calibration in the large; 0 is
+        ideal. Above 0, the class is more frequent than its probabilities say. Any
+        number, in logits.
+    brier_score : Estimate
+        Mean squared difference between the probability and what was seen, 0 or 1; in
+        [0, 1], 0 is best.
+    observed : Estimate
+        Share of images that are of the class.
+    expected : float
+        Mean predicted probability of the class, in [0, 1].
+    """
+
+    slope: Estimate
+    intercept: Estimate
+    brier_score: Estimate
+    observed: Estimate
+    expected: float
+
+
+@dataclass(frozen=True)
+class CalibrationTable(_ByClass[CalibrationMetrics]):
+    """Calibration slope and intercept and Brier score of every class, with intervals.
+
+    A mapping from label to row: ``table["COVID-19"].slope``. :func:`calibration_table`
+    makes it.
+
+    Parameters
+    ----------
+    labels : tuple
+        The classes, in the order of the columns of the probabilities.
+    rows : tuple of CalibrationMetrics
+        One row per class.
+    confidence_level : float
+        Confidence level of every interval in the table.
+    """
+
+    confidence_level: float
+
+    def to_markdown(self) -> str:
+        """Write the table in Markdown.
+
+        Returns
+        -------
+        str
+            The table, then a line on the intervals.
+        """
+        header = ["", "slope", "intercept", "Brier score", "observed", "expected"]
+        lines = [
+            [
+                str(label),
+                row.slope.format_fraction(2),
+                row.intercept.format_fraction(2),
+                row.brier_score.format_fraction(3),
+                row.observed.format_percent(1),
+                f"{100 * row.expected:.1f} %",
+            ]
+            for label, row in self.items()
+        ]
+        return (
+            f"{render_table(header, lines)}\n\nA slope of 1 and an intercept of 0 are "
+            f"ideal. In brackets: {100 * self.confidence_level:g} % confidence "
+            "intervals."
+        )
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+
+@validate_params(
+    {
+        "y_true": ["array-like"],
+        "probabilities": ["array-like"],
+        "labels": ["array-like"],
+        "groups": ["array-like", None],
+        "confidence_level": CONFIDENCE_LEVEL,
+    }
+)
+def calibration_table(
+    y_true: ArrayLike,
+    probabilities: ArrayLike,
+    labels: Sequence[Hashable] | NDArray[Any],
+    *,
+    groups: ArrayLike | None = None,
+    confidence_level: float = 0.95,
+) -> CalibrationTable:
+    """Calibration slope and intercept and Brier score of every class, with intervals.
+
+    Each class is taken against the rest. Images of a label that `labels` lack count as
+    rest.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels.
+    probabilities : array-like of shape (n_samples, n_classes), float in [0, 1]
+        Predicted probability of each class.
+    labels : sequence of length n_classes
+        The classes, in the order of the columns of `probabilities`.
+    groups : array-like of shape (n_samples,), default=None
+        Patient of each image, for intervals that allow for images of one patient being
+        alike. By default images count as independent.
+    confidence_level : float, default=0.95
+        Confidence level of every interval.
+
+    Returns
+    -------
+    CalibrationTable
+        Slope and intercept are NaN where the data give none, and their `method` says
+        why: if all images are of the class or none is, if a class's probabilities are
+        all equal (slope), or if they separate the class from the rest perfectly
+        (slope).
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a probability is outside [0, 1], or `labels` are not one
+        distinct label per column.
+
+    Notes
+    -----
+    Slope and intercept are those of logistic recalibration [1]_ [2]_, by maximum
+    likelihood. Probabilities below 1e-8 or above 1 - 1e-8 count as these, as 0 and 1
+    have no logit. The variance is the sandwich estimate, between patients where they
+    are given, with the usual factor G / (G - 1) * (n - 1) / (n - k) of G patients, n
+    images and k coefficients, and the quantile is Student's with G - 1 degrees of
+    freedom. The Brier score is a mean of figures in [0, 1] and has a Wilson interval
+    with effective sample size, as in :func:`skcovid.metrics.per_class_table`.
+
+    References
+    ----------
+    .. [1] Cox, D. R. (1958). Two further applications of a model for binary regression.
+       Biometrika, 45, 562-565.
+    .. [2] Van Calster, B., McLernon, D. J., van Smeden, M., Wynants, L., and
+       Steyerberg, E. W. (2019). Calibration: the Achilles heel of predictive analytics.
+       BMC Medicine, 17, 230.
+
+    Examples
+    --------
+    The logits of these probabilities are twice what they should be.
+
+    >>> import numpy as np
+    >>> from skcovid.metrics import calibration_table
+    >>> rng = np.random.default_rng(0)
+    >>> logits = rng.normal(size=1000)
+    >>> y_true = np.where(rng.random(1000) < 1 / (1 + np.exp(-logits)), "ill", "well")
+    >>> ill = 1 / (1 + np.exp(-2 * logits))
+    >>> table = calibration_table(
+    ...     y_true, np.column_stack([ill, 1 - ill]), ["ill", "well"]
+    ... )
+    >>> print(table["ill"].slope.format_fraction(2))
+    0.42 [0.34, 0.50]
+    """
+    check_consistent_length(y_true, probabilities, groups)
+    check_groups(groups)
+    columns = check_probabilities(probabilities, "probabilities", ndim=2)
+    names = check_labels(labels, columns.shape[1])
+    true = column_or_1d(y_true)[:, np.newaxis] == np.asarray(names)
+    return CalibrationTable(
+        labels=names,
+        rows=tuple(
+            _calibrate(is_class, column, groups, confidence_level)
+            for is_class, column in zip(true.T, columns.T, strict=True)
+        ),
+        confidence_level=float(confidence_level),
+    )
+
+
+def _calibrate(
+    is_class: NDArray[np.bool_],
+    probability: NDArray[np.float64],
+    groups: ArrayLike | None,
+    confidence_level: float,
+) -> CalibrationMetrics:
+    """Return the figures of one class."""
+    logits = logit(np.clip(probability, _CLIP, 1 - _CLIP))
+    ones = np.ones_like(logits)
+    inside, outside = logits[is_class], logits[~is_class]
+    if not len(inside) or not len(outside):
+        reason = f"{'every' if len(inside) else 'no'} image is of the class"
+        slope = intercept = unknown_estimate(reason)
+    else:
+        intercept = _estimate_first(
+            np.array([_fit_shift(is_class, logits)]),
+            ones[:, np.newaxis],
+            logits,
+            is_class,
+            groups,
+            confidence_level,
+        )
+        if np.ptp(logits) == 0:
+            slope = unknown_estimate("all probabilities are equal")
+        elif inside.min() >= outside.max() or inside.max() <= outside.min():
+            slope = unknown_estimate("the probabilities separate the class perfectly")
+        else:
+            model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8)
+            model.fit(logits[:, np.newaxis], is_class)
+            slope = _estimate_first(
+                np.array([*model.coef_[0], *model.intercept_]),
+                np.column_stack([logits, ones]),
+                np.zeros_like(logits),
+                is_class,
+                groups,
+                confidence_level,
+            )
+    return CalibrationMetrics(
+        slope=slope,
+        intercept=intercept,
+        brier_score=estimate_mean(
+            (is_class - probability) ** 2, groups, confidence_level
+        ),
+        observed=estimate_share(is_class, groups, confidence_level),
+        expected=float(probability.mean()),
+    )
+
+
+def _fit_shift(is_class: NDArray[np.bool_], logits: NDArray[np.float64]) -> float:
+    """Return what added to all logits makes the expected share the observed one."""
+    observed = is_class.mean()
+    bracket = logit(observed) - logits.max() - 1, logit(observed) - logits.min() + 1
+    return float(
+        root_scalar(
+            lambda shift: expit(logits + shift).mean() - observed,
+            bracket=bracket,
+            xtol=1e-10,
+        ).root
+    )
+
+
+def _estimate_first(
+    coefficients: NDArray[np.float64],
+    design: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    is_class: NDArray[np.bool_],
+    groups: ArrayLike | None,
+    confidence_level: float,
+) -> Estimate:
+    """Return the first coefficient of a logistic regression with its interval."""
+    n_images, n_coefficients = design.shape
+    expected = expit(design @ coefficients + offset)
+    scores = design * (is_class - expected)[:, np.newaxis]
+    if groups is not None:
+        patients = np.unique(groups, return_inverse=True)[1]
+        scores = np.transpose([np.bincount(patients, column) for column in scores.T])
+    n_patients = len(scores)
+    if n_patients < 2:
+        return Estimate(float(coefficients[0]), -math.inf, math.inf, _SANDWICH)
+    information = (design.T * (expected * (1 - expected))) @ design
+    influence = np.linalg.solve(information, scores.T)[0]
+    factor = n_patients / (n_patients - 1)
+    factor *= (n_images - 1) / (n_images - n_coefficients)
+    quantile = student_t.ppf((1 + confidence_level) / 2, n_patients - 1)
+    half_width = float(quantile * np.sqrt(factor * (influence @ influence)))
+    value = float(coefficients[0])
+    return Estimate(value, value - half_width, value + half_width, _SANDWICH)

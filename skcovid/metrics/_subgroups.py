@@ -1,0 +1,342 @@
+"""Figures of sub-groups of images: by age, sex, view, machine."""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Number
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+
+from skcovid._base._compatibility import Interval, validate_params
+from skcovid._base._document import render_table
+from skcovid._base._label_checks import check_groups, is_missing
+from skcovid.metrics._confusion_matrix import check_labels
+from skcovid.metrics._estimates import Estimate, JsonMixin, unknown_estimate
+from skcovid.metrics._proportions import estimate_share
+from skcovid.metrics._roc_auc import roc_auc_table
+from skcovid.metrics._tables import _ByClass
+from skcovid.metrics._wilson import CONFIDENCE_LEVEL
+
+# Edges of the bins of ages, in years.
+_AGES = (0, 18, 40, 60, 80, math.inf)
+# Numbers of more different values are put into quarters.
+_MAX_VALUES = 8
+NOT_KNOWN = "not known"
+
+
+@dataclass(frozen=True)
+class SubgroupMetrics(JsonMixin):
+    """One row of :class:`SubgroupTable`.
+
+    Parameters
+    ----------
+    n_images : int
+        Number of images.
+    n_patients : int or None
+        Number of patients; None if they are not known.
+    accuracy : Estimate
+        Share of images predicted as their own class.
+    recall : dict of label to Estimate
+        Share of each class's images that are predicted as it, also called sensitivity.
+    specificity : dict of label to Estimate
+        Share of the other classes' images that are not predicted as it.
+    roc_auc : dict of label to Estimate, or None
+        Area under the ROC curve of each class against the rest; None without
+        probabilities.
+    """
+
+    n_images: int
+    n_patients: int | None
+    accuracy: Estimate
+    recall: dict[Hashable, Estimate]
+    specificity: dict[Hashable, Estimate]
+    roc_auc: dict[Hashable, Estimate] | None
+
+
+@dataclass(frozen=True)
+class SubgroupTable(_ByClass[SubgroupMetrics]):
+    """Figures of the sub-groups of one attribute, with intervals.
+
+    A mapping from value to row: ``table["F"].accuracy``. :func:`subgroup_table` makes
+    it.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        The values of the attribute, or its bins.
+    rows : tuple of SubgroupMetrics
+        One row per value.
+    name : str
+        Name of the attribute.
+    min_images : int
+        Groups of fewer images have no figures.
+    confidence_level : float
+        Confidence level of every interval in the table.
+    """
+
+    name: str
+    min_images: int
+    confidence_level: float
+
+    _ROW = "group", "groups"
+
+    def to_markdown(self) -> str:
+        """Write the table in Markdown.
+
+        Returns
+        -------
+        str
+            The table, then a line on the intervals.
+        """
+        classes = list(self.rows[0].recall)
+        header = [self.name, "images", "patients", "accuracy"]
+        header += [f"recall of {label}" for label in classes]
+        if self.rows[0].roc_auc is not None:
+            header += [f"ROC AUC of {label}" for label in classes]
+        lines = []
+        for value, row in self.items():
+            line = [str(value), str(row.n_images)]
+            line.append("n/a" if row.n_patients is None else str(row.n_patients))
+            figures = [row.accuracy, *row.recall.values()]
+            line += [figure.format_percent(1) for figure in figures]
+            line += [area.format_fraction(3) for area in (row.roc_auc or {}).values()]
+            lines.append(line)
+        return (
+            f"{render_table(header, lines)}\n\nIn brackets: "
+            f"{100 * self.confidence_level:g} % confidence intervals. Groups of fewer "
+            f"than {self.min_images} images have no figures."
+        )
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+
+@validate_params(
+    {
+        "y_true": ["array-like"],
+        "predictions": ["array-like"],
+        "attribute": ["array-like"],
+        "probabilities": ["array-like", None],
+        "labels": ["array-like", None],
+        "groups": ["array-like", None],
+        "name": [str],
+        "bins": ["array-like", None],
+        "min_images": [Interval(Integral, 1, None, closed="left")],
+        "confidence_level": CONFIDENCE_LEVEL,
+    }
+)
+def subgroup_table(
+    y_true: ArrayLike,
+    predictions: ArrayLike,
+    attribute: ArrayLike,
+    *,
+    probabilities: ArrayLike | None = None,
+    labels: Sequence[Hashable] | NDArray[Any] | None = None,
+    groups: ArrayLike | None = None,
+    name: str = "attribute",
+    bins: ArrayLike | None = None,
+    min_images: int = 30,
+    confidence_level: float = 0.95,
+) -> SubgroupTable:
+    """Figures of the images of each value of an attribute, with intervals.
+
+    Parameters
+    ----------
+    y_true, predictions : array-like of shape (n_samples,)
+        True and predicted labels of the images.
+    attribute : array-like of shape (n_samples,)
+        What the images differ by, such as sex, view or age. Missing values (None, NaN,
+        empty text) have a row of their own, "not known".
+    probabilities : array-like of shape (n_samples, n_classes), default=None
+        Predicted probabilities; without them there is no ROC AUC.
+    labels : sequence of length n_classes, default=None
+        The classes, in the order of the columns of `probabilities`; by default all that
+        occur, sorted. Images of a true label that `labels` lack count as rest of every
+        class.
+    groups : array-like of shape (n_samples,), default=None
+        Patient of each image, for intervals that allow for images of one patient being
+        alike. By default images count as independent.
+    name : str, default="attribute"
+        Name of the attribute, the table's first column. With "age" numbers are years.
+    bins : array-like of shape (n_bins + 1,), default=None
+        Edges of the bins of numbers, rising; each bin holds its lower edge, and not its
+        upper one. By default 0, 18, 40, 60, 80 and up for ages; other numbers have a
+        row for each value up to eight values, and are split at their quartiles if
+        there are more.
+    min_images : int, default=30
+        Groups of fewer images have their counts and no figures.
+    confidence_level : float, default=0.95
+        Confidence level of every interval.
+
+    Returns
+    -------
+    SubgroupTable
+        Sorted by value, "not known" last. The accuracy of a group with labels that
+        `labels` lack is NaN.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, `bins` do not rise, are given for text, or leave a number
+        out.
+
+    Notes
+    -----
+    Each interval is of one group: among twenty groups one is expected to lie outside
+    its 95 % interval.
+
+    Examples
+    --------
+    >>> from skcovid.metrics import subgroup_table
+    >>> table = subgroup_table(
+    ...     ["ill", "well"] * 40,
+    ...     ["ill", "well", "well", "well"] * 20,
+    ...     ["F", "F", "M", ""] * 20,
+    ...     name="sex",
+    ... )
+    >>> list(table)
+    ['F', 'M', 'not known']
+    >>> print(table["F"].accuracy.format_percent(0))
+    100 % [91, 100]
+    >>> print(table["M"].n_images, table["M"].accuracy)
+    20 n/a
+    """
+    check_consistent_length(y_true, predictions, attribute, probabilities, groups)
+    check_groups(groups)
+    true, predicted = column_or_1d(y_true), column_or_1d(predictions)
+    found = unique_labels(true, predicted) if labels is None else labels
+    classes = check_labels(found, len(found))
+    scores = None
+    if probabilities is not None:
+        scores = check_array(probabilities, input_name="probabilities")
+    patients = None if groups is None else column_or_1d(groups)
+    names, members = _split(attribute, name, bins)
+    rows = []
+    for index in range(len(names)):
+        chosen = members == index
+        rows.append(
+            _describe(
+                true[chosen],
+                predicted[chosen],
+                None if scores is None else scores[chosen],
+                None if patients is None else patients[chosen],
+                classes,
+                min_images,
+                confidence_level,
+            )
+        )
+    return SubgroupTable(
+        labels=tuple(names),
+        rows=tuple(rows),
+        name=name,
+        min_images=min_images,
+        confidence_level=float(confidence_level),
+    )
+
+
+def _split(
+    attribute: ArrayLike, name: str, bins: ArrayLike | None
+) -> tuple[list[str], NDArray[np.intp]]:
+    """Return the names of the groups, and the group of each image."""
+    objects = column_or_1d(np.asarray(attribute, dtype=object))
+    known = np.array([not is_missing(value) for value in objects], dtype=bool)
+    values = objects[known]
+    numeric = all(isinstance(v, Number) and not isinstance(v, bool) for v in values)
+    if bins is not None and not numeric:
+        raise ValueError(
+            f"bins are edges of numbers, but {name} holds {values[0]!r}; leave bins "
+            "out, and each value has a row of its own."
+        )
+    if numeric and known.any():
+        names, of_known = _bin(values.astype(float), name, bins)
+    else:
+        kept, of_known = np.unique(values.astype(str), return_inverse=True)
+        names = kept.tolist()
+    members = np.full(len(objects), len(names))
+    members[known] = of_known
+    return names if known.all() else [*names, NOT_KNOWN], members
+
+
+def _bin(
+    values: NDArray[np.float64], name: str, bins: ArrayLike | None
+) -> tuple[list[str], NDArray[np.intp]]:
+    """Return the names of the bins that hold a number, and the bin of each number."""
+    distinct = np.unique(values)
+    if bins is not None:
+        edges = column_or_1d(bins).astype(float)
+    elif name == "age":
+        edges = np.array(_AGES)
+    elif len(distinct) <= _MAX_VALUES:
+        return [f"{value:g}" for value in distinct], np.searchsorted(distinct, values)
+    else:
+        edges = np.unique([*np.quantile(values, [0, 0.25, 0.5, 0.75]), np.inf])
+    if len(edges) < 2 or not (np.diff(edges) > 0).all():
+        raise ValueError(
+            f"bins must be two or more rising edges, got {edges.tolist()}."
+        )
+    outside = distinct[(distinct < edges[0]) | (distinct >= edges[-1])]
+    if len(outside):
+        raise ValueError(
+            f"bins of {name} hold numbers from {edges[0]:g} to below {edges[-1]:g}, "
+            f"but it has {outside[0]:g}; add an edge, such as inf, or make such values "
+            "NaN."
+        )
+    used, members = np.unique(
+        np.searchsorted(edges, values, side="right") - 1, return_inverse=True
+    )
+    names = [
+        f"{low:g} and above" if high == np.inf else f"{low:g} to below {high:g}"
+        for low, high in zip(edges[used], edges[used + 1], strict=True)
+    ]
+    return names, members
+
+
+def _describe(
+    y_true: NDArray[Any],
+    predictions: NDArray[Any],
+    probabilities: NDArray[Any] | None,
+    groups: NDArray[Any] | None,
+    classes: tuple[Hashable, ...],
+    min_images: int,
+    confidence_level: float,
+) -> SubgroupMetrics:
+    """Return the figures of one group."""
+    counts = len(y_true), None if groups is None else len(np.unique(groups))
+    if len(y_true) < min_images:
+        few = dict.fromkeys(
+            classes, unknown_estimate(f"fewer than {min_images} images")
+        )
+        areas = None if probabilities is None else few
+        return SubgroupMetrics(*counts, few[classes[0]], few, few, areas)
+
+    def share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Estimate:
+        patients = None if groups is None else groups[among]
+        return estimate_share(hits[among], patients, confidence_level)
+
+    accuracy = unknown_estimate("images have labels that the classes lack")
+    if set(y_true.tolist()) <= set(classes):
+        accuracy = share(y_true == predictions, np.ones(len(y_true), dtype=bool))
+    of_classes = {label: (y_true == label, predictions == label) for label in classes}
+    return SubgroupMetrics(
+        *counts,
+        accuracy=accuracy,
+        recall={label: share(called, of) for label, (of, called) in of_classes.items()},
+        specificity={
+            label: share(~called, ~of) for label, (of, called) in of_classes.items()
+        },
+        roc_auc=None
+        if probabilities is None
+        else dict(
+            roc_auc_table(
+                y_true,
+                probabilities,
+                classes,
+                groups=groups,
+                confidence_level=confidence_level,
+            )
+        ),
+    )
