@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from skcovid._base._label_checks import check_spelling
+from skcovid.datasets._layouts import KERMANY
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.datasets._sets import Choice, RadiographSet
 from skcovid.reading._files import identify
@@ -28,6 +29,8 @@ def name_collections(roots: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 def check_classes(sets: Sequence[RadiographSet], choice: Choice) -> None:
     """Raise unless the collections have the named classes, and two at least."""
+    if choice.split_pneumonia and KERMANY not in [one.layout for one in sets]:
+        raise ValueError(f"split_pneumonia=True, but no collection is {KERMANY}")
     found = set().union(*(one.labels for one in sets))
     names = ", ".join(map(repr, sorted(found)))
     if unknown := sorted(choice.class_mapping.keys() - found):

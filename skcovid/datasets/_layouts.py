@@ -26,6 +26,7 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _KERMANY_CLASSES = frozenset({"normal", "pneumonia"})
+KERMANY = "the paediatric chest X-rays of Kermany et al."
 # Named like the classes of the COVID-19 Radiography Database.
 _PNEUMONIA = {"bacteria": "Bacterial Pneumonia", "virus": "Viral Pneumonia"}
 
@@ -108,14 +109,13 @@ def kermany(listing: Listing) -> Layout | None:
     if names != _KERMANY_CLASSES:
         return None
     layout = split_folders(listing) or class_folders(listing)
-    name = "the paediatric chest X-rays of Kermany et al."
-    return None if layout is None else replace(layout, name=name)
+    return None if layout is None else replace(layout, name=KERMANY)
 
 
 _LAYOUTS = [kermany, split_folders, radiography_database, class_folders]
 
 
-def find_layout(listing: Listing, *, one_class: bool) -> Layout | None:
+def find_layout(listing: Listing) -> Layout | None:
     """Find the layout of a set, in the folder given or in a single one inside."""
     inner = _enter_single_folders(listing)[-1]
     archive, name = inner.root.parent, inner.root.name.casefold()
@@ -126,10 +126,13 @@ def find_layout(listing: Listing, *, one_class: bool) -> Layout | None:
         for find in _LAYOUTS if may_be_any else _LAYOUTS[:-1]:
             if (layout := find(inner)) is not None:
                 return layout
-    if one_class and len(listing.top_folders) == 1:
-        layout = class_folders(listing)
-        return layout if layout and layout.folders[0].images else None
     return None
+
+
+def find_class(listing: Listing) -> Layout | None:
+    """Find the single class of a collection, in one folder."""
+    layout = class_folders(listing) if len(listing.top_folders) == 1 else None
+    return layout if layout is not None and layout.folders[0].images else None
 
 
 def find_table(listing: Listing) -> Listing | None:
@@ -140,14 +143,9 @@ def find_table(listing: Listing) -> Listing | None:
     return None
 
 
-def is_kermany(layout: Layout) -> bool:
-    """Whether the classes are those of the Kermany set."""
-    return {folder.label.casefold() for folder in layout.folders} == _KERMANY_CLASSES
-
-
 def split_by_cause(layout: Layout) -> Layout:
     """Split the Kermany set's pneumonia into bacterial and viral, by file name."""
-    if not is_kermany(layout):
+    if layout.name != KERMANY:
         raise ValueError(
             "split_pneumonia=True is for the Kermany set, whose classes are NORMAL and "
             f"PNEUMONIA; {format_path(layout.root)} holds {layout.name} with other "

@@ -54,7 +54,7 @@ def load_radiographs(
     n_jobs: int = 2,
     verbose: int = 1,
 ) -> Bunch:
-    """Find the radiographs of a folder, a zip archive or a table.
+    """Find the radiographs of folders, zip archives or tables.
 
     It returns paths, for :class:`skcovid.RadiographReader`, and reads no pixels unless
     `on_error` is "report". Supported layouts, on disk or in an archive:
@@ -63,23 +63,32 @@ def load_radiographs(
     - all releases of the COVID-19 Radiography Database: images in the class folders, or
       in ``images`` there with lung masks in ``masks``, which are ignored;
     - the paediatric set of Kermany et al., and any other with class folders in
-      ``train``, ``val`` and ``test``.
+      ``train``, ``val`` and ``test``;
+    - a folder of images, in any folders below, with a ``metadata.csv`` that has the
+      columns ``path`` and ``label``.
 
     Parameters
     ----------
-    root : str or path-like
+    root : str or path-like, or list of them
         A folder, a zip archive of one (read in place), a folder in an archive, or a CSV
         table. Hidden files, and those that operating systems write, are skipped. A
-        table has the columns ``path`` (absolute, or relative to the table's folder) and
-        ``label``, and any of ``patient``, ``source``, ``view`` and ``split``.
+        table has the columns ``path`` or ``file`` (absolute, or relative to the table's
+        folder) and ``label``, and any of ``patient``, ``source``, ``view``, ``split``,
+        ``age``, ``sex``, ``manufacturer``, ``model``, ``acquisition_date`` and others.
+        A list joins collections, each of which is a source; one of them may have one
+        class, in one folder.
     class_names : list of str, default=None
-        Classes to load; all by default.
+        Classes to load, as `class_mapping` names them; all by default. A collection may
+        lack some.
+    class_mapping : dict of str to str, default=None
+        New names of classes, by the name that is found, in all collections; classes
+        that it does not name keep theirs. Classes may get the same name.
     metadata : str, path-like or None, default="auto"
         A CSV table with a row for each image: its ``path``, relative to the folder of
-        class folders, and any of ``label`` (checked against the folder), ``patient``,
-        ``source``, ``view`` and ``split``; or the table of the Cohen collection
-        (:func:`cohen_patients`). "auto" reads ``metadata.csv`` in that folder, if it
-        exists; None reads no table.
+        class folders, and any of the columns above (``label`` is checked against the
+        folder); or the table of the Cohen collection (:func:`cohen_patients`). "auto"
+        reads ``metadata.csv`` in that folder, if it exists; None reads no table. A list
+        of collections takes "auto" or None.
     views : {"all", "frontal"}, default="all"
         "frontal" keeps the images known to be postero-anterior or antero-posterior;
         `dropped` lists the others, and `DESCR` counts them by view.
@@ -104,8 +113,8 @@ def load_radiographs(
         paths : ndarray of shape (n_images,), object
             Paths of the images, each a str that begins with `root` (the table's folder,
             for a table); sorted by class name, then by file name with numbers in
-            numeric order, or in the table's order. Paths in an archive look like
-            ``radiographs.zip/NORMAL/1.png``.
+            numeric order, or in the table's order; collection by collection. Paths in
+            an archive look like ``radiographs.zip/NORMAL/1.png``.
         target : ndarray of shape (n_images,), str
             Labels: the names of the class folders, or the table's.
         target_names : list of str
@@ -114,24 +123,37 @@ def load_radiographs(
             Patient of each image: from the table; or else the patient ID of a DICOM
             file, or its study if the ID is empty or a placeholder; or else from file
             names that follow the scheme of the Kermany set or of NIH ChestX-ray14. An
-            image without a patient is a separate group. None if no patient is known.
+            image without a patient is a separate group. None if no patient is known. In
+            a list of collections, each begins with the collection's name and ``/``.
         source : ndarray of shape (n_images,), str, or None
             Source of each image, or empty: from the table, or else the institution of a
             DICOM file, or the collection whose scheme file names follow. None if none
-            is known.
+            is known. In a list of collections, the name of each: the last part of its
+            path, and parts before where names would be alike.
         view_position : ndarray of shape (n_images,), object, or None
             ``PA``, ``AP``, ``LATERAL`` or another in capitals, or None: from the table,
             or else from DICOM files. None if none is known.
         split : ndarray of shape (n_images,), str, or None
             ``train``, ``val`` or ``test``, if the folders or the table say so.
+        attributes : dict of str to ndarray of shape (n_images,)
+            What a table or else a DICOM file says of images, only those that are known
+            for an image: ``age`` (years, float64, NaN if unknown; 90+ is 90); ``sex``
+            (``F``, ``M``, ``O``); ``view`` (as `view_position`), ``manufacturer``,
+            ``model``; ``acquisition_date`` (ISO 8601; else the study's date); in a list
+            of collections ``source``, the own source of each image; and the further
+            columns of a table, float64 if all values are plain numbers. Text is empty
+            where not known. An age, sex or date of a DICOM file that is not in DICOM's
+            form is not known; in a table it is an error.
         dropped : list of str
             Images left out by `views`.
         ignored : list of str
-            Files in class folders that are not images, and images outside of any.
+            Files in class folders that are not images, and images outside of any, or
+            that ``metadata.csv`` does not list.
         bad_files : dict of str to str
             Reason why a file can't be read, by path; empty if `on_error` is "raise".
         DESCR : str
-            Layout, counts, how patients were found, and what was left out.
+            Layout, counts, how patients were found, classes of one source only and
+            sources of one class only, and what was left out.
 
     Raises
     ------
@@ -144,11 +166,13 @@ def load_radiographs(
         If there are DICOM files, and pydicom is not installed.
     ValueError
         If there are fewer than two classes; a class has no images; the layout is not
-        supported; one file is found by two paths; labels differ only by case or spaces;
-        the table is not in UTF-8, lacks an image, contradicts its folder, or has
-        unknown columns or a row of another length than its header; the archive is
-        damaged or not safe; DICOM files are not radiographs; or `on_error` is "report"
-        and no file of a class can be read.
+        supported; one file is found by two paths, or in two collections; labels differ
+        only by case or spaces; `class_mapping` has a class that no collection has; the
+        table is not in UTF-8, lacks an image, contradicts its folder, or has a column
+        whose name is like a known one, an age, sex or date that is not understood, or a
+        row of another length than its header; the archive is damaged or not safe; DICOM
+        files are not radiographs; or `on_error` is "report" and no file of a class can
+        be read.
     OSError
         If a folder cannot be read.
 
@@ -156,7 +180,8 @@ def load_radiographs(
     -----
     UserWarning
         If files are ignored or left out, rows of the table name missing files, or DICOM
-        files, or some of the file names of a class, name no patient.
+        files, or some of the file names of a class, name no patient; or if, in a list
+        of collections, a class is in one only, or one has a single class.
 
     Examples
     --------
@@ -172,6 +197,18 @@ def load_radiographs(
     ['COVID-19', 'NORMAL', 'Viral Pneumonia']
     >>> data.paths.shape, data.target.shape, data.groups
     ((6,), (6,), None)
+
+    Two collections, each a source:
+
+    >>> with TemporaryDirectory() as folder:
+    ...     save_radiographs(X, y, f"{folder}/here")
+    ...     save_radiographs(X, y, f"{folder}/there")
+    ...     data = load_radiographs(
+    ...         [f"{folder}/here", f"{folder}/there"],
+    ...         class_mapping={"Viral Pneumonia": "Pneumonia"},
+    ...     )
+    >>> data.target_names, sorted(set(data.source.tolist()))
+    (['COVID-19', 'NORMAL', 'Pneumonia'], ['here', 'there'])
     """
     is_list = isinstance(root, list | tuple)
     roots: Any = root if is_list else [root]
@@ -323,7 +360,7 @@ def _describe(sets: Sequence[RadiographSet], data: Bunch) -> Iterator[str]:
         yield ""
         for label in data.target_names:
             own = data.source[data.target == label]
-            yield f"{label}: images {len(own)}, of {_count(own.tolist())}"
+            yield f"{format_path(label)}: images {len(own)}, of {_count(own.tolist())}"
     for found in sets:
         if found.collection:
             yield ""
@@ -373,9 +410,12 @@ def _describe_set(found: RadiographSet) -> Iterator[str]:
         patients = origin if origin == NOT_KNOWN else f"{len(set(own))} ({origin})"
         masks = found.n_masks[label]
         ignored = f", masks ignored {masks}" if masks else ""
-        yield f"{label}: images {len(own)}, patients {patients}{ignored}"
+        counts = f"images {len(own)}, patients {patients}{ignored}"
+        yield f"{format_path(label)}: {counts}"
 
 
 def _count(values: Sequence[str]) -> str:
     counts = sorted(Counter(values).items())
-    return ", ".join(f"{value or NOT_KNOWN} {count}" for value, count in counts)
+    return ", ".join(
+        f"{format_path(value or NOT_KNOWN)} {count}" for value, count in counts
+    )

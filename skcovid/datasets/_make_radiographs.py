@@ -10,10 +10,16 @@ from sklearn.utils import Bunch
 
 from skcovid._base._compatibility import Interval, validate_params
 from skcovid._base._random import draw_seed
-from skcovid.datasets._phantom import FINDINGS, draw_anatomy, draw_projection, render
+from skcovid.datasets._phantom import (
+    FINDINGS,
+    draw_anatomy,
+    draw_look,
+    draw_projection,
+    render,
+)
 
-# First entry of the spawn key: patients and images have separate random streams.
-_PATIENT, _IMAGE = 0, 1
+# First entry of the spawn key: each kind has random streams of its own.
+_PATIENT, _IMAGE, _SOURCE = 0, 1, 2
 
 
 @validate_params(
@@ -24,6 +30,8 @@ _PATIENT, _IMAGE = 0, 1
         "weights": [list, tuple, np.ndarray],
         "n_patients": [Interval(Integral, len(FINDINGS), None, closed="left"), None],
         "noise": [Interval(Real, 0, None, closed="left")],
+        "n_sources": [Interval(Integral, 1, None, closed="left")],
+        "confounding": [Interval(Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
         "return_X_y": ["boolean"],
     }
@@ -36,6 +44,8 @@ def make_radiographs(
     weights: Sequence[float] = (219, 1341, 1345),
     n_patients: int | None = None,
     noise: float = 4.0,
+    n_sources: int = 1,
+    confounding: float = 0.0,
     random_state: int | RandomState | None = None,
     return_X_y: bool = False,
 ) -> Bunch | tuple[NDArray[np.uint8], NDArray[np.str_]]:
@@ -65,6 +75,16 @@ def make_radiographs(
         of the same anatomy and findings. None: each image has its own patient.
     noise : float, default=4.0
         Standard deviation of the noise, in grey levels.
+    n_sources : int, default=1
+        Number of sources, such as hospitals. From 2 on, each patient is from one, and
+        the images of a source have its look: gamma, contrast, noise (half to twice
+        `noise`), a black border and a bright mark in a corner. The looks depend on
+        `random_state`, so another seed draws other hospitals.
+    confounding : float, default=0.0
+        Share of the patients of each class, in [0, 1], that is from the class's own
+        sources; the rest is spread evenly over all. 0: all sources have the same class
+        mix. 1: each source has one class, if there are 3 or more. Source *k* is the own
+        one of class *k*, counted in turn. Above 0 it needs 2 sources.
     random_state : int, RandomState instance or None, default=None
         Seed. Image *i* depends on it, on *i* and on the other parameters, but not on
         `n_samples`.
@@ -85,6 +105,8 @@ def make_radiographs(
             The classes, sorted.
         groups : ndarray of shape (n_samples,), str
             Patient of each image.
+        source : ndarray of shape (n_samples,), str, or None
+            ``source-1``, ``source-2``, …; None if there is one source.
         DESCR : str
             Counts and findings of each class.
 
@@ -106,6 +128,13 @@ def make_radiographs(
     >>> data = make_radiographs(12, image_size=64, n_patients=6, random_state=0)
     >>> len(set(data.groups))
     6
+    >>> data = make_radiographs(
+    ...     60, image_size=32, weights=(1, 1, 1), n_sources=3, confounding=0.7
+    ... )
+    >>> counts = [sum(data.source[data.target == "NORMAL"] == f"source-{k}")
+    ...           for k in (1, 2, 3)]
+    >>> [int(count) for count in counts]
+    [2, 16, 2]
     """
     n_classes = len(FINDINGS)
     names = [str(name) for name in class_names if isinstance(name, str)]
@@ -127,6 +156,8 @@ def make_radiographs(
             f"n_patients={n_patients} exceeds n_samples={n_samples}; every patient "
             "needs an image."
         )
+    if confounding > 0 and n_sources == 1:
+        raise ValueError(f"confounding={confounding} needs n_sources=2 or more, got 1.")
     seed = draw_seed(random_state)
     classes = _alternate(shares, n_samples)
     diagnoses = _alternate(shares, n_patients)
@@ -139,12 +170,19 @@ def make_radiographs(
         draw_anatomy(_generator(seed, _PATIENT, patient))
         for patient in range(n_patients)
     ]
+    sources = _draw_sources(diagnoses, n_sources, confounding)[patients]
+    looks = [draw_look(_generator(seed, _SOURCE, one), one) for one in range(n_sources)]
     images = np.empty((n_samples, image_size, image_size), dtype=np.uint8)
     for number, (label, patient) in enumerate(zip(classes, patients, strict=True)):
         rng = _generator(seed, _IMAGE, number)
         finding = list(FINDINGS)[label]
         grey = render(anatomies[patient], draw_projection(rng), finding, image_size)
-        grey += np.float32(noise) * rng.standard_normal(grey.shape, dtype=np.float32)
+        own_noise = noise
+        if n_sources > 1:
+            grey = looks[sources[number]].apply(grey)
+            own_noise *= looks[sources[number]].noise
+        noise_field = rng.standard_normal(grey.shape, dtype=np.float32)
+        grey += np.float32(own_noise) * noise_field
         images[number] = np.rint(np.clip(grey, 0, 255))
     target = np.array(names)[classes]
     if return_X_y:
@@ -154,7 +192,12 @@ def make_radiographs(
         target=target,
         target_names=sorted(names),
         groups=np.array([f"patient-{patient + 1}" for patient in patients]),
-        DESCR=_describe(names, classes, patients, image_size),
+        source=(
+            np.array([f"source-{number + 1}" for number in sources])
+            if n_sources > 1
+            else None
+        ),
+        DESCR=_describe(names, classes, patients, sources, image_size),
     )
 
 
@@ -172,10 +215,28 @@ def _alternate(shares: NDArray[np.float64], length: int) -> NDArray[np.intp]:
     return classes
 
 
+def _draw_sources(
+    diagnoses: NDArray[np.intp], n_sources: int, confounding: float
+) -> NDArray[np.intp]:
+    """Source of each patient: always the one furthest behind its share of a class."""
+    labels = np.arange(len(FINDINGS))[:, None] - np.arange(n_sources)
+    own = labels % min(n_sources, len(FINDINGS)) == 0
+    shares = confounding * own / own.sum(axis=1, keepdims=True)
+    shares += (1 - confounding) / n_sources
+    counts = np.zeros_like(shares)
+    sources = np.empty_like(diagnoses)
+    for patient, label in enumerate(diagnoses):
+        behind = shares[label] * (counts[label].sum() + 1) - counts[label]
+        sources[patient] = np.argmax(np.round(behind, 9))
+        counts[label, sources[patient]] += 1
+    return sources
+
+
 def _describe(
     names: Sequence[str],
     classes: NDArray[np.intp],
     patients: NDArray[np.intp],
+    sources: NDArray[np.intp],
     image_size: int,
 ) -> str:
     lines = [f"Synthetic chest radiographs of {image_size} × {image_size} pixels", ""]
@@ -185,4 +246,7 @@ def _describe(
             f"{name}: images {of_class.sum()}, patients "
             f"{len(set(patients[of_class]))}, lungs: {finding}"
         )
+        if sources.any():
+            counts = np.bincount(sources[of_class], minlength=sources.max() + 1)
+            lines[-1] += f", images by source: {', '.join(map(str, counts))}"
     return "\n".join(lines)

@@ -72,6 +72,45 @@ class Projection:
     severity: float
 
 
+@dataclass(frozen=True)
+class Look:
+    """What differs from hospital to hospital: processing, noise, border and mark."""
+
+    gamma: float
+    contrast: float
+    noise: float
+    border: float
+    mark: float
+    corner: int
+
+    def apply(self, grey: Pixels) -> Pixels:
+        """Return an image as this hospital's equipment gives it."""
+        grey = 255.0 * (np.clip(grey, 0, 255) / 255.0) ** self.gamma
+        mean = grey.mean()
+        grey = mean + self.contrast * (grey - mean)
+        size = len(grey)
+        start, end = round(0.08 * size), round(0.08 * size) + max(2, round(0.07 * size))
+        # A mark is beside the body, as the letter of the side is.
+        turned = np.rot90(grey, self.corner)
+        turned[start:end, start:end] = self.mark
+        if border := round(self.border * size):
+            grey[:border], grey[-border:] = 0, 0
+            grey[:, :border], grey[:, -border:] = 0, 0
+        return grey.astype(np.float32)
+
+
+def draw_look(rng: Generator, number: int) -> Look:
+    """Draw the look of a hospital; its number gives the corner of the mark."""
+    return Look(
+        gamma=np.exp(rng.uniform(-0.4, 0.4)),
+        contrast=rng.uniform(0.7, 1.2),
+        noise=np.exp2(rng.uniform(-1.0, 1.0)),
+        border=rng.uniform(0.0, 0.06),
+        mark=rng.uniform(190, 250),
+        corner=number % 4,
+    )
+
+
 def draw_anatomy(rng: Generator) -> Anatomy:
     """Draw a patient."""
     return Anatomy(

@@ -1,6 +1,7 @@
 """Save images in the folder layout that `load_radiographs` reads."""
 
 import csv
+import io
 import os
 from collections import Counter
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length
 
+from skcovid._base._atomic_files import atomic_write
 from skcovid._base._compatibility import validate_params
 from skcovid._base._label_checks import check_groups, check_labels
-from skcovid.datasets._layouts import RESERVED_NAMES
+from skcovid.datasets._layouts import RESERVED_NAMES, TABLE
 from skcovid.datasets._listing import is_hidden
+from skcovid.reading._paths import format_path
 
 
 @validate_params(
@@ -22,6 +25,7 @@ from skcovid.datasets._listing import is_hidden
         "target": ["array-like"],
         "root": [str, os.PathLike],
         "groups": ["array-like", None],
+        "source": ["array-like", None],
     }
 )
 def save_radiographs(
@@ -30,6 +34,7 @@ def save_radiographs(
     root: str | os.PathLike[str],
     *,
     groups: ArrayLike | None = None,
+    source: ArrayLike | None = None,
 ) -> None:
     """Write images as PNG files, one folder per class.
 
@@ -47,6 +52,8 @@ def save_radiographs(
         An empty folder, or a new one, which is made with its parents.
     groups : array-like of shape (n_images,), default=None
         Patients, which are written to ``<root>/metadata.csv``.
+    source : array-like of shape (n_images,), default=None
+        Sources, which are written there too.
 
     Raises
     ------
@@ -79,7 +86,7 @@ def save_radiographs(
             "images must be uint8 of shape (n_images, height, width) or (n_images, "
             f"height, width, 3), got {images.dtype} of shape {images.shape}."
         )
-    check_consistent_length(images, labels, groups)
+    check_consistent_length(images, labels, groups, source)
     check_groups(groups)
     for label in dict.fromkeys(labels):
         is_name = label not in ("", "..") and not set(label) & set("/\\")
@@ -90,7 +97,7 @@ def save_radiographs(
             )
     check_labels(target)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise FileExistsError(f"{root}: exists and is not an empty folder")
+        raise FileExistsError(f"{format_path(root)}: exists and is not an empty folder")
     for label in set(labels):
         (root / label).mkdir(parents=True)
     counts: Counter[str] = Counter()
@@ -101,10 +108,16 @@ def save_radiographs(
         in_opencv_order = image[..., ::-1] if image.ndim == 3 else image
         # cv2.imwrite can't write to every path on Windows.
         _, encoded = cv2.imencode(".png", in_opencv_order)
-        (root / files[-1]).write_bytes(encoded.tobytes())
-    if groups is not None:
-        rows = zip(files, labels, np.asarray(groups), strict=True)
-        with (root / "metadata.csv").open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["file", "label", "patient"])
-            writer.writerows(rows)
+        with atomic_write(root / files[-1]) as file:
+            file.write(encoded.tobytes())
+    given = {"patient": groups, "source": source}
+    columns = {name: column for name, column in given.items() if column is not None}
+    if columns:
+        table = io.StringIO(newline="")
+        writer = csv.writer(table)
+        writer.writerow(["file", "label", *columns])
+        writer.writerows(
+            zip(files, labels, *map(np.asarray, columns.values()), strict=True)
+        )
+        with atomic_write(root / TABLE) as file:
+            file.write(table.getvalue().encode())

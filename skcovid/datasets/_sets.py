@@ -10,13 +10,14 @@ from unicodedata import normalize
 from skcovid._base._label_checks import check_spelling
 from skcovid.datasets._cohen import is_cohen_table, read_cohen_table
 from skcovid.datasets._layouts import (
+    KERMANY,
     TABLE,
     ClassFolder,
     Layout,
     describe_failure,
+    find_class,
     find_layout,
     find_table,
-    is_kermany,
     is_mask,
     split_by_cause,
 )
@@ -138,10 +139,14 @@ def find_set(root: Path, choice: Choice) -> RadiographSet:
             "archive of it (named .zip), or a CSV table (named .csv)"
         )
     listing = list_files(root)
-    layout = find_layout(listing, one_class=choice.is_part)
+    place = find_table(listing) if choice.metadata == "auto" else listing
+    if choice.metadata is None:
+        place = None
+    layout = find_layout(listing)
+    if layout is None and place is None and choice.is_part:
+        layout = find_class(listing)
     if layout is not None:
         return _from_folders(root, layout, choice)
-    place = find_table(listing) if choice.metadata == "auto" else listing
     if choice.metadata is None or place is None:
         raise ValueError(describe_failure(listing))
     path = place.root / TABLE if choice.metadata == "auto" else Path(choice.metadata)
@@ -158,7 +163,7 @@ def find_set(root: Path, choice: Choice) -> RadiographSet:
 
 
 def _from_folders(root: Path, layout: Layout, choice: Choice) -> RadiographSet:
-    if choice.split_pneumonia and (is_kermany(layout) or not choice.is_part):
+    if choice.split_pneumonia and (layout.name == KERMANY or not choice.is_part):
         layout = split_by_cause(layout)
     labels = {folder.label for folder in layout.folders}
     chosen = choice.choose(format_path(root), labels)
