@@ -191,7 +191,14 @@ API_REFERENCE = (
         "skcovid.model_selection",
         "What :func:`skcovid.evaluate` and :func:`skcovid.compare` return, and the "
         "splits of a protocol.",
-        ("EvaluationResult", "Predictions", "Fold", "Comparison", "split"),
+        (
+            "EvaluationResult",
+            "ExternalResult",
+            "Predictions",
+            "Fold",
+            "Comparison",
+            "split",
+        ),
     ),
     Section(
         "The audit's parts",

@@ -169,3 +169,20 @@ def mean_estimate(
         float(mean + to_high),
         f"{MOVER}: {estimates[0].method}",
     )
+
+
+def difference_estimate(a: Estimate, b: Estimate, correlation: float = 0) -> Estimate:
+    """Return `a` minus `b`, its interval by MOVER; NaN if either is.
+
+    Both intervals have one confidence level. The figures are of other patients, or have
+    the `correlation` given. See the Notes of `skcovid.metrics.compare_roc_auc`.
+    """
+    to_low, to_high = (
+        math.sqrt(max(down**2 + up**2 - 2 * correlation * down * up, 0))
+        for down, up in (
+            (a.value - a.low, b.high - b.value),
+            (a.high - a.value, b.value - b.low),
+        )
+    )
+    value = a.value - b.value
+    return Estimate(value, value - to_low, value + to_high, f"{MOVER}: {a.method}")

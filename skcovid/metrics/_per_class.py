@@ -1,5 +1,6 @@
 """Accuracy, and the figures of every class, from confusion matrices."""
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -130,9 +131,24 @@ def per_class_table(
     >>> print(table.means.f1)
     95.22 % [86.96, 98.36]
     """
-    sample, n_classes = read_sample(confusion_matrix)
-    names = check_labels(labels, n_classes)
-    ratios = find_class_ratios(sample, n_classes)
+    return find_per_class(confusion_matrix, labels, len(labels), confidence_level)
+
+
+def find_per_class(
+    confusion_matrix: ArrayLike,
+    labels: Sequence[Hashable] | NDArray[Any],
+    n_classes: int,
+    confidence_level: float = 0.95,
+) -> PerClassTable:
+    """Return the figures of the first classes of a confusion matrix.
+
+    Images of the other labels, which the model can't predict, are of the rest for every
+    class, and there is no multi-class accuracy.
+    """
+    sample, n_labels = read_sample(confusion_matrix)
+    names = check_labels(labels, n_labels)
+    complete = n_labels == n_classes
+    ratios = find_class_ratios(sample, n_labels)
     ratios["f1"] = ratios.pop("jaccard")
     estimates = {
         name: figures.estimate(confidence_level) for name, figures in ratios.items()
@@ -143,23 +159,28 @@ def per_class_table(
     ]
     (accuracy,) = estimates.pop("accuracy")
     means = {
-        name: mean_estimate(figures, ratios[name].correlate())
+        name: mean_estimate(
+            figures[:n_classes], ratios[name].correlate()[:n_classes, :n_classes]
+        )
         for name, figures in estimates.items()
     }
-    means["one_vs_rest_accuracy"] = transform_estimate(
-        accuracy, lambda figure: 1 - 2 * (1 - figure) / n_classes
-    )
-    cells = sample.count_images().astype(int).reshape(n_classes, n_classes)
+    if complete:
+        means["one_vs_rest_accuracy"] = transform_estimate(
+            accuracy, lambda figure: 1 - 2 * (1 - figure) / n_classes
+        )
+    else:
+        accuracy = Estimate(math.nan, math.nan, math.nan, accuracy.method)
+    cells = sample.count_images().astype(int).reshape(n_labels, n_labels)
     supports = cells.sum(axis=1).tolist()
     rows = tuple(
         ClassMetrics(
             **{name: figures[index] for name, figures in estimates.items()},
             support=support,
         )
-        for index, support in enumerate(supports)
+        for index, support in enumerate(supports[:n_classes])
     )
     return PerClassTable(
-        labels=names,
+        labels=names[:n_classes],
         rows=rows,
         means=ClassMetrics(**means, support=sum(supports)),
         accuracy=accuracy,

@@ -2,6 +2,7 @@
 
 from skcovid.model_selection._compare import Comparison, compare
 from skcovid.model_selection._evaluate import evaluate
+from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._leave_one_source_out import LeaveOneSourceOut
 from skcovid.model_selection._predictions import Predictions
 from skcovid.model_selection._result import EvaluationResult, Fold
@@ -10,6 +11,7 @@ from skcovid.model_selection._splits import split
 __all__ = [
     "Comparison",
     "EvaluationResult",
+    "ExternalResult",
     "Fold",
     "LeaveOneSourceOut",
     "Predictions",

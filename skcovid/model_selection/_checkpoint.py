@@ -24,6 +24,7 @@ from skcovid._base._atomic_files import (
 from skcovid._base._digests import image_key
 from skcovid._base._version import installed_versions
 from skcovid.images._fingerprints import describe_parameters, digest_samples
+from skcovid.model_selection._external_set import ExternalSet
 from skcovid.model_selection._result import Fold
 
 _MANIFEST = "evaluation.json"
@@ -207,6 +208,7 @@ def describe_evaluation(
     groups: ArrayLike | None,
     splits: Sequence[Sequence[NDArray[np.intp]]],
     protocol: str,
+    test: ExternalSet | None = None,
 ) -> dict[str, Any]:
     """Describe what the results of an evaluation depend on."""
     for name, value in own_parameters(pipeline, "random_state").items():
@@ -216,24 +218,42 @@ def describe_evaluation(
                 "a resumed evaluation would draw other random numbers. "
                 "make_transfer_pipeline(random_state=0) sets that of every step."
             )
-    counts = dict(zip(*np.unique(y, return_counts=True), strict=True))
-    labels = ", ".join(f"{label} {count}" for label, count in counts.items())
-    patients = "none"
-    if groups is not None:
-        n_patients = len(np.unique(np.asarray(groups)))
-        patients = f"{n_patients} of digest {joblib.hash(np.asarray(groups).tolist())}"
     rows = [[part.tolist() for part in fold] for fold in splits]
+    external = {}
+    if test is not None:
+        scored = joblib.hash(test.rows.tolist())
+        external = {
+            **_describe_labels(test.y, test.groups, "test: "),
+            "test: rows": f"{len(test.rows)} of digest {scored}",
+            "test: X": f"digest {joblib.hash(digest_samples(test.X))}",
+        }
     return {
         "format_version": _FORMAT_VERSION,
         "versions": installed_versions() | _estimators_versions(pipeline),
         "parameters": describe_parameters(pipeline),
         "evaluation": {
             "protocol": protocol,
-            "y": f"{labels} of digest {joblib.hash(y.tolist())}",
-            "groups": patients,
+            **_describe_labels(y, groups),
             "folds": f"{len(splits)} of digest {joblib.hash(rows)}",
+            **external,
         },
         "samples": digest_samples(X),
+    }
+
+
+def _describe_labels(
+    y: NDArray[Any], groups: ArrayLike | None, prefix: str = ""
+) -> dict[str, str]:
+    """Describe labels and patients by their numbers and digests."""
+    counts = dict(zip(*np.unique(y, return_counts=True), strict=True))
+    labels = ", ".join(f"{label} {count}" for label, count in counts.items())
+    patients = "none"
+    if groups is not None:
+        n_patients = len(np.unique(np.asarray(groups)))
+        patients = f"{n_patients} of digest {joblib.hash(np.asarray(groups).tolist())}"
+    return {
+        f"{prefix}y": f"{labels} of digest {joblib.hash(y.tolist())}",
+        f"{prefix}groups": patients,
     }
 
 

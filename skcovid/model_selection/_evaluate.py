@@ -3,6 +3,7 @@
 import copy
 import os
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -10,14 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import (
     BaseCrossValidator,
     StratifiedGroupKFold,
     StratifiedKFold,
     check_cv,
 )
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
@@ -31,6 +31,12 @@ from skcovid._base._label_checks import (
 from skcovid._base._network_estimator import NetworkEstimator
 from skcovid._base._validation_splits import check_inner_splits
 from skcovid.model_selection._checkpoint import describe_evaluation, open_checkpoint
+from skcovid.model_selection._external_result import ExternalResult
+from skcovid.model_selection._external_set import (
+    check_external_set,
+    check_files_of,
+    leave_copies_out,
+)
 from skcovid.model_selection._result import EvaluationResult, Fold
 from skcovid.model_selection._run_folds import run_folds
 from skcovid.model_selection._splits import (
@@ -41,7 +47,6 @@ from skcovid.model_selection._splits import (
     find_patient_overlap,
     split,
 )
-from skcovid.preprocessing._reader import RadiographReader
 
 
 @validate_params(
@@ -51,6 +56,7 @@ from skcovid.preprocessing._reader import RadiographReader
         "y": ["array-like"],
         "cv": ["cv_object"],
         "groups": ["array-like", None],
+        "test": [tuple, list, dict, None],
         "protocol": [StrOptions({"cross_val_predict", "paper"})],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -66,6 +72,7 @@ def evaluate(
     *,
     cv: int | BaseCrossValidator = 5,
     groups: ArrayLike | None = None,
+    test: tuple[Any, ...] | Mapping[str, Any] | None = None,
     protocol: Protocol = "cross_val_predict",
     random_state: Seed = 0,
     n_jobs: int | None = None,
@@ -93,11 +100,18 @@ def evaluate(
         :func:`skcovid.datasets.load_radiographs`. No patient is then on two sides of a
         split, intervals allow for images of one patient being alike, and the result
         has the share of test images that plain folds would have leaked.
+    test : tuple or Bunch, default=None
+        An external or later set: ``(X, y)``, ``(X, y, groups)``, or what
+        :func:`skcovid.datasets.load_radiographs` returns. After the folds, a clone is
+        fitted on all of `X` and predicts it; the result has both, and how they differ.
+        Images that are in `X` too are left out, as are those of patients in `groups`.
+        Labels that `y` lacks, such as "Other", count as the rest of every class.
     protocol : {"cross_val_predict", "paper"}, default="cross_val_predict"
         "cross_val_predict": every image is predicted once. "paper" (section 4): each
         test fold is halved at random; one half is the validation data of the training,
         the other half is predicted. A pipeline that takes no validation data is fitted
-        without.
+        without. So is the model for `test`, from which no validation data are taken:
+        :class:`HoldoutPipeline` then sets its own `validation_fraction` aside.
     random_state : int, RandomState instance or None, default=0
         Seed of the folds and halves; the pipeline has its own.
     n_jobs : int, default=None
@@ -132,7 +146,9 @@ def evaluate(
         search with ``cv=3``; if the classifier predicts a label that `y` lacks, or its
         probabilities are not one row for each image that sums to 1; or if `checkpoint`
         belongs to another evaluation (the differences are listed), or a `random_state`
-        is None with it.
+        is None with it. If `test` has no label in common with `y`, or one that differs
+        by case, lengths or columns that differ, samples of another shape, unreadable
+        files, or nothing but copies and patients of the training data.
     TypeError
         If ``history_`` of the classifier is not a dict or a list of dicts.
     FloatingPointError
@@ -149,7 +165,8 @@ def evaluate(
     -----
     UserWarning
         If the training part of a fold lacks a class, or a trained network predicts the
-        same class for all test images of a fold.
+        same class for all test images of a fold; if images of `test` are left out
+        because their patients are in `groups`.
 
     Examples
     --------
@@ -184,14 +201,14 @@ def evaluate(
         check_inner_splits(pipeline, len(labels))
     plain_random_state = copy.deepcopy(random_state)
     cv = _check_cv(cv, labels, groups, random_state)
+    external = None
+    if test is not None:
+        external = check_external_set(test, pipeline, X, labels, groups)
     for part in (pipeline, *pipeline.get_params().values()):
         if isinstance(part, NetworkEstimator):
             # Report a failed download now, and do not download in every worker.
             part._check_weights()
-    first = pipeline.steps[0][1] if isinstance(pipeline, Pipeline) else pipeline
-    if isinstance(first, RadiographReader):
-        # Report unreadable files now, not in the last fold.
-        clone(first).set_params(lazy=True).fit_transform(X)
+    check_files_of(pipeline, X, external)
     splits = list(
         split(
             labels, cv=cv, groups=groups, protocol=protocol, random_state=random_state
@@ -199,17 +216,45 @@ def evaluate(
     )
     check_splits(splits, cv, groups)
     _warn_of_absent_classes(splits, labels)
+    if external is not None:
+        external = leave_copies_out(external, pipeline, X, labels, verbose)
     run = partial(
-        run_folds, pipeline, X, labels, groups, splits, n_jobs=n_jobs, verbose=verbose
+        run_folds,
+        pipeline,
+        X,
+        labels,
+        groups,
+        splits,
+        n_jobs=n_jobs,
+        verbose=verbose,
+        test=external,
     )
     if checkpoint is None:
         folds = run()
     else:
         _check_folds_seeded(cv, protocol, random_state)
-        description = describe_evaluation(pipeline, X, labels, groups, splits, protocol)
+        description = describe_evaluation(
+            pipeline, X, labels, groups, splits, protocol, external
+        )
         with open_checkpoint(Path(checkpoint), description) as opened:
             folds = run(checkpoint=opened)
-    _warn_of_constant_predictions(folds)
+    _warn_of_constant_predictions(folds, len(splits))
+    outside = None
+    if external is not None:
+        last, rows = folds.pop(), external.rows
+        outside = ExternalResult(
+            y_true=external.y[rows],
+            predictions=last.predictions,
+            probabilities=last.probabilities,
+            classes=np.unique(labels),
+            groups=None if external.groups is None else external.groups[rows],
+            rows=rows,
+            copies=external.copies,
+            patients_in_training=external.patients_in_training,
+            history=last.history,
+            fit_seconds=last.fit_seconds,
+            predict_seconds=last.predict_seconds,
+        )
     overlap = None
     if groups is not None:
         groups = np.asarray(groups)
@@ -224,6 +269,7 @@ def evaluate(
         pipeline=repr(pipeline),
         groups=groups,
         patient_overlap=overlap,
+        external=outside,
     )
 
 
@@ -272,13 +318,14 @@ def _warn_of_absent_classes(splits: list[Split], y: NDArray[Any]) -> None:
             )
 
 
-def _warn_of_constant_predictions(folds: list[Fold]) -> None:
+def _warn_of_constant_predictions(folds: list[Fold], n_folds: int) -> None:
     for number, fold in enumerate(folds, start=1):
+        name = f"fold {number}" if number <= n_folds else "the external set"
         found = np.unique(fold.predictions)
         # A baseline without a training history may predict one class on purpose.
         if fold.history and len(fold.predictions) > 1 and len(found) == 1:
             warnings.warn(
-                f"All {len(fold.predictions)} test images of fold {number} are "
+                f"All {len(fold.predictions)} test images of {name} are "
                 f"predicted as {found.tolist()[0]!r}: its network has not learned to "
                 "distinguish the classes. See the result's histories. If "
                 "reset_batch_norm is True, as in recipe='paper', few images do not "

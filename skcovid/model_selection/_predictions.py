@@ -15,8 +15,8 @@ from skcovid.metrics._confusion_matrix import (
     estimate_cell_shares,
     patient_confusion_matrices,
 )
-from skcovid.metrics._estimates import Estimate
-from skcovid.metrics._per_class import per_class_table
+from skcovid.metrics._estimates import Estimate, as_json
+from skcovid.metrics._per_class import find_per_class
 from skcovid.metrics._predictive_values import PredictiveValues, predictive_values
 from skcovid.metrics._roc_auc import roc_auc_table
 from skcovid.metrics._tables import PerClassTable, RocAucTable
@@ -57,30 +57,44 @@ class Predictions(ABC):
 
     @cached_property
     def confusion_matrix(self) -> NDArray[np.int64]:
-        """Numbers of images: rows are true classes, columns predicted ones."""
-        y_true, predictions, _, classes, _ = self._scored
-        counts: NDArray[np.int64] = confusion_matrix(
-            y_true, predictions, labels=classes
-        )
-        return counts
+        """Numbers of images: a row for each of `labels`, a column for each class."""
+        n_classes, n_labels = len(self._scored.classes), len(self.labels)
+        total: NDArray[np.int64] = self._counts.reshape(-1, n_labels, n_labels).sum(0)
+        return total[:, :n_classes]
+
+    @cached_property
+    def labels(self) -> NDArray[Any]:
+        """The classes, then the true labels that the model lacks, each sorted."""
+        y_true, _, _, classes, _ = self._scored
+        return np.concatenate([classes, np.setdiff1d(y_true, classes)])
 
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
-        """Confusion matrix of each patient, or of all images."""
-        y_true, predictions, _, classes, groups = self._scored
+        """Square confusion matrix of each patient, or of all images."""
+        y_true, predictions, _, _, groups = self._scored
         if groups is None:
-            return self.confusion_matrix
-        return patient_confusion_matrices(y_true, predictions, groups, labels=classes)
+            counts: NDArray[np.int64] = confusion_matrix(
+                y_true, predictions, labels=self.labels
+            )
+            return counts
+        return patient_confusion_matrices(
+            y_true, predictions, groups, labels=self.labels
+        )
 
     @cached_property
     def confusion_shares(self) -> list[list[Estimate]]:
-        """Share of each true class (rows) predicted as each label (columns)."""
-        return estimate_cell_shares(self._counts)
+        """Shares of each row of `confusion_matrix`: of the images of a true label."""
+        n_classes = len(self._scored.classes)
+        return [row[:n_classes] for row in estimate_cell_shares(self._counts)]
 
     @cached_property
     def per_class(self) -> PerClassTable:
-        """Recall, precision, F1 and one-vs-rest accuracy (the paper's Table 4)."""
-        return per_class_table(self._counts, self._scored.classes)
+        """Recall, precision, F1 and one-vs-rest accuracy (the paper's Table 4).
+
+        Images of a label that the model lacks are of the rest for every class. There is
+        no multi-class accuracy then: it is NaN.
+        """
+        return find_per_class(self._counts, self.labels, len(self._scored.classes))
 
     @property
     def accuracy(self) -> Estimate:
@@ -99,6 +113,23 @@ class Predictions(ABC):
         if probabilities is None:
             return None
         return roc_auc_table(y_true, probabilities, classes, groups=groups)
+
+    def _figures(self) -> dict[str, Any]:
+        """Return figures and predictions, ready for JSON."""
+        y_true, predictions, probabilities, classes, _ = self._scored
+        return {
+            "n_patients": self.n_patients,
+            "classes": classes.tolist(),
+            "labels": self.labels.tolist(),
+            "accuracy": self.accuracy.to_dict(),
+            "balanced_accuracy": self.balanced_accuracy.to_dict(),
+            "per_class": self.per_class.to_dict(),
+            "roc_auc": as_json(self.roc_auc),
+            "confusion_matrix": self.confusion_matrix.tolist(),
+            "y_true": y_true.tolist(),
+            "predictions": predictions.tolist(),
+            "probabilities": None if probabilities is None else probabilities.tolist(),
+        }
 
     def predictive_values(
         self, prevalence: Mapping[Hashable, float]
@@ -143,6 +174,12 @@ class Predictions(ABC):
         Returns
         -------
         BootstrapIntervals
+
+        Raises
+        ------
+        ValueError
+            If an image has a label that the model lacks, or as
+            :func:`skcovid.metrics.bootstrap_intervals` does.
         """
         y_true, predictions, probabilities, classes, groups = self._scored
         return bootstrap_intervals(

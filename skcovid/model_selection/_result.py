@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from skcovid._base._atomic_files import atomic_write
 from skcovid._base._document import Section, Table, render_markdown
-from skcovid.metrics._estimates import Estimate, as_json
+from skcovid.metrics._estimates import Estimate, as_json, difference_estimate
 from skcovid.model_selection import _result_sections
+from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._predictions import Predictions, Scored
 
 
@@ -71,6 +72,8 @@ class EvaluationResult(Predictions):
         Share of test images that would have shared their patient with training images
         in as many folds of a plain ``StratifiedKFold`` of the same seed. None without
         patients, or if a class has fewer images than there are folds.
+    external : ExternalResult or None, default=None
+        Figures on the set `test`, of a model that was fitted on all images.
     """
 
     y_true: NDArray[Any]
@@ -80,6 +83,7 @@ class EvaluationResult(Predictions):
     pipeline: str
     groups: NDArray[Any] | None = None
     patient_overlap: Estimate | None = None
+    external: ExternalResult | None = None
 
     @property
     def grouped(self) -> bool:
@@ -142,6 +146,36 @@ class EvaluationResult(Predictions):
             "predict": [fold.predict_seconds for fold in self.folds],
         }
 
+    @cached_property
+    def differences(self) -> dict[str, Any] | None:
+        """What is lost outside: figures inside minus those on the external set.
+
+        A dict of "accuracy" and "balanced_accuracy", each an estimate, and of "recall",
+        "specificity" and "roc_auc", each a dict of label to estimate. The images inside
+        and outside are of other patients, so their intervals are combined as
+        independent ones are. None without an external set.
+        """
+        outside = self.external
+        if outside is None:
+            return None
+        found: dict[str, Any] = {
+            name: difference_estimate(getattr(self, name), getattr(outside, name))
+            for name in ("accuracy", "balanced_accuracy")
+        }
+        for name in ("recall", "specificity"):
+            found[name] = {
+                label: difference_estimate(
+                    getattr(row, name), getattr(outside.per_class[label], name)
+                )
+                for label, row in self.per_class.items()
+            }
+        if self.roc_auc is not None and outside.roc_auc is not None:
+            found["roc_auc"] = {
+                label: difference_estimate(area, outside.roc_auc[label])
+                for label, area in self.roc_auc.items()
+            }
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """Return all figures and predictions as a dict, ready for JSON.
 
@@ -151,25 +185,17 @@ class EvaluationResult(Predictions):
             Estimates are dicts of value, low, high and method. Patients are counted,
             not named. NaN and infinite figures are None, as JSON has neither.
         """
-        probabilities = self.probabilities
         return {
             "protocol": self.protocol,
             "cv": self.cv,
             "grouped": self.grouped,
-            "n_patients": self.n_patients,
             "patient_overlap": as_json(self.patient_overlap),
             "pipeline": self.pipeline,
             "versions": _result_sections.list_versions(),
-            "classes": self.classes.tolist(),
-            "accuracy": self.accuracy.to_dict(),
-            "balanced_accuracy": self.balanced_accuracy.to_dict(),
-            "per_class": self.per_class.to_dict(),
-            "roc_auc": as_json(self.roc_auc),
-            "confusion_matrix": self.confusion_matrix.tolist(),
+            **self._figures(),
             "test_indices": self.test_indices.tolist(),
-            "y_true": self.y_true[self.test_indices].tolist(),
-            "predictions": self.predictions.tolist(),
-            "probabilities": None if probabilities is None else probabilities.tolist(),
+            "external": as_json(self.external),
+            "differences": as_json(self.differences),
             "folds": [
                 {
                     "n_train": len(fold.train_indices),
@@ -220,8 +246,16 @@ def describe_result(result: EvaluationResult) -> list[Section]:
     """Return the sections of the report on a result, without pictures."""
     table, areas = result.per_class, result.roc_auc
     labels = result.classes.tolist()
+    headline = _result_sections.describe_headline(table, areas)
+    outside = []
+    if result.external is not None and result.differences is not None:
+        headline = _result_sections.describe_headline_outside(
+            result, result.external, result.differences
+        )
+        outside = [_result_sections.describe_external(result.external)]
     sections = [
-        _result_sections.describe_headline(table, areas),
+        headline,
+        *outside,
         _describe_data(result),
         _result_sections.describe_confusion_matrix(
             labels, result.confusion_matrix, result.confusion_shares
@@ -231,6 +265,8 @@ def describe_result(result: EvaluationResult) -> list[Section]:
     if result.histories:
         sections.append(_result_sections.describe_training(result.histories))
     seconds = sum(map(sum, result.timings.values()))
+    if result.external is not None:
+        seconds += result.external.fit_seconds + result.external.predict_seconds
     return [
         *sections,
         _result_sections.describe_classes(result.y_true),

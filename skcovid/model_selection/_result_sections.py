@@ -4,16 +4,18 @@
 """
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skcovid._base._document import Details, Paragraph, Section, Table
+from skcovid._base._document import Details, List, Paragraph, Part, Section, Table
 from skcovid._base._version import installed_versions
 from skcovid.metrics._estimates import MOVER, Estimate
 from skcovid.metrics._tables import PerClassTable, RocAucTable
+from skcovid.model_selection._external_result import ExternalResult
+from skcovid.model_selection._predictions import Predictions
 
 PROTOCOLS = {
     "cross_val_predict": "every image predicted once, by a model that never saw it",
@@ -65,10 +67,106 @@ def describe_headline(table: PerClassTable, areas: RocAucTable | None) -> Sectio
     )
 
 
+def describe_headline_outside(
+    inside: Predictions, outside: ExternalResult, differences: Mapping[str, Any]
+) -> Section:
+    """Give the scores inside beside those outside; none stands alone."""
+    rows = [
+        [
+            name,
+            getattr(inside, figure).format_percent(),
+            getattr(outside, figure).format_percent(),
+            differences[figure].format_percent(),
+        ]
+        for name, figure in (
+            ("Multi-class accuracy", "accuracy"),
+            ("Balanced accuracy (mean recall)", "balanced_accuracy"),
+        )
+    ]
+    areas = differences.get("roc_auc", {})
+    for label, row in inside.per_class.items():
+        if label in areas:
+            sides = [one.roc_auc[label] for one in (inside, outside) if one.roc_auc]
+            figures = [*sides, areas[label]]
+            cells = [figure.format_fraction() for figure in figures]
+            rows.append([f"ROC AUC, {label}", *cells])
+        for name in ("recall", "specificity"):
+            sides = [getattr(one, name) for one in (row, outside.per_class[label])]
+            figures = [*sides, differences[name][label]]
+            cells = [figure.format_percent() for figure in figures]
+            rows.append([f"{name.capitalize()}, {label}", *cells])
+    parts: list[Part] = [
+        Table(
+            ["figure", "inside (folds)", "outside (external set)", "lost outside"], rows
+        ),
+        Paragraph(
+            "Values with 95 % intervals. Inside: images of the training collection, "
+            "each predicted by a model that never saw it. Outside: the external set, "
+            "predicted by a model that was fitted on the whole training collection. "
+            f"Intervals of differences: {MOVER}, as of independent samples."
+        ),
+    ]
+    lacking = outside.labels[len(outside.classes) :].tolist()
+    if lacking:
+        parts.append(
+            Paragraph(
+                "There is no multi-class accuracy outside: images of "
+                f"{', '.join(map(repr, lacking))} are there, which the model can't "
+                "predict. They count as the rest of every class."
+            )
+        )
+    return Section("headline", "Headline figures, inside and outside", parts)
+
+
+def describe_external(outside: ExternalResult) -> Section:
+    """Give the images, confusion matrix and figures of the external set."""
+    copies = outside.copies
+    patients = "not known; images were taken as independent"
+    if outside.n_patients is not None:
+        patients = str(outside.n_patients)
+    counts = sorted(Counter(outside.y_true.tolist()).items())
+    rows = [
+        ["Images scored", str(len(outside.rows))],
+        [
+            "True classes",
+            ", ".join(f"{label}: {count}" for label, count in counts),
+        ],
+        ["Patients", patients],
+        [
+            "Left out as copies of training images",
+            "not searched for" if copies is None else str(len(copies)),
+        ],
+        [
+            "Left out as images of patients of the training images",
+            str(len(outside.patients_in_training)),
+        ],
+    ]
+    parts: list[Part] = [Table(["", ""], rows)]
+    if copies:
+        listed = [
+            f"{row}: a copy of training row {first}" for row, first in copies.items()
+        ]
+        parts.append(
+            Details(
+                "Copies, by row of the external and the training set", [List(listed)]
+            )
+        )
+    matrix = describe_confusion_matrix(
+        outside.labels.tolist(),
+        outside.confusion_matrix,
+        outside.confusion_shares,
+        columns=outside.classes.tolist(),
+    )
+    per_class = describe_per_class(outside.per_class, outside.roc_auc)
+    parts += [matrix.parts[-1], per_class.parts[-1]]
+    return Section("external", "External set", parts)
+
+
 def describe_confusion_matrix(
     labels: Sequence[Hashable],
     counts: NDArray[np.int64],
     shares: Sequence[Sequence[Estimate]],
+    columns: Sequence[Hashable] | None = None,
 ) -> Section:
     """Give the counts of all folds, and their shares of the true class."""
     rows = [
@@ -82,7 +180,7 @@ def describe_confusion_matrix(
         for label, row, row_shares in zip(labels, counts.tolist(), shares, strict=True)
     ]
     table = Table(
-        ["true class", *(f"predicted {label}" for label in labels)],
+        ["true class", *(f"predicted {label}" for label in columns or labels)],
         rows,
         caption="Images, and their share of the true class [95 % interval]",
     )

@@ -24,6 +24,7 @@ from skcovid._base._kept_features import keep_features_of_predictions
 from skcovid._base._predictions import predict
 from skcovid._base._validation_splits import requests_groups
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
+from skcovid.model_selection._external_set import ExternalSet
 from skcovid.model_selection._result import Fold
 from skcovid.model_selection._splits import Split
 
@@ -37,9 +38,16 @@ def run_folds(
     *,
     n_jobs: int | None,
     verbose: int,
+    test: ExternalSet | None = None,
     checkpoint: EvaluationCheckpoint | None = None,
 ) -> list[Fold]:
-    """Evaluate a classifier on every fold that the checkpoint does not hold."""
+    """Evaluate a classifier on every fold that the checkpoint does not hold.
+
+    An external set is the last fold: all rows are trained on.
+    """
+    if test is not None:
+        everything = Split(np.arange(len(y)), np.empty(0, dtype=np.intp), test.rows)
+        splits = [*splits, everything]
     numbers = range(1, len(splits) + 1)
     done: dict[int, Fold] = {}
     if checkpoint is not None:
@@ -51,7 +59,16 @@ def run_folds(
     # joblib sends array arguments ahead to one worker of a cluster and loses them with
     # it; arrays within a tuple are sent with each fold.
     folds = Parallel(n_jobs=n_jobs, return_as="generator")(
-        run((*shared, number, splits[number - 1])) for number in left
+        run(
+            (
+                *shared,
+                number,
+                splits[number - 1],
+                # Sent with its own fold alone.
+                test if number == len(splits) else None,
+            )
+        )
+        for number in left
     )
     progress = tqdm(
         zip(left, folds, strict=True),
@@ -68,20 +85,20 @@ def run_folds(
 
 
 def _run_fold(task: tuple[Any, ...]) -> Fold:
-    pipeline, X, y, groups, checkpoint, caller, number, rows = task
+    pipeline, X, y, groups, checkpoint, caller, number, rows, test = task
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid == caller:
         _end_with(parent)
     estimator = clone(pipeline)
     if checkpoint is None:
-        return _evaluate_fold(estimator, X, y, groups, rows, number)
+        return _evaluate_fold(estimator, X, y, groups, rows, number, test)
     folders = own_parameters(estimator, "checkpoint")
     unset = [name for name, value in folders.items() if value is None]
     estimator.set_params(**dict.fromkeys(unset, checkpoint.training_folder(number)))
     with checkpoint.lock(number):
         fold: Fold | None = checkpoint.read(number)
         if fold is None:
-            fold = _evaluate_fold(estimator, X, y, groups, rows, number)
+            fold = _evaluate_fold(estimator, X, y, groups, rows, number, test)
             checkpoint.write(number, fold)
     return fold
 
@@ -109,7 +126,9 @@ def _evaluate_fold(
     groups: ArrayLike | None,
     rows: Split,
     number: int,
+    test: ExternalSet | None,
 ) -> Fold:
+    X_test, y_test = (X, y) if test is None else (test.X, test.y)
     params: dict[str, Any] = {}
     if len(rows.validation) and has_fit_parameter(estimator, "X_val"):
         params["X_val"] = safe_indexing(X, rows.validation)
@@ -123,9 +142,10 @@ def _evaluate_fold(
         fitted = estimator.fit(X_train, y_train, **params)
     fit_ended = time.perf_counter()
     try:
-        predicted, found = predict(fitted, safe_indexing(X, rows.test))
+        predicted, found = predict(fitted, safe_indexing(X_test, rows.test))
     except FloatingPointError as error:
-        error.add_note(f"These are rows among the test images of fold {number}.")
+        name = f"fold {number}" if test is None else "the external set"
+        error.add_note(f"These are rows among the test images of {name}.")
         raise
     labels = np.unique(y)
     # In the type of y: a classifier may answer 1.0 for 1, or objects for text.
@@ -146,7 +166,9 @@ def _evaluate_fold(
         test_indices=rows.test,
         predictions=predictions,
         probabilities=probabilities,
-        confusion_matrix=confusion_matrix(y[rows.test], predictions, labels=labels),
+        confusion_matrix=confusion_matrix(
+            y_test[rows.test], predictions, labels=labels
+        ),
         history=_read_history(getattr(last, "history_", {})),
         fit_seconds=fit_ended - started,
         predict_seconds=predict_ended - fit_ended,
