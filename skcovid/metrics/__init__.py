@@ -7,6 +7,7 @@ from skcovid.metrics._calibration import (
     CalibrationTable,
     calibration_table,
 )
+from skcovid.metrics._compare_roc_auc import RocAucComparison, compare_roc_auc
 from skcovid.metrics._confusion_matrix import (
     confusion_matrix_to_markdown,
     patient_confusion_matrices,
@@ -14,6 +15,7 @@ from skcovid.metrics._confusion_matrix import (
 )
 from skcovid.metrics._decision_curve import DecisionCurve, decision_curve
 from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._heterogeneity import Heterogeneity, heterogeneity
 from skcovid.metrics._operating_point import OperatingPoint, operating_point
 from skcovid.metrics._per_class import multiclass_accuracy, per_class_table
 from skcovid.metrics._predictive_values import PredictiveValues, predictive_values
@@ -31,8 +33,10 @@ __all__ = [
     "DecisionCurve",
     "Estimate",
     "OperatingPoint",
+    "Heterogeneity",
     "PerClassTable",
     "PredictiveValues",
+    "RocAucComparison",
     "RocAucTable",
     "SubgroupMetrics",
     "SubgroupTable",
@@ -41,6 +45,8 @@ __all__ = [
     "confusion_matrix_to_markdown",
     "cramers_v",
     "decision_curve",
+    "compare_roc_auc",
+    "heterogeneity",
     "multiclass_accuracy",
     "operating_point",
     "patient_confusion_matrices",

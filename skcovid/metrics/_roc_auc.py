@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import validate_params
-from skcovid._base._label_checks import check_groups
+from skcovid._base._label_checks import check_groups, check_source
 from skcovid.metrics._confusion_matrix import check_labels
 from skcovid.metrics._estimates import EFFECTIVE_WILSON, mean_estimate
 from skcovid.metrics._proportions import Proportions, Sample
@@ -24,6 +24,7 @@ from skcovid.metrics._wilson import CONFIDENCE_LEVEL
         "probabilities": ["array-like"],
         "labels": ["array-like"],
         "groups": ["array-like", None],
+        "source": ["array-like", None],
         "confidence_level": CONFIDENCE_LEVEL,
     }
 )
@@ -33,6 +34,7 @@ def roc_auc_table(
     labels: Sequence[Hashable] | NDArray[Any],
     *,
     groups: ArrayLike | None = None,
+    source: ArrayLike | None = None,
     confidence_level: float = 0.95,
 ) -> RocAucTable:
     """Area under the ROC curve of every class against the rest, with intervals.
@@ -52,19 +54,23 @@ def roc_auc_table(
     groups : array-like of shape (n_samples,), default=None
         Patient of each image, for intervals that allow for images of one patient being
         alike. By default images count as independent.
+    source : array-like of shape (n_samples,), default=None
+        Source of each image, such as its hospital. Then only pairs of images of one
+        source count, so a score that merely tells sources apart has an area of 0.5.
     confidence_level : float, default=0.95
         Confidence level of every interval.
 
     Returns
     -------
     RocAucTable
-        NaN for a class without images, or without images of other classes, and then for
-        the mean.
+        NaN for a class without images, or without images of other classes (with
+        `source`, in every source), and then for the mean.
 
     Raises
     ------
     ValueError
-        If lengths differ, or `labels` are not one distinct label per column.
+        If lengths differ, `labels` are not one distinct label per column, or the
+        patient or the source of an image is missing.
 
     Notes
     -----
@@ -98,12 +104,13 @@ def roc_auc_table(
     >>> print(areas["COVID-19"].format_fraction())
     0.933 [0.547, 0.994]
     """
-    check_consistent_length(y_true, probabilities, groups)
+    check_consistent_length(y_true, probabilities, groups, source)
     check_groups(groups)
+    check_source(source)
     scores = check_array(probabilities, input_name="probabilities")
     names = check_labels(labels, scores.shape[1])
     true = column_or_1d(y_true)[:, np.newaxis] == np.asarray(labels)
-    areas = find_areas(true, scores, groups)
+    areas = find_areas(true, scores, groups, source)
     rows = areas.estimate(confidence_level)
     return RocAucTable(
         labels=names,
@@ -114,39 +121,72 @@ def roc_auc_table(
 
 
 def find_areas(
-    true: NDArray[np.bool_], scores: NDArray[np.floating], groups: ArrayLike | None
+    true: NDArray[np.bool_],
+    scores: NDArray[np.floating],
+    groups: ArrayLike | None,
+    source: ArrayLike | None = None,
 ) -> Proportions:
-    """Return the areas under the ROC curves of the columns of `scores`."""
+    """Return the areas under the ROC curves of the columns of `scores`.
+
+    Pairs are those within the sources, if these are given.
+    """
     images = np.arange(len(true))
     patients = images if groups is None else np.unique(groups, return_inverse=True)[1]
-    columns = map(_influences, true.T, scores.T)
-    values, influence, max_influence = map(np.array, zip(*columns, strict=True))
-    n_positive = true.sum(axis=0)
+    places = np.zeros(len(true), dtype=np.intp)
+    if source is not None:
+        places = np.unique(source, return_inverse=True)[1]
+    columns = (
+        _find_area(is_class, score, places, patients)
+        for is_class, score in zip(true.T, scores.T, strict=True)
+    )
+    values, sizes, influence, max_influence = map(np.array, zip(*columns, strict=True))
     units = csr_array((np.ones(len(true)), (patients, images)))
     return Proportions(
         values=values,
         influence=influence.T,
         max_influence=max_influence.T,
-        sizes=np.minimum(n_positive, len(true) - n_positive).astype(float),
+        sizes=sizes,
         sample=Sample(units, np.ones(units.shape[0]), grouped=groups is not None),
         method=EFFECTIVE_WILSON,
     )
 
 
-def _influences(
-    true: NDArray[np.bool_], score: NDArray[np.floating]
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """Return the area, the influence of each image on it, and the largest possible."""
-    n_positive, n_negative = np.count_nonzero(true), np.count_nonzero(~true)
-    if not n_positive or not n_negative:
+def _find_area(
+    true: NDArray[np.bool_],
+    score: NDArray[np.floating],
+    places: NDArray[np.intp],
+    patients: NDArray[np.intp],
+) -> tuple[float, float, NDArray[np.float64], NDArray[np.float64]]:
+    """Return the area, its size, and the images' influences and largest possible ones.
+
+    The size is the smallest number of independent trials that the pairs may amount to.
+    """
+    n_sources = places.max() + 1
+    side_of_source = 2 * places + true
+    n_images = np.bincount(side_of_source, minlength=2 * n_sources)
+    n_negative, n_positive = n_images[::2], n_images[1::2]
+    n_pairs = n_positive @ n_negative
+    if not n_pairs:
         unknown = np.full(len(true), np.nan)
-        return np.nan, unknown, unknown
-    # Share of the other side's images that an image is on the right side of.
-    overall = rankdata(score)
-    placement = np.empty(len(true))
-    placement[true] = (overall[true] - rankdata(score[true])) / n_negative
-    below = (overall[~true] - rankdata(score[~true])) / n_positive
-    placement[~true] = 1 - below
-    area = placement[true].mean()
-    max_influence = np.where(true, 1 / n_positive, 1 / n_negative)
-    return float(area), (placement - area) * max_influence, max_influence
+        return np.nan, np.nan, unknown, unknown
+    # Number of images of the other side and the same source, and of those among them
+    # that an image is on the right side of; a tie counts half.
+    n_others = n_images[side_of_source ^ 1]
+    ranks = places * len(true) + np.unique(score, return_inverse=True)[1]
+    overall = rankdata(ranks)
+    n_right = np.empty(len(true))
+    for side, counts in ((true, n_negative), (~true, n_positive)):
+        of_earlier_sources = (np.cumsum(counts) - counts)[places[side]]
+        n_right[side] = overall[side] - rankdata(ranks[side]) - of_earlier_sources
+    n_right[~true] = n_others[~true] - n_right[~true]
+    area = n_right[true].sum() / n_pairs
+    # What the images of a source and side vary around: see the Notes.
+    of_source = np.bincount(places, n_right * true, n_sources)
+    of_source /= np.maximum(n_positive * n_negative, 1)
+    n_patients = np.bincount(
+        np.unique([side_of_source, patients], axis=1)[0], minlength=2 * n_sources
+    )[side_of_source]
+    centre = of_source[places] + (area - of_source[places]) / np.sqrt(n_patients)
+    size = n_pairs**2 / ((n_positive * n_negative) @ np.maximum(n_positive, n_negative))
+    influence = (n_right - centre * n_others) / n_pairs
+    return float(area), float(size), influence, n_others / n_pairs
