@@ -181,8 +181,9 @@ def _find_area(
     n_right[~true] = n_others[~true] - n_right[~true]
     area = n_right[true].sum() / n_pairs
     # What the images of a source and side vary around: see the Notes.
-    of_source = np.bincount(places, n_right * true, n_sources)
-    of_source /= np.maximum(n_positive * n_negative, 1)
+    of_source = np.bincount(places, n_right * true, n_sources) / np.maximum(
+        n_positive * n_negative, 1
+    )
     n_patients = np.bincount(
         np.unique([side_of_source, patients], axis=1)[0], minlength=2 * n_sources
     )[side_of_source]
