@@ -52,13 +52,20 @@ API_REFERENCE = (
         "Evaluation",
         "skcovid",
         "Cross-validation without leaks, and checks of its score.",
-        ("evaluate", "LeaveOneSourceOut", "compare", "audit", "write_report"),
+        (
+            "evaluate",
+            "LeaveOneSourceOut",
+            "compare",
+            "audit",
+            "write_report",
+            "write_reviewer_pack",
+        ),
     ),
     Section(
         "Saved models",
         "skcovid",
         "Save a fitted pipeline, export it to ONNX, describe it, predict an archive.",
-        ("save", "load", "export", "model_card", "predict_archive"),
+        ("save", "load", "export", "model_card", "atlas_card", "predict_archive"),
     ),
     Section(
         "Radiographs",
@@ -223,6 +230,12 @@ API_REFERENCE = (
             "MAX_RATIO": "Shortcut ratio above which the audit's check is flagged; a "
             "convention of skcovid's."
         },
+    ),
+    Section(
+        "Reports",
+        "skcovid.report",
+        "What reports begin with; see :doc:`../reviewers`.",
+        ("headline",),
     ),
     Section(
         "Model files and archives",

@@ -12,10 +12,17 @@ if TYPE_CHECKING:
     from skcovid.images import LazyImages
     from skcovid.model_selection import LeaveOneSourceOut, compare, evaluate
     from skcovid.networks import register_backbone
-    from skcovid.persistence import export, load, model_card, predict_archive, save
+    from skcovid.persistence import (
+        atlas_card,
+        export,
+        load,
+        model_card,
+        predict_archive,
+        save,
+    )
     from skcovid.pipeline import HoldoutPipeline, make_transfer_pipeline
     from skcovid.preprocessing import BackbonePreprocessor, RadiographReader
-    from skcovid.report import write_report
+    from skcovid.report import write_report, write_reviewer_pack
 
 __all__ = [
     "AugmentationBalancer",
@@ -26,6 +33,7 @@ __all__ = [
     "LeaveOneSourceOut",
     "RadiographReader",
     "TransferLearningClassifier",
+    "atlas_card",
     "audit",
     "augment",
     "compare",
@@ -38,6 +46,7 @@ __all__ = [
     "register_backbone",
     "save",
     "write_report",
+    "write_reviewer_pack",
     "__version__",
 ]
 
@@ -48,10 +57,17 @@ _NAMES = {
     "images": ["LazyImages"],
     "model_selection": ["LeaveOneSourceOut", "compare", "evaluate"],
     "networks": ["register_backbone"],
-    "persistence": ["export", "load", "model_card", "predict_archive", "save"],
+    "persistence": [
+        "atlas_card",
+        "export",
+        "load",
+        "model_card",
+        "predict_archive",
+        "save",
+    ],
     "pipeline": ["HoldoutPipeline", "make_transfer_pipeline"],
     "preprocessing": ["BackbonePreprocessor", "RadiographReader"],
-    "report": ["write_report"],
+    "report": ["write_report", "write_reviewer_pack"],
 }
 _ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
 

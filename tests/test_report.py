@@ -259,10 +259,10 @@ def test_sections_follow_from_the_inputs(full, plain, tmp_path):
     page = Page(path)
     assert list(page.sections) == [*ALWAYS[:-1], "augmentation", "making", "model-card"]
     assert "does not augment" in page.sections["augmentation"]
-    assert "Not audited" in page.sections["headline"]
     assert "not known" in page.sections["data"]
     text = path.read_text(encoding="utf-8")
     assert "is not a medical device" in text
+    assert "The model was not audited" in text
     assert "Of &lt;script&gt;" in text
 
 

@@ -148,11 +148,18 @@ def _render(part: Part, level: int) -> str:
             return ""
 
 
-def render_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a table in Markdown, its first column flush left, the others right."""
+def render_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, aligned: bool = True
+) -> str:
+    """Write a table in Markdown, its first column flush left, the others right.
+
+    Cells of long text are better not aligned: all are flush left, and not padded.
+    """
     cells = [[*map(_escape, line)] for line in (header, *rows)]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     rule = [":" + "-" * (widths[0] - 1)] + ["-" * (w - 1) + ":" for w in widths[1:]]
+    if not aligned:
+        widths, rule = [0] * len(widths), ["---"] * len(widths)
     return "\n".join(
         "| "
         + " | ".join(

@@ -12,11 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._base._atomic_files import atomic_write
-from skcovid._base._document import Section, Table, render_markdown
+from skcovid._base._document import (
+    Paragraph,
+    Section,
+    Table,
+    render_markdown,
+    render_parts,
+)
 from skcovid.metrics._estimates import Estimate, as_json, difference_estimate
 from skcovid.model_selection import _result_sections
 from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._predictions import Predictions, Scored
+from skcovid.model_selection._verdict import find_verdict
 
 
 @dataclass(frozen=True)
@@ -232,14 +239,16 @@ class EvaluationResult(Predictions):
     def to_markdown(self) -> str:
         """Return the report as Markdown: scores, Tables 3 and 4, data, and settings.
 
-        :func:`skcovid.write_report` writes the same with figures, as HTML.
+        It begins with what can be done with the model, from its figures inside and
+        outside. :func:`skcovid.write_report` writes the same with figures, as HTML.
 
         Returns
         -------
         str
             Markdown, its headings of level 3.
         """
-        return render_markdown(describe_result(self), level=3)
+        verdict = render_parts([Paragraph(find_verdict(self), emphasised=True)])
+        return f"{verdict}\n\n{render_markdown(describe_result(self), level=3)}"
 
 
 def describe_result(result: EvaluationResult) -> list[Section]:

@@ -1,5 +1,7 @@
-"""Reports of evaluations and audits, each one HTML file."""
+"""Reports of evaluations and audits: one HTML file, or a folder for reviewers."""
 
+from skcovid.report._headline import headline
 from skcovid.report._report import write_report
+from skcovid.report._reviewer_pack import write_reviewer_pack
 
-__all__ = ["write_report"]
+__all__ = ["headline", "write_report", "write_reviewer_pack"]

@@ -7,9 +7,12 @@ from skcovid._base._document import Section, one_line
 
 
 def render_html(
-    title: str, description: str, warning: str, sections: Sequence[Section]
+    title: str, lead: str, description: str, warning: str, sections: Sequence[Section]
 ) -> str:
-    """Write sections as a page that loads nothing and runs no script."""
+    """Write sections as a page that loads nothing and runs no script.
+
+    The lead stands in front of all else.
+    """
     import jinja2
     from markdown_it import MarkdownIt
     from markupsafe import Markup
@@ -27,5 +30,9 @@ def render_html(
     environment.filters["kind"] = lambda part: type(part).__name__
     template = files(__package__).joinpath("report.html.jinja")
     return environment.from_string(template.read_text(encoding="utf-8")).render(
-        title=title, description=description, warning=warning, sections=sections
+        title=title,
+        lead=lead,
+        description=description,
+        warning=warning,
+        sections=sections,
     )

@@ -17,6 +17,7 @@ from skcovid.auditing._report import AuditReport, describe_audit
 from skcovid.inspection._audit import AuditDisplay
 from skcovid.inspection._saliency import SaliencyDisplay
 from skcovid.model_selection._result import EvaluationResult, describe_result
+from skcovid.report._headline import headline
 from skcovid.report._html import render_html
 from skcovid.report._model import (
     describe_augmentation,
@@ -32,7 +33,8 @@ children, from other hospitals: a network can tell those apart instead of the di
 and cross-validation on the same collection will not show it."""
 
 _ORDER = (
-    *("headline", "data", "audit", "confusion-matrix", "per-class", "calibration"),
+    *("headline", "external", "sources", "audit", "data", "confusion-matrix"),
+    *("per-class", "calibration", "decision-curves", "thresholds", "subgroups"),
     *("training", "classes", "augmentation", "saliency", "making", "model-card"),
 )
 
@@ -62,7 +64,8 @@ def write_report(
 ) -> Path:
     """Write an evaluation, and an audit if given, to one self-contained HTML file.
 
-    It holds the intended-use warning, the headline figures, the data, the confusion
+    It begins with what can be done with the model (:func:`skcovid.report.headline`) and
+    holds the intended-use warning, the headline figures, the data, the confusion
     matrix, the per-class table and the class distribution, and calibration and training
     history if the classifier has probabilities and a history. Every figure has its
     95 % interval. The file loads nothing, runs no script and can be read on a phone.
@@ -128,7 +131,7 @@ def write_report(
     required("jinja2")
     required("markdown-it-py", module="markdown_it")
     required("matplotlib")
-    _check_same_data(result, pipeline, audit, X)
+    check_same_data(result, pipeline, audit, X)
     sections = describe_result(result)
     sections[0] = _add_audit(sections[0], audit)
     if result.probabilities is not None:
@@ -154,33 +157,33 @@ def write_report(
         sections.append(describe_model(pipeline, result))
     sections.sort(key=lambda section: _ORDER.index(section.anchor))
     path = Path(path)
-    page = render_html(title, description, _WARNING, sections)
+    lead = headline(result, audit)
+    page = render_html(title, lead, description, _WARNING, sections)
     with atomic_write(path) as file:
         file.write(page.encode())
     return path
 
 
-def _add_audit(headline: Section, audit: AuditReport | None) -> Section:
+def _add_audit(section: Section, audit: AuditReport | None) -> Section:
     """State the audit's headline, and the shortcut ratio beside the accuracy."""
-    text = (
-        "Not audited: whether the score rests on the lungs, or on other differences of "
-        "the images' sources, was not examined."
-    )
-    parts = list(headline.parts)
-    if audit is not None:
-        text = audit.headline
-        name = "Shortcut ratio: share of the skill that needs no lungs"
-        ratio = [name, audit.shortcut_ratio.format_percent()]
-        for place, part in enumerate(parts):
-            if isinstance(part, Table):
-                accuracy, *rows = part.rows
-                parts[place] = replace(part, rows=[accuracy, ratio, *rows])
-    return replace(headline, parts=[Paragraph(text, emphasised=True), *parts])
+    if audit is None:
+        return section
+    name = "Shortcut ratio: share of the skill that needs no lungs"
+    ratio = [name, audit.shortcut_ratio.format_percent()]
+    parts = list(section.parts)
+    for place, part in enumerate(parts):
+        if isinstance(part, Table) and part.rows[0][0] == "Multi-class accuracy":
+            accuracy, *rows = part.rows
+            # Beside figures outside there is none: the audit is of the folds.
+            ratio += [""] * (len(part.header) - len(ratio))
+            parts[place] = replace(part, rows=[accuracy, ratio, *rows])
+    return replace(section, parts=[Paragraph(audit.headline), *parts])
 
 
-def _check_same_data(
+def check_same_data(
     result: EvaluationResult, pipeline: Any, audit: AuditReport | None, X: Any
 ) -> None:
+    """Refuse an audit, or images, of another evaluation."""
     if audit is not None and not (
         np.array_equal(audit.result.y_true, result.y_true)
         and np.array_equal(audit.result.test_indices, result.test_indices)

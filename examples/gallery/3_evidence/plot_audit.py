@@ -25,7 +25,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skcovid import RadiographReader, audit, make_transfer_pipeline, write_report
+from skcovid import (
+    RadiographReader,
+    atlas_card,
+    audit,
+    make_transfer_pipeline,
+    write_report,
+    write_reviewer_pack,
+)
 from skcovid.auditing import (
     MAX_RATIO,
     blank_centre,
@@ -36,6 +43,7 @@ from skcovid.auditing import (
 from skcovid.datasets import load_radiographs, make_radiographs, save_radiographs
 from skcovid.inspection import AuditDisplay
 from skcovid.metrics import cramers_v
+from skcovid.report import headline
 
 folder = os.environ.get("SKCOVID_DATA")
 source = None
@@ -102,6 +110,23 @@ AuditDisplay.from_report(report)
 with TemporaryDirectory() as folder:
     page = write_report(Path(folder) / "report.html", report.result, audit=report)
     print(f"{page.name}: {page.stat().st_size / 1e3:.0f} kB")
+
+# %%
+# The page begins with what can be done with the model
+# (:func:`~skcovid.report.headline`):
+
+print(fill(headline(report.result, report), 88))
+
+# %%
+# :func:`~skcovid.write_reviewer_pack` writes what reviewers ask for: checklists, the
+# characteristics of the patients, a flow diagram, and RSNA's card of the model
+# (:func:`~skcovid.atlas_card`):
+
+with TemporaryDirectory() as folder:
+    files = write_reviewer_pack(folder, report.result, audit=report, data=data)
+    print(*(file.name for file in files))
+card = atlas_card(pipeline, report.result, report, name="COVID-19 on radiographs")
+print(list(card["Model"]))
 
 # %%
 # One check with its figures (:class:`~skcovid.auditing.AuditFigure`) and tables:

@@ -1,0 +1,255 @@
+"""What a result says of the model in another hospital, in words to act on."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
+
+from skcovid.metrics._estimates import Estimate, difference_estimate
+from skcovid.metrics._tables import PerClassTable, RocAucTable
+
+# A figure holds where the data exclude a fall of more than this, as in a trial of
+# non-inferiority: the choice of this package, in areas and in shares of images.
+MARGIN = 0.05
+# An ROC AUC of this tells nothing.
+_CHANCE = 0.5
+
+
+class Scores(Protocol):
+    """Figures of a set of predicted images."""
+
+    @property
+    def y_true(self) -> NDArray[Any]: ...
+    @property
+    def n_patients(self) -> int | None: ...
+    @property
+    def accuracy(self) -> Estimate: ...
+    @property
+    def per_class(self) -> PerClassTable: ...
+    @property
+    def roc_auc(self) -> RocAucTable | None: ...
+
+
+class Evidence(Scores, Protocol):
+    """The parts of an evaluation's result that its verdict rests on."""
+
+    @property
+    def external(self) -> Scores | None: ...
+
+
+class Finding(NamedTuple):
+    """What one kind of evidence says: "falls", "unclear" or "holds", and why."""
+
+    outcome: str
+    text: str
+
+
+class _Comparison(NamedTuple):
+    """A figure inside, and the same outside."""
+
+    name: str
+    inside: Estimate
+    outside: Estimate
+    is_area: bool
+
+    @property
+    def fall(self) -> Estimate:
+        return difference_estimate(self.inside, self.outside)
+
+    @property
+    def outcome(self) -> str:
+        if self.fall.low > 0 and self.fall.high > MARGIN:
+            return "falls"
+        if self.fall.high > MARGIN:
+            return "unclear"
+        # It holds, but it was never better than chance.
+        useless = self.is_area and self.outside.low <= _CHANCE
+        return "falls" if useless else "holds"
+
+    def __str__(self) -> str:
+        outside, inside = (
+            estimate.format_fraction(2 if estimate.value < 0.995 else 3)
+            if self.is_area
+            else estimate.format_percent(1)
+            for estimate in (self.outside, self.inside)
+        )
+        return f"the {self.name} was {outside} (inside: {inside})"
+
+
+def find_verdict(
+    result: Evidence, *, distrust: Sequence[str] = (), notes: Sequence[str] = ()
+) -> str:
+    """Say what can be done with a model, from its figures inside and outside.
+
+    Parameters
+    ----------
+    result : EvaluationResult
+        Figures inside, and outside where there are any.
+    distrust : sequence of str, default=()
+        Other reasons not to rely on the accuracy, as clauses.
+    notes : sequence of str, default=()
+        Sentences to add at the end.
+
+    Returns
+    -------
+    str
+        One sentence or more. The accuracy inside stands in none without what is known
+        outside, or that nothing is.
+    """
+    accuracy = f"{100 * result.accuracy.value:.1f} %"
+    findings = [*_examine_external(result), *_examine_sources(result)]
+    falls, unclear, holds = (
+        [finding.text for finding in findings if finding.outcome == outcome]
+        for outcome in ("falls", "unclear", "holds")
+    )
+    reasons = [*distrust, *falls]
+    unseen = getattr(result, "sources_left_out", False)
+    outside = result.external is not None or unseen
+    inside = (
+        f"the accuracy of {result.accuracy.format_percent(1)} was measured inside the "
+        "collection that the model was trained on"
+    )
+    if reasons:
+        sentences = [f"Do not rely on the {accuracy}: {', and '.join(reasons)}."]
+        sentences += [f"It is not known whether it holds: {text}." for text in unclear]
+        sentences += [f"But {text}." for text in holds]
+    elif unclear:
+        sentences = [
+            f"Do not rely on the {accuracy} yet, as it is not known whether it holds "
+            f"outside: {', and '.join(unclear)}. Test the model on more patients."
+        ]
+        sentences += [f"But {text}." for text in holds]
+    elif holds:
+        text = ", and ".join(holds)
+        sentences = [
+            f"The model held where it was tested: {text}; the accuracy "
+            f"{'over all sources' if unseen else 'inside'} was {accuracy}. Other "
+            "hospitals, machines and groups of patients were not tested: test it where "
+            "it is to be used."
+        ]
+    else:
+        sentences = [
+            f"Do not use the model elsewhere yet: {inside}, and nothing is known "
+            "outside it."
+        ]
+    if (reasons or findings) and not outside:
+        sentences.append(f"Nothing is known outside: {inside}.")
+    return " ".join([*sentences, *notes])
+
+
+def describe_figures(scores: Scores) -> str:
+    """Write accuracy, and recall, specificity and ROC AUC of each class."""
+    texts = []
+    if not math.isnan(scores.accuracy.value):
+        texts.append(f"accuracy {scores.accuracy.format_percent(1)}")
+    for label, row in scores.per_class.items():
+        text = (
+            f"{label}: recall {row.recall.format_percent(1)}, specificity "
+            f"{row.specificity.format_percent(1)}"
+        )
+        if scores.roc_auc is not None:
+            text += f", ROC AUC {scores.roc_auc[label].format_fraction()}"
+        texts.append(text)
+    return f"{'; '.join(texts)}."
+
+
+def _compare(result: Evidence, external: Scores) -> Iterator[list[_Comparison]]:
+    """Pair the figures: first of ranking, then of the predicted labels."""
+    inside, outside = result.roc_auc, external.roc_auc
+    pairs = []
+    if inside is not None and outside is not None:
+        pairs = [
+            _Comparison(f"ROC AUC for {label}", area, outside[label], True)
+            for label, area in inside.items()
+        ]
+    yield pairs
+    yield [
+        _Comparison("accuracy", result.accuracy, external.accuracy, False),
+        *(
+            _Comparison(
+                f"{figure} for {label}",
+                getattr(row, figure),
+                getattr(external.per_class[label], figure),
+                False,
+            )
+            for label, row in result.per_class.items()
+            for figure in ("recall", "specificity")
+        ),
+    ]
+
+
+def _examine_external(result: Evidence) -> Iterator[Finding]:
+    """Compare the figures of the folds with those of the external set."""
+    external = result.external
+    if external is None:
+        return
+    patients = external.n_patients
+    size = f"{len(external.y_true)} images" + (
+        "" if patients is None else f" of {patients} patients"
+    )
+    place = f"in the external set of {size}"
+    areas, labels = (
+        [pair for pair in pairs if not math.isnan(pair.fall.value)]
+        for pairs in _compare(result, external)
+    )
+    worst = None
+    for pairs in (areas, labels):
+        for outcome in ("falls", "unclear", "holds"):
+            found = [pair for pair in pairs if pair.outcome == outcome]
+            # Labels count against a ranking that holds, and not for it.
+            if found and (worst is None or outcome == "falls"):
+                worst = max(found, key=lambda pair: pair.fall.value)
+                break
+        if worst is not None and worst.outcome != "holds":
+            break
+    if worst is None:
+        text = f"{place}, no figure can be compared with those inside"
+        yield Finding("unclear", text)
+    elif worst.outcome == "unclear":
+        text = f"{place}, {worst}, a fall of {_format_range(worst)}"
+        yield Finding("unclear", text)
+    elif worst.outcome == "falls" and areas and not worst.is_area:
+        text = f"{place}, {worst}, although the ROC AUC did not fall"
+        yield Finding("falls", text)
+    else:
+        yield Finding(worst.outcome, f"{place}, {worst}")
+
+
+def _format_range(pair: _Comparison) -> str:
+    """Write the interval of a fall."""
+    scale, unit = (1, "") if pair.is_area else (100, " points")
+    low, high = (scale * bound for bound in (pair.fall.low, pair.fall.high))
+    decimals = 2 if pair.is_area else 1
+    return f"between {low:.{decimals}f} and {high:.{decimals}f}{unit}"
+
+
+def _examine_sources(result: Evidence) -> Iterator[Finding]:
+    """Look for skill within sources, and for what a new source would give."""
+    within, pooled = getattr(result, "within_source_roc_auc", None), result.roc_auc
+    if within is None or pooled is None:
+        return
+    known = [label for label, area in within.items() if not math.isnan(area.value)]
+    if not known:
+        text = "no source has two classes, so that its ROC AUC is not known"
+        yield Finding("unclear", text)
+        return
+    label = min(known, key=lambda known: within[known].value)
+    area = within[label].format_fraction(2)
+    unseen = getattr(result, "sources_left_out", False)
+    sources = "sources that the model had not seen"
+    if not unseen:
+        sources = "the sources that it was trained on"
+    text = f"within {sources}, the ROC AUC for {label} was {area}"
+    if within[label].low <= _CHANCE:
+        yield Finding("falls", f"{text}, which may be chance")
+    elif within[label].high < pooled[label].low:
+        other = pooled[label].format_fraction(2)
+        yield Finding("falls", f"{text}, and {other} only across them")
+    elif unseen:
+        new = result.heterogeneity(label).prediction  # type: ignore[attr-defined]  # soon
+        if new.low <= _CHANCE:
+            span = f"between {new.low:.2f} and {new.high:.2f}"
+            yield Finding("unclear", f"{text}, but in a new source it may be {span}")
+        else:
+            yield Finding("holds", text)

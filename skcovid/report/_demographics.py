@@ -1,0 +1,148 @@
+"""Demographics: who is in each partition, as tables."""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from skcovid._base._document import Paragraph, Section, Table
+from skcovid.model_selection._result import EvaluationResult
+
+# More values of an attribute than this are counted, not listed.
+_MAX_VALUES = 12
+_UNITS = {"age": "Age, years", "days_since_symptoms": "Days since symptoms"}
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Images that are used alike, with what is known of each."""
+
+    name: str
+    labels: NDArray[Any]
+    patients: NDArray[Any] | None
+    attributes: Mapping[str, NDArray[Any]]
+
+    def select(self, name: str, rows: NDArray[np.bool_]) -> "Partition":
+        """Return some of the images, under another name."""
+        patients = None if self.patients is None else self.patients[rows]
+        attributes = {key: values[rows] for key, values in self.attributes.items()}
+        return Partition(name, self.labels[rows], patients, attributes)
+
+    def count(self, rows: NDArray[np.bool_]) -> str:
+        """Write numbers of images, and of their patients where they are known."""
+        images = f"{int(rows.sum())} images"
+        if self.patients is None:
+            return images
+        return f"{images} of {len(np.unique(self.patients[rows]))} patients"
+
+
+def find_partitions(
+    result: EvaluationResult, data: Bunch | None, test_data: Bunch | None
+) -> list[Partition]:
+    """Return the images of the folds, and those of the external set."""
+    attributes = {} if data is None else data.get("attributes") or {}
+    found = [Partition("folds", result.y_true, result.groups, attributes)]
+    if (external := result.external) is not None:
+        attributes = {} if test_data is None else test_data.get("attributes") or {}
+        attributes = {key: value[external.rows] for key, value in attributes.items()}
+        found.append(
+            Partition("external set", external.y_true, external.groups, attributes)
+        )
+    return found
+
+
+def describe_demographics(
+    partitions: Sequence[Partition], result: EvaluationResult
+) -> list[Section]:
+    """Give classes, age, sex, view and the rest by partition, source and fold."""
+    classes = sorted({label for part in partitions for label in part.labels.tolist()})
+    columns = [_characterise(part, classes) for part in partitions]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    table = Table(
+        ["", *(part.name for part in partitions)],
+        [
+            [name, *(column.get(name, "not known") for column in columns)]
+            for name in names
+        ],
+    )
+    text = (
+        "Numbers are of images, and of patients where they are known. Every image of "
+        "the folds is used for training in all folds but its own. What the data do not "
+        "say is counted as not known."
+    )
+    sections = [Section("partitions", "By partition", [Paragraph(text), table])]
+    source = getattr(result, "source", None)
+    if source is not None:
+        parts = [
+            partitions[0].select(str(name), source == name)
+            for name in np.unique(source)
+        ]
+        rows = [_characterise(part, classes) for part in parts]
+        header = list(dict.fromkeys(name for row in rows for name in row))
+        table = Table(
+            ["source", *header],
+            [
+                [part.name, *(row.get(name, "not known") for name in header)]
+                for part, row in zip(parts, rows, strict=True)
+            ],
+        )
+        sections.append(Section("sources", "By source", [table]))
+    return [*sections, _describe_folds(partitions[0], result)]
+
+
+def _describe_folds(images: Partition, result: EvaluationResult) -> Section:
+    """Give the numbers of images and patients that each fold trained on and tested."""
+    uses = {
+        "trained on": "train_indices",
+        "validated on": "validation_indices",
+        "tested on": "test_indices",
+    }
+    rows = []
+    for number, fold in enumerate(result.folds, 1):
+        row = [str(number)]
+        for use in uses.values():
+            chosen = np.isin(np.arange(len(images.labels)), getattr(fold, use))
+            counts = Counter(images.labels[chosen].tolist())
+            classes = ", ".join(f"{label} {n}" for label, n in sorted(counts.items()))
+            row.append(f"{images.count(chosen)} ({classes})" if counts else "–")
+        rows.append(row)
+    return Section("folds", "By fold", [Table(["fold", *uses], rows)])
+
+
+def _characterise(part: Partition, classes: Sequence[Hashable]) -> dict[str, str]:
+    """Describe the images of a partition: a text for each characteristic."""
+    cells = {"Images": part.count(np.ones(len(part.labels), dtype=bool))}
+    if part.patients is None:
+        cells["Images"] += ", patients not known"
+    for label in classes:
+        rows = part.labels == label
+        cells[f"Class {label}"] = f"{part.count(rows)} ({100 * rows.mean():.1f} %)"
+    for name, values in part.attributes.items():
+        title = _UNITS.get(name, name.replace("_", " ").capitalize())
+        cells[title] = _describe_values(part, title, np.asarray(values))
+    return cells
+
+
+def _describe_values(part: Partition, title: str, values: NDArray[Any]) -> str:
+    """Give the range of numbers and dates, and the counts of other values."""
+    if values.dtype.kind in "fiu":
+        known = np.isfinite(values)
+        texts = []
+        if known.any():
+            low, median, high = np.percentile(values[known], [0, 50, 100])
+            texts = [f"median {median:g}, range {low:g} to {high:g}"]
+    else:
+        values = np.array(["" if value is None else str(value) for value in values])
+        known = values != ""
+        names = np.unique(values[known])
+        texts = [f"{len(names)} values"]
+        if title == "Acquisition date":  # In the form 2020-03-31, which sorts.
+            texts = [f"{names[0]} to {names[-1]}"] if len(names) else []
+        elif len(names) <= _MAX_VALUES:
+            texts = [f"{name}: {part.count(values == name)}" for name in names]
+    unknown = "0" if known.all() else part.count(~known)
+    return "; ".join([*texts, f"not known: {unknown}"])
