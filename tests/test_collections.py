@@ -127,9 +127,9 @@ class TestJoining:
                 roots, class_mapping=mapping, class_names=["No", "Other"]
             )
         assert data.target.tolist() == ["No", "No", "No", "Other"]
-        with pytest.raises(ValueError, match="no collection has class 'Viral'"):
+        with pytest.raises(ValueError, match="no class 'Viral'; its"):
             load_radiographs(roots, class_names=["No", "COVID", "Viral"])
-        with pytest.raises(ValueError, match=r"two\S* has no class 'COVID'.*'Other'"):
+        with pytest.raises(ValueError, match=r"two\S* has no image of.*'No', 'Other'"):
             load_radiographs(roots, class_names=["COVID"])
 
     def test_renaming_the_classes_of_one_collection(self, root):
@@ -195,11 +195,10 @@ class TestJoining:
         [
             ([], {}, r"root must be .* one or more"),
             (["one", 3], {}, "root must be"),
-            (["three"], {}, "two classes.*'COVID' only"),
+            (["three"], {}, "two classes, got 1.*'COVID'"),
             (["one", "two"], {"metadata": "x.csv"}, "metadata is one table"),
             (["one"], {"class_mapping": {"no": "x"}}, "class 'no'.*'COVID', 'NORMAL'"),
             (["one"], {"class_mapping": {"NORMAL": 0}}, "class_mapping.*got 0"),
-            (["one"], {"class_mapping": {"NORMAL": " "}}, "class_mapping.*got ' '"),
             (
                 ["one", "two"],
                 {"class_mapping": {"Other": "Normal"}},

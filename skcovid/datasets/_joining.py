@@ -28,28 +28,43 @@ def name_collections(roots: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 
 def check_classes(sets: Sequence[RadiographSet], choice: Choice) -> None:
-    """Raise unless the collections have the named classes, and two at least."""
+    """Raise unless the collections have the classes that parameters name, and two."""
     if choice.split_pneumonia and KERMANY not in [one.layout for one in sets]:
         raise ValueError(f"split_pneumonia=True, but no collection is {KERMANY}")
     found = set().union(*(one.labels for one in sets))
-    names = ", ".join(map(repr, sorted(found)))
-    if unknown := sorted(choice.class_mapping.keys() - found):
+    if unknown := choice.class_mapping.keys() - found:
         raise ValueError(
-            f"class_mapping: there is no class {', '.join(map(repr, unknown))}; the "
-            f"classes found are {names}."
+            f"class_mapping: there is no class {_show(unknown)}; those found are "
+            f"{_show(found)}."
         )
-    chosen = sorted({image.label for one in sets for image in one.images})
-    check_spelling(chosen, "classes of several collections (rename by class_mapping):")
-    if missing := sorted(set(map(str, choice.class_names or ())).difference(chosen)):
+    for label in choice.class_mapping.values():
+        if not isinstance(label, str):
+            raise ValueError(f"class_mapping must give names, got {label!r}.")
+    available = set(map(choice.rename, found))
+    name = ", ".join(one.name for one in sets)
+    # If two collections spell a class in two ways, class_mapping is the cure.
+    check_spelling(available, f"{name}: classes (class_mapping renames them)")
+    if unknown := set(choice.class_names or ()) - available:
         raise ValueError(
-            f"class_names: no collection has class {', '.join(map(repr, missing))}; "
-            f"the classes found are {names}."
+            f"class_names: {name} has no class {_show(unknown)}; its classes are "
+            f"{_show(available)}."
         )
+    for one in sets:
+        if choice.is_part and not one.images:
+            raise ValueError(
+                f"{one.name} has no image of the classes to load; its classes are "
+                f"{_show(map(choice.rename, one.labels))}. Leave it out of root."
+            )
+    chosen = {image.label for one in sets for image in one.images}
     if len(chosen) < 2:
         raise ValueError(
-            "Classification needs at least two classes, but all collections have "
-            f"{chosen[0]!r} only."
+            f"Classification needs at least two classes, got {len(chosen)} in {name}: "
+            f"{_show(chosen) or 'class_names is empty'}."
         )
+
+
+def _show(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(map(str, names))))
 
 
 def check_distinct(sets: Sequence[RadiographSet]) -> None:
@@ -76,12 +91,16 @@ def describe_coincidence(target: Iterable[str], source: Iterable[str]) -> list[s
             classes_of[str(origin)].add(str(label))
     if len(classes_of) < 2:
         return []
-    kinds = [("Classes from one source only", sources_of)]
-    kinds.append(("Sources with one class only", classes_of))
     lines = []
-    for what, others in kinds:
-        pairs = {name: min(own) for name, own in others.items() if len(own) == 1}
-        alone = [f"{name!r} ({pairs[name]!r})" for name in sorted(pairs)]
+    for what, others in (
+        ("Classes from one source only", sources_of),
+        ("Sources with one class only", classes_of),
+    ):
+        alone = [
+            f"{name!r} ({min(own)!r})"
+            for name, own in sorted(others.items())
+            if len(own) == 1
+        ]
         if alone:
             lines.append(f"{what}: {enumerate_some(alone)}.")
     return lines

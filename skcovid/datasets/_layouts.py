@@ -115,7 +115,7 @@ def kermany(listing: Listing) -> Layout | None:
 _LAYOUTS = [kermany, split_folders, radiography_database, class_folders]
 
 
-def find_layout(listing: Listing) -> Layout | None:
+def find_layout(listing: Listing, *, one_class: bool) -> Layout | None:
     """Find the layout of a set, in the folder given or in a single one inside."""
     inner = _enter_single_folders(listing)[-1]
     archive, name = inner.root.parent, inner.root.name.casefold()
@@ -126,12 +126,8 @@ def find_layout(listing: Listing) -> Layout | None:
         for find in _LAYOUTS if may_be_any else _LAYOUTS[:-1]:
             if (layout := find(inner)) is not None:
                 return layout
-    return None
-
-
-def find_class(listing: Listing) -> Layout | None:
-    """Find the single class of a collection, in one folder."""
-    layout = class_folders(listing) if len(listing.top_folders) == 1 else None
+    is_one = one_class and len(listing.top_folders) == 1
+    layout = class_folders(listing) if is_one else None
     return layout if layout is not None and layout.folders[0].images else None
 
 

@@ -4,7 +4,6 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
@@ -213,7 +212,7 @@ def load_radiographs(
     is_list = isinstance(root, list | tuple)
     roots: Any = root if is_list else [root]
     choice = Choice(
-        class_names,
+        None if class_names is None else list(map(str, class_names)),
         class_mapping or {},
         metadata,
         split_pneumonia,
@@ -234,6 +233,13 @@ def load_radiographs(
         messages += _list_warnings(found)
         if views == "frontal":
             _keep_frontal_views(found)
+        for image in found.images:
+            image.attributes["view"] = image.view
+            image.patient = image.patient or image.file
+            if name:
+                # A patient's ID means something in its own collection only.
+                image.patient = f"{name}/{image.patient}"
+                image.attributes["source"], image.source = image.source, name
     data = _bundle(sets)
     lines = describe_coincidence(data.target, data.source) if choice.is_part else []
     if lines:
@@ -256,11 +262,6 @@ def _check_parameters(roots: Sequence[Any], choice: Choice) -> None:
             "metadata is one table, but root is a list; put metadata.csv into the "
             "folder of each collection, or give tables in root."
         )
-    for label in chain.from_iterable(choice.class_mapping.items()):
-        if not isinstance(label, str) or not label.strip():
-            raise ValueError(
-                f"class_mapping must map names of classes to names, got {label!r}."
-            )
 
 
 def _keep_frontal_views(found: RadiographSet) -> None:
@@ -311,11 +312,6 @@ def _list_warnings(found: RadiographSet) -> Iterator[str]:
 
 def _bundle(sets: Sequence[RadiographSet]) -> Bunch:
     images = [image for found in sets for image in found.images]
-    if sets[0].collection:
-        for found in sets:
-            for image in found.images:
-                image.attributes["source"] = image.source
-                image.source = found.collection
 
     def column(name: str) -> NDArray[Any] | None:
         values = [getattr(image, name) for image in images]
@@ -325,18 +321,15 @@ def _bundle(sets: Sequence[RadiographSet]) -> Bunch:
         views = views.astype(object)
         views[views == ""] = None
     origins = {one for found in sets for one in found.patient_origins.values()}
-    groups = [group for found in sets for group in _groups(found)]
     data = Bunch(
         paths=np.array([image.path for image in images], dtype=object),
         target=np.array([image.label for image in images]),
         target_names=sorted({image.label for image in images}),
-        groups=np.array(groups) if origins - {NOT_KNOWN} else None,
+        groups=column("patient") if origins - {NOT_KNOWN} else None,
         source=column("source"),
         view_position=views,
         split=column("split"),
-        attributes=as_arrays(
-            [{**image.attributes, "view": image.view} for image in images]
-        ),
+        attributes=as_arrays([image.attributes for image in images]),
         dropped=[image.path for found in sets for image in found.dropped],
         ignored=[path for found in sets for path in found.ignored],
         bad_files={
@@ -345,12 +338,6 @@ def _bundle(sets: Sequence[RadiographSet]) -> Bunch:
     )
     data.DESCR = "\n".join(_describe(sets, data))
     return data
-
-
-def _groups(found: RadiographSet) -> list[str]:
-    """Patient of each image, or else the image; of one collection among several."""
-    prefix = f"{found.collection}/" if found.collection else ""
-    return [f"{prefix}{image.patient or image.file}" for image in found.images]
 
 
 def _describe(sets: Sequence[RadiographSet], data: Bunch) -> Iterator[str]:
@@ -368,9 +355,7 @@ def _describe(sets: Sequence[RadiographSet], data: Bunch) -> Iterator[str]:
     if data.groups is None:
         yield from ["", "Groups: none, as no patient is known."]
     else:
-        origins = {
-            origin for found in sets for origin in found.patient_origins.values()
-        }
+        origins = {one for found in sets for one in found.patient_origins.values()}
         unknown = NOT_KNOWN in origins or any(found.unnamed for found in sets)
         of = "patient or unknown image" if unknown else "patient"
         yield from ["", f"Groups: {len(set(data.groups))}, one per {of}."]
@@ -399,13 +384,8 @@ def _describe(sets: Sequence[RadiographSet], data: Bunch) -> Iterator[str]:
 
 def _describe_set(found: RadiographSet) -> Iterator[str]:
     yield from [f"Radiographs in {found.name}", f"Layout: {found.layout}", ""]
-    groups = _groups(found)
     for label in found.class_names:
-        own = [
-            group
-            for image, group in zip(found.images, groups, strict=True)
-            if image.label == label
-        ]
+        own = [image.patient for image in found.images if image.label == label]
         origin = found.patient_origins[label]
         patients = origin if origin == NOT_KNOWN else f"{len(set(own))} ({origin})"
         masks = found.n_masks[label]

@@ -89,14 +89,13 @@ class Look:
         mean = grey.mean()
         grey = mean + self.contrast * (grey - mean)
         size = len(grey)
-        start, end = round(0.08 * size), round(0.08 * size) + max(2, round(0.07 * size))
         # A mark is beside the body, as the letter of the side is.
-        turned = np.rot90(grey, self.corner)
-        turned[start:end, start:end] = self.mark
-        if border := round(self.border * size):
-            grey[:border], grey[-border:] = 0, 0
-            grey[:, :border], grey[:, -border:] = 0, 0
-        return grey.astype(np.float32)
+        mark = slice(round(0.08 * size), round(0.08 * size) + max(2, size // 14))
+        np.rot90(grey, self.corner)[mark, mark] = self.mark
+        inside = slice(round(self.border * size), size - round(self.border * size))
+        framed = np.zeros_like(grey, dtype=np.float32)
+        framed[inside, inside] = grey[inside, inside]
+        return framed
 
 
 def draw_look(rng: Generator, number: int) -> Look:

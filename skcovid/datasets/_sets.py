@@ -2,12 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unicodedata import normalize
 
-from skcovid._base._label_checks import check_spelling
 from skcovid.datasets._cohen import is_cohen_table, read_cohen_table
 from skcovid.datasets._layouts import (
     KERMANY,
@@ -15,7 +14,6 @@ from skcovid.datasets._layouts import (
     ClassFolder,
     Layout,
     describe_failure,
-    find_class,
     find_layout,
     find_table,
     is_mask,
@@ -99,27 +97,9 @@ class Choice:
         """Label to give for a label as found."""
         return self.class_mapping.get(label, label)
 
-    def choose(self, name: str, labels: Iterable[str]) -> set[str]:
-        """Labels to load, as found; raise if there are too few."""
-        found = sorted(set(labels))
-        check_spelling(map(self.rename, found), f"{name}: classes")
-        available = sorted({self.rename(label) for label in found})
-        wanted = set(
-            available if self.class_names is None else map(str, self.class_names)
-        )
-        unknown = sorted(wanted.difference(available))
-        if unknown and not (self.is_part and wanted.intersection(available)):
-            raise ValueError(
-                f"class_names: {name} has no class {', '.join(map(repr, unknown))}; "
-                f"its classes are {', '.join(map(repr, available))}."
-            )
-        kept = wanted.intersection(available)
-        if len(kept) < (1 if self.is_part else 2):
-            raise ValueError(
-                f"Classification needs at least two classes, got {len(kept)} in "
-                f"{name}: {', '.join(map(repr, kept)) or 'class_names is empty'}."
-            )
-        return {label for label in found if self.rename(label) in kept}
+    def takes(self, label: str) -> bool:
+        """Whether to load a label as found."""
+        return self.class_names is None or self.rename(label) in self.class_names
 
 
 def find_set(root: Path, choice: Choice) -> RadiographSet:
@@ -140,12 +120,8 @@ def find_set(root: Path, choice: Choice) -> RadiographSet:
         )
     listing = list_files(root)
     place = find_table(listing) if choice.metadata == "auto" else listing
-    if choice.metadata is None:
-        place = None
-    layout = find_layout(listing)
-    if layout is None and place is None and choice.is_part:
-        layout = find_class(listing)
-    if layout is not None:
+    one_class = choice.is_part and (place is None or choice.metadata is None)
+    if (layout := find_layout(listing, one_class=one_class)) is not None:
         return _from_folders(root, layout, choice)
     if choice.metadata is None or place is None:
         raise ValueError(describe_failure(listing))
@@ -166,8 +142,7 @@ def _from_folders(root: Path, layout: Layout, choice: Choice) -> RadiographSet:
     if choice.split_pneumonia and (layout.name == KERMANY or not choice.is_part):
         layout = split_by_cause(layout)
     labels = {folder.label for folder in layout.folders}
-    chosen = choice.choose(format_path(root), labels)
-    folders = [folder for folder in layout.folders if folder.label in chosen]
+    folders = [folder for folder in layout.folders if choice.takes(folder.label)]
     folders.sort(key=lambda own: (own.label, _SPLITS_IN_ORDER.index(own.split)))
     for folder in folders:
         _check_not_empty(layout, folder)
@@ -210,10 +185,13 @@ def _from_table(path: Path, folder: Path, choice: Choice) -> RadiographSet:
     """Find the radiographs that a table lists, with paths relative to a folder."""
     table, name = read_metadata(path, strict=True), format_path(path)
     labels = {file: row["label"] for file, row in table.rows.items()}
-    # Rows without a label are kept for the check.
     found = set(labels.values())
-    chosen = choice.choose(name, found) | {""}
-    labels = {file: label for file, label in labels.items() if label in chosen}
+    # Rows without a label are kept for the check.
+    labels = {
+        file: label
+        for file, label in labels.items()
+        if not label or choice.takes(label)
+    }
     table.check(labels)
     listed = set(identify_files(path, folder, table.rows).values())
     absent = [file for file in labels if file not in listed]
