@@ -173,22 +173,17 @@ class TestJoining:
         with pytest.raises(ValueError, match=r"no collection is .*Kermany"):
             load_radiographs([root / "o"], split_pneumonia=True)
 
-    @pytest.mark.parametrize("other", ["one", "one/../one", "link", "one/inside"])
-    def test_shared_files_are_an_error(self, root, make, other):
+    @pytest.mark.parametrize("other", ["one", "one/../one", "link", "one.csv"])
+    def test_shared_files_are_an_error(self, root, other):
         (root / "link").symlink_to(root / "one")
-        make("one/inside/x/1.png", "one/inside/y/1.png")
-        (root / "one/metadata.csv").write_text(
-            "path,label\nCOVID/1.png,a\ninside/x/1.png,b\n"
-        )
-        first = root / "one/metadata.csv" if "inside" in other else root / "one"
-        if "inside" not in other:
-            (root / "one/metadata.csv").unlink()
-            for name in ("x", "y"):
-                (root / f"one/inside/{name}/1.png").unlink()
-                (root / f"one/inside/{name}").rmdir()
-            (root / "one/inside").rmdir()
+        (root / "one.csv").write_text("path,label\none/COVID/1.png,COVID\n")
         with pytest.raises(ValueError, match=r"(share|twice).*collection once"):
-            load_radiographs([first, root / other])
+            load_radiographs([root / "one", root / other])
+
+    def test_a_collection_inside_another_is_an_error(self, make):
+        root = make("all/x/P/1.dcm", "all/x/Q/1.dcm", "all/y/1.png")
+        with pytest.raises(ValueError, match=r"all and \S*x share 2 files.*inside"):
+            load_radiographs([root / "all", root / "all/x"])
 
     @pytest.mark.parametrize(
         ("names", "parameters", "message"),
@@ -276,7 +271,7 @@ class TestAttributes:
             ("acquisition_date", "31/03/2020", "31/03/2020.*2020-03-31"),
             ("acquisition_date", "2020-13-01", "2020-13-01.*not a date"),
             ("aeg_years", "4", "'aeg_years'.*did you mean 'age'.*Rename"),
-            ("manufaturer", "4", "did you mean 'manufacturer'"),
+            ("manufacturers", "4", "did you mean 'manufacturer'"),
             ("hospital", "x", "did you mean 'source'"),
             ("note,Note", 'x","y', "several columns for the note: 'note', 'Note'"),
         ],

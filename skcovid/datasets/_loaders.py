@@ -221,10 +221,11 @@ def load_radiographs(
     )
     _check_parameters(roots, choice)
     messages: list[str] = []
-    names = name_collections(roots) if choice.is_part else [""]
+    names = name_collections(roots) if is_list else [""]
     sets = [find_set(Path(one), choice) for one in roots]
     check_classes(sets, choice)
-    check_distinct(sets)
+    if is_list:
+        check_distinct(sets)
     for found, name in zip(sets, names, strict=True):
         found.collection = name
         if on_error == "report":
@@ -241,7 +242,7 @@ def load_radiographs(
                 image.patient = f"{name}/{image.patient}"
                 image.attributes["source"], image.source = image.source, name
     data = _bundle(sets)
-    lines = describe_coincidence(data.target, data.source) if choice.is_part else []
+    lines = describe_coincidence(data.target, data.source) if is_list else []
     if lines:
         messages.append(
             f"{' '.join(lines)} A model can tell these classes by the look of their "
