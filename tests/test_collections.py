@@ -194,6 +194,7 @@ class TestJoining:
             (["one", "two"], {"metadata": "x.csv"}, "metadata is one table"),
             (["one"], {"class_mapping": {"no": "x"}}, "class 'no'.*'COVID', 'NORMAL'"),
             (["one"], {"class_mapping": {"NORMAL": 0}}, "class_mapping.*got 0"),
+            (["one"], {"class_mapping": {"NORMAL": " "}}, "class_mapping.*got ' '"),
             (
                 ["one", "two"],
                 {"class_mapping": {"Other": "Normal"}},

@@ -68,9 +68,10 @@ def cohen_patients(
 
 def is_cohen_table(path: Path) -> bool:
     """Whether a table has the columns of the Cohen collection, and no folders."""
-    columns = _read_columns(path)
-    return columns.keys() >= {"patientid", "finding", "filename"} and not any(
-        set("/\\").intersection(name) for name in columns["filename"]
+    header, rows = read_table(path)
+    names = [name.strip().casefold() for name in header]
+    return set(names) >= {"patientid", "finding", "filename"} and not any(
+        set("/\\").intersection(cells[names.index("filename")]) for _, cells in rows
     )
 
 
@@ -113,12 +114,3 @@ def _find_rows(
             f"{enumerate_some(unknown)}."
         )
     return [rows[name] for name in wanted]
-
-
-def _read_columns(path: str | os.PathLike[str]) -> dict[str, list[str]]:
-    """Read a table's columns, with their names in small letters."""
-    header, rows = read_table(path)
-    return {
-        name.strip().casefold(): [cells[at].strip() for _, cells in rows]
-        for at, name in enumerate(header)
-    }

@@ -38,7 +38,7 @@ def check_classes(sets: Sequence[RadiographSet], choice: Choice) -> None:
             f"{_show(found)}."
         )
     for label in choice.class_mapping.values():
-        if not isinstance(label, str):
+        if not isinstance(label, str) or not label.strip():
             raise ValueError(f"class_mapping must give names, got {label!r}.")
     available = set(map(choice.rename, found))
     name = ", ".join(one.name for one in sets)
