@@ -1,46 +1,46 @@
 """How much a figure differs between sources, and what to expect of a new one."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import expit, logit
-from scipy.stats import chi2, norm, t
+from scipy.stats import beta, chi2, norm, t
 
 from skcovid._base._compatibility import validate_params
 from skcovid.metrics._estimates import Estimate, JsonMixin
-from skcovid.metrics._wilson import CONFIDENCE_LEVEL
+from skcovid.metrics._wilson import CONFIDENCE_LEVEL, wilson_bounds
 
 # Values of `Estimate.method`.
-RANDOM_EFFECTS = "random effects (Paule-Mandel, Hartung-Knapp)"
-PREDICTION = "prediction interval of a new source"
+RANDOM_EFFECTS = "random effects (Kleinman), robust variance"
+PREDICTION = "prediction interval (beta)"
 
 
 @dataclass(frozen=True)
 class Heterogeneity(JsonMixin):
     """What :func:`heterogeneity` returns.
 
+    With fewer than two figures all but the counts is NaN.
+
     Parameters
     ----------
     q : float
-        Cochran's Q: the weighted sum of squared deviations, at least 0.
+        Cochran's Q, at least 0: the squared deviations from the common mean, each in
+        units of its variance if the sources do not differ.
     pvalue : float
-        That the sources differ by chance alone, in [0, 1].
+        P-value of the test that all sources have the same true figure.
     i_squared : float
-        Share of the variance between the figures that is due to differences of the
-        sources, in [0, 1).
+        Share of the variance between the figures that is due to differences between
+        the sources, in [0, 1): ``1 - (n_sources - 1) / q``.
     tau : float
-        Standard deviation of the sources' true figures, on the logit scale.
+        Standard deviation of the sources' true figures, in the unit of the figures.
     mean : Estimate
-        Figure of the average source. It weighs sources nearly equally if they differ
-        much, and by their precision if not.
+        Mean of the true figures of all such sources, with its confidence interval.
     prediction : Estimate
-        The same figure with an interval for a new source, where its images are many.
+        The same mean, with the interval where the true figure of a new source lies.
     n_sources, n_left_out : int
-        Number of sources with a figure, and of those without, whose figure is NaN.
+        Number of sources with a figure, and of those whose figure is NaN.
     confidence_level : float
         Confidence level of both intervals.
     """
@@ -56,9 +56,11 @@ class Heterogeneity(JsonMixin):
     confidence_level: float
 
     def __str__(self) -> str:
+        left_out = f" ({self.n_left_out} without a figure)" if self.n_left_out else ""
         return (
-            f"mean of {self.n_sources} sources {self.mean.format_fraction()}; new "
-            f"source {self.prediction.format_fraction()}"
+            f"mean of {self.n_sources} sources{left_out}: "
+            f"{self.mean.format_fraction()}; a new source: "
+            f"{self.prediction.format_fraction()}; I² = {100 * self.i_squared:.0f} %"
         )
 
 
@@ -66,36 +68,112 @@ class Heterogeneity(JsonMixin):
 def heterogeneity(
     estimates: Iterable[Estimate], *, confidence_level: float = 0.95
 ) -> Heterogeneity:
-    """Summarise a figure of several sources, by a random-effects analysis."""
+    """Mean of a figure over sources, their differences, and what a new one would have.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimate
+        The same figure of each source, in [0, 1], such as its accuracy, recall or area
+        under the ROC curve. NaN figures are left out and counted. The sources have no
+        patients in common.
+    confidence_level : float, default=0.95
+        Confidence level of the intervals of `estimates`, and of those returned.
+
+    Returns
+    -------
+    Heterogeneity
+
+    Raises
+    ------
+    ValueError
+        If a figure is not in [0, 1], or its interval has no width or is all of [0, 1].
+
+    Notes
+    -----
+    Every figure `p` is taken as a share of `n` independent trials, with the `n` of
+    which its interval is Wilson's. True figures vary between sources, and two images of
+    a source are then as alike as their correlation `rho` says. With the mean `m`,
+
+    - a figure's variance is ``m (1 - m) (rho + (1 - rho) / n)``, its weight `w` the
+      inverse of ``rho + (1 - rho) / n`` [1]_. A figure's own variance is not used: it
+      is too small for figures near 0 or 1, which then weigh too much [2]_;
+    - `q` is ``sum(w (p - m)**2) / (m (1 - m))`` at ``rho = 0``, Pearson's chi-squared
+      statistic of equal shares; `rho` is such that the sum is its expected value,
+      ``n_sources - 1`` (Paule and Mandel [3]_); ``tau**2 = rho m (1 - m)``;
+    - the variance of the mean is the robust one of the figures' deviations, with the
+      degrees of freedom of Satterthwaite [4]_, which holds where `rho` is poorly known.
+      The interval has Wilson's form, and is at least as wide as with a known `rho`;
+    - the true figure of a new source is taken to have a beta distribution of that mean
+      and variance, with the variance of the mean added and one degree of freedom less.
+
+    In simulations (figures near 0.7, 0.8 and 0.95, two to sixteen sources of 10 to 300
+    trials) 95 % intervals of the mean covered it in 92 to 99.9 % of cases with three or
+    more sources, most often where the sources did not differ. With two sources
+    it was 86 to 99.9 %. The
+    prediction interval covered less: 85 % and more.
+
+    References
+    ----------
+    .. [1] Kleinman, J. C. (1973). Proportions with extraneous variance: single and
+       independent samples. Journal of the American Statistical Association, 68, 46-54.
+    .. [2] Stijnen, T., Hamza, T. H., and Özdemir, P. (2010). Random effects
+       meta-analysis of event outcome in the framework of the generalized linear mixed
+       model. Statistics in Medicine, 29, 3046-3067. It shows the bias.
+    .. [3] Paule, R. C., and Mandel, J. (1982). Consensus values and weighting factors.
+       Journal of Research of the National Bureau of Standards, 87, 377-385.
+    .. [4] Tipton, E. (2015). Small sample adjustments for robust variance estimation
+       with meta-regression. Psychological Methods, 20, 375-393.
+
+    Examples
+    --------
+    >>> from skcovid.metrics import Estimate, heterogeneity
+    >>> recalls = [
+    ...     Estimate.from_counts(hits, 50) for hits in (45, 30, 38, 20, 33, 41)
+    ... ]
+    >>> print(heterogeneity(recalls))
+    mean of 6 sources: 0.690 [0.508, 0.827]; a new source: 0.690 [0.166, 0.988]; I² = 87 %
+    """
     found = list(estimates)
-    known = [estimate for estimate in found if not math.isnan(estimate.value)]
-    effects, variances = _as_logits(known, confidence_level)
-    n_sources = len(known)
-    q = pvalue = i_squared = tau = math.nan
-    mean = prediction = Estimate(math.nan, math.nan, math.nan, RANDOM_EFFECTS)
-    if n_sources > 1:
-        q = _find_q(0, effects, variances)
-        pvalue = float(chi2(n_sources - 1).sf(q))
-        i_squared = max(1 - (n_sources - 1) / q, 0) if q else 0.0
-        tau_squared = _find_tau_squared(effects, variances)
-        tau = math.sqrt(tau_squared)
-        weights = 1 / (variances + tau_squared)
-        centre = float(np.average(effects, weights=weights))
-        scale = _find_q(tau_squared, effects, variances) / (n_sources - 1)
-        variance = scale / weights.sum()
-        quantile = t(n_sources - 1).ppf((1 + confidence_level) / 2)
-        mean, prediction = (
-            Estimate(
-                float(expit(centre)),
-                float(expit(centre - quantile * error)),
-                float(expit(centre + quantile * error)),
-                method,
-            )
-            for error, method in (
-                (math.sqrt(variance), RANDOM_EFFECTS),
-                (math.sqrt(variance + tau_squared), PREDICTION),
-            )
+    known = [estimate for estimate in found if not np.isnan(estimate.value)]
+    n_free = len(known) - 1
+    q = pvalue = i_squared = tau = np.nan
+    mean = prediction = Estimate(np.nan, np.nan, np.nan)
+    if n_free > 0:
+        values = np.array([estimate.value for estimate in known])
+        sizes = _find_sizes(known, confidence_level)
+        q = _find_q(0, values, sizes)
+        pvalue = float(chi2.sf(q, n_free))
+        i_squared = 1 - n_free / q if q > n_free else 0.0
+        rho = 0.0
+        if q > n_free:
+            # Shares of 0 and 1 alone may differ by more than any correlation explains.
+            rho = 1.0
+            if _find_q(1, values, sizes) < n_free:
+                rho = brentq(lambda r: _find_q(r, values, sizes) - n_free, 0, 1)
+        weights = sizes / (1 + (sizes - 1) * rho)
+        centre = float(np.average(values, weights=weights))
+        variance = centre * (1 - centre)
+        tau = float(np.sqrt(rho * variance))
+        robust, df = _find_robust_variance(values, weights)
+        level = (1 + confidence_level) / 2
+        # Number of trials that would leave the mean as uncertain.
+        n_trials = variance / robust if robust else np.inf
+        as_normal = (norm.ppf(level) / t.ppf(level, df)) ** 2
+        low, high = wilson_bounds(
+            centre, min(n_trials * as_normal, weights.sum()), confidence_level
         )
+        mean = Estimate(centre, float(low), float(high), RANDOM_EFFECTS)
+        # Beyond that, a beta distribution has no such variance.
+        spread = min(rho + 1 / min(n_trials, weights.sum()), 1 - 1e-9)
+        if variance:
+            # Farther out the bounds are 0 and 1, and not computed reliably.
+            quantile = min(t.ppf(level, max(df - 1, 1)), 6)
+            low, high = beta.ppf(
+                norm.cdf([-quantile, quantile]),
+                centre * (1 / spread - 1),
+                (1 - centre) * (1 / spread - 1),
+            )
+        prediction = Estimate(centre, float(low), float(high), PREDICTION)
     return Heterogeneity(
         q=q,
         pvalue=pvalue,
@@ -103,35 +181,50 @@ def heterogeneity(
         tau=tau,
         mean=mean,
         prediction=prediction,
-        n_sources=n_sources,
-        n_left_out=len(found) - n_sources,
+        n_sources=len(known),
+        n_left_out=len(found) - len(known),
         confidence_level=float(confidence_level),
     )
 
 
-def _as_logits(
+def _find_sizes(
     estimates: list[Estimate], confidence_level: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return logits of the figures and their variances."""
-    value, low, high = np.array([(e.value, e.low, e.high) for e in estimates]).T
-    return logit(value), ((logit(high) - logit(low)) / 2 / norm.ppf(0.975)) ** 2
+) -> NDArray[np.float64]:
+    """Return the numbers of trials of which the intervals are Wilson's, by width."""
+    for estimate in estimates:
+        width = estimate.high - estimate.low
+        if not (0 <= estimate.value <= 1 and 0 < width < 1):
+            raise ValueError(
+                f"estimates: {estimate.format_fraction()} must be a share with an "
+                "interval narrower than [0, 1] and of some width, such as a recall or "
+                "an area; leave this source out."
+            )
+    values, widths = np.array([(e.value, e.high - e.low) for e in estimates]).T
+    # Wilson's width, solved for z**2 / n.
+    half = widths**2 - 2 * values * (1 - values)
+    ratio = (half + np.sqrt(half**2 + (1 - widths**2) * widths**2)) / (1 - widths**2)
+    return np.asarray(norm.ppf((1 + confidence_level) / 2) ** 2 / ratio)
 
 
 def _find_q(
-    tau_squared: float, effects: NDArray[np.float64], variances: NDArray[np.float64]
+    rho: float, values: NDArray[np.float64], sizes: NDArray[np.float64]
 ) -> float:
-    """Return the weighted sum of squared deviations from the weighted mean."""
-    weights = 1 / (variances + tau_squared)
-    mean = np.average(effects, weights=weights)
-    return float(weights @ (effects - mean) ** 2)
-
-
-def _find_tau_squared(
-    effects: NDArray[np.float64], variances: NDArray[np.float64]
-) -> float:
-    """Return Paule and Mandel's variance between sources."""
-    n_free = len(effects) - 1
-    if _find_q(0, effects, variances) <= n_free:
+    """Return the sum of squared deviations in units of their variance; see Notes."""
+    weights = sizes / (1 + (sizes - 1) * rho)
+    mean = np.average(values, weights=weights)
+    if np.ptp(values) == 0:
         return 0.0
-    largest = float(n_free * np.var(effects) + np.ptp(effects) ** 2)
-    return float(brentq(lambda s: _find_q(s, effects, variances) - n_free, 0, largest))
+    return float(weights @ (values - mean) ** 2 / (mean * (1 - mean)))
+
+
+def _find_robust_variance(
+    values: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return Tipton's variance (CR2) of a weighted mean, and its degrees of freedom."""
+    shares = weights / weights.sum()
+    scale = shares / np.sqrt(1 - shares)
+    deviations = scale * (values - shares @ values)
+    expected = np.diag(1 / weights) - 1 / weights.sum()
+    expected *= np.outer(scale, scale)
+    df = np.trace(expected) ** 2 / (expected**2).sum()
+    return float(deviations @ deviations), float(df)
