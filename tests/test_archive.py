@@ -211,6 +211,17 @@ class TestDamage:
                 predict(paths, tmp_path)
             assert parquet.read_table(part).equals(expected), place
 
+    def test_the_number_of_errors(self, small, tmp_path):
+        paths = small[0][:50]
+        n_errors = predict(paths, tmp_path).n_errors
+        part = tmp_path / "part-00000000.parquet"
+        content = part.read_bytes()
+        mark = b'"n_errors": %d' % n_errors
+        assert mark in content
+        part.write_bytes(content.replace(mark, mark[:-1] + b"%d" % (n_errors % 9 + 1)))
+        with pytest.warns(UserWarning, match="damaged"):
+            assert predict(paths, tmp_path).n_errors == n_errors
+
     @pytest.mark.parametrize("content", [b"", b"[]", b'{"model": 1}', b"\xff", None])
     def test_a_manifest(self, small, tmp_path, content):
         predict(small[0][:50], tmp_path)
@@ -275,6 +286,13 @@ class TestUnavailableFiles:
         again = predict(grey_paths, output, chunk_size=2)
         assert (again.n_resumed, again.n_errors, again.n_unavailable) == (4, 0, 0)
         assert parquet.read_table(output)["error"].null_count == 6
+
+    def test_an_error_that_passes_in_a_later_step(self, tmp_path):
+        error = OSError, errno.ESTALE, os.strerror(errno.ESTALE), "7.png"
+        pipeline = TestErrors().make("7.png", error)
+        with pytest.warns(UserWarning, match="1 files were unavailable"):
+            result = predict_archive(pipeline, ["6.png", "7.png"], tmp_path, verbose=0)
+        assert (result.n_errors, result.n_unavailable) == (0, 1)
 
     def test_too_many_open_files_stop_the_run(self, failing, grey_paths, tmp_path):
         failing["2.png"] = errno.EMFILE, 1

@@ -121,12 +121,17 @@ class TestReport:
         skill = report.accuracy.value - report.chance
         assert report.threshold == pytest.approx(report.chance + MAX_RATIO * skill)
         assert 0.25 < report.shortcut_ratio.low < report.shortcut_ratio.value < 1
+        assert report["thumbnails"].figures[-1].cells[2] == "33.3 %"
 
     def test_json_round_trip(self, report, tmp_path):
         text = report.to_json(tmp_path / "report.json")
         assert (tmp_path / "report.json").read_text("utf-8") == text
         assert json.loads(text) == report.to_dict()
         assert list(json.loads(text)["checks"]) == CHECKS
+        assert json.loads(text)["threshold"] == report.threshold
+        for name, found in json.loads(text)["checks"].items():
+            assert found["verdict"] == report[name].verdict
+            assert found["advice"] == report[name].advice * report[name].flagged
 
     def test_markdown_holds_every_figure_with_its_interval(self, report):
         text = report.to_markdown().replace("\\_", "_")
@@ -156,7 +161,7 @@ class TestReport:
         )
         assert first.to_dict() == second.to_dict()
 
-    def test_a_result_is_audited_on_its_own_folds(self, data):
+    def test_a_result_is_audited_on_its_own_folds(self, data, capsys):
         model = make_model()
         result = evaluate(model, data.images, data.target, cv=3, verbose=0)
         report = audit(result, data.images, data.target, **QUICK)
@@ -166,7 +171,10 @@ class TestReport:
             "a result holds no pipeline"
             in (report["blanked lungs"].details["refitted"])
         )
-        assert "pass the pipeline" in report["leakage"].to_markdown()
+        leakage = report["leakage"]
+        assert "pass the pipeline" in leakage.to_markdown()
+        assert leakage.details["resampled copies in validation data"] is None
+        assert capsys.readouterr().err == ""
 
     def test_halved_folds_are_audited_where_they_were_tested(self, data):
         result = evaluate(
@@ -212,6 +220,10 @@ class TestErrors:
         monkeypatch.setitem(sys.modules, "PIL", None)
         with pytest.raises(ImportError, match=r"pip install '\.\[audit\]'"):
             audit(make_model(), data.images, data.target, verbose=0)
+
+    def test_labels_are_checked_before_files_are_read(self):
+        with pytest.raises(ValueError, match="y: missing in rows 1"):
+            audit(make_model(), ["nowhere.png"] * 4, ["a", None, "b", "b"], **QUICK)
 
 
 class TestHeaders:
@@ -277,6 +289,7 @@ class TestHeaders:
         assert check.flagged
         assert check.details["p_value"] == pytest.approx(1 / 20)
         assert check.figures[0].estimate.value == 1.0
+        assert "a and b can be told apart" in check.verdict
         table = check.tables[0]
         assert [row for row in table.rows if row[0] == "width"] == [
             ["width", "64", "63"]
@@ -334,6 +347,8 @@ class TestBlankedLungs:
         accuracies = [point.accuracy.value for point in report.visible_curve]
         assert accuracies[0] == report.accuracy.value
         assert accuracies[-1] < 0.6
+        border = f"outer {100 * shares[-1]:.0f} % of the image"
+        assert list(report["blanked lungs"].accuracies) == [border]
         table = report["blanked lungs"].tables[0]
         assert [row[0] for row in table.rows] == ["0 %", "50 %", "90 %"]
 
@@ -411,7 +426,9 @@ class TestShortcutRatio:
 
         report = audit(Marked(), images, y, **{**QUICK, "refit": make_dummy()})
         assert report.accuracy.value == n_right / 100
-        assert np.isfinite(report.shortcut_ratio.value) == known
+        ratio = report.shortcut_ratio
+        found = np.isfinite([ratio.low, ratio.value, ratio.high])
+        assert found.tolist() == [known] * 3
 
     def test_a_model_without_skill_has_no_ratio(self, data):
         report = audit(
@@ -612,6 +629,7 @@ class TestLeakage:
             ({}, False),
             ({"validation_split": 0.2}, True),
             ({"early_stopping": True}, True),
+            ({"early_stopping": "auto"}, False),
         ],
     )
     def test_validation_data_from_copies_are_flagged(self, data, parameters, flagged):
@@ -621,7 +639,7 @@ class TestLeakage:
                 ("classify", BalancedMlp(**parameters)),
             ]
         )
-        check = audit(pipeline, data.images, data.target, refit=make_model(), **QUICK)[
+        check = audit(pipeline, data.images, data.target, refit=make_dummy(), **QUICK)[
             "leakage"
         ]
         assert check.flagged is flagged
@@ -732,6 +750,7 @@ class TestSource:
         assert "may be called external" in check.verdict
         assert "COVID-19 comes from adults alone" in check.verdict
         assert "not scored: is the only one with NORMAL" in check.to_markdown()
+        assert "What to do: Collect every class" in check.to_markdown()
 
     def test_sources_that_predict_the_class_are_flagged(self, data):
         rng = np.random.default_rng(0)
@@ -747,7 +766,14 @@ class TestSource:
         assert not check.flagged
         names = [figure.name for figure in check.figures]
         assert "accuracy on sources that were not trained on" in names
+        assert check.tables[1].header == ["source", "images", "accuracy"]
         assert [row[:2] for row in check.tables[1].rows] == [["A", "45"], ["B", "45"]]
+
+    def test_as_many_sources_as_half_the_images_are_compared(self, data):
+        source = np.arange(N_IMAGES) // 2
+        images, y = data.images[:, ::4, ::4], np.where(source % 2, "a", "b")
+        report = audit(make_dummy(), images, y, source=source, **QUICK)
+        assert report["source"].flagged
 
     def test_patients_count_once(self, data):
         # Three patients a class; two of the ill ones were in hospital A.

@@ -18,6 +18,7 @@ import sklearn.utils.estimator_checks
 import tensorflow as tf
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 
 import skcovid
 from _helpers import tables
@@ -226,3 +227,11 @@ def test_every_public_estimator_is_checked():
             ]
             # An estimator whose tags exclude tables has one check, of cloning.
             assert len(checks) > 35
+
+
+def test_tags():
+    assert get_tags(FEATURES).input_tags.three_d_array
+    tags = get_tags(CLASSIFIER)
+    assert tags.input_tags.three_d_array
+    # Few images and an epoch give no good score.
+    assert tags.classifier_tags.poor_score

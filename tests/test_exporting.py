@@ -106,6 +106,15 @@ class TestLinear:
         assert found.shape == (5, 2)
         np.testing.assert_allclose(found, pipeline.predict_proba(NEW), atol=1e-4)
 
+    def test_as_many_components_as_images(self, tmp_path):
+        pipeline = make_transfer_pipeline("tiny", recipe="linear", **QUICK)
+        pipeline.set_params(components__n_components=len(X)).fit(X, Y)
+        assert pipeline.named_steps["components"].eigenvalues_.min() == 0
+        skcovid.export(pipeline, tmp_path / "model.onnx")
+        np.testing.assert_allclose(
+            run(tmp_path / "model.onnx", NEW), pipeline.predict_proba(NEW), atol=1e-4
+        )
+
     def test_a_fitted_search_exports_its_best_pipeline(self, tmp_path):
         pipeline = make_transfer_pipeline("tiny", recipe="linear", **QUICK)
         search = GridSearchCV(pipeline, {"scale__with_mean": [False]}, cv=2).fit(X, Y)

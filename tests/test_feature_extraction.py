@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from tqdm import tqdm
 
 from _helpers import tiny_backbone
 from skcovid import BackboneFeatures, BackbonePreprocessor, LazyImages, evaluate
@@ -58,6 +59,12 @@ class TestFeatures:
         assert_allclose(found, np.concatenate(expected, axis=1), rtol=1e-5, atol=1e-6)
         assert found.dtype == np.float32
         assert found.shape == (N_IMAGES, features.n_features_out_)
+
+    def test_shows_progress(self, monkeypatch):
+        shown = []
+        monkeypatch.setattr(tqdm, "update", lambda bar, n: shown.append(n))
+        make(verbose=1).fit(X).transform(X)
+        assert shown == [4, 4, 1]
 
     def test_names_have_layer_pooling_and_channel(self):
         features = make(pooling="max").fit(X)

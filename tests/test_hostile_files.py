@@ -538,7 +538,7 @@ def a_negative_size(attempt):
 
 
 def a_huge_size(attempt):
-    attempt.with_attribute("read", "image_size_", (10**9, 10**9))
+    attempt.with_attribute("read", "image_size_", (8193, 32))
 
 
 def a_head_of_huge_size(attempt):
@@ -552,6 +552,11 @@ def a_network_of_huge_images(attempt):
 
 def a_network_of_other_images(attempt):
     reference = _networks.NetworkReference(0, (64, 64), ())
+    attempt.with_attribute("classify", "model_", reference)
+
+
+def a_network_of_too_few_layers(attempt):
+    reference = _networks.NetworkReference(0, (32, 32), ())
     attempt.with_attribute("classify", "model_", reference)
 
 
@@ -699,6 +704,7 @@ CASES = {
     a_head_of_huge_size: "dense_units=10000000000 .* head",
     a_network_of_huge_images: "image size of its TransferLearningClassifier",
     a_network_of_other_images: "X_shape_ is",
+    a_network_of_too_few_layers: "shorter",
     a_network_that_is_not_there: "network of its TransferLearningClassifier",
     a_network_behind_another_estimator: "RadiographReader",
     another_number_of_classes: "n_classes_ is 1000000000",

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
@@ -28,6 +29,7 @@ from sklearn.ensemble import (
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
+from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.model_selection import (
     FixedThresholdClassifier,
@@ -50,13 +52,18 @@ from sklearn.preprocessing import (
     PolynomialFeatures,
     StandardScaler,
 )
-from sklearn.random_projection import SparseRandomProjection
+from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
 import skcovid
 from _helpers import tiny_backbone
 from _helpers.edge_features import EdgeFeatures, UntrustedFeatures
 from _helpers.hostile_files import read_members, write_model
-from skcovid import BackbonePreprocessor, RadiographReader, make_transfer_pipeline
+from skcovid import (
+    BackbonePreprocessor,
+    LazyImages,
+    RadiographReader,
+    make_transfer_pipeline,
+)
 from skcovid.augmentation import Rotation, Zoom
 from skcovid.networks.backbones import Backbone
 from skcovid.persistence import ModelFileError, _model_file, describe, fingerprint_model
@@ -266,6 +273,8 @@ COMPOSITIONS = {
     "one against one": OneVsOneClassifier(SCALED),
     "error-correcting codes": OutputCodeClassifier(SCALED, random_state=0),
     "isotonic calibration": CalibratedClassifierCV(SCALED, cv=2, method="isotonic"),
+    "random projection": make_pipeline(GaussianRandomProjection(3), SCALED),
+    "kernel approximation": make_pipeline(RBFSampler(n_components=3), SCALED),
     "a function of NumPy": make_pipeline(FunctionTransformer(np.arctan), SCALED),
     "the default selection": make_pipeline(SelectKBest(k=3), SCALED),
     "stochastic gradient descent": make_pipeline(StandardScaler(), SGDClassifier()),
@@ -297,6 +306,18 @@ COMPOSITIONS = {
 }
 
 
+if "temperature" in CalibratedClassifierCV._parameter_constraints["method"][0].options:
+    COMPOSITIONS["temperature scaling"] = CalibratedClassifierCV(
+        SCALED, cv=2, method="temperature"
+    )
+# Predicting may cost more than reading their arrays, or they have no probabilities.
+WITHOUT_TEST_PREDICTIONS = {
+    "columns by slice and mask",
+    "error-correcting codes",
+    "kernel approximation",
+}
+
+
 class TestCompositions:
     """What scikit-learn's users put around estimators."""
 
@@ -309,6 +330,8 @@ class TestCompositions:
         if hasattr(model, "predict_proba"):
             assert_array_equal(loaded.predict_proba(TABLE), model.predict_proba(TABLE))
         assert fingerprint_model(loaded) == fingerprint_model(model)
+        probe = describe(tmp_path / "model.skcovid")["probe"]
+        assert (probe is None) == (name in WITHOUT_TEST_PREDICTIONS)
         assert_array_equal(clone(loaded).fit(TABLE, labels).classes_, model.classes_)
 
     @pytest.mark.parametrize(
@@ -422,6 +445,7 @@ class TestSave:
         assert found["classes"] == tiny_backbone.CLASSES
         assert found["versions"]["skcovid"] == skcovid.__version__
         assert found["versions"]["backend"] == keras.backend.backend()
+        assert datetime.fromisoformat(found["created"]) <= datetime.now(UTC)
         assert found["data"]["n_samples"] == 18
         assert found["data"]["classes"] == dict.fromkeys(tiny_backbone.CLASSES, 6)
 
@@ -439,10 +463,33 @@ class TestSave:
         assert fingerprint(X[:6][order], labels[order]) == found
         assert fingerprint(X[:6], labels[order]) != found
         assert fingerprint(X[1:7], labels) != found
+        lazy = LazyImages.from_array(X)
+        assert fingerprint(lazy[order], labels[order]) == fingerprint(lazy[:6], labels)
+        assert fingerprint(lazy[1:7], labels) != fingerprint(lazy[:6], labels)
         of_files = fingerprint(grey_paths, labels)
         copy = write_image("copy.png", grey_images[0])
         assert fingerprint([copy, *grey_paths[1:]], labels) == of_files
         assert fingerprint(grey_paths[1:] + grey_paths[:1], labels) != of_files
+
+    @pytest.mark.parametrize(
+        ("shape", "costs_little"), [((9, 9), True), ((1, 1, 1), False), (2**24, False)]
+    )
+    def test_large_arrays_predict_no_test_images(self, shape, costs_little, tmp_path):
+        model = clone(SCALED).fit(TABLE, BINARY)
+        model[0].note_ = np.zeros(shape, np.int8)
+        skcovid.save(model, tmp_path / "model.skcovid")
+        probe = describe(tmp_path / "model.skcovid")["probe"]
+        assert (probe is not None) == costs_little
+
+    @pytest.mark.parametrize(("side", "costs_little"), [(512, True), (513, False)])
+    def test_large_images_predict_no_test_images(
+        self, side, costs_little, fitted, tmp_path
+    ):
+        reader = RadiographReader((32, side)).fit(X)
+        pipeline = Pipeline([("read", reader), *fitted["linear"].steps[1:]])
+        skcovid.save(pipeline, tmp_path / "model.skcovid")
+        probe = describe(tmp_path / "model.skcovid")["probe"]
+        assert (probe is not None) == costs_little
 
     def test_files_are_not_judged_by_another_white_level(
         self, tmp_path, write_image, recwarn

@@ -194,6 +194,26 @@ def test_fits_in_one_folder_have_their_own_files(tmp_path, count_epochs):
         )
 
 
+def test_other_trainings_have_other_files(tmp_path, monkeypatch):
+    paths = []
+
+    def stop(path):
+        paths.append(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_training_state, "read_record", stop)
+    for parameters, weights in [
+        ({}, None),
+        ({"verbose": 1}, None),
+        ({"learning_rate": 0.1}, None),
+        ({}, np.arange(1, 31)),
+    ]:
+        with pytest.raises(KeyboardInterrupt):
+            make_classifier(tmp_path, **parameters).fit(X, Y, sample_weight=weights)
+    assert paths[0] == paths[1]
+    assert len(set(paths)) == 3
+
+
 @tiny_backbone.eagerly()
 def test_the_same_training_in_another_process_is_awaited(tmp_path):
     def train():

@@ -16,6 +16,7 @@ from sklearn.model_selection import PredefinedSplit
 
 from _helpers import tiny_backbone
 from skcovid import TransferLearningClassifier, evaluate, make_transfer_pipeline
+from skcovid.estimators._checks import warn_of_empty_statistics
 from skcovid.images import LazyImages
 
 tiny_backbone.register()
@@ -150,6 +151,15 @@ def test_weights_that_do_not_fit_are_an_error_before_the_folds(tmp_path):
         evaluate(pipeline, paths, Y, cv=2, verbose=0)
 
 
+@pytest.mark.parametrize("recipe", ["fast", "linear"])
+def test_weights_are_loaded_before_images_are_read(recipe, tmp_path):
+    pipeline = make_transfer_pipeline(
+        "tiny", recipe=recipe, weights=tmp_path / "no.weights.h5", verbose=0
+    )
+    with pytest.raises(FileNotFoundError, match=r"no\.weights\.h5"):
+        evaluate(pipeline, ["nowhere.png"] * 30, Y, cv=2, verbose=0)
+
+
 def test_a_class_missing_from_a_fold():
     pipeline = make_transfer_pipeline(
         "tiny", recipe="linear", weights=None, image_size=32, verbose=0
@@ -197,6 +207,18 @@ def test_moving_statistics_that_predict_well_enough():
         warnings.filterwarnings("error", message=".*moving statistics")
         classifier.fit(X, Y, X_val=X, y_val=predicted)
     assert classifier.history_["val_loss"][-1] < np.log(3)
+
+
+def test_moving_statistics_that_many_steps_fill():
+    # Training as many steps would take seconds.
+    layers = [keras.Input((2,)), keras.layers.BatchNormalization(momentum=0.9)]
+    model = keras.Sequential([*layers, keras.layers.Dense(3)])
+    history = {"phase": [2], "val_loss": [9.0]}
+    with pytest.warns(UserWarning, match=r"After 43 .* lack 1\.1%.* loss is 9:"):
+        warn_of_empty_statistics(model, history, 43)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*moving statistics")
+        warn_of_empty_statistics(model, history, 44)
 
 
 def test_a_constant_prediction():
