@@ -5,13 +5,25 @@ standard errors).
 """
 
 from collections import Counter
+from functools import cache
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from scipy.stats import norm
 
 from _helpers.simulated_patients import CLASSES, estimates_of, simulate, true_figures
 from skcovid import compare
-from skcovid.metrics import Estimate, bootstrap_intervals, predictive_values
+from skcovid.metrics import (
+    Estimate,
+    bootstrap_intervals,
+    calibration_table,
+    decision_curve,
+    operating_point,
+    predictive_values,
+    subgroup_table,
+)
 from skcovid.model_selection import EvaluationResult, Fold
 
 REPETITIONS = 300
@@ -158,6 +170,79 @@ def test_predictive_values(prevalence, sensitivity, specificity, n_ill, n_well):
     found = coverage_of(truth, draw_estimates)
     assert min(found.values()) >= 0.92, found
     assert max(found.values()) <= 0.99, found
+
+
+THRESHOLD = 0.3
+
+
+def draw_ill(rng, n_patients, alike, images):
+    """Draw whether images are ill, their probability, patients and their sex.
+
+    Logits and chances of two images of a patient have the correlation `alike`.
+    """
+    groups = np.repeat(np.arange(n_patients), rng.choice(images, n_patients))
+
+    def draw():
+        of_patient, of_image = rng.normal(size=n_patients), rng.normal(size=len(groups))
+        return np.sqrt(alike) * of_patient[groups] + np.sqrt(1 - alike) * of_image
+
+    logits = -1 + 1.5 * draw()
+    ill = norm.cdf(draw()) < expit(0.6 * logits + 0.4)
+    return ill, expit(logits), groups, rng.integers(2, size=n_patients)[groups]
+
+
+@cache
+def true_figures_of_ill(alike, images):
+    """Return the figures of very many patients, taken as the true ones."""
+    ill, probability, _, _ = draw_ill(np.random.default_rng(98), 200_000, alike, images)
+    called, logits = probability >= THRESHOLD, logit(probability)
+    shift = brentq(lambda shift: expit(logits + shift).mean() - ill.mean(), -5, 5)
+    weight = THRESHOLD / (1 - THRESHOLD)
+    return {
+        "slope": 0.6,
+        "intercept": shift,
+        "Brier score": np.mean((ill - probability) ** 2),
+        "net benefit": np.mean(ill & called) - weight * np.mean(~ill & called),
+        "sensitivity": called[ill].mean(),
+        "specificity": 1 - called[~ill].mean(),
+        "accuracy of a sub-group": np.mean(called == ill),
+        "recall of a sub-group": called[ill].mean(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("n_patients", "alike", "images"),
+    [(150, 0, (1,)), (100, 0.9, (1, 1, 6))],
+    ids=str,
+)
+def test_calibration_net_benefit_operating_points_and_sub_groups(
+    n_patients, alike, images
+):
+    rng = np.random.default_rng(11)
+
+    def draw_estimates():
+        ill, probability, groups, sex = draw_ill(rng, n_patients, alike, images)
+        groups = groups if max(images) > 1 else None
+        columns = np.column_stack([1 - probability, probability])
+        table = calibration_table(ill, columns, [False, True], groups=groups)
+        pair = {"pos_label": True, "groups": groups}
+        curve = decision_curve(ill, probability, thresholds=[THRESHOLD], **pair)
+        point = operating_point(ill, probability, threshold=THRESHOLD, **pair)
+        women = subgroup_table(ill, probability >= THRESHOLD, sex, groups=groups)["0"]
+        return {
+            "slope": table[True].slope,
+            "intercept": table[True].intercept,
+            "Brier score": table[True].brier_score,
+            "net benefit": curve.net_benefit[0],
+            "sensitivity": point.sensitivity,
+            "specificity": point.specificity,
+            "accuracy of a sub-group": women.accuracy,
+            "recall of a sub-group": women.recall[True],
+        }
+
+    found = coverage_of(true_figures_of_ill(alike, images), draw_estimates, 200)
+    assert min(found.values()) >= 0.92, found
+    assert max(found.values()) <= 0.985, found
 
 
 def result_with(right, folds):

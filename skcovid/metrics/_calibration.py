@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import root_scalar
+from scipy.sparse import csr_array
 from scipy.special import expit, logit
 from scipy.stats import t as student_t
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import validate_params
-from skcovid._base._document import render_table
 from skcovid._base._label_checks import check_groups
 from skcovid.metrics._confusion_matrix import check_labels
 from skcovid.metrics._estimates import Estimate, JsonMixin, unknown_estimate
@@ -27,7 +27,7 @@ from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 # by 1e-8 (valProbggplot, allowPerfectPredictions).
 _CLIP = 1e-8
 
-_SANDWICH = "Student's t with sandwich variance"
+_JACKKNIFE = "Student's t with the jackknife's variance"
 
 
 @dataclass(frozen=True)
@@ -78,35 +78,6 @@ class CalibrationTable(_ByClass[CalibrationMetrics]):
     """
 
     confidence_level: float
-
-    def to_markdown(self) -> str:
-        """Write the table in Markdown.
-
-        Returns
-        -------
-        str
-            The table, then a line on the intervals.
-        """
-        header = ["", "slope", "intercept", "Brier score", "observed", "expected"]
-        lines = [
-            [
-                str(label),
-                row.slope.format_fraction(2),
-                row.intercept.format_fraction(2),
-                row.brier_score.format_fraction(3),
-                row.observed.format_percent(1),
-                f"{100 * row.expected:.1f} %",
-            ]
-            for label, row in self.items()
-        ]
-        return (
-            f"{render_table(header, lines)}\n\nA slope of 1 and an intercept of 0 are "
-            f"ideal. In brackets: {100 * self.confidence_level:g} % confidence "
-            "intervals."
-        )
-
-    def __str__(self) -> str:
-        return self.to_markdown()
 
 
 @validate_params(
@@ -163,11 +134,13 @@ def calibration_table(
     -----
     Slope and intercept are those of logistic recalibration [1]_ [2]_, by maximum
     likelihood. Probabilities below 1e-8 or above 1 - 1e-8 count as these, as 0 and 1
-    have no logit. The variance is the sandwich estimate, between patients where they
-    are given, with the usual factor G / (G - 1) * (n - 1) / (n - k) of G patients, n
-    images and k coefficients, and the quantile is Student's with G - 1 degrees of
-    freedom. The Brier score is a mean of figures in [0, 1] and has a Wilson interval
-    with effective sample size, as in :func:`skcovid.metrics.per_class_table`.
+    have no logit. Their variance is the jackknife's: what leaving one patient out
+    changes, in one step of Newton's method (the sandwich CR3, HC3 without patients
+    [3]_). The quantile is Student's. Its degrees of freedom come from the kurtosis of
+    these changes, as a variance that few patients determine is poorly known; there are
+    at most one fewer than patients. The Brier score is a mean of figures in [0, 1] and
+    has a Wilson interval with effective sample size, as in
+    :func:`skcovid.metrics.per_class_table`.
 
     References
     ----------
@@ -176,6 +149,8 @@ def calibration_table(
     .. [2] Van Calster, B., McLernon, D. J., van Smeden, M., Wynants, L., and
        Steyerberg, E. W. (2019). Calibration: the Achilles heel of predictive analytics.
        BMC Medicine, 17, 230.
+    .. [3] Cameron, A. C., and Miller, D. L. (2015). A practitioner's guide to
+       cluster-robust inference. Journal of Human Resources, 50, 317-372.
 
     Examples
     --------
@@ -278,20 +253,29 @@ def _estimate_first(
     confidence_level: float,
 ) -> Estimate:
     """Return the first coefficient of a logistic regression with its interval."""
-    n_images, n_coefficients = design.shape
     expected = expit(design @ coefficients + offset)
     scores = design * (is_class - expected)[:, np.newaxis]
+    products = np.einsum("i,ij,ik->ijk", expected * (1 - expected), design, design)
     if groups is not None:
-        patients = np.unique(groups, return_inverse=True)[1]
-        scores = np.transpose([np.bincount(patients, column) for column in scores.T])
+        names, patients = np.unique(groups, return_inverse=True)
+        of_patient = csr_array(
+            (np.ones(len(patients)), (patients, np.arange(len(patients))))
+        )
+        scores = of_patient @ scores
+        products = (of_patient @ products.reshape(len(patients), -1)).reshape(
+            len(names), *products.shape[1:]
+        )
+    # The change, in one step, of the coefficients without each patient.
+    without = products.sum(axis=0) - products
     n_patients = len(scores)
-    if n_patients < 2:
-        return Estimate(float(coefficients[0]), -math.inf, math.inf, _SANDWICH)
-    information = (design.T * (expected * (1 - expected))) @ design
-    influence = np.linalg.solve(information, scores.T)[0]
-    factor = n_patients / (n_patients - 1)
-    factor *= (n_images - 1) / (n_images - n_coefficients)
-    quantile = student_t.ppf((1 + confidence_level) / 2, n_patients - 1)
-    half_width = float(quantile * np.sqrt(factor * (influence @ influence)))
+    half_width = math.inf
+    if (np.linalg.cond(without) < 1e12).all():
+        changes = np.linalg.solve(without, scores[..., np.newaxis])[:, 0, 0]
+        variance = (n_patients - 1) / n_patients * (changes @ changes)
+        # Few patients or images that matter most make the variance less certain.
+        kurtosis = n_patients * np.sum(changes**4) / (changes @ changes) ** 2
+        freedom = 2 * n_patients / max(kurtosis - 1, 2 * n_patients / (n_patients - 1))
+        quantile = student_t.ppf((1 + confidence_level) / 2, freedom)
+        half_width = float(quantile * np.sqrt(variance))
     value = float(coefficients[0])
-    return Estimate(value, value - half_width, value + half_width, _SANDWICH)
+    return Estimate(value, value - half_width, value + half_width, _JACKKNIFE)

@@ -146,7 +146,7 @@ def as_json(entry: Any) -> Any:
         return entry.to_dict()
     if isinstance(entry, Mapping):
         return {str(name): as_json(value) for name, value in entry.items()}
-    if isinstance(entry, list):
+    if isinstance(entry, list | tuple):
         return [as_json(value) for value in entry]
     return None if isinstance(entry, float) and not math.isfinite(entry) else entry
 

@@ -12,7 +12,6 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import Interval, validate_params
-from skcovid._base._document import render_table
 from skcovid._base._label_checks import check_groups, is_missing
 from skcovid.metrics._confusion_matrix import check_labels
 from skcovid.metrics._estimates import Estimate, JsonMixin, unknown_estimate
@@ -83,36 +82,6 @@ class SubgroupTable(_ByClass[SubgroupMetrics]):
     confidence_level: float
 
     _ROW = "group", "groups"
-
-    def to_markdown(self) -> str:
-        """Write the table in Markdown.
-
-        Returns
-        -------
-        str
-            The table, then a line on the intervals.
-        """
-        classes = list(self.rows[0].recall)
-        header = [self.name, "images", "patients", "accuracy"]
-        header += [f"recall of {label}" for label in classes]
-        if self.rows[0].roc_auc is not None:
-            header += [f"ROC AUC of {label}" for label in classes]
-        lines = []
-        for value, row in self.items():
-            line = [str(value), str(row.n_images)]
-            line.append("n/a" if row.n_patients is None else str(row.n_patients))
-            figures = [row.accuracy, *row.recall.values()]
-            line += [figure.format_percent(1) for figure in figures]
-            line += [area.format_fraction(3) for area in (row.roc_auc or {}).values()]
-            lines.append(line)
-        return (
-            f"{render_table(header, lines)}\n\nIn brackets: "
-            f"{100 * self.confidence_level:g} % confidence intervals. Groups of fewer "
-            f"than {self.min_images} images have no figures."
-        )
-
-    def __str__(self) -> str:
-        return self.to_markdown()
 
 
 @validate_params(
