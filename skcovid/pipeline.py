@@ -39,8 +39,9 @@ from skcovid._base._label_checks import check_groups, check_indices, check_label
 from skcovid._base._parameters import PlainParameters
 from skcovid._base._validation_splits import (
     StratifiedFolds,
+    check_inner_sources,
     check_inner_splits,
-    requests_groups,
+    requests,
     split_validation,
 )
 from skcovid.augmentation._balancer import AugmentationBalancer
@@ -93,13 +94,15 @@ class GroupPipeline(PlainParameters, Pipeline):
         check_groups(groups)
         name, last = self.steps[-1]
         _check_inner_classes(name, last, y)
-        _of_rows({**params, "groups": groups}, num_samples(X))
+        given = _of_rows({**params, "groups": groups}, num_samples(X))
         if groups is not None:
             check_inner_splits(self, num_samples(X))
+        check_inner_sources(self, params.get("source"))
         context: AbstractContextManager[Any] = nullcontext()
-        if groups is not None and any(requests_groups(step) for _, step in self.steps):
-            params["groups"] = groups
-            context = config_context(enable_metadata_routing=True)
+        for name in {"groups", "source"} & given.keys():
+            if any(requests(step, name) for _, step in self.steps):
+                params[name] = given[name]
+                context = config_context(enable_metadata_routing=True)
         with context:
             prefixed = [name for name in params if "__" in name]
             if prefixed and get_config()["enable_metadata_routing"]:
@@ -290,7 +293,7 @@ class HoldoutPipeline(GroupPipeline):
                 f"TransferLearningClassifier does; got {self.steps[-1][1]!r}. Use "
                 "imblearn.pipeline.Pipeline for it."
             )
-        check_indices(X=X, y=y, groups=groups)
+        check_indices(X=X, y=y, groups=groups, **params)
         check_indices(X_val=X_val, y_val=y_val)
         check_labels(y)
         check_groups(groups)

@@ -101,10 +101,10 @@ def _choose_groups(
     return best[units]
 
 
-def requests_groups(estimator: Any, method: str = "fit") -> bool:
-    """Whether a method of an estimator, or of its parts, requests groups."""
+def requests(estimator: Any, name: str, method: str = "fit") -> bool:
+    """Whether a method of an estimator, or of its parts, requests metadata."""
     try:
-        return bool(estimator.get_metadata_routing().consumes(method, {"groups"}))
+        return bool(estimator.get_metadata_routing().consumes(method, {name}))
     except (AttributeError, NotImplementedError):
         return False
 
@@ -119,13 +119,13 @@ def check_inner_splits(estimator: Any, n_rows: int) -> None:
         if parameter == "cv":
             frozen = isinstance(getattr(owner, "estimator", None), FrozenEstimator)
             prefit = isinstance(value, str) and value == "prefit"
-            if not (frozen or prefit or requests_groups(value, "split")):
+            if not (frozen or prefit or requests(value, "groups", "split")):
                 cure = (
                     "a cross-validator that keeps groups whole, such as "
                     "StratifiedGroupKFold(3)"
                 )
             elif not (frozen or prefit):
-                _check_passes_groups(owner)
+                _check_passes(owner, "groups")
         elif parameter == "validation_split" and value:
             cure = "0"
         elif getattr(owner, "validation_fraction", None) is not None:
@@ -143,11 +143,33 @@ def check_inner_splits(estimator: Any, n_rows: int) -> None:
                 f"fit; set {name} to {cure}."
             )
         if parameter == "steps" and not has_fit_parameter(owner, "groups"):
-            _check_samplers(owner)
+            _check_samplers(owner, "groups")
 
 
-def _check_passes_groups(owner: Any) -> None:
-    """Raise if an estimator's folds or its last step would not get the groups."""
+def check_inner_sources(estimator: Any, source: ArrayLike | None) -> None:
+    """Raise if a part of an estimator leaves sources out, but would not get them."""
+    params = estimator.get_params()
+    for name, value in params.items():
+        prefix, _, parameter = name.rpartition("__")
+        owner = params[prefix] if prefix else estimator
+        if parameter == "cv" and requests(value, "source", "split"):
+            if source is None:
+                raise ValueError(
+                    f"{name}={value!r} needs the source of each image; pass source."
+                )
+            _check_passes(owner, "source")
+            if not requests(estimator, "source"):
+                raise ValueError(
+                    f"{name}={value!r} needs source, which a part of "
+                    f"{type(estimator).__name__} does not pass on; set {name} to "
+                    "StratifiedGroupKFold(3)."
+                )
+        if parameter == "steps" and not has_fit_parameter(owner, "groups"):
+            _check_samplers(owner, "source")
+
+
+def _check_passes(owner: Any, metadata: str) -> None:
+    """Raise if an estimator's folds or its last step would not get the metadata."""
     parts: list[Any] = []
     if isinstance(owner, StackingClassifier):
         parts = [part for _, part in owner.estimators if part != "drop"]
@@ -156,25 +178,31 @@ def _check_passes_groups(owner: Any) -> None:
     elif getattr(owner, "ensemble", True) is False:
         parts = [owner.estimator]
     for part in parts:
-        if not requests_groups(part):
+        if not requests(part, metadata):
+            cure = "cv=StratifiedGroupKFold(3)."
+            if metadata == "groups":
+                cure = (
+                    "a pipeline of make_transfer_pipeline, or a search on whole "
+                    "patients such as GridSearchCV(LogisticRegression(), {'C': [0.1, "
+                    f"1, 10]}}, {cure[:-1]})."
+                )
+            whole = {"groups": "patients", "source": "sources"}[metadata]
             raise ValueError(
-                f"{type(owner).__name__} keeps patients whole only if each of its "
-                f"estimators takes groups, and {part!r} takes none. Use a pipeline of "
-                "make_transfer_pipeline, or a search on whole patients such as "
-                "GridSearchCV(LogisticRegression(), {'C': [0.1, 1, 10]}, "
-                "cv=StratifiedGroupKFold(3))."
+                f"{type(owner).__name__} keeps {whole} whole only if each of its "
+                f"estimators takes {metadata}, and {part!r} takes none. Use {cure}"
             )
 
 
-def _check_samplers(pipeline: Any) -> None:
-    """Raise if a pipeline resamples images, but not the groups that a step needs."""
+def _check_samplers(pipeline: Any, metadata: str) -> None:
+    """Raise if a pipeline resamples images, but not the metadata that a step needs."""
     sampler = None
     for name, step in pipeline.steps:
-        if sampler is not None and requests_groups(step):
+        if sampler is not None and requests(step, metadata):
             raise ValueError(
-                f"Step {name!r} needs groups, but {type(pipeline).__name__} does not "
-                f"resample them as step {sampler!r} does the images. Put the sampler "
-                f"inside {name!r}: GridSearchCV(Pipeline([sampler, classifier]), …)."
+                f"Step {name!r} needs {metadata}, but {type(pipeline).__name__} does "
+                f"not resample them as step {sampler!r} does the images. Put the "
+                f"sampler inside {name!r}: GridSearchCV(Pipeline([sampler, "
+                "classifier]), …)."
             )
         if hasattr(step, "fit_resample"):
             sampler = name

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from skcovid._base._compatibility import safe_indexing
 from skcovid._base._kept_features import keep_features_of_predictions
 from skcovid._base._predictions import predict
-from skcovid._base._validation_splits import requests_groups
+from skcovid._base._validation_splits import requests
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
 from skcovid.model_selection._external_set import ExternalSet
 from skcovid.model_selection._result import Fold
@@ -242,4 +242,4 @@ def _to_plain(value: Any) -> Any:
 
 def _routes_groups(pipeline: Any) -> bool:
     """Whether groups go to parts of a pipeline only, such as those of an ensemble."""
-    return not has_fit_parameter(pipeline, "groups") and requests_groups(pipeline)
+    return not has_fit_parameter(pipeline, "groups") and requests(pipeline, "groups")
