@@ -207,6 +207,7 @@ API_REFERENCE = (
             "ExternalResult",
             "Predictions",
             "Fold",
+            "SourceFigures",
             "Comparison",
             "split",
         ),

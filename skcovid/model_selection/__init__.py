@@ -6,6 +6,7 @@ from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._leave_one_source_out import LeaveOneSourceOut
 from skcovid.model_selection._predictions import Predictions
 from skcovid.model_selection._result import EvaluationResult, Fold
+from skcovid.model_selection._source_figures import SourceFigures
 from skcovid.model_selection._splits import split
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Fold",
     "LeaveOneSourceOut",
     "Predictions",
+    "SourceFigures",
     "compare",
     "evaluate",
     "split",

@@ -209,6 +209,7 @@ def describe_evaluation(
     splits: Sequence[Sequence[NDArray[np.intp]]],
     protocol: str,
     test: ExternalSet | None = None,
+    source: NDArray[Any] | None = None,
 ) -> dict[str, Any]:
     """Describe what the results of an evaluation depend on."""
     for name, value in own_parameters(pipeline, "random_state").items():
@@ -219,10 +220,13 @@ def describe_evaluation(
                 "make_transfer_pipeline(random_state=0) sets that of every step."
             )
     rows = [[part.tolist() for part in fold] for fold in splits]
-    external = {}
+    others = {}
+    if source is not None:
+        n_sources, digest = len(np.unique(source)), joblib.hash(source.tolist())
+        others["source"] = f"{n_sources} of digest {digest}"
     if test is not None:
         scored = joblib.hash(test.rows.tolist())
-        external = {
+        others |= {
             **_describe_labels(test.y, test.groups, "test: "),
             "test: rows": f"{len(test.rows)} of digest {scored}",
             "test: X": f"digest {joblib.hash(digest_samples(test.X))}",
@@ -235,7 +239,7 @@ def describe_evaluation(
             "protocol": protocol,
             **_describe_labels(y, groups),
             "folds": f"{len(splits)} of digest {joblib.hash(rows)}",
-            **external,
+            **others,
         },
         "samples": digest_samples(X),
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,22 +20,35 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import (
+    check_consistent_length,
+    column_or_1d,
+    has_fit_parameter,
+)
 
 from skcovid._base._compatibility import StrOptions, validate_params
 from skcovid._base._label_checks import (
     check_groups,
     check_indices,
     check_labels,
+    check_source,
 )
 from skcovid._base._network_estimator import NetworkEstimator
-from skcovid._base._validation_splits import check_inner_splits
+from skcovid._base._validation_splits import (
+    check_inner_sources,
+    check_inner_splits,
+    requests,
+)
 from skcovid.model_selection._checkpoint import describe_evaluation, open_checkpoint
 from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._external_set import (
     check_external_set,
     check_files_of,
     leave_copies_out,
+)
+from skcovid.model_selection._leave_one_source_out import (
+    LeaveOneSourceOut,
+    explain_too_many,
 )
 from skcovid.model_selection._result import EvaluationResult, Fold
 from skcovid.model_selection._run_folds import run_folds
@@ -45,6 +58,7 @@ from skcovid.model_selection._splits import (
     Split,
     check_splits,
     find_patient_overlap,
+    name_folds,
     split,
 )
 
@@ -54,8 +68,9 @@ from skcovid.model_selection._splits import (
         "pipeline": [BaseEstimator],
         "X": "no_validation",
         "y": ["array-like"],
-        "cv": ["cv_object"],
+        "cv": ["cv_object", StrOptions({"leave-one-source-out"})],
         "groups": ["array-like", None],
+        "source": ["array-like", None],
         "test": [tuple, list, dict, None],
         "protocol": [StrOptions({"cross_val_predict", "paper"})],
         "random_state": ["random_state"],
@@ -70,8 +85,9 @@ def evaluate(
     X: Any,
     y: ArrayLike,
     *,
-    cv: int | BaseCrossValidator = 5,
+    cv: int | BaseCrossValidator | Literal["leave-one-source-out"] = 5,
     groups: ArrayLike | None = None,
+    source: ArrayLike | None = None,
     test: tuple[Any, ...] | Mapping[str, Any] | None = None,
     protocol: Protocol = "cross_val_predict",
     random_state: Seed = 0,
@@ -91,15 +107,22 @@ def evaluate(
         Paths, images or other input of `pipeline`.
     y : array-like of shape (n_samples,)
         Class labels.
-    cv : int or cross-validator, default=5
+    cv : int, cross-validator or "leave-one-source-out", default=5
         A number of folds means shuffled ``StratifiedKFold``, or with groups
         ``StratifiedGroupKFold`` (the paper: "Stratified K-fold Cross Validation … K
-        equals to 5"). Test folds must not overlap.
+        equals to 5"). "leave-one-source-out" makes a fold of each source, which is
+        predicted by a model that saw none of it: :class:`LeaveOneSourceOut`. Test
+        folds must not overlap.
     groups : array-like of shape (n_samples,), default=None
         Patient of each image, such as ``groups`` of
         :func:`skcovid.datasets.load_radiographs`. No patient is then on two sides of a
         split, intervals allow for images of one patient being alike, and the result
         has the share of test images that plain folds would have leaked.
+    source : array-like of shape (n_samples,), default=None
+        Source of each image, such as its hospital or collection. The result then has
+        the ROC AUC within sources and the figures of each, with any `cv`. Parts of
+        `pipeline` that request it, such as a search with ``cv=LeaveOneSourceOut()``,
+        receive it.
     test : tuple or Bunch, default=None
         An external or later set: ``(X, y)``, ``(X, y, groups)``, or what
         :func:`skcovid.datasets.load_radiographs` returns. After the folds, a clone is
@@ -139,8 +162,11 @@ def evaluate(
     ValueError
         If image files can't be read (all are listed), `pipeline` is not a classifier,
         a class has fewer images or patients than there are folds, there is one class
-        only, lengths or pandas indices differ, a label or group is missing or mixes
-        text with numbers, labels differ only by case or spaces, a fold is empty, test
+        only, lengths or pandas indices differ, a label, group or source is missing or
+        mixes text with numbers, labels or sources differ only by case or spaces, there
+        are more sources than half the images, `cv` or a part of `pipeline` leaves
+        sources out and `source` is not given, holds one only, or without one of them
+        one class is left (or protocol is "paper"), a fold is empty, test
         folds overlap, an image or patient is on two sides of a split, or with
         `groups` a part of `pipeline` would split patients inside its ``fit``, such as a
         search with ``cv=3``; if the classifier predicts a label that `y` lacks, or its
@@ -187,10 +213,11 @@ def evaluate(
             f"pipeline={pipeline!r} is not a classifier; evaluate needs one, or a "
             "pipeline that ends in one."
         )
-    check_consistent_length(X, y, groups)
-    check_indices(X=X, y=y, groups=groups)
+    check_consistent_length(X, y, groups, source)
+    check_indices(X=X, y=y, groups=groups, source=source)
     check_labels(y)
     check_groups(groups)
+    check_source(source)
     check_classification_targets(y)
     labels: NDArray[Any] = column_or_1d(y)
     if len(np.unique(labels)) < 2:
@@ -199,6 +226,12 @@ def evaluate(
         )
     if groups is not None:
         check_inner_splits(pipeline, len(labels))
+    check_inner_sources(pipeline, source)
+    sources: NDArray[Any] | None = None
+    if source is not None:
+        sources = np.asarray(source)
+        if problem := explain_too_many(sources):
+            raise ValueError(problem)
     plain_random_state = copy.deepcopy(random_state)
     cv = _check_cv(cv, labels, groups, random_state)
     external = None
@@ -211,11 +244,17 @@ def evaluate(
     check_files_of(pipeline, X, external)
     splits = list(
         split(
-            labels, cv=cv, groups=groups, protocol=protocol, random_state=random_state
+            labels,
+            cv=cv,
+            groups=groups,
+            source=sources,
+            protocol=protocol,
+            random_state=random_state,
         )
     )
     check_splits(splits, cv, groups)
-    _warn_of_absent_classes(splits, labels)
+    names = name_folds(splits, sources)
+    _warn_of_absent_classes(splits, names, labels)
     if external is not None:
         external = leave_copies_out(external, pipeline, X, labels, verbose)
     run = partial(
@@ -224,6 +263,7 @@ def evaluate(
         X,
         labels,
         groups,
+        sources,
         splits,
         n_jobs=n_jobs,
         verbose=verbose,
@@ -233,12 +273,23 @@ def evaluate(
         folds = run()
     else:
         _check_folds_seeded(cv, protocol, random_state)
+        # To ask for figures of sources later, nothing needs to be fitted again.
+        trained_by_source = requests(cv, "source", "split") or (
+            requests(pipeline, "source") or has_fit_parameter(pipeline, "source")
+        )
         description = describe_evaluation(
-            pipeline, X, labels, groups, splits, protocol, external
+            pipeline,
+            X,
+            labels,
+            groups,
+            splits,
+            protocol,
+            external,
+            sources if trained_by_source else None,
         )
         with open_checkpoint(Path(checkpoint), description) as opened:
             folds = run(checkpoint=opened)
-    _warn_of_constant_predictions(folds, len(splits))
+    _warn_of_constant_predictions(folds, [*names, "the external set"])
     outside = None
     if external is not None:
         last, rows = folds.pop(), external.rows
@@ -270,15 +321,18 @@ def evaluate(
         groups=groups,
         patient_overlap=overlap,
         external=outside,
+        source=sources,
     )
 
 
 def _check_cv(
-    cv: int | BaseCrossValidator,
+    cv: int | BaseCrossValidator | str,
     y: NDArray[Any],
     groups: ArrayLike | None,
     random_state: Seed,
 ) -> BaseCrossValidator:
+    if isinstance(cv, str):
+        return LeaveOneSourceOut()
     if not isinstance(cv, int | np.integer):
         return check_cv(cv, y, classifier=True)
     unit = "images" if groups is None else "patients"
@@ -307,20 +361,21 @@ def _check_folds_seeded(
         )
 
 
-def _warn_of_absent_classes(splits: list[Split], y: NDArray[Any]) -> None:
-    for number, rows in enumerate(splits, start=1):
+def _warn_of_absent_classes(
+    splits: list[Split], names: list[str], y: NDArray[Any]
+) -> None:
+    for name, rows in zip(names, splits, strict=True):
         for label in np.setdiff1d(y, y[rows.train]).tolist():
             warnings.warn(
-                f"The training part of fold {number} has no image of class {label!r}; "
+                f"The training part of {name} has no image of class {label!r}; "
                 f"its {np.sum(y[rows.test] == label)} test images of it will be "
                 "predicted wrongly.",
                 stacklevel=5,
             )
 
 
-def _warn_of_constant_predictions(folds: list[Fold], n_folds: int) -> None:
-    for number, fold in enumerate(folds, start=1):
-        name = f"fold {number}" if number <= n_folds else "the external set"
+def _warn_of_constant_predictions(folds: list[Fold], names: list[str]) -> None:
+    for fold, name in zip(folds, names, strict=False):
         found = np.unique(fold.predictions)
         # A baseline without a training history may predict one class on purpose.
         if fold.history and len(fold.predictions) > 1 and len(found) == 1:

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,13 @@ from skcovid._base._document import (
     render_parts,
 )
 from skcovid.metrics._estimates import Estimate, as_json, difference_estimate
+from skcovid.metrics._heterogeneity import Heterogeneity, heterogeneity
+from skcovid.metrics._roc_auc import roc_auc_table
+from skcovid.metrics._tables import RocAucTable
 from skcovid.model_selection import _result_sections
 from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._predictions import Predictions, Scored
+from skcovid.model_selection._source_figures import SourceFigures
 from skcovid.model_selection._verdict import find_verdict
 
 
@@ -81,6 +85,8 @@ class EvaluationResult(Predictions):
         patients, or if a class has fewer images than there are folds.
     external : ExternalResult or None, default=None
         Figures on the set `test`, of a model that was fitted on all images.
+    source : ndarray of shape (n_samples,) or None, default=None
+        Source of each image, such as its hospital.
     """
 
     y_true: NDArray[Any]
@@ -91,6 +97,7 @@ class EvaluationResult(Predictions):
     groups: NDArray[Any] | None = None
     patient_overlap: Estimate | None = None
     external: ExternalResult | None = None
+    source: NDArray[Any] | None = None
 
     @property
     def grouped(self) -> bool:
@@ -183,6 +190,84 @@ class EvaluationResult(Predictions):
             }
         return found
 
+    @property
+    def sources_left_out(self) -> bool:
+        """Whether no source is in training and test of one fold, if they are known."""
+        source = self.source
+        return source is not None and not any(
+            np.isin(
+                source[fold.test_indices],
+                source[[*fold.train_indices, *fold.validation_indices]],
+            ).any()
+            for fold in self.folds
+        )
+
+    @cached_property
+    def within_source_roc_auc(self) -> RocAucTable | None:
+        """ROC AUC of each class from pairs of images of one source.
+
+        A model that only tells sources apart has an area of 0.5. NaN for a class
+        without such a pair. None if sources or probabilities are not known.
+        """
+        y_true, _, probabilities, classes, groups = self._scored
+        if self.source is None or probabilities is None:
+            return None
+        source = self.source[self.test_indices]
+        return roc_auc_table(
+            y_true, probabilities, classes, groups=groups, source=source
+        )
+
+    @cached_property
+    def by_source(self) -> dict[Hashable, SourceFigures] | None:
+        """The figures of each source with predicted images, None if not known."""
+        if self.source is None:
+            return None
+        y_true, predictions, probabilities, classes, groups = self._scored
+        source = self.source[self.test_indices]
+        return {
+            name: SourceFigures(
+                y_true=y_true[rows],
+                predictions=predictions[rows],
+                probabilities=None if probabilities is None else probabilities[rows],
+                classes=classes,
+                groups=None if groups is None else groups[rows],
+            )
+            for name in np.unique(source).tolist()
+            for rows in [source == name]
+        }
+
+    def heterogeneity(self, label: Hashable) -> Heterogeneity:
+        """Compare the ROC AUC of a class between sources.
+
+        Parameters
+        ----------
+        label : label
+            A class.
+
+        Returns
+        -------
+        Heterogeneity
+            As of :func:`skcovid.metrics.heterogeneity`: the figure of the average
+            source, what a new one may have, and how much sources differ. NaN if fewer
+            than two sources have an ROC AUC.
+
+        Raises
+        ------
+        KeyError
+            If `label` is not a class.
+        ValueError
+            If the result has no sources or no probabilities.
+        """
+        if self.by_source is None:
+            raise ValueError("The result has no sources; pass source to evaluate.")
+        tables = [one.roc_auc for one in self.by_source.values() if one.roc_auc]
+        if not tables:
+            raise ValueError(
+                "The result has no probabilities, so no ROC AUC; evaluate a classifier "
+                "with predict_proba, such as CalibratedClassifierCV of this one."
+            )
+        return heterogeneity([table[label] for table in tables])
+
     def to_dict(self) -> dict[str, Any]:
         """Return all figures and predictions as a dict, ready for JSON.
 
@@ -201,6 +286,7 @@ class EvaluationResult(Predictions):
             "versions": _result_sections.list_versions(),
             **self._figures(),
             "test_indices": self.test_indices.tolist(),
+            **self._describe_sources(),
             "external": as_json(self.external),
             "differences": as_json(self.differences),
             "folds": [
@@ -215,6 +301,20 @@ class EvaluationResult(Predictions):
                 }
                 for fold in self.folds
             ],
+        }
+
+    def _describe_sources(self) -> dict[str, Any]:
+        """Return sources and their figures, ready for JSON."""
+        source, areas = self.source, self.within_source_roc_auc
+        differ = None
+        if areas is not None:
+            differ = {label: self.heterogeneity(label) for label in areas}
+        return {
+            "source": None if source is None else source[self.test_indices].tolist(),
+            "sources_left_out": self.sources_left_out,
+            "within_source_roc_auc": as_json(areas),
+            "heterogeneity": as_json(differ),
+            "by_source": as_json(self.by_source),
         }
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
@@ -262,9 +362,20 @@ def describe_result(result: EvaluationResult) -> list[Section]:
             result, result.external, result.differences
         )
         outside = [_result_sections.describe_external(result.external)]
+    sources = []
+    if result.by_source is not None:
+        found = {}
+        if (within := result.within_source_roc_auc) is not None and areas is not None:
+            found = {label: result.heterogeneity(label) for label in labels}
+            leading = _result_sections.lead_with_sources(
+                within, areas, found, result.sources_left_out
+            )
+            headline = replace(headline, parts=[*leading, *headline.parts])
+        sources = [_result_sections.describe_sources(result.by_source, found)]
     sections = [
         headline,
         *outside,
+        *sources,
         _describe_data(result),
         _result_sections.describe_confusion_matrix(
             labels, result.confusion_matrix, result.confusion_shares
@@ -299,6 +410,22 @@ def _describe_data(result: EvaluationResult) -> Section:
         ["Patients", patients],
         ["Folds", f"{len(result.folds)}: {protocol}"],
     ]
+    if result.source is not None:
+        names = np.unique(result.source).tolist()
+        unpredicted = [name for name in names if name not in (result.by_source or ())]
+        lacking = f"; none predicted: {', '.join(map(str, unpredicted))}"
+        rows.append(["Sources", f"{len(names)}{lacking if unpredicted else ''}"])
+    if result.sources_left_out and result.grouped:
+        n_left_out = [
+            len(result.y_true) - len(fold.train_indices) - len(fold.test_indices)
+            for fold in result.folds
+        ]
+        left_out = (
+            "Images that a fold does not train on, as their patient also has images in "
+            "the source tested"
+        )
+        folds = sum(number > 0 for number in n_left_out)
+        rows.append([left_out, f"{sum(n_left_out)}, in {folds} folds"])
     if result.patient_overlap is not None:
         overlap = (
             "Test images that would have shared their patient with training images "

@@ -5,6 +5,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from skcovid._base._document import Details, List, Paragraph, Part, Section, Table
 from skcovid._base._version import installed_versions
 from skcovid.metrics._estimates import MOVER, Estimate
+from skcovid.metrics._heterogeneity import Heterogeneity
 from skcovid.metrics._tables import PerClassTable, RocAucTable
 from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._predictions import Predictions
+from skcovid.model_selection._source_figures import SourceFigures
 
 PROTOCOLS = {
     "cross_val_predict": "every image predicted once, by a model that never saw it",
@@ -116,6 +119,89 @@ def describe_headline_outside(
             )
         )
     return Section("headline", "Headline figures, inside and outside", parts)
+
+
+def lead_with_sources(
+    within: RocAucTable,
+    areas: RocAucTable,
+    differ: Mapping[Hashable, Heterogeneity],
+    left_out: bool,
+) -> list[Part]:
+    """Give the areas within sources, which come before all other scores."""
+    rows = [
+        [
+            str(label),
+            area.format_fraction(),
+            areas[label].format_fraction(),
+            differ[label].mean.format_fraction(),
+            differ[label].prediction.format_fraction(),
+        ]
+        for label, area in within.items()
+    ]
+    seen = (
+        "Every source was predicted by models that saw none of its images."
+        if left_out
+        else "The models were trained on images of the same sources. In a source that "
+        "they have not seen, the figures may be lower: cv='leave-one-source-out' "
+        "measures that."
+    )
+    return [
+        Table(
+            ["ROC AUC", "within sources", "all images", "mean source", "new source"],
+            rows,
+        ),
+        Paragraph(
+            f"{seen} Within sources, only images of one source are compared with each "
+            "other, so that telling sources apart gains nothing: such a model has 0.5 "
+            "there, and can have 1 for all images. The last two columns are of the "
+            "sources' own areas, with 95 % intervals for their mean and for a new "
+            f"source: {next(iter(differ.values())).mean.method}."
+        ),
+    ]
+
+
+def describe_sources(
+    by_source: Mapping[Hashable, SourceFigures],
+    differ: Mapping[Hashable, Heterogeneity],
+) -> Section:
+    """Give images, accuracy, recalls and areas of every source."""
+    labels = next(iter(by_source.values())).classes.tolist()
+    rows, areas = [], []
+    for name, one in by_source.items():
+        recalls = [row.recall.format_percent(1) for row in one.per_class.values()]
+        patients = "n/a" if one.n_patients is None else str(one.n_patients)
+        counts = map(str, one.class_counts.values())
+        accuracy = one.accuracy.format_percent(1)
+        rows.append([str(name), patients, *counts, accuracy, *recalls])
+        if one.roc_auc is not None:
+            cells = [area.format_fraction() for area in one.roc_auc.values()]
+            areas.append([str(name), *cells])
+    if differ:
+        found = differ.values()
+        areas += [
+            ["mean source", *(one.mean.format_fraction() for one in found)],
+            ["new source", *(one.prediction.format_fraction() for one in found)],
+            [
+                "share of variance due to sources (I²)",
+                *(
+                    "n/a" if isnan(one.i_squared) else f"{100 * one.i_squared:.0f} %"
+                    for one in found
+                ),
+            ],
+        ]
+    header = ["source", "patients", *(f"images of {label}" for label in labels)]
+    header += ["accuracy", *(f"recall of {label}" for label in labels)]
+    parts: list[Part] = [
+        Table(header, rows, caption="Each source: values [95 % interval]")
+    ]
+    if areas:
+        caption = "ROC AUC of each source [95 % interval]"
+        note = (
+            "n/a: all images of the source are of the class, or none. Such sources are "
+            "trained on and tested all the same."
+        )
+        parts.append(Table(["source", *map(str, labels)], areas, caption, note))
+    return Section("sources", "Sources", parts)
 
 
 def describe_external(outside: ExternalResult) -> Section:

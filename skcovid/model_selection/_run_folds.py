@@ -26,7 +26,7 @@ from skcovid._base._validation_splits import requests
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
 from skcovid.model_selection._external_set import ExternalSet
 from skcovid.model_selection._result import Fold
-from skcovid.model_selection._splits import Split
+from skcovid.model_selection._splits import Split, name_folds
 
 
 def run_folds(
@@ -34,6 +34,7 @@ def run_folds(
     X: Any,
     y: NDArray[Any],
     groups: ArrayLike | None,
+    source: NDArray[Any] | None,
     splits: list[Split],
     *,
     n_jobs: int | None,
@@ -45,9 +46,10 @@ def run_folds(
 
     An external set is the last fold: all rows are trained on.
     """
+    names = name_folds(splits, source)
     if test is not None:
         everything = Split(np.arange(len(y)), np.empty(0, dtype=np.intp), test.rows)
-        splits = [*splits, everything]
+        splits, names = [*splits, everything], [*names, "the external set"]
     numbers = range(1, len(splits) + 1)
     done: dict[int, Fold] = {}
     if checkpoint is not None:
@@ -55,7 +57,7 @@ def run_folds(
         done = {number: fold for number, fold in found if fold is not None}
     left = [number for number in numbers if number not in done]
     run = delayed(_run_fold)
-    shared = (pipeline, X, y, groups, checkpoint, os.getpid())
+    shared = (pipeline, X, y, groups, source, checkpoint, os.getpid())
     # joblib sends array arguments ahead to one worker of a cluster and loses them with
     # it; arrays within a tuple are sent with each fold.
     folds = Parallel(n_jobs=n_jobs, return_as="generator")(
@@ -63,6 +65,7 @@ def run_folds(
             (
                 *shared,
                 number,
+                names[number - 1],
                 splits[number - 1],
                 # Sent with its own fold alone.
                 test if number == len(splits) else None,
@@ -79,26 +82,28 @@ def run_folds(
         disable=not verbose,
     )
     for number, fold in progress:
+        # A source or the external set; a number is in the bar already.
+        progress.set_postfix_str(names[number - 1].removeprefix(f"fold {number}"))
         # Read from the file, to return what a resumed run would.
         done[number] = fold if checkpoint is None else checkpoint.check_written(number)
     return [done[number] for number in numbers]
 
 
 def _run_fold(task: tuple[Any, ...]) -> Fold:
-    pipeline, X, y, groups, checkpoint, caller, number, rows, test = task
+    pipeline, X, y, groups, source, checkpoint, caller, number, *last = task
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid == caller:
         _end_with(parent)
     estimator = clone(pipeline)
     if checkpoint is None:
-        return _evaluate_fold(estimator, X, y, groups, rows, number, test)
+        return _evaluate_fold(estimator, X, y, groups, source, *last)
     folders = own_parameters(estimator, "checkpoint")
     unset = [name for name, value in folders.items() if value is None]
     estimator.set_params(**dict.fromkeys(unset, checkpoint.training_folder(number)))
     with checkpoint.lock(number):
         fold: Fold | None = checkpoint.read(number)
         if fold is None:
-            fold = _evaluate_fold(estimator, X, y, groups, rows, number, test)
+            fold = _evaluate_fold(estimator, X, y, groups, source, *last)
             checkpoint.write(number, fold)
     return fold
 
@@ -124,8 +129,9 @@ def _evaluate_fold(
     X: Any,
     y: NDArray[Any],
     groups: ArrayLike | None,
+    source: NDArray[Any] | None,
+    name: str,
     rows: Split,
-    number: int,
     test: ExternalSet | None,
 ) -> Fold:
     X_test, y_test = (X, y) if test is None else (test.X, test.y)
@@ -133,9 +139,13 @@ def _evaluate_fold(
     if len(rows.validation) and has_fit_parameter(estimator, "X_val"):
         params["X_val"] = safe_indexing(X, rows.validation)
         params["y_val"] = y[rows.validation]
-    routed = groups is not None and _routes_groups(estimator)
-    if routed or (groups is not None and has_fit_parameter(estimator, "groups")):
-        params["groups"] = safe_indexing(groups, rows.train)
+    routed = False
+    for metadata, values in (("groups", groups), ("source", source)):
+        taken = has_fit_parameter(estimator, metadata)
+        if values is not None and (taken or requests(estimator, metadata)):
+            params[metadata] = safe_indexing(values, rows.train)
+            # To parts of it only, such as those of an ensemble.
+            routed = routed or not taken
     started = time.perf_counter()
     X_train, y_train = safe_indexing(X, rows.train), y[rows.train]
     with config_context(enable_metadata_routing=True) if routed else nullcontext():
@@ -144,7 +154,6 @@ def _evaluate_fold(
     try:
         predicted, found = predict(fitted, safe_indexing(X_test, rows.test))
     except FloatingPointError as error:
-        name = f"fold {number}" if test is None else "the external set"
         error.add_note(f"These are rows among the test images of {name}.")
         raise
     labels = np.unique(y)
@@ -238,8 +247,3 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_to_plain(entry) for entry in value]
     return value
-
-
-def _routes_groups(pipeline: Any) -> bool:
-    """Whether groups go to parts of a pipeline only, such as those of an ensemble."""
-    return not has_fit_parameter(pipeline, "groups") and requests(pipeline, "groups")

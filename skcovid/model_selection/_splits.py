@@ -14,7 +14,8 @@ from sklearn.model_selection import (
 )
 
 from skcovid._base._compatibility import safe_indexing
-from skcovid._base._label_checks import check_groups
+from skcovid._base._label_checks import check_groups, check_source
+from skcovid._base._validation_splits import requests
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._proportions import estimate_share
 
@@ -35,6 +36,7 @@ def split(
     *,
     cv: BaseCrossValidator,
     groups: ArrayLike | None = None,
+    source: ArrayLike | None = None,
     protocol: Protocol = "cross_val_predict",
     random_state: Seed = 0,
 ) -> Iterator[Split]:
@@ -42,7 +44,7 @@ def split(
 
     Parameters
     ----------
-    y, groups
+    y, groups, source
         As for :func:`skcovid.evaluate`.
     cv : cross-validator
         Makes the folds.
@@ -59,8 +61,9 @@ def split(
     Raises
     ------
     ValueError
-        If a fold has no training or no test rows, or protocol "paper" has to halve a
-        test fold of a single patient.
+        If a fold has no training or no test rows; if protocol "paper" has to halve a
+        test fold of a single patient, or of a source that is to be left out; or as the
+        cross-validator does.
 
     Examples
     --------
@@ -75,10 +78,20 @@ def split(
     [2324, 291, 290]
     """
     check_groups(groups)
+    check_source(source)
     labels = np.asarray(y)
+    metadata = {}
+    if requests(cv, "source", "split"):
+        metadata = {"source": source}
+        if protocol == "paper":
+            raise ValueError(
+                f"protocol='paper' trains with half of each test fold as validation "
+                f"data, so that cv={cv!r} would leave no source out. Use "
+                "protocol='cross_val_predict'."
+            )
     nothing = np.empty(0, dtype=np.intp)
     everyone = np.arange(len(labels))
-    for sides in cv.split(np.empty(len(labels)), labels, groups):
+    for sides in cv.split(np.empty(len(labels)), labels, groups, **metadata):
         if 0 in map(len, sides):
             raise ValueError(
                 f"cv={cv!r} gives a fold without training or without test images."
@@ -127,6 +140,20 @@ def check_splits(
                     "a number of folds, or a cross-validator that keeps groups whole, "
                     "such as StratifiedGroupKFold."
                 )
+
+
+def name_folds(splits: list[Split], source: NDArray[Any] | None) -> list[str]:
+    """Name each fold by its number, and by the source that it leaves out."""
+    names = [f"fold {number}" for number in range(1, len(splits) + 1)]
+    if source is None:
+        return names
+    return [
+        f"{name} (source {source[rows.test].tolist()[0]!r})"
+        if len(np.unique(source[rows.test])) == 1
+        and not np.isin(source[rows.train], source[rows.test]).any()
+        else name
+        for name, rows in zip(names, splits, strict=True)
+    ]
 
 
 def find_patient_overlap(
