@@ -138,6 +138,7 @@ def lead_with_sources(
         ]
         for label, area in within.items()
     ]
+    methods = [one.mean.method for one in differ.values() if one.n_sources > 1]
     seen = (
         "Every source was predicted by models that saw none of its images."
         if left_out
@@ -155,7 +156,7 @@ def lead_with_sources(
             "other, so that telling sources apart gains nothing: such a model has 0.5 "
             "there, and can have 1 for all images. The last two columns are of the "
             "sources' own areas, with 95 % intervals for their mean and for a new "
-            f"source: {next(iter(differ.values())).mean.method}."
+            f"source{f' ({methods[0]})' if methods else ''}."
         ),
     ]
 

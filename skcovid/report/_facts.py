@@ -344,7 +344,7 @@ def _heterogeneity(study: Study) -> str | None:
     if getattr(study.result, "within_source_roc_auc", None) is None:
         return None
     texts = [
-        f"{label}: {study.result.heterogeneity(label)}"  # type: ignore[attr-defined]  # soon
+        f"{label}: {study.result.heterogeneity(label)}"
         for label in study.result.classes.tolist()
     ]
     return f"ROC AUC over sources, random effects: {'; '.join(texts)}."
