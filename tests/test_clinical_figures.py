@@ -131,6 +131,17 @@ def test_probabilities_of_0_and_1_count_as_one_in_a_hundred_million():
     assert math.isfinite(found.intercept.high)
 
 
+def test_probabilities_of_0_and_1_in_32_bits_have_a_slope():
+    ill = np.arange(1000) < 500
+    probability = ill.astype(np.float32)
+    ill[[0, -1]] = [False, True]
+    found = calibrate(ill, probability)
+    # Of the two logits, the slope is the ratio to those of the observed shares.
+    assert found.slope.value == pytest.approx(logit(499 / 500) / logit(1 - 1e-8))
+    assert found.slope.low < found.slope.value < found.slope.high < 1
+    assert found.intercept.value == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("ill", "probability", "slope", "intercept"),
     [

@@ -170,7 +170,8 @@ def calibration_table(
     """
     check_consistent_length(y_true, probabilities, groups)
     check_groups(groups)
-    columns = check_probabilities(probabilities, "probabilities", ndim=2)
+    # In 32 bits, 1 - 1e-8 is 1.
+    columns = check_probabilities(probabilities, "probabilities", ndim=2).astype(float)
     names = check_labels(labels, columns.shape[1])
     true = column_or_1d(y_true)[:, np.newaxis] == np.asarray(names)
     return CalibrationTable(
