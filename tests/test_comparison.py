@@ -12,6 +12,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
 from skcovid import compare, evaluate
+from skcovid.metrics import compare_roc_auc
 
 RNG = np.random.default_rng(0)
 Y = np.repeat(["COVID-19", "NORMAL", "Viral Pneumonia"], [30, 60, 60])
@@ -160,6 +161,41 @@ def test_other_groups_in_the_same_folds_are_an_error(others):
     result = run(GaussianNB(), cv=cv, groups=np.arange(150) // 6)
     with pytest.raises(ValueError, match="different groups"):
         compare(result, run(GaussianNB(), cv=cv, groups=others))
+
+
+@pytest.mark.parametrize("groups", [None, GROUPS])
+def test_areas_of_one_class(groups):
+    one = run(GaussianNB(), groups=groups)
+    other = run(DummyClassifier(), groups=groups)
+    comparison = compare(one, other, scoring="roc_auc", pos_label="NORMAL")
+    of_folds = [
+        roc_auc_score(Y[fold.test_indices] == "NORMAL", fold.probabilities[:, 1]) - 0.5
+        for fold in one.folds
+    ]
+    assert comparison.fold_differences == pytest.approx(of_folds)
+    assert comparison.roc_auc == compare_roc_auc(
+        Y,
+        one.probabilities[:, 1],
+        other.probabilities[:, 1],
+        pos_label="NORMAL",
+        groups=groups,
+    )
+    assert comparison.roc_auc.area_a == one.roc_auc["NORMAL"]
+    assert "DeLong" in str(comparison)
+    assert json.loads(json.dumps(comparison.to_dict()))["roc_auc"]["pvalue"] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"scoring": "roc_auc"}, "needs the class as pos_label"),
+        ({"pos_label": "NORMAL"}, "other scores take none"),
+        ({"scoring": "roc_auc", "pos_label": "normal"}, "not a class.*'NORMAL'"),
+    ],
+)
+def test_the_class_of_an_area_is_needed(bayes, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        compare(bayes, bayes, **parameters)
 
 
 def test_one_fold_is_an_error():

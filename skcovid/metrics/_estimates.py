@@ -174,8 +174,9 @@ def mean_estimate(
 def difference_estimate(a: Estimate, b: Estimate, correlation: float = 0) -> Estimate:
     """Return `a` minus `b`, its interval by MOVER; NaN if either is.
 
-    Both intervals have one confidence level. The figures are of other patients, or have
-    the `correlation` given. See the Notes of `skcovid.metrics.compare_roc_auc`.
+    Both intervals have one confidence level. The figures are of different patients, or
+    have the `correlation` given. For shares this is Newcombe's interval (1998,
+    Statistics in Medicine, 17, 873-890, method 10); in general that of Zou and Donner.
     """
     to_low, to_high = (
         math.sqrt(max(down**2 + up**2 - 2 * correlation * down * up, 0))

@@ -82,6 +82,17 @@ def roc_auc_table(
     trials as the smaller side has images, or patients. The mean's interval comes from
     those of the classes, as in :func:`skcovid.metrics.per_class_table`.
 
+    With `source`, the area is the mean of the sources' areas, weighted by their numbers
+    of pairs; a source without images of both sides adds none. An image's influence is
+    the distance from its share of pairs in the right order to the area of its source.
+    A source with one patient of a side shows no such distances. So the distance is
+    measured from a point ``1 / sqrt(n_patients)`` of the way to the area of all, with
+    the number of patients of its source and side. The interval is for these sources;
+    :func:`heterogeneity` says what to expect of others. In simulations (one to thirty
+    sources of 2 to 90 patients with one to six images, with areas of 0.5 to 0.98 that
+    may differ) 95 % intervals covered the area in 94 to 97 % of cases, and in 98 to
+    99 % where it was 0.99.
+
     References
     ----------
     .. [1] Kottas, M., Kuss, O., and Zapf, A. (2014). A modified Wald interval for the
@@ -103,6 +114,17 @@ def roc_auc_table(
     ... )
     >>> print(areas["COVID-19"].format_fraction())
     0.933 [0.547, 0.994]
+
+    Here the score tells two hospitals apart, and nothing within them.
+
+    >>> y_true = ["COVID-19"] * 8 + ["Normal"] * 2 + ["COVID-19"] * 2 + ["Normal"] * 8
+    >>> covid, source = [0.8] * 10 + [0.1] * 10, ["A"] * 10 + ["B"] * 10
+    >>> scores = [[p, 1 - p] for p in covid]
+    >>> print(roc_auc_table(y_true, scores, ["COVID-19", "Normal"])["COVID-19"])
+    80.00 % [56.82, 92.40]
+    >>> areas = roc_auc_table(y_true, scores, ["COVID-19", "Normal"], source=source)
+    >>> print(areas["COVID-19"])
+    50.00 % [15.00, 85.00]
     """
     check_consistent_length(y_true, probabilities, groups, source)
     check_groups(groups)

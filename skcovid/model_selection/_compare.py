@@ -1,6 +1,6 @@
 """Compare two results: the corrected resampled t-test, and McNemar's test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -16,11 +16,12 @@ from sklearn.metrics import (
 )
 
 from skcovid._base._compatibility import StrOptions, validate_params
+from skcovid.metrics._compare_roc_auc import RocAucComparison, compare_roc_auc
 from skcovid.metrics._estimates import Estimate, JsonMixin
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 from skcovid.model_selection._result import EvaluationResult
 
-Scoring = Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr"]
+Scoring = Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr", "roc_auc"]
 
 CORRECTED_T = "Nadeau-Bengio corrected resampled t"
 
@@ -56,7 +57,9 @@ class Comparison(JsonMixin):
         Two-sided p-value of the exact sign test of those numbers, which is McNemar's
         exact test if every unit is one image.
     confidence_level : float
-        Confidence level of the interval of `difference`.
+        Confidence level of the intervals.
+    roc_auc : RocAucComparison or None, default=None
+        For `scoring` "roc_auc", the areas of all folds' predictions together.
     """
 
     scoring: str
@@ -68,6 +71,7 @@ class Comparison(JsonMixin):
     n_only_b_better: int
     exact_pvalue: float
     confidence_level: float
+    roc_auc: RocAucComparison | None = None
 
     @property
     def n_folds(self) -> int:
@@ -86,6 +90,7 @@ class Comparison(JsonMixin):
             f"p = {self.pvalue:.3g} ({self.difference.method}); "
             f"{self.unit} that only one predicted better: {self.n_only_a_better} "
             f"against {self.n_only_b_better}, p = {self.exact_pvalue:.3g} (exact)"
+            + (f"; {self.roc_auc}" if self.roc_auc else "")
         )
 
 
@@ -93,7 +98,8 @@ class Comparison(JsonMixin):
     {
         "result_a": [EvaluationResult],
         "result_b": [EvaluationResult],
-        "scoring": [StrOptions({*_SCORES, "roc_auc_ovr"})],
+        "scoring": [StrOptions({*_SCORES, "roc_auc_ovr", "roc_auc"})],
+        "pos_label": "no_validation",
         "confidence_level": CONFIDENCE_LEVEL,
     }
 )
@@ -102,6 +108,7 @@ def compare(
     result_b: EvaluationResult,
     *,
     scoring: Scoring = "accuracy",
+    pos_label: Hashable = None,
     confidence_level: float = 0.95,
 ) -> Comparison:
     """Compare two pipelines that were evaluated on the same folds.
@@ -111,9 +118,12 @@ def compare(
     result_a, result_b : EvaluationResult
         Two results of :func:`skcovid.evaluate` on the same data, with the same `cv`,
         `groups`, `protocol` and `random_state`.
-    scoring : {"accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr"}, \
+    scoring : {"accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr", "roc_auc"}, \
             default="accuracy"
-        Score of each fold.
+        Score of each fold. "roc_auc_ovr" is the mean over classes of the area of each
+        against the rest; "roc_auc" is that of `pos_label`, and adds DeLong's test.
+    pos_label : object, default=None
+        The class that "roc_auc" is for. Other scores take none.
     confidence_level : float, default=0.95
         Confidence level of the interval.
 
@@ -126,8 +136,9 @@ def compare(
     ------
     ValueError
         If the results have different folds, labels or groups, there is one fold only,
-        a result has no probabilities for "roc_auc_ovr", or a fold tests no image of
-        some class and `scoring` is not "accuracy".
+        a result has no probabilities for "roc_auc_ovr" or "roc_auc", a fold tests no
+        image of some class and `scoring` is not "accuracy", or `pos_label` is not a
+        class, is missing for "roc_auc" or is given for another score.
 
     Notes
     -----
@@ -139,7 +150,8 @@ def compare(
     The exact test takes the pooled predictions: of the patients that one pipeline
     predicted better than the other, it tests whether more are on one side than by
     chance. With one image a patient, or without patients, it is McNemar's [2]_. It does
-    not account for how the models would differ with other training data.
+    not account for how the models would differ with other training data; nor does
+    DeLong's test of :func:`skcovid.metrics.compare_roc_auc`.
 
     References
     ----------
@@ -164,7 +176,19 @@ def compare(
     (94, 0)
     """
     _check_same_folds(result_a, result_b)
-    differences = _score(result_a, scoring) - _score(result_b, scoring)
+    if (scoring == "roc_auc") != (pos_label is not None):
+        raise ValueError(
+            f"scoring={scoring!r} with pos_label={pos_label!r}: scoring='roc_auc' "
+            "needs the class as pos_label, other scores take none."
+        )
+    if pos_label is not None and pos_label not in result_a.classes.tolist():
+        raise ValueError(
+            f"pos_label={pos_label!r} is not a class; classes are "
+            f"{', '.join(map(repr, result_a.classes.tolist()))}."
+        )
+    differences = _score(result_a, scoring, pos_label) - _score(
+        result_b, scoring, pos_label
+    )
     n_test = sum(len(fold.test_indices) for fold in result_a.folds)
     n_train = sum(len(fold.train_indices) for fold in result_a.folds)
     inflation = 1 / len(differences) + n_test / n_train
@@ -188,6 +212,21 @@ def compare(
     n_only_a, n_only_b = int((lead > 0).sum()), int((lead < 0).sum())
     n_differing = n_only_a + n_only_b
     exact = binomtest(n_only_a, n_differing).pvalue if n_differing else 1.0
+    areas = None
+    if scoring == "roc_auc":
+        column = result_a.classes.tolist().index(pos_label)
+        scores_a, scores_b = (
+            np.asarray(result.probabilities)[:, column]
+            for result in (result_a, result_b)
+        )
+        areas = compare_roc_auc(
+            result_a.y_true[rows],
+            scores_a,
+            scores_b,
+            pos_label=pos_label,
+            groups=None if result_a.groups is None else units,
+            confidence_level=confidence_level,
+        )
     return Comparison(
         scoring=scoring,
         difference=Estimate(mean, float(low), float(high), CORRECTED_T),
@@ -198,6 +237,7 @@ def compare(
         n_only_b_better=n_only_b,
         exact_pvalue=float(exact),
         confidence_level=float(confidence_level),
+        roc_auc=areas,
     )
 
 
@@ -229,11 +269,13 @@ def _check_same_folds(result_a: EvaluationResult, result_b: EvaluationResult) ->
         raise ValueError(f"result_a and result_b have different groups; {advice}.")
 
 
-def _score(result: EvaluationResult, scoring: str) -> NDArray[np.float64]:
+def _score(
+    result: EvaluationResult, scoring: str, pos_label: Hashable
+) -> NDArray[np.float64]:
     """Return the score of each fold."""
-    if scoring == "roc_auc_ovr" and result.probabilities is None:
+    if scoring not in _SCORES and result.probabilities is None:
         raise ValueError(
-            "scoring='roc_auc_ovr' needs probabilities, which one of the evaluated "
+            f"scoring={scoring!r} needs probabilities, which one of the evaluated "
             "classifiers does not give."
         )
     scores = []
@@ -245,9 +287,12 @@ def _score(result: EvaluationResult, scoring: str) -> NDArray[np.float64]:
                 f"scoring={scoring!r} needs every class in every fold, but fold "
                 f"{number} tests no image of {missing[0]!r}; use 'accuracy'."
             )
-        if fold.probabilities is not None and scoring == "roc_auc_ovr":
-            is_class = true[:, np.newaxis] == result.classes
-            scores.append(roc_auc_score(is_class, fold.probabilities))
+        if fold.probabilities is not None and scoring not in _SCORES:
+            columns = result.classes == pos_label
+            if scoring == "roc_auc_ovr":
+                columns[:] = True
+            is_class = true[:, np.newaxis] == result.classes[columns]
+            scores.append(roc_auc_score(is_class, fold.probabilities[:, columns]))
         else:
             scores.append(_SCORES[scoring](true, fold.predictions))
     return np.array(scores)
