@@ -120,23 +120,23 @@ def check_resumes(tmp_path, stop_at, count_epochs, expected, recipe, n_written):
 
 
 @tiny_backbone.eagerly()
-def test_a_resumed_training_remembers_plateaus(tmp_path, stop_at):
-    # The learning rate is too low to change anything: the loss stays 0.
-    parameters = {"learning_rate": 1e-12, "recipe": "fast"}
-    sure = make_classifier(**parameters, epochs=1).fit(X, Y).predict(X[:1])
+def test_a_resumed_training_remembers_plateaus_and_the_best_weights(tmp_path, stop_at):
+    # The validation labels are wrong: their loss increases.
+    labels = np.roll(Y, 1)[:9]
+    rates = {"learning_rate": 0.01, "fine_tune_learning_rate": 0.01}
 
-    def rates(checkpoint):
-        classifier = make_classifier(checkpoint, **parameters)
-        classifier.fit(X, Y, X_val=X[:1], y_val=sure)
-        return classifier.history_["learning_rate"]
+    def train(checkpoint):
+        classifier = make_classifier(checkpoint, recipe="fast", **rates)
+        return classifier.fit(X, Y, X_val=X[:9], y_val=labels)
 
     stop_at(4)
     with pytest.raises(KeyboardInterrupt):
-        rates(tmp_path)
+        train(tmp_path)
     stop_at(None)
-    expected = rates(None)
-    assert expected[-1] < expected[-2]
-    assert rates(tmp_path) == expected
+    expected = train(None)
+    assert np.argmin(expected.history_["val_loss"][3:]) == 0
+    assert expected.history_["learning_rate"][-1] < 0.01
+    check_same(train(tmp_path), expected)
 
 
 @pytest.fixture(scope="module")

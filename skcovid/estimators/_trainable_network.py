@@ -100,7 +100,7 @@ class SplitNetwork:
     ) -> None:
         self.parts = parts
         self._tail, trunk, to_head, self.predictor = build_once(
-            parts.model, "split", parts[1:], lambda: _split(parts)
+            parts.model, "split", parts.fine_tune_from, lambda: _split(parts)
         )
         self._options = {"batch_size": batch_size, "n_jobs": n_jobs}
         self._verbose = verbose
