@@ -1,12 +1,13 @@
 """What a result says of the model in another hospital, in words to act on."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
 from skcovid.metrics._estimates import Estimate, difference_estimate
+from skcovid.metrics._heterogeneity import Heterogeneity
 from skcovid.metrics._tables import PerClassTable, RocAucTable
 
 # A figure holds where the data exclude a fall of more than this, as in a trial of
@@ -36,6 +37,11 @@ class Evidence(Scores, Protocol):
 
     @property
     def external(self) -> Scores | None: ...
+    @property
+    def within_source_roc_auc(self) -> RocAucTable | None: ...
+    @property
+    def sources_left_out(self) -> bool: ...
+    def heterogeneity(self, label: Hashable) -> Heterogeneity: ...
 
 
 class Finding(NamedTuple):
@@ -104,7 +110,7 @@ def find_verdict(
         for outcome in ("falls", "unclear", "holds")
     )
     reasons = [*distrust, *falls]
-    unseen = getattr(result, "sources_left_out", False)
+    unseen = result.sources_left_out
     outside = result.external is not None or unseen
     inside = (
         f"the accuracy of {result.accuracy.format_percent(1)} was measured inside the "
@@ -226,7 +232,7 @@ def _format_range(pair: _Comparison) -> str:
 
 def _examine_sources(result: Evidence) -> Iterator[Finding]:
     """Look for skill within sources, and for what a new source would give."""
-    within, pooled = getattr(result, "within_source_roc_auc", None), result.roc_auc
+    within, pooled = result.within_source_roc_auc, result.roc_auc
     if within is None or pooled is None:
         return
     known = [label for label, area in within.items() if not math.isnan(area.value)]
@@ -236,7 +242,7 @@ def _examine_sources(result: Evidence) -> Iterator[Finding]:
         return
     label = min(known, key=lambda known: within[known].value)
     area = within[label].format_fraction(2)
-    unseen = getattr(result, "sources_left_out", False)
+    unseen = result.sources_left_out
     sources = "sources that the model had not seen"
     if not unseen:
         sources = "the sources that it was trained on"
@@ -247,7 +253,7 @@ def _examine_sources(result: Evidence) -> Iterator[Finding]:
         other = pooled[label].format_fraction(2)
         yield Finding("falls", f"{text}, and {other} only across them")
     elif unseen:
-        new = result.heterogeneity(label).prediction  # type: ignore[attr-defined]  # soon
+        new = result.heterogeneity(label).prediction
         if new.low <= _CHANCE:
             span = f"between {new.low:.2f} and {new.high:.2f}"
             yield Finding("unclear", f"{text}, but in a new source it may be {span}")

@@ -75,7 +75,7 @@ def describe_demographics(
         "say is counted as not known."
     )
     sections = [Section("partitions", "By partition", [Paragraph(text), table])]
-    source = getattr(result, "source", None)
+    source = result.source
     if source is not None:
         parts = [
             partitions[0].select(str(name), source == name)

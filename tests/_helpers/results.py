@@ -52,7 +52,7 @@ def make_result(n_images=400, skill=4.0, *, source=None, external=None, seed=0):
         "Pipeline()",
         groups=rows,
         external=external,
-        **({} if source is None else {"source": source}),
+        source=source,
     )
 
 
