@@ -134,3 +134,44 @@ def test_sources_left_out(skill, begins, has):
     assert text.startswith(begins)
     assert has in text
     assert NOTHING_OUTSIDE not in text
+
+
+SOURCE = np.repeat(["a", "b", "c", "d"], 200)
+
+
+def test_sources_that_differ_leave_a_new_one_open():
+    skill = np.repeat([1.5, 0.7, 1.2, 0.3], 200)
+    result = make_result(800, skill, source=SOURCE)
+    assert result.heterogeneity("COVID-19").prediction.low < 0.5
+    assert result.within_source_roc_auc["COVID-19"].low > 0.5
+    text = headline(result)
+    assert text.startswith("Do not rely on the")
+    assert "in a new source it may be between" in text
+
+
+def test_sources_that_were_trained_on_say_nothing_of_others():
+    text = headline(make_result(800, source=SOURCE, leave_out=False))
+    assert text.startswith("Do not use the model elsewhere yet")
+    assert NOTHING_OUTSIDE in text
+
+
+def test_a_model_that_tells_sources_apart():
+    """Its ROC AUC is high over all images, and not within the sources."""
+    y_true = np.where(np.arange(800) % 2, "NORMAL", "COVID-19")
+    mostly = np.random.default_rng(0).random(800) < 0.9
+    source = np.where((y_true == "COVID-19") == mostly, "clinic", "school")
+    sign = np.where(source == "clinic", 1, -1) * np.where(y_true == "NORMAL", -1, 1)
+    result = make_result(800, 4.0 * sign, source=source, leave_out=False)
+    assert result.roc_auc["COVID-19"].low > 0.8
+    text = headline(result)
+    assert text.startswith("Do not rely on the")
+    assert "within the sources that it was trained on" in text
+    assert NOTHING_OUTSIDE in text
+
+
+def test_sources_of_one_class_each():
+    source = np.where(np.arange(400) % 2, "clinic", "school")
+    text = headline(make_result(source=source, leave_out=False))
+    assert text.startswith("Do not rely on the")
+    assert "no source has two classes" in text
+    assert NOTHING_OUTSIDE in text

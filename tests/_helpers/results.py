@@ -15,17 +15,23 @@ def make_scores(n_images, skill, *, shift=0.0, seed=0):
     """
     y_true = CLASSES[np.arange(n_images) % 2]
     scores = np.random.default_rng(seed).normal(size=n_images) + shift
-    scores += np.where(y_true == "COVID-19", skill / 2, -skill / 2)
+    scores += np.where(y_true == "COVID-19", 0.5, -0.5) * skill
     positive = 1 / (1 + np.exp(-scores))
     predictions = CLASSES[(positive < 0.5).astype(int)]
     return y_true, predictions, np.column_stack([positive, 1 - positive])
 
 
-def make_result(n_images=400, skill=4.0, *, source=None, external=None, seed=0):
-    """Return a result of two folds, or of one fold for each source."""
+def make_result(
+    n_images=400, skill=4.0, *, source=None, leave_out=True, external=None, seed=0
+):
+    """Return a result of two folds, or of a fold for each source that is left out.
+
+    The skill is a number, or one for each image.
+    """
     y_true, predictions, probabilities = make_scores(n_images, skill, seed=seed)
     rows = np.arange(n_images)
-    fold_of = rows // 2 % 2 if source is None else np.asarray(source)
+    by_source = source is not None and leave_out
+    fold_of = np.asarray(source) if by_source else rows // 2 % 2
     folds = []
     for fold in np.unique(fold_of):
         test = rows[fold_of == fold]
