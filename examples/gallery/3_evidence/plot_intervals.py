@@ -21,12 +21,17 @@ from skcovid.datasets import load_radiographs
 from skcovid.inspection import PerClassTableDisplay, PooledConfusionMatrixDisplay
 from skcovid.metrics import (
     bootstrap_intervals,
+    calibration_table,
+    decision_curve,
     multiclass_accuracy,
+    operating_point,
     patient_confusion_matrices,
     per_class_table,
     pooled_confusion_matrix,
     predictive_values,
     roc_auc_table,
+    sample_size,
+    subgroup_table,
     wilson_interval,
 )
 
@@ -113,3 +118,24 @@ ax.set(
 
 print(wilson_interval(18, 20))
 plt.show()
+
+# %%
+# What a clinic asks
+# ------------------
+# Are the probabilities right (a :class:`~skcovid.metrics.CalibrationTable` of
+# :class:`~skcovid.metrics.CalibrationMetrics`)? Is acting on them worth it (a
+# :class:`~skcovid.metrics.DecisionCurve`)? What does a threshold give (an
+# :class:`~skcovid.metrics.OperatingPoint`)? Whom does it fail (a
+# :class:`~skcovid.metrics.SubgroupTable` of
+# :class:`~skcovid.metrics.SubgroupMetrics`)? How many patients are enough?
+
+calibration = calibration_table(y, probabilities, labels, groups=patients)
+print("slope:", calibration["COVID-19"].slope.format_fraction(2))
+covid = np.asarray(probabilities)[:, list(labels).index("COVID-19")]
+curve = decision_curve(y, covid, pos_label="COVID-19", thresholds=[0.1, 0.5])
+print("net benefit:", [benefit.format_fraction() for benefit in curve.net_benefit])
+print(operating_point(y, covid, pos_label="COVID-19", sensitivity=0.95))
+views = np.where(np.arange(len(y)) % 2, "PA", "AP")
+for view, row in subgroup_table(y, predictions, views, name="view").items():
+    print(view, row.n_images, row.accuracy)
+print("patients:", sample_size(0.9, 0.05))
