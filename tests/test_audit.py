@@ -26,6 +26,7 @@ from _helpers.recording import RecordingClassifier
 from skcovid import (
     AugmentationBalancer,
     LazyImages,
+    LeaveOneSourceOut,
     RadiographReader,
     TransferLearningClassifier,
     audit,
@@ -759,6 +760,26 @@ class TestSource:
         assert check.flagged
         assert 0.3 < check.figures[0].estimate.value < 1
         assert "Source and class are associated" in check.verdict
+
+    def test_folds_of_sources(self, data):
+        folds = GridSearchCV(make_dummy(), {}, cv=LeaveOneSourceOut())
+        source = np.array(["A", "B", "C"] * 30)[np.argsort(data.target, kind="stable")]
+        report = audit(
+            folds,
+            data.images,
+            data.target,
+            source=source,
+            **QUICK | {"cv": "leave-one-source-out"},
+        )
+        assert report.result.sources_left_out
+        # The check takes the sources of a result.
+        again = audit(report.result, data.images, data.target, **QUICK)
+        assert again["source"].status != "not run"
+
+    def test_missing_sources_are_an_error(self, data):
+        source = ["A", None, *["B"] * (N_IMAGES - 2)]
+        with pytest.raises(ValueError, match="source: missing in rows 1"):
+            self.check(data, source)
 
     def test_sources_independent_of_the_class_pass_with_scores(self, data):
         source = np.array(["A", "A", "A", "B", "B", "B"] * 15)

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skcovid._base import _label_checks
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
 from skcovid._base._label_checks import check_groups, check_indices, check_labels
 from skcovid._base._random import draw_seed
@@ -27,6 +28,7 @@ from skcovid.auditing._thumbnails import check_thumbnails
 from skcovid.auditing._visible_area import MIN_BORDER_FRACTION
 from skcovid.images._pixels import read_pixels
 from skcovid.model_selection._evaluate import evaluate
+from skcovid.model_selection._leave_one_source_out import explain_too_many
 from skcovid.model_selection._result import EvaluationResult
 from skcovid.preprocessing._reader import RadiographReader
 
@@ -38,7 +40,7 @@ from skcovid.preprocessing._reader import RadiographReader
         "y": ["array-like"],
         "groups": ["array-like", None],
         "source": ["array-like", None],
-        "cv": ["cv_object"],
+        "cv": ["cv_object", StrOptions({"leave-one-source-out"})],
         "refit": [BaseEstimator, StrOptions({"auto"})],
         "fractions": [list, tuple],
         "max_images": [Interval(Integral, 1, None, closed="left")],
@@ -57,7 +59,7 @@ def audit(
     groups: ArrayLike | None = None,
     source: ArrayLike | None = None,
     *,
-    cv: int | BaseCrossValidator = 5,
+    cv: int | BaseCrossValidator | Literal["leave-one-source-out"] = 5,
     refit: BaseEstimator | Literal["auto"] = "auto",
     fractions: Sequence[float] = (0.5, 0.7, 0.9),
     max_images: int = 1000,
@@ -92,8 +94,8 @@ def audit(
         Patients. A pipeline is evaluated with them; of a result it is checked that no
         patient is on two sides of a split.
     source : array-like of shape (n_samples,), default=None
-        Hospital or collection of each image.
-    cv : int or cross-validator, default=5
+        Hospital or collection of each image. By default that of a result.
+    cv : int, cross-validator or "leave-one-source-out", default=5
         As for :func:`skcovid.evaluate`; not used with a result.
     refit : estimator or "auto", default="auto"
         The classifier that is fitted to blanked images, and without a source. "auto"
@@ -182,6 +184,7 @@ def audit(
     check_indices(X=X, y=y, groups=groups, source=source)
     check_labels(y)
     check_groups(groups)
+    _label_checks.check_source(source)
     labels = column_or_1d(y)
     patients, sources = (
         None if values is None else column_or_1d(values) for values in (groups, source)
@@ -199,6 +202,7 @@ def audit(
     pipeline = None
     if isinstance(pipeline_or_result, EvaluationResult):
         result = pipeline_or_result
+        sources = result.source if sources is None else sources
         if not np.array_equal(result.y_true, labels):
             raise ValueError(
                 "pipeline_or_result is of other data: its y_true "
@@ -208,7 +212,15 @@ def audit(
     else:
         pipeline = pipeline_or_result
         result = evaluate(
-            pipeline, X, y, cv=cv, groups=patients, random_state=seed, verbose=verbose
+            pipeline,
+            X,
+            y,
+            cv=cv,
+            groups=patients,
+            # The check of sources reports those that name images.
+            source=None if sources is None or explain_too_many(sources) else sources,
+            random_state=seed,
+            verbose=verbose,
         )
     subject = Subject(X, labels, patients, result, pipeline, seed, n_jobs, verbose)
     headers, of_headers = check_headers(subject, n_permutations)

@@ -15,6 +15,10 @@ from skcovid.auditing._subject import Subject
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.metrics._association import cramers_v
 from skcovid.metrics._estimates import Estimate
+from skcovid.model_selection._leave_one_source_out import (
+    explain_too_many,
+    leave_out_each,
+)
 
 _QUESTION = "Does the source of an image predict its class?"
 # A medium effect (Cohen, 1988, Statistical Power Analysis, section 7.2.4).
@@ -46,11 +50,7 @@ def check_source(
         reason = "No source was given; pass one for every image, such as its hospital."
         return AuditCheck("source", _QUESTION, "not run", reason, _THRESHOLD)
     (names, classes), counts = crosstab(source, subject.y)
-    if len(names) > len(source) / 2:
-        reason = (
-            f"source has {len(names)} values for {len(source)} images, so they seem to "
-            "name images or patients; pass hospitals or collections."
-        )
+    if reason := explain_too_many(source):
         return AuditCheck("source", _QUESTION, "not run", reason, _THRESHOLD)
     crosstable = Table(
         ["source", *map(str, classes)],
@@ -139,12 +139,7 @@ def _leave_out(
     """Train without each source that holds more than one class, and score it."""
     sources, y = source[refit.rows], subject.y[refit.rows]
     groups = subject.patients(refit.rows)
-    for name in np.unique(sources):
-        test = np.flatnonzero(sources == name)
-        others = sources != name
-        if groups is not None:
-            others &= ~np.isin(groups, groups[test])
-        train = np.flatnonzero(others)
+    for name, train, test in leave_out_each(sources, groups):
         labels = np.unique(y[test])
         unknown = np.setdiff1d(labels, y[train])
         reason = ""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from skcovid._base._validation_splits import requests
 from skcovid.images._pixels import list_paths
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._proportions import estimate_share
@@ -102,11 +103,13 @@ class Subject:
             splits = [(train, test) for train, test in pairs if len(test)]
         # The leakage check reports folds that split patients.
         whole = self.groups is not None and not self.find_leaked(self.groups).any()
+        source = self.result.source if requests(classifier, "source") else None
         return evaluate(
             classifier,
             X,
             labels[rows],
             cv=splits,
             groups=self.patients(rows) if whole else None,
+            source=None if source is None else source[rows],
             verbose=0,
         )
