@@ -85,6 +85,10 @@ class LeaveOneSourceOut(BaseCrossValidator):
     # What scikit-learn's searches and cross-validations route to `split`.
     __metadata_request__split = {"groups": True, "source": True}
 
+    def __init__(self) -> None:
+        # Typed: to a type checker, the base class takes any arguments.
+        super().__init__()
+
     def split(
         self,
         X: Any,
