@@ -123,7 +123,8 @@ def find_verdict(
     elif unclear:
         sentences = [
             f"Do not rely on the {accuracy} yet, as it is not known whether it holds "
-            f"outside: {', and '.join(unclear)}. Test the model on more patients."
+            f"outside: {', and '.join(unclear)}. Test the model on more patients, of "
+            "more hospitals."
         ]
         sentences += [f"But {text}." for text in holds]
     elif holds:

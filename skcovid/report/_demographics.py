@@ -34,10 +34,12 @@ class Partition:
 
     def count(self, rows: NDArray[np.bool_]) -> str:
         """Write numbers of images, and of their patients where they are known."""
-        images = f"{int(rows.sum())} images"
-        if self.patients is None:
-            return images
-        return f"{images} of {len(np.unique(self.patients[rows]))} patients"
+        n_images = int(rows.sum())
+        text = f"{n_images} image{'s' * (n_images != 1)}"
+        if self.patients is not None:
+            n_patients = len(np.unique(self.patients[rows]))
+            text += f" of {n_patients} patient{'s' * (n_patients != 1)}"
+        return text
 
 
 def find_partitions(
