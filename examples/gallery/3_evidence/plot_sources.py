@@ -59,8 +59,8 @@ for name, one in {"random folds": inside, "hospitals left out": result}.items():
 
 # %%
 # Within sources, images of one hospital are compared with each other, as a radiologist
-# there has to. Another machine may move all probabilities of a hospital up or down: then
-# the order within it holds, and neither the labels nor the order over all images do.
+# there has to. Another machine may move all probabilities of a hospital up or down:
+# then the order within it holds, and neither the labels nor the order of all images do.
 
 # %%
 # Each hospital
@@ -72,8 +72,8 @@ for name, figures in result.by_source.items():
     print(f"{name}: {figures.n_images} images, ROC AUC for COVID-19 {area}")
 
 # %%
-# A :class:`~skcovid.metrics.Heterogeneity` says how much they differ, and what to expect
-# of another one; :func:`~skcovid.metrics.heterogeneity` does so for any figure:
+# A :class:`~skcovid.metrics.Heterogeneity` says how much they differ, and what to
+# expect of another one; :func:`~skcovid.metrics.heterogeneity` does so for any figure:
 
 areas = result.heterogeneity("COVID-19")
 print(f"ROC AUC for COVID-19: {areas}")
