@@ -13,6 +13,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm
 
+from _helpers import simulated_sources
 from _helpers.simulated_patients import CLASSES, estimates_of, simulate, true_figures
 from skcovid import compare
 from skcovid.metrics import (
@@ -24,6 +25,7 @@ from skcovid.metrics import (
     predictive_values,
     subgroup_table,
 )
+from skcovid.metrics._estimates import difference_estimate
 from skcovid.model_selection import EvaluationResult, Fold
 
 REPETITIONS = 300
@@ -297,3 +299,54 @@ def test_corrected_resampled_t():
         covered_uncorrected.append(abs(estimate.value - difference) <= uncorrected)
     assert 0.92 <= np.mean(covered) <= 0.98
     assert np.mean(covered_uncorrected) < 0.9
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "two that differ",
+        "three, several images",
+        "four, three with one patient of a side",
+        "thirty, up to three patients of a side",
+        "nearly separated",
+    ],
+)
+def test_areas_within_sources(name):
+    setting = simulated_sources.WITHIN[name]
+    found = simulated_sources.coverage("within", setting, REPETITIONS)
+    assert 0.92 <= found["area"] <= 0.985
+
+
+@pytest.mark.parametrize("name", simulated_sources.PAIRED)
+def test_differences_of_areas(name):
+    setting = simulated_sources.PAIRED[name]
+    found = simulated_sources.coverage("differences", setting, REPETITIONS)
+    assert 0.92 <= found["paired"] <= 0.985
+    assert 0.92 <= found["unpaired"] <= 0.985
+
+
+@pytest.mark.parametrize(
+    ("share_a", "n_a", "share_b", "n_b"),
+    [(0.95, 400, 0.7, 60), (0.99, 100, 0.9, 30), (0.8, 40, 0.8, 40)],
+)
+def test_differences_of_shares(share_a, n_a, share_b, n_b):
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(REPETITIONS):
+        estimate = difference_estimate(
+            Estimate.from_counts(rng.binomial(n_a, share_a), n_a),
+            Estimate.from_counts(rng.binomial(n_b, share_b), n_b),
+        )
+        covered.append(estimate.low <= share_a - share_b <= estimate.high)
+    assert 0.92 <= np.mean(covered) <= 0.98
+
+
+@pytest.mark.parametrize(
+    "name", ["five of unequal size", "ten, near 1", "sixteen of unequal size"]
+)
+def test_means_over_sources(name):
+    setting = simulated_sources.SHARES[name]
+    found = simulated_sources.coverage("shares", setting, 2 * REPETITIONS)
+    assert 0.92 <= found["mean"] <= 0.985
+    # Few sources show too little of how much they differ.
+    assert found["new source"] >= 0.82

@@ -137,7 +137,7 @@ def heterogeneity(
     >>> print(found.prediction.format_percent(0))
     69 % [16, 99]
     >>> round(found.i_squared, 2), round(found.tau, 2)
-    (0.87, 0.18)
+    (0.87, 0.17)
     """
     found = list(estimates)
     known = [estimate for estimate in found if not np.isnan(estimate.value)]

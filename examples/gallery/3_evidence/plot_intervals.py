@@ -22,7 +22,9 @@ from skcovid.inspection import PerClassTableDisplay, PooledConfusionMatrixDispla
 from skcovid.metrics import (
     bootstrap_intervals,
     calibration_table,
+    compare_roc_auc,
     decision_curve,
+    heterogeneity,
     multiclass_accuracy,
     operating_point,
     patient_confusion_matrices,
@@ -86,6 +88,29 @@ for label in labels:
     print(
         f"{label:<16} {area.format_fraction()}   {boot.format_fraction()} {boot.method}"
     )
+
+# %%
+# Sources
+# -------
+# Only pairs of images of one hospital count, so telling hospitals apart is of no use.
+# The :class:`~skcovid.metrics.Heterogeneity` of the hospitals' own areas says what to
+# expect of another one.
+
+hospitals = np.array(["north", "south", "east"])[patients % 3]
+within = roc_auc_table(y, probabilities, labels, groups=patients, source=hospitals)
+print("within hospitals:", within["COVID-19"])
+each = [
+    roc_auc_table(y[rows], probabilities[rows], labels, groups=patients[rows])
+    for rows in (hospitals == name for name in np.unique(hospitals))
+]
+print(heterogeneity([areas["COVID-19"] for areas in each]))
+
+# %%
+# Another model on the same images, in a :class:`~skcovid.metrics.RocAucComparison`:
+
+covid = probabilities[:, list(labels).index("COVID-19")]
+other = covid + rng.normal(scale=0.3, size=len(y))
+print(compare_roc_auc(y, covid, other, pos_label="COVID-19", groups=patients))
 
 # %%
 # Where the class is rarer
