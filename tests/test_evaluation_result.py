@@ -169,7 +169,14 @@ class TestReport:
         self, classifier, groups, protocol
     ):
         result = evaluate(classifier, X, Y, groups=groups, protocol=protocol, verbose=0)
-        figures = dict(figures_in(json.loads(result.to_json())))
+        found = json.loads(result.to_json())
+        # Slopes and thresholds are of other ranges.
+        points = found.pop("operating_points")
+        for row in (found.pop("calibration") or {"classes": {}})["classes"].values():
+            assert {"low", "high"} < row["slope"].keys() == row["intercept"].keys()
+        for point in points.values():
+            assert point["inside"]["specificity"]["low"] is not None
+        figures = dict(figures_in(found))
         for figure, interval in figures.items():
             assert interval is not None, f"{figure} has no interval"
             value, low, high = (interval[key] for key in ("value", "low", "high"))

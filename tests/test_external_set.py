@@ -27,6 +27,7 @@ from sklearn.utils import Bunch
 from _helpers import checkpoint_run, tiny_backbone
 from _helpers.recording import RecordingClassifier
 from skcovid import LazyImages, RadiographReader, evaluate
+from skcovid.metrics import calibration_table, decision_curve
 from skcovid.metrics._proportions import estimate_share
 from skcovid.model_selection import _checkpoint
 
@@ -140,6 +141,9 @@ class TestFigures:
         assert found.external.roc_auc is None
         assert "roc_auc" not in found.differences
         assert "ROC AUC" not in found.to_markdown()
+        assert found.operating_points == {}
+        with pytest.raises(ValueError, match="predict_proba"):
+            found.decision_curve("NORMAL")
 
     @pytest.mark.parametrize("test_groups", [None, TEST_GROUPS])
     def test_labels_that_the_model_lacks_are_the_rest(self, test_groups):
@@ -209,6 +213,63 @@ class TestFigures:
         assert (
             json.loads(found.to_json())["external"]["roc_auc"]["mean"]["value"] is None
         )
+
+
+class TestClinicalFigures:
+    def test_a_threshold_is_chosen_inside_and_applied_outside(self, result):
+        external = result.external
+        text = result.to_markdown()
+        for column, label in enumerate(CLASSES.tolist()):
+            scores = result.probabilities[:, column]
+            of_class = np.sort(scores[label == Y])[::-1]
+            threshold = of_class[math.ceil(0.95 * len(of_class)) - 1]
+            point = result.operating_points[label]
+            assert point["inside"] == result.operating_point(label, sensitivity=0.95)
+            assert point["inside"].threshold == threshold
+            called = external.probabilities[:, column] >= threshold
+            outside = point["outside"]
+            assert outside.threshold == threshold
+            assert outside.sensitivity.value == called[label == TEST_Y].mean()
+            assert outside.specificity.value == pytest.approx(
+                1 - called[label != TEST_Y].mean()
+            )
+            assert outside.sensitivity.format_percent(1) in text
+        found = json.loads(result.to_json())["operating_points"]
+        assert (
+            found["NORMAL"]["outside"]
+            == result.operating_points["NORMAL"]["outside"].to_dict()
+        )
+
+    def test_methods_are_those_of_the_metrics(self, result):
+        external = result.external
+        assert external.calibration == calibration_table(
+            TEST_Y, external.probabilities, CLASSES, groups=TEST_GROUPS
+        )
+        assert external.decision_curve("NORMAL", [0.2, 0.5]) == decision_curve(
+            TEST_Y,
+            external.probabilities[:, 1],
+            pos_label="NORMAL",
+            thresholds=[0.2, 0.5],
+            groups=TEST_GROUPS,
+        )
+        sex = np.where(np.arange(61) % 2, "F", "M")
+        tables = external.subgroups({"sex": sex, "age": np.arange(61)}, min_images=5)
+        assert list(tables) == ["sex", "age"]
+        women = external.predictions[1::2] == TEST_Y[1::2]
+        assert tables["sex"]["F"].accuracy.value == pytest.approx(women.mean())
+
+    def test_attributes_follow_the_rows_that_were_scored(self):
+        found = run_images((TEST_IMAGES, TEST_IMAGE_Y)).external
+        copied = np.isin(np.arange(9), list(COPIES))
+        table = found.subgroups({"copied": copied.astype(str)})["copied"]
+        assert list(table) == ["False"]
+        assert table["False"].n_images == 7
+
+    def test_errors_name_the_cure(self, result):
+        with pytest.raises(KeyError, match=r"'normal' is not a class.*'NORMAL'"):
+            result.operating_point("normal", sensitivity=0.9)
+        with pytest.raises(ValueError, match=r"'sex'.*\(60,\).*\(61,\)"):
+            result.external.subgroups({"sex": ["F"] * 60})
 
 
 class TestPresentation:

@@ -1,6 +1,5 @@
 """Accuracy, and the figures of every class, from confusion matrices."""
 
-import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -8,7 +7,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from skcovid._base._compatibility import validate_params
 from skcovid.metrics._confusion_matrix import check_labels, read_sample
-from skcovid.metrics._estimates import Estimate, mean_estimate, transform_estimate
+from skcovid.metrics._estimates import (
+    Estimate,
+    mean_estimate,
+    transform_estimate,
+    unknown_estimate,
+)
 from skcovid.metrics._proportions import find_class_ratios
 from skcovid.metrics._tables import ClassMetrics, PerClassTable
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
@@ -169,7 +173,7 @@ def find_per_class(
             accuracy, lambda figure: 1 - 2 * (1 - figure) / n_classes
         )
     else:
-        accuracy = Estimate(math.nan, math.nan, math.nan, accuracy.method)
+        accuracy = unknown_estimate("images have labels that the classes lack")
     cells = sample.count_images().astype(int).reshape(n_labels, n_labels)
     supports = cells.sum(axis=1).tolist()
     rows = tuple(

@@ -59,7 +59,13 @@ class ExternalResult(Predictions):
     @property
     def _scored(self) -> Scored:
         return Scored(
-            self.y_true, self.predictions, self.probabilities, self.classes, self.groups
+            self.y_true,
+            self.predictions,
+            self.probabilities,
+            self.classes,
+            self.groups,
+            self.rows,
+            len(self.rows) + self.n_left_out,
         )
 
     @property

@@ -7,18 +7,22 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import confusion_matrix
 
 from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
+from skcovid.metrics._calibration import CalibrationTable, calibration_table
 from skcovid.metrics._confusion_matrix import (
     estimate_cell_shares,
     patient_confusion_matrices,
 )
+from skcovid.metrics._decision_curve import DecisionCurve, decision_curve
 from skcovid.metrics._estimates import Estimate, as_json
+from skcovid.metrics._operating_point import OperatingPoint, operating_point
 from skcovid.metrics._per_class import find_per_class
 from skcovid.metrics._predictive_values import PredictiveValues, predictive_values
 from skcovid.metrics._roc_auc import roc_auc_table
+from skcovid.metrics._subgroups import SubgroupTable, subgroup_table
 from skcovid.metrics._tables import PerClassTable, RocAucTable
 
 
@@ -31,6 +35,9 @@ class Scored(NamedTuple):
     probabilities: NDArray[np.floating] | None
     classes: NDArray[Any]
     groups: NDArray[Any] | None
+    # Which of all images they are, and the number of all.
+    rows: NDArray[np.intp]
+    n_images: int
 
 
 class Predictions(ABC):
@@ -65,13 +72,13 @@ class Predictions(ABC):
     @cached_property
     def labels(self) -> NDArray[Any]:
         """The classes, then the true labels that the model lacks, each sorted."""
-        y_true, _, _, classes, _ = self._scored
+        y_true, classes = self._scored.y_true, self._scored.classes
         return np.concatenate([classes, np.setdiff1d(y_true, classes)])
 
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
         """Square confusion matrix of each patient, or of all images."""
-        y_true, predictions, _, _, groups = self._scored
+        y_true, predictions, _, _, groups, *_ = self._scored
         if groups is None:
             counts: NDArray[np.int64] = confusion_matrix(
                 y_true, predictions, labels=self.labels
@@ -109,14 +116,159 @@ class Predictions(ABC):
     @cached_property
     def roc_auc(self) -> RocAucTable | None:
         """Area under the ROC curve of each class, if there are probabilities."""
-        y_true, _, probabilities, classes, groups = self._scored
+        y_true, _, probabilities, classes, groups, *_ = self._scored
         if probabilities is None:
             return None
         return roc_auc_table(y_true, probabilities, classes, groups=groups)
 
+    @cached_property
+    def calibration(self) -> CalibrationTable | None:
+        """Calibration of each class's probabilities, if there are any."""
+        y_true, _, probabilities, classes, groups, *_ = self._scored
+        if probabilities is None:
+            return None
+        return calibration_table(y_true, probabilities, classes, groups=groups)
+
+    def _probability_of(self, label: Hashable) -> NDArray[np.floating]:
+        """Return the probabilities of a class."""
+        probabilities, classes = self._scored.probabilities, self._scored.classes
+        if label not in classes.tolist():
+            raise KeyError(
+                f"{label!r} is not a class of the model; its classes are "
+                f"{', '.join(map(repr, classes.tolist()))}."
+            )
+        if probabilities is None:
+            raise ValueError(
+                "The classifier gave no probabilities; evaluate one that has "
+                "predict_proba, or wrap it in CalibratedClassifierCV."
+            )
+        return probabilities[:, classes.tolist().index(label)]
+
+    def decision_curve(
+        self, label: Hashable, thresholds: ArrayLike | None = None
+    ) -> DecisionCurve:
+        """Net benefit of acting on the probability of a class.
+
+        Parameters
+        ----------
+        label : object
+            The class.
+        thresholds : array-like of shape (n_thresholds,), default=None
+            Threshold probabilities in (0, 1).
+
+        Returns
+        -------
+        DecisionCurve
+            As of :func:`skcovid.metrics.decision_curve`, with 95 % intervals.
+
+        Raises
+        ------
+        KeyError
+            If `label` is not a class of the model.
+        ValueError
+            If there are no probabilities, or a threshold is not between 0 and 1.
+        """
+        return decision_curve(
+            self._scored.y_true,
+            self._probability_of(label),
+            pos_label=label,
+            thresholds=thresholds,
+            groups=self._scored.groups,
+        )
+
+    def operating_point(
+        self,
+        label: Hashable,
+        *,
+        threshold: float | None = None,
+        sensitivity: float | None = None,
+        specificity: float | None = None,
+    ) -> OperatingPoint:
+        """Sensitivity and specificity for a class at a threshold, given or chosen.
+
+        Choose it on out-of-fold probabilities, and apply it to the external set:
+        ``result.external.operating_point(label, threshold=chosen.threshold)``.
+
+        Parameters
+        ----------
+        label : object
+            The class.
+        threshold : float, default=None
+            Smallest probability that is called positive.
+        sensitivity, specificity : float, default=None
+            Choose the threshold for at least this figure, in (0, 1].
+
+        Returns
+        -------
+        OperatingPoint
+            As of :func:`skcovid.metrics.operating_point`, with 95 % intervals.
+
+        Raises
+        ------
+        KeyError
+            If `label` is not a class of the model.
+        ValueError
+            If there are no probabilities, not exactly one of the three is given, or no
+            image is there to choose a threshold on.
+        """
+        return operating_point(
+            self._scored.y_true,
+            self._probability_of(label),
+            pos_label=label,
+            threshold=threshold,
+            sensitivity=sensitivity,
+            specificity=specificity,
+            groups=self._scored.groups,
+        )
+
+    def subgroups(
+        self, attributes: Mapping[str, ArrayLike], *, min_images: int = 30
+    ) -> dict[str, SubgroupTable]:
+        """Figures of the images of each sex, age, view or the like.
+
+        Parameters
+        ----------
+        attributes : mapping of str to array-like of shape (n_samples,)
+            Values for all images that were given to :func:`skcovid.evaluate` (for an
+            external set all of `test`), such as ``attributes`` of
+            :func:`skcovid.datasets.load_radiographs`.
+        min_images : int, default=30
+            Groups of fewer images have their counts and no figures.
+
+        Returns
+        -------
+        dict of str to SubgroupTable
+            As of :func:`skcovid.metrics.subgroup_table`, with 95 % intervals.
+
+        Raises
+        ------
+        ValueError
+            If an attribute does not have one value for each image.
+        """
+        y_true, predictions, probabilities, classes, groups, rows, n = self._scored
+        tables = {}
+        for name, values in attributes.items():
+            column = np.asarray(values, dtype=object)
+            if column.shape != (n,):
+                raise ValueError(
+                    f"attributes[{name!r}] has the shape {column.shape}, expected "
+                    f"({n},): one value for each image that was given to evaluate."
+                )
+            tables[name] = subgroup_table(
+                y_true,
+                predictions,
+                column[rows],
+                probabilities=probabilities,
+                labels=classes,
+                groups=groups,
+                name=name,
+                min_images=min_images,
+            )
+        return tables
+
     def _figures(self) -> dict[str, Any]:
         """Return figures and predictions, ready for JSON."""
-        y_true, predictions, probabilities, classes, _ = self._scored
+        y_true, predictions, probabilities, classes, *_ = self._scored
         return {
             "n_patients": self.n_patients,
             "classes": classes.tolist(),
@@ -125,6 +277,7 @@ class Predictions(ABC):
             "balanced_accuracy": self.balanced_accuracy.to_dict(),
             "per_class": self.per_class.to_dict(),
             "roc_auc": as_json(self.roc_auc),
+            "calibration": as_json(self.calibration),
             "confusion_matrix": self.confusion_matrix.tolist(),
             "y_true": y_true.tolist(),
             "predictions": predictions.tolist(),
@@ -181,7 +334,7 @@ class Predictions(ABC):
             If an image has a label that the model lacks, or as
             :func:`skcovid.metrics.bootstrap_intervals` does.
         """
-        y_true, predictions, probabilities, classes, groups = self._scored
+        y_true, predictions, probabilities, classes, groups, *_ = self._scored
         return bootstrap_intervals(
             y_true,
             predictions,

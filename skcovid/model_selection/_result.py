@@ -21,6 +21,7 @@ from skcovid._base._document import (
 )
 from skcovid.metrics._estimates import Estimate, as_json, difference_estimate
 from skcovid.metrics._heterogeneity import Heterogeneity, heterogeneity
+from skcovid.metrics._operating_point import OperatingPoint
 from skcovid.metrics._roc_auc import roc_auc_table
 from skcovid.metrics._tables import RocAucTable
 from skcovid.model_selection import _result_sections
@@ -28,6 +29,9 @@ from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._predictions import Predictions, Scored
 from skcovid.model_selection._source_figures import SourceFigures
 from skcovid.model_selection._verdict import find_verdict
+
+# That thresholds are chosen for.
+_SENSITIVITY = 0.95
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class EvaluationResult(Predictions):
             probabilities=self.probabilities,
             classes=self.classes,
             groups=None if self.groups is None else self.groups[rows],
+            rows=rows,
+            n_images=len(self.y_true),
         )
 
     @property
@@ -209,7 +215,7 @@ class EvaluationResult(Predictions):
         A model that only tells sources apart has an area of 0.5. NaN for a class
         without such a pair. None if sources or probabilities are not known.
         """
-        y_true, _, probabilities, classes, groups = self._scored
+        y_true, _, probabilities, classes, groups, *_ = self._scored
         if self.source is None or probabilities is None:
             return None
         source = self.source[self.test_indices]
@@ -222,7 +228,7 @@ class EvaluationResult(Predictions):
         """The figures of each source with predicted images, None if not known."""
         if self.source is None:
             return None
-        y_true, predictions, probabilities, classes, groups = self._scored
+        y_true, predictions, probabilities, classes, groups, *_ = self._scored
         source = self.source[self.test_indices]
         return {
             name: SourceFigures(
@@ -268,6 +274,26 @@ class EvaluationResult(Predictions):
             )
         return heterogeneity([table[label] for table in tables])
 
+    @cached_property
+    def operating_points(self) -> dict[Hashable, dict[str, OperatingPoint]]:
+        """Thresholds for a sensitivity of 95 % inside, and what they give outside.
+
+        A dict of class to "inside", where the threshold is chosen on the out-of-fold
+        probabilities, and "outside", where it is applied to the external set. Empty
+        without probabilities.
+        """
+        points: dict[Hashable, dict[str, OperatingPoint]] = {}
+        for label in self.classes.tolist():
+            if self.probabilities is None or label not in self._scored.y_true.tolist():
+                continue
+            chosen = self.operating_point(label, sensitivity=_SENSITIVITY)
+            points[label] = {"inside": chosen}
+            if self.external is not None:
+                points[label]["outside"] = self.external.operating_point(
+                    label, threshold=chosen.threshold
+                )
+        return points
+
     def to_dict(self) -> dict[str, Any]:
         """Return all figures and predictions as a dict, ready for JSON.
 
@@ -289,6 +315,7 @@ class EvaluationResult(Predictions):
             **self._describe_sources(),
             "external": as_json(self.external),
             "differences": as_json(self.differences),
+            "operating_points": as_json(self.operating_points),
             "folds": [
                 {
                     "n_train": len(fold.train_indices),
@@ -361,7 +388,9 @@ def describe_result(result: EvaluationResult) -> list[Section]:
         headline = _result_sections.describe_headline_outside(
             result, result.external, result.differences
         )
-        outside = [_result_sections.describe_external(result.external)]
+        outside = [
+            _result_sections.describe_external(result.external, result.operating_points)
+        ]
     sources = []
     if result.by_source is not None:
         found = {}

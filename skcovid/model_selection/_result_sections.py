@@ -15,6 +15,7 @@ from skcovid._base._document import Details, List, Paragraph, Part, Section, Tab
 from skcovid._base._version import installed_versions
 from skcovid.metrics._estimates import MOVER, Estimate
 from skcovid.metrics._heterogeneity import Heterogeneity
+from skcovid.metrics._operating_point import OperatingPoint
 from skcovid.metrics._tables import PerClassTable, RocAucTable
 from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._predictions import Predictions
@@ -205,7 +206,9 @@ def describe_sources(
     return Section("sources", "Sources", parts)
 
 
-def describe_external(outside: ExternalResult) -> Section:
+def describe_external(
+    outside: ExternalResult, points: Mapping[Hashable, Mapping[str, OperatingPoint]]
+) -> Section:
     """Give the images, confusion matrix and figures of the external set."""
     copies = outside.copies
     patients = "not known; images were taken as independent"
@@ -246,6 +249,27 @@ def describe_external(outside: ExternalResult) -> Section:
     )
     per_class = describe_per_class(outside.per_class, outside.roc_auc)
     parts += [matrix.parts[-1], per_class.parts[-1]]
+    if points:
+        thresholds = [
+            [
+                str(label),
+                f"{sides['inside'].threshold:.3g}",
+                *(
+                    figure.format_percent(1)
+                    for side in (sides["inside"], sides["outside"])
+                    for figure in (side.sensitivity, side.specificity)
+                ),
+            ]
+            for label, sides in points.items()
+        ]
+        header = ["class", "threshold"]
+        for place in ("inside", "outside"):
+            header += [f"sensitivity {place}", f"specificity {place}"]
+        caption = (
+            "Thresholds of the probability, chosen inside for a sensitivity of 95 % "
+            "and applied outside"
+        )
+        parts.append(Table(header, thresholds, caption=caption))
     return Section("external", "External set", parts)
 
 

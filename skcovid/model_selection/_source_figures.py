@@ -39,7 +39,13 @@ class SourceFigures(Predictions):
     @property
     def _scored(self) -> Scored:
         return Scored(
-            self.y_true, self.predictions, self.probabilities, self.classes, self.groups
+            self.y_true,
+            self.predictions,
+            self.probabilities,
+            self.classes,
+            self.groups,
+            np.arange(self.n_images),
+            self.n_images,
         )
 
     @property
