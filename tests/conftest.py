@@ -22,6 +22,16 @@ def eager():
 
 
 @pytest.fixture
+def plt():
+    """Matplotlib's pyplot without a screen; figures are closed after the test."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    yield pyplot
+    pyplot.close("all")
+
+
+@pytest.fixture
 def grey_images():
     """Six grey images of 12 × 10 pixels."""
     return smooth_images(6, 12, 10)

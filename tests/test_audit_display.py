@@ -20,15 +20,7 @@ CURVE = [
     (share, Estimate(value, value - 0.1, value + 0.05))
     for share, value in [(1.0, 0.9), (0.5, 0.8), (0.2, 0.7)]
 ]
-
-
-@pytest.fixture(autouse=True)
-def plt():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    pyplot = pytest.importorskip("matplotlib.pyplot")
-    yield pyplot
-    pyplot.close("all")
+pytestmark = pytest.mark.usefixtures("plt")
 
 
 def flatten(images):

@@ -31,15 +31,7 @@ HISTORY = {
     "learning_rate": [1e-3, 1e-3, 1e-3, 5e-5],
     "phase": [1, 1, 1, 2],
 }
-
-
-@pytest.fixture(autouse=True)
-def plt():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    pyplot = pytest.importorskip("matplotlib.pyplot")
-    yield pyplot
-    pyplot.close("all")
+pytestmark = pytest.mark.usefixtures("plt")
 
 
 def texts_of(ax):

@@ -14,11 +14,15 @@ from skcovid.inspection import (
     AuditDisplay,
     AugmentationDisplay,
     ClassDistributionDisplay,
+    DecisionCurveDisplay,
+    FlowDiagramDisplay,
+    ForestPlotDisplay,
     OneVsRestCalibrationDisplay,
     PerClassTableDisplay,
     PooledConfusionMatrixDisplay,
     SaliencyDisplay,
 )
+from skcovid.metrics import Estimate, decision_curve
 
 # Each name, and how it is shown.
 SHOWN = {
@@ -33,15 +37,6 @@ NAMES = list(SHOWN)
 X = np.random.default_rng(0).random((60, 4))
 Y = np.resize(NAMES, 60)
 IMAGES = np.resize(np.arange(256, dtype=np.uint8), (60, 16, 16))
-
-
-@pytest.fixture(scope="module")
-def plt():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    pyplot = pytest.importorskip("matplotlib.pyplot")
-    yield pyplot
-    pyplot.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +79,15 @@ DISPLAYS = {
     "classes": from_result(ClassDistributionDisplay),
     "table": from_result(PerClassTableDisplay),
     "confusion": from_result(PooledConfusionMatrixDisplay),
+    "sources": lambda result, audit: ForestPlotDisplay.from_estimates(
+        {name: Estimate.from_counts(8, 9) for name in NAMES}
+    ),
+    "curves": lambda result, audit: DecisionCurveDisplay(
+        {name: decision_curve(Y, np.full(60, 0.5), pos_label=name) for name in NAMES}
+    ).plot(),
+    "flow": lambda result, audit: FlowDiagramDisplay(
+        dict.fromkeys(NAMES, (6, None)), dict.fromkeys(NAMES, (6, 2))
+    ).plot(),
     "turned": lambda result, audit: PooledConfusionMatrixDisplay(
         result.confusion_matrix, display_labels=NAMES
     ).plot(xticks_rotation="vertical"),
@@ -99,7 +103,9 @@ def test_displays(draw, result, audit, plt):
     for text in figure.findobj(plt.Text):
         shown, is_formula = text._preprocess_math(text.get_text())
         assert not is_formula, text
-        found.add(" ".join(shown.replace("(n = 10)", "").split()))
+        # Lines of a flow diagram have a name each, if they are not indented.
+        for part in (shown, *re.split(r"\n(?! {4})", shown)):
+            found.add(" ".join(part.replace("(n = 10)", "").split()))
     for name in SHOWN.values():
         assert any(shown.startswith(name) for shown in found), name
 

@@ -21,11 +21,14 @@ from skcovid.metrics import wilson_interval
 
 tiny_backbone.register()
 # TensorFlow warns where its functions run eagerly, Keras with NumPy 2.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Even though the .tf.config",
-    "ignore:__array__ implementation",
-    "ignore:The structure of .inputs.",
-)
+pytestmark = [
+    pytest.mark.usefixtures("plt"),
+    pytest.mark.filterwarnings(
+        "ignore:Even though the .tf.config",
+        "ignore:__array__ implementation",
+        "ignore:The structure of .inputs.",
+    ),
+]
 
 CLASSES = tiny_backbone.CLASSES
 X, Y = tiny_backbone.make_images(12)
@@ -33,15 +36,6 @@ SALIENCY = np.linspace(0, 1, 2 * 8 * 8).reshape(2, 8, 8)
 generator = np.random.default_rng(0)
 PROBABILITIES = generator.dirichlet([1, 1, 1], 90)
 LABELS = np.array([generator.choice(CLASSES, p=row) for row in PROBABILITIES])
-
-
-@pytest.fixture(autouse=True)
-def plt():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    pyplot = pytest.importorskip("matplotlib.pyplot")
-    yield pyplot
-    pyplot.close("all")
 
 
 @pytest.fixture(scope="module")

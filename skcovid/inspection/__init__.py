@@ -6,6 +6,9 @@ from skcovid.inspection._calibration import OneVsRestCalibrationDisplay
 from skcovid.inspection._central_share import central_share
 from skcovid.inspection._class_distribution import ClassDistributionDisplay
 from skcovid.inspection._confusion_matrix import PooledConfusionMatrixDisplay
+from skcovid.inspection._decision_curve import DecisionCurveDisplay
+from skcovid.inspection._flow_diagram import FlowDiagramDisplay
+from skcovid.inspection._forest_plot import ForestPlotDisplay
 from skcovid.inspection._grad_cam import grad_cam
 from skcovid.inspection._occlusion import occlusion_sensitivity
 from skcovid.inspection._per_class import PerClassTableDisplay
@@ -21,6 +24,9 @@ __all__ = [
     "AuditDisplay",
     "AugmentationDisplay",
     "ClassDistributionDisplay",
+    "DecisionCurveDisplay",
+    "FlowDiagramDisplay",
+    "ForestPlotDisplay",
     "OneVsRestCalibrationDisplay",
     "PerClassTableDisplay",
     "PooledConfusionMatrixDisplay",

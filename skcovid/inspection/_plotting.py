@@ -114,11 +114,22 @@ class ResultMixin:
         return display
 
 
-def wrap_labels(labels: Iterable[Hashable], width: int) -> list[str]:
-    """Break labels between words into lines of at most `width` characters."""
+def wrap_labels(
+    labels: Iterable[Hashable],
+    width: int,
+    *,
+    break_long_words: bool = False,
+    subsequent_indent: str = "",
+) -> list[str]:
+    """Break labels into lines of at most `width` characters, words only if asked."""
 
     def wrap(label: Hashable) -> str:
-        text = textwrap.fill(one_line(label), width, break_long_words=False)
+        text = textwrap.fill(
+            one_line(label),
+            width,
+            break_long_words=break_long_words,
+            subsequent_indent=subsequent_indent,
+        )
         # matplotlib reads text between dollars as a formula, and leaves labels that
         # begin with an underscore out of legends.
         text = text.replace("$", r"\$")

@@ -43,6 +43,8 @@ class Heterogeneity(JsonMixin):
         Number of sources with a figure, and of those whose figure is NaN.
     confidence_level : float
         Confidence level of both intervals.
+    weights : tuple of float
+        Share of each given figure in the mean, 0 for NaN; they add up to 1.
     """
 
     q: float
@@ -54,6 +56,7 @@ class Heterogeneity(JsonMixin):
     n_sources: int
     n_left_out: int
     confidence_level: float
+    weights: tuple[float, ...]
 
     def __str__(self) -> str:
         left_out = f" ({self.n_left_out} without a figure)" if self.n_left_out else ""
@@ -144,6 +147,7 @@ def heterogeneity(
     n_free = len(known) - 1
     q = pvalue = i_squared = tau = np.nan
     mean = prediction = Estimate(np.nan, np.nan, np.nan)
+    shares = np.array([float(not np.isnan(estimate.value)) for estimate in found])
     if n_free > 0:
         values = np.array([estimate.value for estimate in known])
         sizes = _find_sizes(known, confidence_level)
@@ -157,6 +161,7 @@ def heterogeneity(
             if _find_q(1, values, sizes) < n_free:
                 rho = brentq(lambda r: _find_q(r, values, sizes) - n_free, 0, 1)
         weights = sizes / (1 + (sizes - 1) * rho)
+        shares[shares > 0] = weights
         centre = float(np.average(values, weights=weights))
         variance = centre * (1 - centre)
         tau = float(np.sqrt(rho * variance))
@@ -190,6 +195,7 @@ def heterogeneity(
         n_sources=len(known),
         n_left_out=len(found) - len(known),
         confidence_level=float(confidence_level),
+        weights=tuple((shares / max(shares.sum(), 1e-300)).tolist()),
     )
 
 

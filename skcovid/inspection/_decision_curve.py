@@ -1,0 +1,215 @@
+"""Decision curves: what is gained by acting on a probability."""
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skcovid.inspection._plotting import (
+    COLOURS,
+    Display,
+    describe_axes,
+    legend_outside,
+    percent_ticks,
+    wrap_labels,
+)
+from skcovid.metrics._decision_curve import DecisionCurve, decision_curve
+from skcovid.model_selection._predictions import Predictions
+from skcovid.model_selection._result import EvaluationResult
+
+if TYPE_CHECKING:
+    from skcovid.inspection._plotting import AxesLike
+
+
+class DecisionCurveDisplay(Display):
+    """Net benefit of a model over threshold probabilities, with its interval.
+
+    Net benefit counts true positives a patient, less false positives weighed by the
+    odds of the threshold: a model helps where its curve is above both the line of
+    treating all and that of treating none. Each curve has axes of its own, as net
+    benefit depends on how common the class is.
+
+    Parameters
+    ----------
+    curves : DecisionCurve or mapping of str to DecisionCurve
+        The curve, as :func:`~skcovid.metrics.decision_curve` returns it, or several
+        by name, such as inside and outside.
+
+    Attributes
+    ----------
+    lines_ : list of matplotlib Line2D
+        The models' curves.
+    ax_, figure_ : ndarray of matplotlib Axes, and Figure
+        Where `plot` drew: axes for each curve.
+
+    Raises
+    ------
+    ValueError
+        If `curves` is empty.
+
+    References
+    ----------
+    .. [1] A. J. Vickers, E. B. Elkin, "Decision curve analysis: a novel method for
+       evaluating prediction models", Medical Decision Making 26 (2006), 565-574.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from skcovid.inspection import DecisionCurveDisplay
+    >>> display = DecisionCurveDisplay.from_predictions(
+    ...     ["COVID-19", "Normal", "COVID-19", "Normal"],
+    ...     [0.9, 0.2, 0.6, 0.7],
+    ...     pos_label="COVID-19",
+    ... )
+    >>> display.ax_[0].get_ylabel()
+    'Net benefit'
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, curves: DecisionCurve | Mapping[str, DecisionCurve]) -> None:
+        if isinstance(curves, Mapping) and not curves:
+            raise ValueError("curves is empty; give at least one decision curve.")
+        self.curves = curves
+
+    def _named(self) -> Mapping[str, DecisionCurve]:
+        """Return the curves by name; a single one has none."""
+        return self.curves if isinstance(self.curves, Mapping) else {"": self.curves}
+
+    def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
+        n_panels = len(self._named())
+        return (2.4 + 3.8 * n_panels, 3.9), (n_panels,)
+
+    def _draw(self, axes: NDArray[np.object_]) -> None:
+        self.lines_ = []
+        for ax, (name, curve) in zip(axes, self._named().items(), strict=True):
+            estimates = curve.net_benefit
+            values, lows, highs = np.array(
+                [(e.value, e.low, e.high) for e in estimates]
+            ).T
+            ax.axhline(0, color="0.35", linestyle=":", label="Treat none")
+            ax.plot(
+                curve.thresholds,
+                curve.treat_all,
+                color=COLOURS[1],
+                linestyle="--",
+                label="Treat all",
+            )
+            ax.fill_between(
+                curve.thresholds, lows, highs, color=COLOURS[0], alpha=0.2, linewidth=0
+            )
+            self.lines_ += ax.plot(
+                curve.thresholds, values, color=COLOURS[0], label="Model"
+            )
+            # Below zero lies what is worse than to treat none; how much hardly matters.
+            top = max(np.nanmax([*highs, 0]), curve.prevalence) or 1.0
+            ax.set(xlim=(0, max(curve.thresholds)), ylim=(-0.25 * top, 1.08 * top))
+            percent_ticks(ax.xaxis)
+            label, name = wrap_labels([curve.pos_label, name], 40)
+            title = f"{label} ({100 * curve.prevalence:.1f} % of images)"
+            if name:
+                title = f"{name}\n{title}"
+            describe_axes(ax, "Threshold probability", "Net benefit", title)
+        handles, labels = axes[-1].get_legend_handles_labels()
+        legend_outside(axes[-1], handles[::-1], labels[::-1])
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        probability: ArrayLike,
+        *,
+        pos_label: Hashable,
+        thresholds: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        confidence_level: float = 0.95,
+        ax: "AxesLike | None" = None,
+    ) -> Self:
+        """Compute the decision curve of one class and plot it.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            True labels.
+        probability : array-like of shape (n_samples,), float in [0, 1]
+            Predicted probability of `pos_label`.
+        pos_label : label
+            The class that is acted on.
+        thresholds : array-like of shape (n_thresholds,), float in (0, 1), default=None
+            Threshold probabilities; those of
+            :func:`~skcovid.metrics.decision_curve` by default.
+        groups : array-like of shape (n_samples,), default=None
+            Patient of each image. By default images count as independent.
+        confidence_level : float, default=0.95
+            Confidence level of the band, in (0, 1).
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        DecisionCurveDisplay
+        """
+        curve = decision_curve(
+            y_true,
+            probability,
+            pos_label=pos_label,
+            thresholds=thresholds,
+            groups=groups,
+            confidence_level=confidence_level,
+        )
+        return cls(curve).plot(ax)
+
+    @classmethod
+    def from_result(
+        cls,
+        result: EvaluationResult,
+        *,
+        label: Hashable,
+        thresholds: ArrayLike | None = None,
+        ax: "AxesLike | None" = None,
+    ) -> Self:
+        """Plot an evaluation: inside and, if it has an external set, outside.
+
+        Parameters
+        ----------
+        result : EvaluationResult
+            What :func:`skcovid.evaluate` returned.
+        label : label
+            The class that is acted on.
+        thresholds : array-like of shape (n_thresholds,), float in (0, 1), default=None
+            Threshold probabilities; those of
+            :func:`~skcovid.metrics.decision_curve` by default.
+        ax : matplotlib Axes or sequence of them, default=None
+            Where to draw, one for each curve; a new figure by default.
+
+        Returns
+        -------
+        DecisionCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If the evaluated classifier has no probabilities, or not the class.
+        """
+        parts: dict[str, Predictions] = {"Inside": result}
+        if result.external is not None:
+            parts["Outside"] = result.external
+        curves = {}
+        for name, part in parts.items():
+            y_true, _, probabilities, classes, groups = part._scored
+            if probabilities is None:
+                raise ValueError(
+                    "The evaluated classifier has no probabilities; evaluate one with "
+                    "`predict_proba`."
+                )
+            labels = classes.tolist()
+            if label not in labels:
+                raise ValueError(f"label must be one of {labels}, got {label!r}.")
+            curves[name] = decision_curve(
+                y_true,
+                probabilities[:, labels.index(label)],
+                pos_label=label,
+                thresholds=thresholds,
+                groups=groups,
+            )
+        return cls(curves).plot(ax)
