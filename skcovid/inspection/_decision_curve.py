@@ -15,7 +15,6 @@ from skcovid.inspection._plotting import (
     wrap_labels,
 )
 from skcovid.metrics._decision_curve import DecisionCurve, decision_curve
-from skcovid.model_selection._predictions import Predictions
 from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
@@ -189,27 +188,11 @@ class DecisionCurveDisplay(Display):
         Raises
         ------
         ValueError
-            If the evaluated classifier has no probabilities, or not the class.
+            If the evaluated classifier has no probabilities.
+        KeyError
+            If `label` is not a class.
         """
-        parts: dict[str, Predictions] = {"Inside": result}
+        curves = {"Inside": result.decision_curve(label, thresholds)}
         if result.external is not None:
-            parts["Outside"] = result.external
-        curves = {}
-        for name, part in parts.items():
-            y_true, _, probabilities, classes, groups = part._scored
-            if probabilities is None:
-                raise ValueError(
-                    "The evaluated classifier has no probabilities; evaluate one with "
-                    "`predict_proba`."
-                )
-            labels = classes.tolist()
-            if label not in labels:
-                raise ValueError(f"label must be one of {labels}, got {label!r}.")
-            curves[name] = decision_curve(
-                y_true,
-                probabilities[:, labels.index(label)],
-                pos_label=label,
-                thresholds=thresholds,
-                groups=groups,
-            )
+            curves["Outside"] = result.external.decision_curve(label, thresholds)
         return cls(curves).plot(ax)

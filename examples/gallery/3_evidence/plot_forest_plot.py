@@ -52,7 +52,8 @@ model = make_pipeline(FunctionTransformer(thumbnails), LogisticRegression(C=0.1)
 # %%
 # Each source left out in turn
 # ----------------------------
-# And a fifth collection, never trained on, as an external set.
+# And a fifth collection, never trained on, as an external set: its figures are an
+# :class:`~skcovid.model_selection.ExternalResult`.
 
 result = evaluate(
     model,
