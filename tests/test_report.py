@@ -246,8 +246,8 @@ def test_cells_of_the_confusion_matrix_have_intervals(result):
 
 def test_sections_follow_from_the_inputs(full, plain, tmp_path):
     assert {*full.sections} == {
-        *(*ALWAYS, "calibration", "training", "audit"),
-        *("augmentation", "saliency", "model-card"),
+        *(*ALWAYS, "calibration", "thresholds", "training"),
+        *("audit", "augmentation", "saliency", "model-card"),
     }
     path = write_report(
         tmp_path / "plain.html",

@@ -74,7 +74,13 @@ def read_rows(text):
 
 def test_the_pack_has_what_it_names(pack):
     assert {*pack} == {
-        *("README.md", "demographics.md", "atlas.json", "model_card.md"),
+        *(
+            "README.md",
+            "demographics.md",
+            "subgroups.md",
+            "atlas.json",
+            "model_card.md",
+        ),
         *("result.json", *(f"{name}.md" for name in CHECKLISTS)),
     }
     for name in {*pack} - {"README.md"}:

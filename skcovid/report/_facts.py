@@ -94,7 +94,7 @@ def _list_values(study: Study, *names: str) -> str:
 
 @_fact
 def _sources(study: Study) -> str | None:
-    source = getattr(study.result, "source", None)
+    source = study.result.source
     if source is None:
         return None
     counts = ", ".join(f"{k} {n}" for k, n in sorted(Counter(source.tolist()).items()))
@@ -264,7 +264,7 @@ def _folds(study: Study) -> str | None:
 
 @_fact
 def _disjoint(study: Study) -> str | None:
-    if getattr(study.result, "sources_left_out", False):
+    if study.result.sources_left_out:
         return "Folds are disjoint by source, and by patient where patients are known."
     level = "patient" if study.result.grouped else "image only: patients are not known"
     return f"Folds are disjoint by {level}."
@@ -330,7 +330,7 @@ def _external(study: Study) -> str | None:
 
 @_fact
 def _within(study: Study) -> str | None:
-    areas = getattr(study.result, "within_source_roc_auc", None)
+    areas = study.result.within_source_roc_auc
     if areas is None:
         return None
     texts = ", ".join(
@@ -341,7 +341,7 @@ def _within(study: Study) -> str | None:
 
 @_fact
 def _heterogeneity(study: Study) -> str | None:
-    if getattr(study.result, "within_source_roc_auc", None) is None:
+    if study.result.within_source_roc_auc is None:
         return None
     texts = [
         f"{label}: {study.result.heterogeneity(label)}"
@@ -354,7 +354,7 @@ def _heterogeneity(study: Study) -> str | None:
 def _calibration(study: Study) -> str | None:
     texts = []
     for name, predictions in study.predictions:
-        table = getattr(predictions, "calibration", None)
+        table = predictions.calibration
         for label, row in (table or {}).items():
             texts.append(
                 f"{name}, {label}: calibration slope {row.slope.format_fraction(2)}, "
@@ -366,10 +366,9 @@ def _calibration(study: Study) -> str | None:
 
 @_fact
 def _subgroups(study: Study) -> str | None:
-    known = [name for part in study.partitions for name in part.attributes]
-    if not known or not hasattr(study.result, "subgroups"):
+    if not study.partitions[0].attributes:
         return None
-    return "Figures by age, sex and view are in subgroups.md."
+    return "Figures by age, sex, view and other attributes are in subgroups.md."
 
 
 @_fact

@@ -1,7 +1,7 @@
 """`write_report`: an evaluation and an audit in one HTML file."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,11 @@ from skcovid.auditing._report import AuditReport, describe_audit
 from skcovid.inspection._audit import AuditDisplay
 from skcovid.inspection._saliency import SaliencyDisplay
 from skcovid.model_selection._result import EvaluationResult, describe_result
+from skcovid.report._clinical import (
+    describe_calibration,
+    describe_subgroups,
+    describe_thresholds,
+)
 from skcovid.report._headline import headline
 from skcovid.report._html import render_html
 from skcovid.report._model import (
@@ -46,6 +51,7 @@ _ORDER = (
         "pipeline": [HasMethods(["get_params"]), None],
         "audit": [AuditReport, None],
         "X": "no_validation",
+        "attributes": [Mapping, None],
         "saliency": [SaliencyDisplay, list, tuple, None],
         "title": [str],
         "description": [str],
@@ -58,6 +64,7 @@ def write_report(
     pipeline: Any = None,
     audit: AuditReport | None = None,
     X: Any = None,
+    attributes: Mapping[str, Any] | None = None,
     saliency: SaliencyDisplay | Sequence[SaliencyDisplay] | None = None,
     title: str = "Evaluation of a chest radiograph classifier",
     description: str = "",
@@ -66,9 +73,11 @@ def write_report(
 
     It begins with what can be done with the model (:func:`skcovid.report.headline`) and
     holds the intended-use warning, the headline figures, the data, the confusion
-    matrix, the per-class table and the class distribution, and calibration and training
-    history if the classifier has probabilities and a history. Every figure has its
-    95 % interval. The file loads nothing, runs no script and can be read on a phone.
+    matrix, the per-class table and the class distribution; figures outside and by
+    source where there are any; calibration and thresholds if the
+    classifier has probabilities, and the training history if it has one. Every figure
+    has its 95 % interval. The file loads nothing, runs no script and can be read on a
+    phone.
 
     Parameters
     ----------
@@ -83,6 +92,9 @@ def write_report(
     X : array-like of shape (n_samples, ...), default=None
         The paths or images that were evaluated, for samples of the augmentation of
         `pipeline`.
+    attributes : mapping of str to array-like of shape (n_samples,), default=None
+        What is known of the evaluated images, such as age and sex, for figures by
+        sub-group: the `attributes` of :func:`skcovid.datasets.load_radiographs`.
     saliency : SaliencyDisplay or sequence of them, default=None
         Where the model looks, on some images.
     title : str, default="Evaluation of a chest radiograph classifier"
@@ -135,11 +147,11 @@ def write_report(
     sections = describe_result(result)
     sections[0] = _add_audit(sections[0], audit)
     if result.probabilities is not None:
-        text = (
-            "On the diagonal, a class is as frequent as its probability says. Every "
-            "probability is of a model that was not trained on the image."
-        )
-        sections.append(Section("calibration", "Calibration", [Paragraph(text)]))
+        sections.append(describe_calibration(result))
+        if result.external is None:
+            sections.append(describe_thresholds(result))
+    if attributes is not None:
+        sections.append(describe_subgroups(result, attributes))
     sections = [draw_result(result, section) for section in sections]
     if audit is not None:
         image = draw(

@@ -27,6 +27,7 @@ from skcovid.auditing._report import AuditReport
 from skcovid.model_selection._result import EvaluationResult
 from skcovid.persistence._atlas_card import atlas_card, list_missing_fields
 from skcovid.persistence._model_card import model_card
+from skcovid.report._clinical import describe_subgroups
 from skcovid.report._demographics import describe_demographics, find_partitions
 from skcovid.report._facts import Study, collect_facts, fill_item
 from skcovid.report._headline import headline
@@ -90,7 +91,8 @@ def write_reviewer_pack(
     list of Path
         The files: ``README.md``, which says what can be done with the model and lists
         the files; ``flow.svg``, images and patients from the collections to the
-        partitions; ``demographics.md``, by partition, source and fold; ``stard_ai.md``,
+        partitions; ``demographics.md``, by partition, source and fold;
+        ``subgroups.md``, if `data` has attributes; ``stard_ai.md``,
         ``claim_2024.md`` and ``tripod_ai.md``; ``atlas.json``, RSNA's card
         (:func:`skcovid.atlas_card`); ``model_card.md``, if `pipeline` is fitted; and
         ``result.json``, with every prediction.
@@ -153,6 +155,10 @@ def write_reviewer_pack(
     }
     if pipeline is not None and _is_fitted(pipeline):
         texts["model_card.md"] = model_card(pipeline, result, audit)
+    attributes = partitions[0].attributes
+    if attributes:
+        subgroups = render_markdown([describe_subgroups(result, attributes)], level=1)
+        texts["subgroups.md"] = f"{verdict}\n\n{subgroups}\n"
     texts["README.md"] = _describe_files(texts, verdict, card)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -199,6 +205,7 @@ def _describe_files(
     purposes = {
         "flow.svg": "images and patients, from the collections to the partitions",
         "demographics.md": "who is in each partition, source and fold",
+        "subgroups.md": "figures by age, sex, view and all other attributes",
         "stard_ai.md": "STARD-AI 2025, for studies of diagnostic accuracy",
         "claim_2024.md": "CLAIM 2024, for AI in medical imaging",
         "tripod_ai.md": "TRIPOD+AI 2024, for prediction models",

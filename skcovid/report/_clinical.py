@@ -1,0 +1,96 @@
+"""Sections on what a diagnostic study reports beside accuracy and ROC AUC."""
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+from skcovid._base._document import Heading, Paragraph, Part, Section, Table
+from skcovid.model_selection._predictions import Predictions
+from skcovid.model_selection._result import EvaluationResult
+
+
+def list_predictions(result: EvaluationResult) -> list[tuple[str, Predictions]]:
+    """Return the predictions of the folds, and of the external set if there is one."""
+    found: list[tuple[str, Predictions]] = [("inside", result)]
+    if result.external is not None:
+        found.append(("outside", result.external))
+    return found
+
+
+def describe_calibration(result: EvaluationResult) -> Section:
+    """Compare probabilities with what was seen."""
+    text = (
+        "On the diagonal, a class is as frequent as its probability says. Every "
+        "probability is of a model that was not trained on the image. A slope below 1 "
+        "means probabilities too close to 0 and 1; an intercept above 0, a class more "
+        "frequent than its probabilities say. Ideal are 1 and 0."
+    )
+    rows = [
+        [
+            f"{label}, {place}",
+            row.slope.format_fraction(2),
+            row.intercept.format_fraction(2),
+            row.brier_score.format_fraction(),
+            f"{row.observed.format_percent(1)}, predicted {100 * row.expected:.1f} %",
+        ]
+        for place, predictions in list_predictions(result)
+        if predictions.calibration is not None
+        for label, row in predictions.calibration.items()
+    ]
+    header = ["class", "slope", "intercept", "Brier score", "share of the images"]
+    table = Table(header, rows, caption="Values [95 % interval]")
+    return Section("calibration", "Calibration", [Paragraph(text), table])
+
+
+def describe_thresholds(result: EvaluationResult) -> Section:
+    """Give a threshold for each class; the external set's section has them outside."""
+    text = (
+        "For each class, the largest threshold that has a sensitivity of at least 95 % "
+        "in the folds. It was chosen on the same images, so that its figures are "
+        "somewhat too good."
+    )
+    rows = [
+        [
+            f"{label}, from {sides['inside'].threshold:.3g} up",
+            sides["inside"].sensitivity.format_percent(1),
+            sides["inside"].specificity.format_percent(1),
+        ]
+        for label, sides in result.operating_points.items()
+    ]
+    header = ["class and threshold", "sensitivity", "specificity"]
+    table = Table(header, rows, caption="Values [95 % interval]")
+    return Section("thresholds", "Thresholds", [Paragraph(text), table])
+
+
+def describe_subgroups(
+    result: EvaluationResult, attributes: Mapping[str, Any]
+) -> Section:
+    """Give the figures of groups of images by attribute."""
+    text = (
+        "Figures of the folds by what is known of the images. Groups of few images "
+        "have their number alone. Groups may differ because their patients do, and "
+        "with many groups some differ by chance."
+    )
+    parts: list[Part] = [Paragraph(text)]
+    for name, table in result.subgroups(attributes).items():
+        rows = [
+            [
+                *(str(value), str(row.n_images), str(row.n_patients or "not known")),
+                *(row.accuracy.format_percent(1), *_list_class_figures(row, result)),
+            ]
+            for value, row in table.items()
+        ]
+        header = ["", "images", "patients", "accuracy"]
+        header += [f"recall for {label}" for label in result.classes.tolist()]
+        if result.probabilities is not None:
+            header += [f"ROC AUC for {label}" for label in result.classes.tolist()]
+        parts += [Heading(name.replace("_", " ").capitalize()), Table(header, rows)]
+    return Section("subgroups", "Sub-groups", parts)
+
+
+def _list_class_figures(row: Any, result: EvaluationResult) -> Iterator[str]:
+    """Write recall, and ROC AUC where there are probabilities, of each class."""
+    labels: list[Hashable] = result.classes.tolist()
+    for label in labels:
+        yield row.recall[label].format_percent(1)
+    for label in labels if row.roc_auc is not None else ():
+        yield row.roc_auc[label].format_fraction(2)
