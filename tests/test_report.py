@@ -12,6 +12,7 @@ from imblearn.pipeline import Pipeline
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
+from _helpers.results import make_external, make_result
 from skcovid import AugmentationBalancer, RadiographReader, evaluate, write_report
 from skcovid._base._document import Table
 from skcovid.auditing import AuditCheck, AuditFigure, AuditReport
@@ -176,7 +177,7 @@ def test_page_is_one_file_without_links_or_scripts(full):
 
 def test_images_say_what_they_show(full):
     alts = [image["alt"] for image in full.images]
-    assert len(set(alts)) == len(alts) == 8
+    assert len(set(alts)) == len(alts) == 11
     assert all(len(alt) > 20 for alt in alts)
 
 
@@ -246,7 +247,7 @@ def test_cells_of_the_confusion_matrix_have_intervals(result):
 
 def test_sections_follow_from_the_inputs(full, plain, tmp_path):
     assert {*full.sections} == {
-        *(*ALWAYS, "calibration", "thresholds", "training"),
+        *(*ALWAYS, "calibration", "decision-curves", "thresholds", "training"),
         *("audit", "augmentation", "saliency", "model-card"),
     }
     path = write_report(
@@ -294,3 +295,19 @@ def test_a_missing_package_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=rf"{package}.*skcovid\[report\]"):
         write_report(tmp_path / "report.html", result)
+
+
+def test_sources_and_an_external_set_have_their_sections(tmp_path):
+    result = make_result(
+        source=np.repeat(["north", "south"], 200), external=make_external(100, 1.0)
+    )
+    attributes = {"age": np.arange(400) % 80, "sex": np.resize(["F", "M", ""], 400)}
+    path = write_report(tmp_path / "report.html", result, attributes=attributes)
+    page = Page(path)
+    assert [*page.sections][:3] == ["headline", "external", "sources"]
+    assert "thresholds" not in page.sections  # They are in "external", inside and out.
+    assert "north" in page.sections["sources"]
+    assert "Sex" in page.sections["subgroups"]
+    alts = [image["alt"] for image in page.images]
+    assert sum("in each source" in alt for alt in alts) == 2
+    assert len({*alts}) == len(alts)

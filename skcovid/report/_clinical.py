@@ -4,8 +4,10 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from skcovid._base._document import Heading, Paragraph, Part, Section, Table
+from skcovid.inspection._decision_curve import DecisionCurveDisplay
 from skcovid.model_selection._predictions import Predictions
 from skcovid.model_selection._result import EvaluationResult
+from skcovid.report._pictures import draw
 
 
 def list_predictions(result: EvaluationResult) -> list[tuple[str, Predictions]]:
@@ -39,6 +41,26 @@ def describe_calibration(result: EvaluationResult) -> Section:
     header = ["class", "slope", "intercept", "Brier score", "share of the images"]
     table = Table(header, rows, caption="Values [95 % interval]")
     return Section("calibration", "Calibration", [Paragraph(text), table])
+
+
+def describe_decision_curves(result: EvaluationResult) -> Section:
+    """Show the net benefit of acting on the probability of each class."""
+    text = (
+        "The net benefit of acting on a probability is the share of true positives, "
+        "less that of false positives weighed by the odds of the threshold. A model is "
+        "of use at a threshold where its curve lies above both lines: of treating all "
+        "and of treating none. The share of each class is that of these images, which "
+        "a clinic seldom has."
+    )
+    images = [
+        draw(
+            DecisionCurveDisplay.from_result(result, label=label).figure_,
+            f"Net benefit for {label} against the threshold probability, beside "
+            "treating all and treating none.",
+        )
+        for label in result.classes.tolist()
+    ]
+    return Section("decision-curves", "Decision curves", [Paragraph(text), *images])
 
 
 def describe_thresholds(result: EvaluationResult) -> Section:

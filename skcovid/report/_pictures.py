@@ -9,6 +9,7 @@ from skcovid._base._document import Image, Section, Table
 from skcovid.inspection._calibration import OneVsRestCalibrationDisplay
 from skcovid.inspection._class_distribution import ClassDistributionDisplay
 from skcovid.inspection._confusion_matrix import PooledConfusionMatrixDisplay
+from skcovid.inspection._forest_plot import ForestPlotDisplay
 from skcovid.inspection._per_class import PerClassTableDisplay
 from skcovid.inspection._training_history import TrainingHistoryDisplay
 from skcovid.model_selection._result import EvaluationResult
@@ -63,6 +64,13 @@ def draw(figure: Any, alt: str) -> Image:
 
 def draw_result(result: EvaluationResult, section: Section) -> Section:
     """Insert the picture that belongs to a section on a result, if there is one."""
+    if section.anchor == "sources" and result.within_source_roc_auc is not None:
+        for label in reversed(result.classes.tolist()):
+            alt = (
+                f"ROC AUC for {label} in each source, with intervals, and in a new one."
+            )
+            figure = ForestPlotDisplay.from_result(result, label=label).figure_
+            section = insert_image(section, draw(figure, alt))
     if section.anchor not in _DISPLAYS:
         return section
     display, alt = _DISPLAYS[section.anchor]

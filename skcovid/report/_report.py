@@ -19,6 +19,7 @@ from skcovid.inspection._saliency import SaliencyDisplay
 from skcovid.model_selection._result import EvaluationResult, describe_result
 from skcovid.report._clinical import (
     describe_calibration,
+    describe_decision_curves,
     describe_subgroups,
     describe_thresholds,
 )
@@ -74,7 +75,7 @@ def write_report(
     It begins with what can be done with the model (:func:`skcovid.report.headline`) and
     holds the intended-use warning, the headline figures, the data, the confusion
     matrix, the per-class table and the class distribution; figures outside and by
-    source where there are any; calibration and thresholds if the
+    source where there are any; calibration, decision curves and thresholds if the
     classifier has probabilities, and the training history if it has one. Every figure
     has its 95 % interval. The file loads nothing, runs no script and can be read on a
     phone.
@@ -148,6 +149,7 @@ def write_report(
     sections[0] = _add_audit(sections[0], audit)
     if result.probabilities is not None:
         sections.append(describe_calibration(result))
+        sections.append(describe_decision_curves(result))
         if result.external is None:
             sections.append(describe_thresholds(result))
     if attributes is not None:

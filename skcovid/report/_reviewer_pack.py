@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from importlib.resources import files
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from skcovid._base._document import (
 )
 from skcovid._base._requirements import require
 from skcovid.auditing._report import AuditReport
+from skcovid.inspection._flow_diagram import FlowDiagramDisplay
 from skcovid.model_selection._result import EvaluationResult
 from skcovid.persistence._atlas_card import atlas_card, list_missing_fields
 from skcovid.persistence._model_card import model_card
@@ -159,6 +161,7 @@ def write_reviewer_pack(
     if attributes:
         subgroups = render_markdown([describe_subgroups(result, attributes)], level=1)
         texts["subgroups.md"] = f"{verdict}\n\n{subgroups}\n"
+    texts["flow.svg"] = _draw_flow(result, data)
     texts["README.md"] = _describe_files(texts, verdict, card)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -227,6 +230,26 @@ def _describe_files(
     others = ", ".join(field for field, needed in missing if not needed)
     parts.append(f"The author may add to atlas.json: {others}.")
     return "\n\n".join(parts) + "\n"
+
+
+def _draw_flow(result: EvaluationResult, data: Bunch | None) -> str:
+    """Draw images and patients from the collections to the partitions, as SVG."""
+    import matplotlib.pyplot as plt
+
+    options: dict[str, Any] = {}
+    if data is not None:
+        lost = {
+            "Cannot be read": len(data.get("bad_files") or ()),
+            "Another view": len(data.get("dropped") or ()),
+        }
+        if excluded := {reason: (n, None) for reason, n in lost.items() if n}:
+            found = len(result.y_true) + sum(lost.values())
+            options = {"excluded": excluded, "collections": {"Images": (found, None)}}
+    figure = FlowDiagramDisplay.from_result(result, **options).figure_
+    file = StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return file.getvalue()
 
 
 def _check_labels(
