@@ -112,8 +112,12 @@ def compare_roc_auc(
     DeLong's interval is then too narrow as well: it covered the true difference in 82 %
     of simulations with one area of 0.99. The interval given here is made from those of
     the areas and their correlation (MOVER [3]_), which allow for the few images that
-    are ranked wrongly; it covered in 94 % or more, in all where both areas are 0.99. So
-    it may contain 0 where the p-value is below 0.05.
+    are ranked wrongly. So it may contain 0 where the p-value is below 0.05. What widens
+    the areas' intervals beyond DeLong's variance may be common to both or not. The
+    correlation taken is the geometric mean of the two cases, as in simulations the
+    first covered too little (91.5 %) and the second too much (99 %). In seven further
+    situations (areas of 0.66 to 0.98, 12 to 80 patients of the class, one to three
+    images each) it covered in 96 to 98.8 %; where both areas are 0.99, in 99 to 100 %.
 
     References
     ----------
@@ -131,7 +135,7 @@ def compare_roc_auc(
     >>> y_true = ["COVID-19"] * 4 + ["Normal"] * 4
     >>> one, other = [9, 8, 6, 7, 5, 6, 2, 1], [3, 8, 1, 7, 5, 6, 2, 4]
     >>> print(compare_roc_auc(y_true, one, other, pos_label="COVID-19").difference)
-    40.62 % [12.85, 75.74]
+    40.62 % [10.23, 76.00]
     """
     check_consistent_length(y_true, score_a, score_b, groups, source)
     check_groups(groups)
@@ -151,7 +155,14 @@ def compare_roc_auc(
         )
     areas = find_areas(np.column_stack([true, true]), scores, groups, source)
     area_a, area_b = areas.estimate(confidence_level)
-    difference = difference_estimate(area_a, area_b, areas.correlate()[0, 1])
+    covariance = areas.sample.sum_outer_products(areas.influence)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = areas.values * (1 - areas.values) / areas.find_sizes()
+    # Half-way between the figures' own correlation and what is left of it if all that
+    # widens their intervals is theirs alone; see the Notes.
+    product = math.sqrt(variance.prod() * np.diag(covariance).prod())
+    correlation = covariance[0, 1] / math.sqrt(product) if product > 0 else 0.0
+    difference = difference_estimate(area_a, area_b, float(correlation))
     contrast = areas.influence[:, :1] - areas.influence[:, 1:]
     for side in (true, ~true):
         n_patients = int(np.count_nonzero(areas.sample.units @ side))

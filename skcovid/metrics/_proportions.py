@@ -51,7 +51,7 @@ class Proportions(NamedTuple):
     def estimate(self, confidence_level: float) -> list[Estimate]:
         """Return the figures with Wilson's interval of the effective sample size."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            bounds = wilson_bounds(self.values, self._find_sizes(), confidence_level)
+            bounds = wilson_bounds(self.values, self.find_sizes(), confidence_level)
         return [
             Estimate(value, low, high, self.method)
             for value, low, high in zip(
@@ -59,7 +59,7 @@ class Proportions(NamedTuple):
             )
         ]
 
-    def _find_sizes(self) -> NDArray[np.float64]:
+    def find_sizes(self) -> NDArray[np.float64]:
         """Return the effective sample sizes; see the Notes of `per_class_table`.
 
         The worst case of the variance has the weight of the images of one patient, the
