@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from _remaining_mistakes import describe_mistakes
-from _results_rows import Model, Row, ablation_rows, headline_rows
+from _results_rows import Model, Row, ablation_rows, headline_rows, outside_row
 from benchmarks._common import markdown_table
 
 from skcovid.metrics import Estimate, confusion_matrix_to_markdown
@@ -41,6 +41,8 @@ WEIGHTS = {
     ),
 }
 
+# Of COVID-19 against the rest.
+RATES = ("recall", "specificity")
 METRICS = ("accuracy", "COVID-19 recall", "balanced accuracy", "one-vs-rest accuracy")
 COSTS = ("passes", "minutes", "peak GiB", "row")
 
@@ -80,6 +82,7 @@ def render_results(page: Page) -> str:
             page.weights, f"those of a file whose BLAKE2b digest is `{page.weights}`."
         ),
         made_with=made_with(page),
+        outside=outside_table(page),
         headline=headline_table(page),
         overlap=overlap(page),
         confusion_matrices=confusion_matrices(page),
@@ -117,6 +120,42 @@ def estimates(result: Mapping[str, Any]) -> list[Estimate]:
         table["means"]["one_vs_rest_accuracy"],
     )
     return [estimate_from(entries) for entries in found]
+
+
+def outside_table(page: Page) -> str:
+    """Put what a model does inside beside what it does in each other collection."""
+    lines = []
+    for model in page.headline:
+        record = page.records.get(outside_row(model).slug)
+        if record is None:
+            continue
+        inside = record["result"]
+        sides = {"itself, by patient": side_of(inside)}
+        for name, group in inside["by_collection"].items():
+            n_images, accuracy = group["n_images"], group["accuracy"]
+            figures = (group[kind][COVID_19] for kind in ("roc_auc", *RATES))
+            sides[name] = n_images, accuracy, *figures
+        lines += [
+            [
+                model.title,
+                name,
+                n_images,
+                *(estimate_from(rate).format_percent() for rate in (accuracy, *rates)),
+                estimate_from(area).format_fraction(),
+                f"`{record['slug']}`",
+            ]
+            for name, (n_images, accuracy, area, *rates) in sides.items()
+        ]
+    header = ["model", "tested on", "images", "accuracy", *RATES, "ROC AUC", "row"]
+    return markdown_table(header, lines) if lines else f"{NOT_RUN}."
+
+
+def side_of(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Read what `outside_table` shows of the images that a model was made of."""
+    figures = result["per_class"]["classes"][COVID_19]
+    area = result["roc_auc"]["classes"][COVID_19]
+    rates = (figures[name] for name in RATES)
+    return len(result["predictions"]), result["accuracy"], area, *rates
 
 
 def headline_table(page: Page) -> str:

@@ -38,12 +38,26 @@ PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 
 
 class Radiographs(NamedTuple):
-    """Files, labels, patients if they are known, and a digest of it all."""
+    """Files, labels, patients if they are known, and a digest of it all.
+
+    `source` names the collection of each of them, where they are of several; `external`
+    are images of other hospitals.
+    """
 
     paths: NDArray
     y: NDArray
     groups: NDArray | None
     digest: str
+    source: NDArray | None = None
+    external: "Radiographs | None" = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the columns as what JSON knows."""
+        named = {"paths": [str(Path(path).resolve()) for path in self.paths]}
+        for name in ("y", "groups", "source"):
+            column = getattr(self, name)
+            named[name] = None if column is None else column.tolist()
+        return named
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,6 +71,14 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     command_line.add_data_option(parser, without=None)
+    parser.add_argument(
+        "--external",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="collections of other hospitals, for the rows 'outside'; lateral images "
+        "are left out",
+    )
     command_line.add_weights_option(parser, default="imagenet")
     parser.set_defaults(weights="imagenet")
     parser.add_argument(
@@ -140,13 +162,37 @@ def load(options: argparse.Namespace) -> Radiographs:
         rows = command_line.first_of_each_class(y, options.limit, seed=0)
         paths, y = paths[rows], y[rows]
         groups = None if groups is None else groups[rows]
+    print(command_line.count_images(y))
+    digest = digest_images(paths, y, groups)
+    return Radiographs(paths, y, groups, digest, external=load_external(options))
+
+
+def load_external(options: argparse.Namespace) -> Radiographs | None:
+    """Load the collections of other hospitals, if there are any."""
+    if not options.external:
+        return None
+    # A list of one is a list too, whose `source` is the collection.
+    data = load_radiographs(options.external)
+    if COVID_19 not in data.target:
+        raise ValueError(
+            f"--external {' '.join(map(str, options.external))} has no class "
+            f"{COVID_19!r}; add a collection that has it"
+        )
+    rows = np.full(len(data.target), True)
+    if data.view_position is not None:
+        rows = data.view_position != "LATERAL"
+    columns = data.paths[rows], data.target[rows], data.groups[rows]
+    return Radiographs(*columns, digest_images(*columns), data.source[rows])
+
+
+def digest_images(paths: NDArray, y: NDArray, groups: NDArray | None) -> str:
+    """Return the digest of files, labels and patients."""
     digest = hashlib.blake2b(digest_size=16)
     patients = None if groups is None else groups.tolist()
     digest.update(repr((y.tolist(), patients)).encode())
     for path in paths:
         digest.update(Path(path).read_bytes())
-    print(command_line.count_images(y))
-    return Radiographs(paths, y, groups, digest.hexdigest())
+    return digest.hexdigest()
 
 
 def find_obstacle(
@@ -157,6 +203,8 @@ def find_obstacle(
         return "needs a GPU: not run"
     if row.grouped and data.groups is None:
         return "patients not known: not run"
+    if row.outside and data.external is None:
+        return "needs --external: not run"
     return None
 
 
@@ -199,9 +247,8 @@ def evaluate_in_process(
             "row",
             {
                 "row": row.to_dict(),
-                "paths": [str(Path(path).resolve()) for path in data.paths],
-                "y": data.y.tolist(),
-                "groups": None if data.groups is None else data.groups.tolist(),
+                "data": data.to_dict(),
+                "external": data.external.to_dict() if row.outside else None,
                 "weights": str(Path(weights).resolve()) if is_file else weights,
                 "memory": str(folder.resolve()),
                 "n_jobs": options.n_jobs,
@@ -246,26 +293,33 @@ def count_features(folder: Path) -> int:
 
 def evaluate_row(
     row: dict[str, Any],
-    paths: list[str],
-    y: list[str],
-    groups: list[str] | None,
+    data: dict[str, Any],
+    external: dict[str, Any] | None,
     weights: str | None,
     memory: str,
     n_jobs: int,
 ) -> dict[str, Any]:
     """Evaluate a row: what the child process does."""
     given = Row.from_dict(row)
+    test = None
+    if external is not None:
+        test = tuple(np.asarray(external[name]) for name in ("paths", "y", "groups"))
     result = evaluate(
         given.make_estimator(weights=weights, memory=memory),
-        np.asarray(paths),
-        np.asarray(y),
+        np.asarray(data["paths"]),
+        np.asarray(data["y"]),
         cv=given.n_folds,
-        groups=groups if given.grouped else None,
+        groups=data["groups"] if given.grouped else None,
+        test=test,
         protocol=given.protocol,
         random_state=given.seed,
         n_jobs=n_jobs,
     )
-    return {**result.to_dict(), "device": describe_device()}
+    figures = result.to_dict()
+    if external is not None:
+        table = result.external.subgroups({"source": external["source"]})["source"]
+        figures["by_collection"] = table.to_dict()["groups"]
+    return {**figures, "device": describe_device()}
 
 
 def describe_settings(
@@ -275,6 +329,7 @@ def describe_settings(
     return {
         "skcovid": __version__,
         "data": data.digest,
+        **({"external": data.external.digest} if row.outside else {}),
         "weights": digest_weights(options.weights),
         "folds": f"{row.n_folds}, {row.folds}",
         "seed": row.seed,

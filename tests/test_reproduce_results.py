@@ -27,6 +27,7 @@ ROWS = [
     Row(ON_A_GPU, 0, n_folds=2, own_store=True),
     Row(TINY, 1, n_folds=2),
     Row(AVERAGED, 1, n_folds=2),
+    Row(TINY, 0, n_folds=2, outside=True),
 ]
 PAGES = ["results", "ablations"]
 NAMES = [row.slug for row in ROWS if row.model != ON_A_GPU]
@@ -49,7 +50,19 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reproduce(folder):
+def hospital(tmp_path_factory):
+    """Radiographs of another hospital, with labels that the model lacks."""
+    root = tmp_path_factory.mktemp("data") / "hospital"
+    names = ("COVID-19", "Bacterial", "Fungal")
+    X, y = make_radiographs(
+        90, image_size=32, class_names=names, random_state=1, return_X_y=True
+    )
+    save_radiographs(X, y, root, groups=np.arange(90) // 2)
+    return root
+
+
+@pytest.fixture(scope="module")
+def reproduce(folder, hospital):
     """Run the script on few rows; `compute` replaces the child process."""
     tiny_backbone.register()
 
@@ -60,6 +73,7 @@ def reproduce(folder):
             patch.setattr(reproduce_results, "ABLATIONS", {"Pooling": [TINY, AVERAGED]})
             patch.setattr(reproduce_results, "run_side", compute)
             places = {"data": data, "output": output, "page": output / "results.md"}
+            places["external"] = hospital
             named = [f"--{name}={place}" for name, place in places.items()]
             reproduce_results.main([*named, "--weights=none", *options])
 
@@ -83,7 +97,7 @@ class Recorder:
     """Records which rows are evaluated and returns earlier results."""
 
     def __init__(self, evaluated, failing=(), error=None):
-        text = (evaluated / "rows" / f"{NAMES[0]}.json").read_text("utf-8")
+        text = (evaluated / "rows" / f"{NAMES[-1]}.json").read_text("utf-8")
         record = json.loads(text)
         self.result = {**record["result"], "device": record["run"]["device"]}
         self.failing, self.error = failing, error
@@ -162,8 +176,27 @@ def test_the_page_shows_the_figures_of_the_rows(evaluated):
         assert "memory=" not in json.dumps(record)
     # Only the rows of seed 1 shared features.
     passes = [read_row(evaluated, name)["run"]["n_trunk_passes"] for name in NAMES]
-    assert passes == [36, 72, 36, 36]
+    assert passes == [36, 72, 36, 36, 126]
     assert "| 1.5 | 1.5 |" in line_of(evaluated, NAMES[0])
+
+
+def test_the_page_begins_with_inside_beside_outside(evaluated):
+    record = read_row(evaluated, NAMES[-1])
+    page = (evaluated / "results.md").read_text("utf-8")
+    lines = [line for line in page.splitlines() if f"`{NAMES[-1]}`" in line]
+    assert page.index(lines[0]) < page.index("## Headline")
+    external = record["result"]["external"]
+    for line, side, n_images, tested_on in zip(
+        lines,
+        (record["result"], external),
+        (36, 90),
+        ("itself, by patient", "hospital"),
+        strict=True,
+    ):
+        area = Estimate(**side["roc_auc"]["classes"]["COVID-19"]).format_fraction()
+        assert f"| {tested_on} | {n_images} |" in line
+        assert f"| {area} |" in line
+    assert "| n/a |" in lines[1]
 
 
 def test_the_page_marks_figures_unknown_after_parallel_runs(reproduce, output):
@@ -197,7 +230,7 @@ def test_finished_rows_are_not_evaluated_again(reproduce, evaluated, output):
     recorder = Recorder(evaluated)
     reproduce(output, compute=recorder)
     assert recorder.names == []
-    reproduce(output, "--again", "--only", "tiny.*", compute=recorder)
+    reproduce(output, "--again", "--only", "tiny.by*", compute=recorder)
     assert recorder.names == [NAMES[0], NAMES[2]]
 
 
@@ -232,7 +265,7 @@ def test_a_row_that_fails_is_named_and_others_run(
     failing = Recorder(evaluated, failing=NAMES[1:2], error=SystemExit("no memory"))
     with pytest.raises(SystemExit):
         reproduce(tmp_path, compute=failing)
-    assert kept(tmp_path) == sorted(f"{NAMES[number]}.json" for number in (0, 2, 3))
+    assert kept(tmp_path) == sorted(f"{NAMES[number]}.json" for number in (0, 2, 3, 4))
     error = capsys.readouterr().err
     assert "no memory" in error
     assert error.splitlines()[-1].endswith(f"failed, see above: {NAMES[1]}")
