@@ -468,6 +468,7 @@ def test_the_fingerprint_depends_on_every_value_of_a_model():
     assert fingerprint_model(first) != fingerprint_model(second)
     second = make_pipeline().set_params(read__channels="rgb")
     assert fingerprint_model(first) != fingerprint_model(second)
+    assert fingerprint_model(np.int64(1)) != fingerprint_model(np.int64(2))
 
 
 def test_on_a_cluster(small, tmp_path, monkeypatch):

@@ -122,7 +122,12 @@ class TestReport:
         skill = report.accuracy.value - report.chance
         assert report.threshold == pytest.approx(report.chance + MAX_RATIO * skill)
         assert 0.25 < report.shortcut_ratio.low < report.shortcut_ratio.value < 1
-        assert report["thumbnails"].figures[-1].cells[2] == "33.3 %"
+        thumbnails = report["thumbnails"]
+        assert thumbnails.figures[-1].cells[2] == "33.3 %"
+        names = ["ring of thumbnails", "16 × 16 thumbnails"]
+        assert list(thumbnails.accuracies) == names
+        compared = report["shortcut ratio"].tables[0]
+        assert compared.header[-2:] == ["chance", "shortcut ratio"]
 
     def test_json_round_trip(self, report, tmp_path):
         text = report.to_json(tmp_path / "report.json")
@@ -277,7 +282,8 @@ class TestHeaders:
         y = np.array(["a", "b"] * 12)
         report = audit(make_model(), paths, y, **QUICK)
         assert report["headers"].status == "passed"
-        assert "All files are alike: BMP, 16 × 16 pixels" in report["headers"].verdict
+        files = "BMP, 16 × 16 pixels, 1 channels, 8 bits, "
+        assert f"All files are alike: {files}" in report["headers"].verdict
 
     def test_size_of_the_image_is_flagged(self, tmp_path):
         images, y = numbered(60)
@@ -492,10 +498,13 @@ class TestDuplicates:
 
     def test_a_copy_of_another_class_is_flagged(self):
         images, y = numbered(40)
-        images[1] = images[0]
+        images[[1, 7, 6]] = images[[0, 5, 2]]
         check = self.check(images, y, folds_of(0, 0, 1, 1))
         assert check.flagged
         assert check.details["copies"][0]["classes"] == ["a", "b"]
+        # Then copies in two folds, then those in one.
+        found = [copies["rows"] for copies in check.details["copies"]]
+        assert found == [[0, 1], [5, 7], [2, 6]]
         assert check.figures[1].estimate.value == 2 / 40
 
     def test_a_brighter_recompressed_copy_is_found(self, data):
@@ -885,7 +894,7 @@ def test_intervals_equal_those_of_the_evaluation(data):
 
 def test_the_global_random_state_is_unchanged(data):
     before = np.random.get_state()[1].copy()  # noqa: NPY002 (global)
-    audit(RecordingClassifier(), data.images, data.target, **QUICK)
+    audit(RecordingClassifier(), data.images, data.target, **QUICK, max_images=30)
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002 (global)
 
 

@@ -22,7 +22,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.naive_bayes import GaussianNB
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import skcovid
@@ -310,6 +310,11 @@ class TestRefusals:
         run(tmp_path, pipeline(1.0), X=flat)
         with pytest.raises(ValueError, match=r"logisticregression__C: 1.0.*2.0"):
             run(tmp_path, pipeline(2.0), X=flat)
+
+    def test_another_step(self, tmp_path):
+        run(tmp_path, Pipeline([("classify", FailingClassifier())]))
+        with pytest.raises(ValueError, match=r"classify: .*Failing.*Recording"):
+            run(tmp_path, Pipeline([("classify", RecordingClassifier())]))
 
     def test_many_differences_are_counted(self, tmp_path):
         flat = X.reshape(N_IMAGES, -1)

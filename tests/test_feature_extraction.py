@@ -66,6 +66,13 @@ class TestFeatures:
         make(verbose=1).fit(X).transform(X)
         assert shown == [4, 4, 1]
 
+    def test_an_array_unless_a_table_is_asked_for(self):
+        images = lazy()
+        images.index = np.arange(N_IMAGES)[::-1]
+        assert type(make().fit_transform(images)) is np.ndarray
+        table = make().set_output(transform="pandas").fit_transform(images)
+        assert_array_equal(table.index, images.index)
+
     def test_names_have_layer_pooling_and_channel(self):
         features = make(pooling="max").fit(X)
         names = features.get_feature_names_out()

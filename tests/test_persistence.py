@@ -364,6 +364,11 @@ class TestCompositions:
         model = compose(make("linear"), other).fit(X, BINARY)
         loaded = saved_and_loaded(model, tmp_path / "model.skcovid")
         assert_array_equal(loaded.predict(NEW), model.predict(NEW))
+        adds_columns = isinstance(
+            getattr(model, "steps", [[None]])[0][-1], FeatureUnion
+        )
+        probe = describe(tmp_path / "model.skcovid")["probe"]
+        assert (probe is None) == adds_columns
 
     def test_of_fine_tuned_networks(self, fitted, tmp_path):
         model = VotingClassifier(
@@ -472,11 +477,25 @@ class TestSave:
         assert fingerprint(grey_paths[1:] + grey_paths[:1], labels) != of_files
 
     @pytest.mark.parametrize(
-        ("shape", "costs_little"), [((9, 9), True), ((1, 1, 1), False), (2**24, False)]
+        ("make", "costs_little"),
+        [
+            (lambda: np.zeros((9, 9)), True),
+            (lambda: np.zeros((1, 1, 1)), False),
+            (lambda: np.zeros(2**24, np.int8), False),
+            (lambda: 2**20, True),
+            (lambda: 2**20 + 1, False),
+            (lambda: -np.int64(2**20 + 1), False),
+            # The pipeline and its two steps are objects too.
+            (lambda: [StandardScaler() for _ in range(998)], False),
+        ],
+        ids=[
+            *("two sides", "three sides", "values", "integer", "large integer"),
+            *("large negative integer", "objects"),
+        ],
     )
-    def test_large_arrays_predict_no_test_images(self, shape, costs_little, tmp_path):
+    def test_large_parts_predict_no_test_images(self, make, costs_little, tmp_path):
         model = clone(SCALED).fit(TABLE, BINARY)
-        model[0].note_ = np.zeros(shape, np.int8)
+        model[0].note_ = make()
         skcovid.save(model, tmp_path / "model.skcovid")
         probe = describe(tmp_path / "model.skcovid")["probe"]
         assert (probe is not None) == costs_little
