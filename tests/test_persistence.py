@@ -510,6 +510,11 @@ class TestSave:
         probe = describe(tmp_path / "model.skcovid")["probe"]
         assert (probe is not None) == costs_little
 
+    def test_a_reader_of_large_images_alone(self, tmp_path):
+        reader = RadiographReader(512).fit(X)
+        loaded = saved_and_loaded(reader, tmp_path / "reader.skcovid")
+        assert_array_equal(loaded.transform(NEW), reader.transform(NEW))
+
     def test_files_are_not_judged_by_another_white_level(
         self, tmp_path, write_image, recwarn
     ):

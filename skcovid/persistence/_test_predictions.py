@@ -17,7 +17,7 @@ from skcovid._base._network_estimator import NetworkEstimator
 TOLERANCE = 1e-3
 
 _N_SAMPLES = 2
-_MAX_FEATURES = 2**17
+_MAX_FEATURES = 2**17  # of a sample; so many of its outputs are kept
 # Where an estimator keeps those that it hands its samples to, once fitted or before.
 _INNER = (
     *("steps", "best_estimator_", "estimator_", "estimators_"),
@@ -35,7 +35,7 @@ def predict_test_images(pipeline: Any) -> NDArray[np.float64] | None:
         for method in ("predict_proba", "decision_function", "transform"):
             if hasattr(pipeline, method):
                 outputs = np.asarray(getattr(pipeline, method)(samples), np.float64)
-                return outputs.reshape(_N_SAMPLES, -1)
+                return outputs.reshape(_N_SAMPLES, -1)[:, :_MAX_FEATURES]
     return None
 
 
