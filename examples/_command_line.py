@@ -65,7 +65,11 @@ def add_limit_option(parser: argparse.ArgumentParser, *, shuffled_by: str) -> No
 
 
 def add_folder_options(
-    parser: argparse.ArgumentParser, *, output: str, kept: str
+    parser: argparse.ArgumentParser,
+    *,
+    output: str,
+    kept: str,
+    memory: str = "a temporary one, removed at the end",
 ) -> None:
     """Add --output and --memory; say what is written to one and kept in the other."""
     parser.add_argument(
@@ -79,7 +83,7 @@ def add_folder_options(
         "--memory",
         type=Path,
         metavar="DIR",
-        help=f"folder where {kept}; default: a temporary one, removed at the end",
+        help=f"folder where {kept}; default: {memory}",
     )
 
 

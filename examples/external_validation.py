@@ -7,7 +7,6 @@ has no COVID-19, and on the third, of many hospitals. It continues where it was 
 
 import argparse
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,7 +40,10 @@ COVID_19 = "COVID-19"
 TRAINED = {"No finding": "NORMAL", "Pneumonia": "Viral Pneumonia"}
 REST = {"No finding": "Other", "Pneumonia": "Other"}
 SENSITIVITY = 0.95
+# Of the synthetic collections, and of the network with random weights that sees them.
+DEMO_IMAGES = (160, 120, 240)
 DEMO_IMAGE_SIZE = 64
+DEMO_BACKBONE = "mobilenetv2"
 
 
 class Collections(NamedTuple):
@@ -93,6 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
         parser,
         output="; another run continues with what is there",
         kept="features are kept for all models and later runs",
+        memory="OUTPUT/features",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     return parser
@@ -107,10 +110,10 @@ def run(options: argparse.Namespace) -> None:
         given = save_synthetic(options.output / "synthetic", options.seed)
     collections = load(*given)
     inside, outside = collections.inside, collections.outside
-    with command_line.features_folder(options) as memory:
-        pipeline = make_network(options, memory)
-        result, rows = measure(pipeline, collections, options)
-        checks = audit(pipeline, inside.paths, inside.target, inside.groups)
+    pipeline = make_network(options)
+    result, rows = measure(pipeline, collections, options)
+    columns = inside.paths, inside.target, inside.groups
+    checks = audit(result, *columns, refit=pipeline)
     text = "\n\n".join(
         [headline(result, checks), as_table(rows), describe_threshold(result, outside)]
     )
@@ -148,19 +151,22 @@ def load(data: Path, nih: Path, cohen: Path) -> Collections:
 def save_synthetic(root: Path, seed: int) -> list[Path]:
     """Draw and save three collections; each class of the first has its hospital."""
     folders = [root / name for name in ("one", "without", "hospitals")]
-    drawn = partial(make_radiographs, image_size=DEMO_IMAGE_SIZE, weights=(2, 3, 3))
     classes = ("COVID-19", *TRAINED)
+    kinds = [
+        {"n_sources": 3, "confounding": 0.9},
+        {"class_names": classes},
+        {"class_names": classes, "n_sources": 6, "confounding": 0.5},
+    ]
     sets = [
-        drawn(160, n_patients=120, n_sources=3, confounding=0.9, random_state=seed),
-        drawn(120, n_patients=90, class_names=classes, random_state=seed + 1),
-        drawn(
-            240,
-            n_patients=180,
-            n_sources=6,
-            confounding=0.5,
-            class_names=classes,
-            random_state=seed + 2,
-        ),
+        make_radiographs(
+            n_images,
+            n_patients=3 * n_images // 4,
+            image_size=DEMO_IMAGE_SIZE,
+            weights=(2, 3, 3),
+            random_state=seed + number,
+            **kind,
+        )
+        for number, (n_images, kind) in enumerate(zip(DEMO_IMAGES, kinds, strict=True))
     ]
     for folder, data in zip(folders, sets, strict=True):
         if folder.exists():
@@ -189,23 +195,17 @@ def take(data: Bunch, rows: NDArray) -> Bunch:
     return Bunch(**{**data, **columns, "attributes": attributes})
 
 
-def make_network(options: argparse.Namespace, memory: str | Path) -> Pipeline:
+def make_network(options: argparse.Namespace) -> Pipeline:
     """Compose the linear recipe."""
+    network = {"weights": options.weights or "imagenet"}
     if options.data is None:
-        return make_transfer_pipeline(
-            "mobilenetv2",
-            recipe="linear",
-            weights=None,
-            image_size=DEMO_IMAGE_SIZE,
-            memory=memory,
-            random_state=options.seed,
-        )
+        network = {"weights": None, "image_size": DEMO_IMAGE_SIZE}
     return make_transfer_pipeline(
-        "inceptionv3",
+        DEMO_BACKBONE if options.data is None else "inceptionv3",
         recipe="linear",
-        weights=options.weights or "imagenet",
-        memory=memory,
+        memory=options.memory or options.output / "features",
         random_state=options.seed,
+        **network,
     )
 
 
