@@ -14,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from skcovid.metrics import (
     calibration_table,
+    compare_roc_auc,
     decision_curve,
     operating_point,
     roc_auc_table,
@@ -279,6 +280,38 @@ def test_a_misspelt_class_or_several_columns_are_an_error():
         decision_curve(["ill", "well"], [0.2, 0.4], pos_label="Ill")
     with pytest.raises(ValueError, match="probabilities\\[:, 0\\]"):
         decision_curve(["ill", "well"], [[0.2, 0.8]] * 2, pos_label="ill")
+
+
+@pytest.mark.parametrize("true", [["1", "0", "1"], [1, None, 0], [1, np.nan, 0]])
+def test_labels_of_another_type_or_missing_ones_are_not_the_rest(true):
+    scores = [0.2, 0.4, 0.9]
+    columns = np.column_stack([scores, scores])
+    for figure in (
+        lambda: decision_curve(true, scores, pos_label=1),
+        lambda: operating_point(true, scores, pos_label=1, threshold=0.5),
+        lambda: compare_roc_auc(true, scores, scores, pos_label=1),
+        lambda: calibration_table(true, columns, [0, 1]),
+        lambda: roc_auc_table(true, columns, [0, 1]),
+        lambda: subgroup_table(true, [1, 0, 1], ["F", "F", "M"], labels=[0, 1]),
+    ):
+        with pytest.raises(ValueError, match=r"several types.*convert|missing in rows"):
+            figure()
+
+
+def test_rows_of_pandas_in_another_order_are_an_error():
+    pd = pytest.importorskip("pandas")
+    ill, patients = pd.Series([1, 0, 1]), pd.Series(["a", "b", "c"])
+    columns = np.full((3, 2), 0.5)
+    with pytest.raises(ValueError, match="y_true and groups have different indices"):
+        calibration_table(ill, columns, [0, 1], groups=patients[::-1])
+    with pytest.raises(ValueError, match="y_true and attribute have different"):
+        subgroup_table(ill, ill, patients[::-1])
+
+
+def test_true_is_1():
+    ill, score = [True, False, True], [0.3, 0.2, 0.9]
+    assert decision_curve(ill, score, pos_label=1).prevalence == pytest.approx(2 / 3)
+    assert roc_auc_table(ill, np.column_stack([score] * 2), [0, 1])[1].value == 1
 
 
 # --- Operating point

@@ -6,6 +6,7 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_consistent_length
 
 from skcovid._base._parameters import as_plain
 
@@ -42,17 +43,27 @@ def _check_column(name: str, values: Any, cure: str) -> None:
         _check_complete(name, values, _MISSING | {"None"}, cure)
 
 
-def check_labels(y: Any) -> None:
+def check_labels(y: Any, name: str = "y") -> None:
     """Raise if a row has several labels or none, or two have two types or spellings."""
     if y is not None:
         shape = np.asarray(y, dtype=object).shape
         if len(shape) > 1 and shape[1] > 1:
             raise ValueError(
-                f"y should be a 1d array of one label for each image, got {shape[1]} "
-                "columns. For one-hot columns these are classes[y.argmax(axis=1)]."
+                f"{name} should be a 1d array of one label for each image, got "
+                f"{shape[1]} columns. For one-hot columns these are "
+                "classes[y.argmax(axis=1)]."
             )
-        _check_complete("y", y, _MISSING, "remove those images")
-        check_spelling(_as_objects(y), "y: labels")
+        _check_complete(name, y, _MISSING, "remove those images")
+        check_spelling(_as_objects(y), f"{name}: labels")
+
+
+def check_samples(X: Any, y: Any, groups: Any, source: Any = None) -> None:
+    """Raise if samples and what is paired with them do not fit, or one has no label."""
+    check_consistent_length(X, y, groups, source)
+    check_indices(X=X, y=y, groups=groups, source=source)
+    check_labels(y)
+    check_groups(groups)
+    check_source(source)
 
 
 def check_target(y: Any) -> None:

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
-from skcovid._base import _label_checks
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
-from skcovid._base._label_checks import check_groups, check_indices, check_labels
+from skcovid._base._label_checks import check_samples
 from skcovid._base._random import draw_seed
 from skcovid._base._requirements import require
 from skcovid.auditing._blanked_lungs import check_blanked_lungs
@@ -180,11 +179,7 @@ def audit(
             "fractions must be numbers between 0 and 1, the largest at least "
             f"{MIN_BORDER_FRACTION} so that no lungs are visible, got {fractions!r}."
         )
-    check_consistent_length(X, y, groups, source)
-    check_indices(X=X, y=y, groups=groups, source=source)
-    check_labels(y)
-    check_groups(groups)
-    _label_checks.check_source(source)
+    check_samples(X, y, groups, source)
     labels = column_or_1d(y)
     patients, sources = (
         None if values is None else column_or_1d(values) for values in (groups, source)

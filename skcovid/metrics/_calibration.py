@@ -12,14 +12,12 @@ from scipy.sparse import csr_array
 from scipy.special import expit, logit
 from scipy.stats import t as student_t
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skcovid._base._compatibility import validate_params
-from skcovid._base._label_checks import check_groups
 from skcovid.metrics._confusion_matrix import check_labels
 from skcovid.metrics._estimates import Estimate, JsonMixin, unknown_estimate
 from skcovid.metrics._proportions import estimate_mean, estimate_share
-from skcovid.metrics._scores import check_probabilities
+from skcovid.metrics._scores import check_images, check_probabilities
 from skcovid.metrics._tables import _ByClass
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 
@@ -168,17 +166,15 @@ def calibration_table(
     >>> print(table["ill"].slope.format_fraction(2))
     0.42 [0.34, 0.50]
     """
-    check_consistent_length(y_true, probabilities, groups)
-    check_groups(groups)
     # In 32 bits, 1 - 1e-8 is 1.
     columns = check_probabilities(probabilities, "probabilities", ndim=2).astype(float)
     names = check_labels(labels, columns.shape[1])
-    true = column_or_1d(y_true)[:, np.newaxis] == np.asarray(names)
+    true = check_images(y_true, names, columns, groups=groups)
     return CalibrationTable(
         labels=names,
         rows=tuple(
-            _calibrate(is_class, column, groups, confidence_level)
-            for is_class, column in zip(true.T, columns.T, strict=True)
+            _calibrate(true == name, column, groups, confidence_level)
+            for name, column in zip(names, columns.T, strict=True)
         ),
         confidence_level=float(confidence_level),
     )

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
-from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_array, column_or_1d
 
 from skcovid._base._compatibility import validate_params
-from skcovid._base._label_checks import check_groups, check_source
 from skcovid.metrics._estimates import Estimate, JsonMixin, difference_estimate
 from skcovid.metrics._roc_auc import find_areas
+from skcovid.metrics._scores import check_images
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 
 
@@ -115,9 +115,10 @@ def compare_roc_auc(
     are ranked wrongly. So it may contain 0 where the p-value is below 0.05. What widens
     the areas' intervals beyond DeLong's variance may be common to both or not. The
     correlation taken is the geometric mean of the two cases, as in simulations the
-    first covered too little (91.5 %) and the second too much (99 %). In seven further
-    situations (areas of 0.66 to 0.98, 12 to 80 patients of the class, one to three
-    images each) it covered in 96 to 98.8 %; where both areas are 0.99, in 99 to 100 %.
+    first covered too little (91.5 %) and the second too much (99 %). In seven
+    settings not used for that choice (areas of 0.66 to 0.98, 12 to 80 patients of the
+    class, one to three images each) it covered in 96 to 98.8 %; where both areas are
+    0.99, in 99 to 100 %.
 
     References
     ----------
@@ -137,16 +138,15 @@ def compare_roc_auc(
     >>> print(compare_roc_auc(y_true, one, other, pos_label="COVID-19").difference)
     40.62 % [10.23, 76.00]
     """
-    check_consistent_length(y_true, score_a, score_b, groups, source)
-    check_groups(groups)
-    check_source(source)
+    labels = check_images(
+        y_true, [pos_label], score_a, score_b, groups=groups, source=source
+    )
     scores = np.column_stack(
         [
             check_array(column_or_1d(score), ensure_2d=False, input_name=name)
             for name, score in (("score_a", score_a), ("score_b", score_b))
         ]
     )
-    labels = column_or_1d(y_true)
     true = labels == pos_label
     if not 0 < np.count_nonzero(true) < len(true):
         raise ValueError(

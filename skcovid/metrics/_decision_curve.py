@@ -1,6 +1,5 @@
 """Decision curves: the net benefit of acting on a probability."""
 
-import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -8,9 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skcovid._base._compatibility import validate_params
-from skcovid.metrics._estimates import MOVER, Estimate, JsonMixin
+from skcovid.metrics._estimates import (
+    Estimate,
+    JsonMixin,
+    difference_estimate,
+    transform_estimate,
+)
 from skcovid.metrics._proportions import count_kinds, find_ratios
-from skcovid.metrics._scores import check_probabilities, is_positive
+from skcovid.metrics._scores import check_images, check_probabilities
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 
 
@@ -121,7 +125,8 @@ def decision_curve(
     >>> curve.net_benefit[0].value, curve.treat_all[0]
     (0.21875, 0.21875)
     """
-    positive = is_positive(y_true, probability, pos_label, groups)
+    true = check_images(y_true, [pos_label], probability, groups=groups)
+    positive = true == pos_label
     scores = check_probabilities(probability, "probability", ndim=1)
     at = np.unique(np.linspace(0.01, 0.99, 99) if thresholds is None else thresholds)
     if not (len(at) and (at > 0).all() and (at < 1).all()):
@@ -142,6 +147,7 @@ def decision_curve(
     estimates = shares.estimate(confidence_level)
     covariance = sample.sum_outer_products(shares.influence)
     variance = np.diag(covariance)
+    # Without true or false alarms in the data their correlation counts as 0.
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = np.nan_to_num(
             np.diag(covariance, len(at))
@@ -153,34 +159,15 @@ def decision_curve(
         pos_label=pos_label,
         thresholds=tuple(at.tolist()),
         net_benefit=tuple(
-            _subtract(true, false, weight, r)
-            for true, false, weight, r in zip(
+            difference_estimate(true, transform_estimate(false, weigh), r)
+            for true, false, weigh, r in zip(
                 estimates[: len(at)],
                 estimates[len(at) :],
-                weights.tolist(),
+                [weight.__mul__ for weight in weights.tolist()],
                 correlation.tolist(),
                 strict=True,
             )
         ),
         treat_all=tuple((prevalence - weights * (1 - prevalence)).tolist()),
         prevalence=prevalence,
-    )
-
-
-def _subtract(
-    true: Estimate, false: Estimate, weight: float, correlation: float
-) -> Estimate:
-    """Return the share of true alarms minus the weighted share of false ones."""
-
-    def distance(of_true: float, of_false: float) -> float:
-        # Without one or the other in the data their correlation counts as 0.
-        square = of_true**2 + of_false**2 - 2 * correlation * of_true * of_false
-        return math.sqrt(max(square, 0))
-
-    value = true.value - weight * false.value
-    return Estimate(
-        value,
-        value - distance(true.value - true.low, weight * (false.high - false.value)),
-        value + distance(true.high - true.value, weight * (false.value - false.low)),
-        f"{MOVER}: {true.method}",
     )

@@ -186,4 +186,5 @@ def difference_estimate(a: Estimate, b: Estimate, correlation: float = 0) -> Est
         )
     )
     value = a.value - b.value
-    return Estimate(value, value - to_low, value + to_high, f"{MOVER}: {a.method}")
+    method = f"{MOVER}: {a.method.removeprefix(f'{MOVER}: ')}"
+    return Estimate(value, value - to_low, value + to_high, method)

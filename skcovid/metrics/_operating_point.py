@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, column_or_1d
 from skcovid._base._compatibility import Interval, validate_params
 from skcovid.metrics._estimates import Estimate, JsonMixin
 from skcovid.metrics._proportions import estimate_share
-from skcovid.metrics._scores import is_positive
+from skcovid.metrics._scores import check_images
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 
 _SHARE = [Interval(Real, 0, 1, closed="right"), None]
@@ -149,7 +149,7 @@ def operating_point(
             f"{' and '.join(names) or 'none'}; to choose by one figure and report at "
             "that threshold, call it twice."
         )
-    positive = is_positive(y_true, score, pos_label, groups)
+    positive = check_images(y_true, [pos_label], score, groups=groups) == pos_label
     scores = check_array(
         score, ensure_2d=False, dtype=[np.float64, np.float32], input_name="score"
     )

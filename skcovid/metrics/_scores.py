@@ -1,13 +1,18 @@
-"""Checks of scores, and of labels that are read as one class against the rest."""
+"""Checks of scores, and of the labels, patients and sources beside them."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from skcovid._base._label_checks import check_groups, check_spelling
+from skcovid._base._label_checks import (
+    check_groups,
+    check_indices,
+    check_labels,
+    check_source,
+)
 
 
 def check_probabilities(
@@ -34,14 +39,23 @@ def check_probabilities(
     return found
 
 
-def is_positive(
-    y_true: ArrayLike, score: ArrayLike, pos_label: Hashable, groups: ArrayLike | None
-) -> NDArray[np.bool_]:
-    """Return whether each image is of the class, after checks of what is paired."""
-    check_consistent_length(y_true, score, groups)
+def check_images(
+    y_true: ArrayLike,
+    classes: Iterable[Hashable],
+    *paired: ArrayLike | None,
+    groups: ArrayLike | None = None,
+    source: ArrayLike | None = None,
+) -> NDArray[Any]:
+    """Return the true labels, after checks of all that is paired with the images."""
+    check_consistent_length(y_true, *paired, groups, source)
+    check_indices(y_true=y_true, groups=groups, source=source)
     check_groups(groups)
-    labels: NDArray[Any] = column_or_1d(y_true)
-    # A pos_label that no image has is allowed, one that is misspelt is not.
-    check_spelling([*np.unique(labels).tolist(), pos_label], "pos_label or y_true:")
-    positive: NDArray[np.bool_] = labels == pos_label
-    return positive
+    check_source(source)
+    true: NDArray[Any] = column_or_1d(y_true)
+    # A class that no image has is allowed, one of another type or spelling is not.
+    labels = [*np.asarray(y_true, dtype=object).ravel(), *classes]
+    check_labels(
+        [int(one) if isinstance(one, bool | np.bool_) else one for one in labels],
+        "y_true",
+    )
+    return true

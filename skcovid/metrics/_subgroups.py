@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import unique_labels
-from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_array, column_or_1d
 
 from skcovid._base._compatibility import Interval, validate_params
-from skcovid._base._label_checks import check_groups, is_missing
+from skcovid._base._label_checks import check_indices, is_missing
 from skcovid.metrics._confusion_matrix import check_labels
 from skcovid.metrics._estimates import Estimate, JsonMixin, unknown_estimate
 from skcovid.metrics._proportions import estimate_share
 from skcovid.metrics._roc_auc import roc_auc_table
+from skcovid.metrics._scores import check_images
 from skcovid.metrics._tables import _ByClass
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
 
@@ -174,11 +175,18 @@ def subgroup_table(
     >>> print(table["M"].n_images, table["M"].accuracy)
     20 n/a
     """
-    check_consistent_length(y_true, predictions, attribute, probabilities, groups)
-    check_groups(groups)
-    true, predicted = column_or_1d(y_true), column_or_1d(predictions)
-    found = unique_labels(true, predicted) if labels is None else labels
+    check_indices(y_true=y_true, predictions=predictions, attribute=attribute)
+    predicted = column_or_1d(predictions)
+    found = unique_labels(y_true, predicted) if labels is None else labels
     classes = check_labels(found, len(found))
+    true = check_images(
+        y_true,
+        [*np.asarray(predictions, dtype=object).ravel(), *classes],
+        predictions,
+        attribute,
+        probabilities,
+        groups=groups,
+    )
     scores = None
     if probabilities is not None:
         scores = check_array(probabilities, input_name="probabilities")

@@ -20,19 +20,10 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_consistent_length,
-    column_or_1d,
-    has_fit_parameter,
-)
+from sklearn.utils.validation import column_or_1d, has_fit_parameter
 
 from skcovid._base._compatibility import StrOptions, validate_params
-from skcovid._base._label_checks import (
-    check_groups,
-    check_indices,
-    check_labels,
-    check_source,
-)
+from skcovid._base._label_checks import check_samples
 from skcovid._base._network_estimator import NetworkEstimator
 from skcovid._base._validation_splits import (
     check_inner_sources,
@@ -213,11 +204,7 @@ def evaluate(
             f"pipeline={pipeline!r} is not a classifier; evaluate needs one, or a "
             "pipeline that ends in one."
         )
-    check_consistent_length(X, y, groups, source)
-    check_indices(X=X, y=y, groups=groups, source=source)
-    check_labels(y)
-    check_groups(groups)
-    check_source(source)
+    check_samples(X, y, groups, source)
     check_classification_targets(y)
     labels: NDArray[Any] = column_or_1d(y)
     if len(np.unique(labels)) < 2:

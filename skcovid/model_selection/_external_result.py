@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid.metrics._estimates import as_json
-from skcovid.model_selection._predictions import Predictions, Scored
+from skcovid.model_selection._predictions import Scored
+from skcovid.model_selection._source_figures import SourceFigures
 
 
 @dataclass(frozen=True)
-class ExternalResult(Predictions):
+class ExternalResult(SourceFigures):
     """What a model that was fitted on all images says of images from elsewhere.
 
     :func:`skcovid.evaluate` makes it of its parameter `test`. Images that the model may
@@ -44,11 +45,6 @@ class ExternalResult(Predictions):
         Wall time of the fit on all images, and of the predictions.
     """
 
-    y_true: NDArray[Any]
-    predictions: NDArray[Any]
-    probabilities: NDArray[np.floating] | None
-    classes: NDArray[Any]
-    groups: NDArray[Any] | None
     rows: NDArray[np.intp]
     copies: dict[int, int] | None
     patients_in_training: NDArray[np.intp]
@@ -58,15 +54,8 @@ class ExternalResult(Predictions):
 
     @property
     def _scored(self) -> Scored:
-        return Scored(
-            self.y_true,
-            self.predictions,
-            self.probabilities,
-            self.classes,
-            self.groups,
-            self.rows,
-            len(self.rows) + self.n_left_out,
-        )
+        n_all = len(self.rows) + self.n_left_out
+        return super()._scored._replace(rows=self.rows, n_images=n_all)
 
     @property
     def n_left_out(self) -> int:

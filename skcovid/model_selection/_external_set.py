@@ -10,14 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
-from skcovid._base._label_checks import (
-    check_groups,
-    check_indices,
-    check_labels,
-    check_spelling,
-)
+from skcovid._base._label_checks import check_samples, check_spelling
 from skcovid.images._copies import find_copies
 from skcovid.images._lazy_images import LazyImages
 from skcovid.images._pixels import Pixels, read_pixels
@@ -67,10 +62,7 @@ def check_external_set(
         )
     test_X, test_y, test_groups = (*test, None)[:3]
     with _about_test():
-        check_consistent_length(test_X, test_y, test_groups)
-        check_indices(X=test_X, y=test_y, groups=test_groups)
-        check_labels(test_y)
-        check_groups(test_groups)
+        check_samples(test_X, test_y, test_groups)
         _check_shape(pipeline, X, test_X)
     labels = column_or_1d(test_y)
     known = set(y.tolist())

@@ -266,6 +266,19 @@ class Predictions(ABC):
             )
         return tables
 
+    def _headline_figures(self) -> dict[tuple[str, Hashable], Estimate]:
+        """Return the figures of all images (label None) and of each class."""
+        found: dict[tuple[str, Hashable], Estimate] = {
+            ("accuracy", None): self.accuracy,
+            ("balanced_accuracy", None): self.balanced_accuracy,
+        }
+        for label, row in self.per_class.items():
+            if self.roc_auc is not None:
+                found["roc_auc", label] = self.roc_auc[label]
+            found["recall", label] = row.recall
+            found["specificity", label] = row.specificity
+        return found
+
     def _figures(self) -> dict[str, Any]:
         """Return figures and predictions, ready for JSON."""
         y_true, predictions, probabilities, classes, *_ = self._scored

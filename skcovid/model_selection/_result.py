@@ -175,25 +175,16 @@ class EvaluationResult(Predictions):
         and outside are of other patients, so their intervals are combined as
         independent ones are. None without an external set.
         """
-        outside = self.external
-        if outside is None:
+        if self.external is None:
             return None
-        found: dict[str, Any] = {
-            name: difference_estimate(getattr(self, name), getattr(outside, name))
-            for name in ("accuracy", "balanced_accuracy")
-        }
-        for name in ("recall", "specificity"):
-            found[name] = {
-                label: difference_estimate(
-                    getattr(row, name), getattr(outside.per_class[label], name)
-                )
-                for label, row in self.per_class.items()
-            }
-        if self.roc_auc is not None and outside.roc_auc is not None:
-            found["roc_auc"] = {
-                label: difference_estimate(area, outside.roc_auc[label])
-                for label, area in self.roc_auc.items()
-            }
+        outside, found = self.external._headline_figures(), dict[str, Any]()
+        for (name, label), figure in self._headline_figures().items():
+            if (name, label) in outside:
+                lost = difference_estimate(figure, outside[name, label])
+                if label is None:
+                    found[name] = lost
+                else:
+                    found.setdefault(name, {})[label] = lost
         return found
 
     @property
@@ -303,6 +294,7 @@ class EvaluationResult(Predictions):
             Estimates are dicts of value, low, high and method. Patients are counted,
             not named. NaN and infinite figures are None, as JSON has neither.
         """
+        source, areas = self.source, self.within_source_roc_auc
         return {
             "protocol": self.protocol,
             "cv": self.cv,
@@ -312,7 +304,13 @@ class EvaluationResult(Predictions):
             "versions": _result_sections.list_versions(),
             **self._figures(),
             "test_indices": self.test_indices.tolist(),
-            **self._describe_sources(),
+            "source": None if source is None else source[self.test_indices].tolist(),
+            "sources_left_out": self.sources_left_out,
+            "within_source_roc_auc": as_json(areas),
+            "heterogeneity": as_json(
+                areas and {label: self.heterogeneity(label) for label in areas}
+            ),
+            "by_source": as_json(self.by_source),
             "external": as_json(self.external),
             "differences": as_json(self.differences),
             "operating_points": as_json(self.operating_points),
@@ -328,20 +326,6 @@ class EvaluationResult(Predictions):
                 }
                 for fold in self.folds
             ],
-        }
-
-    def _describe_sources(self) -> dict[str, Any]:
-        """Return sources and their figures, ready for JSON."""
-        source, areas = self.source, self.within_source_roc_auc
-        differ = None
-        if areas is not None:
-            differ = {label: self.heterogeneity(label) for label in areas}
-        return {
-            "source": None if source is None else source[self.test_indices].tolist(),
-            "sources_left_out": self.sources_left_out,
-            "within_source_roc_auc": as_json(areas),
-            "heterogeneity": as_json(differ),
-            "by_source": as_json(self.by_source),
         }
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
@@ -380,22 +364,18 @@ class EvaluationResult(Predictions):
 
 def describe_result(result: EvaluationResult) -> list[Section]:
     """Return the sections of the report on a result, without pictures."""
-    table, areas = result.per_class, result.roc_auc
-    labels = result.classes.tolist()
-    headline = _result_sections.describe_headline(table, areas)
-    outside = []
-    if result.external is not None and result.differences is not None:
-        headline = _result_sections.describe_headline_outside(
-            result, result.external, result.differences
-        )
+    headline, outside = _result_sections.describe_headline(result), []
+    if (external := result.external) is not None:
+        headline = _result_sections.describe_headline_outside(result, external)
         outside = [
-            _result_sections.describe_external(result.external, result.operating_points)
+            _result_sections.describe_external(external, result.operating_points)
         ]
     sources = []
     if result.by_source is not None:
         found = {}
-        if (within := result.within_source_roc_auc) is not None and areas is not None:
-            found = {label: result.heterogeneity(label) for label in labels}
+        within, areas = result.within_source_roc_auc, result.roc_auc
+        if within is not None and areas is not None:
+            found = {label: result.heterogeneity(label) for label in within}
             leading = _result_sections.lead_with_sources(
                 within, areas, found, result.sources_left_out
             )
@@ -406,16 +386,14 @@ def describe_result(result: EvaluationResult) -> list[Section]:
         *outside,
         *sources,
         _describe_data(result),
-        _result_sections.describe_confusion_matrix(
-            labels, result.confusion_matrix, result.confusion_shares
-        ),
-        _result_sections.describe_per_class(table, areas),
+        _result_sections.describe_confusion_matrix(result),
+        _result_sections.describe_per_class(result),
     ]
     if result.histories:
         sections.append(_result_sections.describe_training(result.histories))
     seconds = sum(map(sum, result.timings.values()))
-    if result.external is not None:
-        seconds += result.external.fit_seconds + result.external.predict_seconds
+    if external is not None:
+        seconds += external.fit_seconds + external.predict_seconds
     return [
         *sections,
         _result_sections.describe_classes(result.y_true),

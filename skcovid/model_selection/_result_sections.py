@@ -8,15 +8,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from math import isnan
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._base._document import Details, List, Paragraph, Part, Section, Table
 from skcovid._base._version import installed_versions
-from skcovid.metrics._estimates import MOVER, Estimate
+from skcovid.metrics._estimates import MOVER, Estimate, difference_estimate
 from skcovid.metrics._heterogeneity import Heterogeneity
 from skcovid.metrics._operating_point import OperatingPoint
-from skcovid.metrics._tables import PerClassTable, RocAucTable
+from skcovid.metrics._tables import RocAucTable
 from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._predictions import Predictions
 from skcovid.model_selection._source_figures import SourceFigures
@@ -39,15 +38,24 @@ _COLUMNS = {
     "one_vs_rest_accuracy": "one-vs-rest accuracy",
 }
 
+# Figures of `Predictions._headline_figures`, as rows of the table.
+_HEADLINE = {
+    "accuracy": "Multi-class accuracy",
+    "balanced_accuracy": "Balanced accuracy (mean recall)",
+    "roc_auc": "ROC AUC",
+    "recall": "Recall",
+    "specificity": "Specificity",
+}
+
 
 def list_versions() -> dict[str, str]:
     """Return the versions of Python, skcovid and what it evaluates with."""
     return installed_versions(_PACKAGES)
 
 
-def describe_headline(table: PerClassTable, areas: RocAucTable | None) -> Section:
+def describe_headline(result: Predictions) -> Section:
     """Give the scores over all classes, and how the intervals were made."""
-    means = table.means
+    table, areas, means = result.per_class, result.roc_auc, result.per_class.means
     rows = [
         ["Multi-class accuracy", str(table.accuracy)],
         ["Balanced accuracy (mean recall)", str(means.recall)],
@@ -71,34 +79,19 @@ def describe_headline(table: PerClassTable, areas: RocAucTable | None) -> Sectio
     )
 
 
-def describe_headline_outside(
-    inside: Predictions, outside: ExternalResult, differences: Mapping[str, Any]
-) -> Section:
+def describe_headline_outside(inside: Predictions, outside: ExternalResult) -> Section:
     """Give the scores inside beside those outside; none stands alone."""
-    rows = [
-        [
-            name,
-            getattr(inside, figure).format_percent(),
-            getattr(outside, figure).format_percent(),
-            differences[figure].format_percent(),
-        ]
-        for name, figure in (
-            ("Multi-class accuracy", "accuracy"),
-            ("Balanced accuracy (mean recall)", "balanced_accuracy"),
-        )
-    ]
-    areas = differences.get("roc_auc", {})
-    for label, row in inside.per_class.items():
-        if label in areas:
-            sides = [one.roc_auc[label] for one in (inside, outside) if one.roc_auc]
-            figures = [*sides, areas[label]]
-            cells = [figure.format_fraction() for figure in figures]
-            rows.append([f"ROC AUC, {label}", *cells])
-        for name in ("recall", "specificity"):
-            sides = [getattr(one, name) for one in (row, outside.per_class[label])]
-            figures = [*sides, differences[name][label]]
-            cells = [figure.format_percent() for figure in figures]
-            rows.append([f"{name.capitalize()}, {label}", *cells])
+    of_outside = outside._headline_figures()
+    rows = []
+    for (name, label), figure in inside._headline_figures().items():
+        if (other := of_outside.get((name, label))) is not None:
+            lost = difference_estimate(figure, other)
+            shown = _HEADLINE[name] + ("" if label is None else f", {label}")
+            figures = figure, other, lost
+            if name == "roc_auc":
+                rows.append([shown, *map(Estimate.format_fraction, figures)])
+            else:
+                rows.append([shown, *map(Estimate.format_percent, figures)])
     parts: list[Part] = [
         Table(
             ["figure", "inside (folds)", "outside (external set)", "lost outside"], rows
@@ -179,18 +172,9 @@ def describe_sources(
             cells = [area.format_fraction() for area in one.roc_auc.values()]
             areas.append([str(name), *cells])
     if differ:
-        found = differ.values()
-        areas += [
-            ["mean source", *(one.mean.format_fraction() for one in found)],
-            ["new source", *(one.prediction.format_fraction() for one in found)],
-            [
-                "share of variance due to sources (I²)",
-                *(
-                    "n/a" if isnan(one.i_squared) else f"{100 * one.i_squared:.0f} %"
-                    for one in found
-                ),
-            ],
-        ]
+        shares = [one.i_squared for one in differ.values()]
+        texts = ["n/a" if isnan(one) else f"{100 * one:.0f} %" for one in shares]
+        areas.append(["share of variance due to sources (I²)", *texts])
     header = ["source", "patients", *(f"images of {label}" for label in labels)]
     header += ["accuracy", *(f"recall of {label}" for label in labels)]
     parts: list[Part] = [
@@ -241,14 +225,8 @@ def describe_external(
                 "Copies, by row of the external and the training set", [List(listed)]
             )
         )
-    matrix = describe_confusion_matrix(
-        outside.labels.tolist(),
-        outside.confusion_matrix,
-        outside.confusion_shares,
-        columns=outside.classes.tolist(),
-    )
-    per_class = describe_per_class(outside.per_class, outside.roc_auc)
-    parts += [matrix.parts[-1], per_class.parts[-1]]
+    parts.append(describe_confusion_matrix(outside).parts[-1])
+    parts.append(describe_per_class(outside).parts[-1])
     if points:
         thresholds = [
             [
@@ -273,12 +251,7 @@ def describe_external(
     return Section("external", "External set", parts)
 
 
-def describe_confusion_matrix(
-    labels: Sequence[Hashable],
-    counts: NDArray[np.int64],
-    shares: Sequence[Sequence[Estimate]],
-    columns: Sequence[Hashable] | None = None,
-) -> Section:
+def describe_confusion_matrix(result: Predictions) -> Section:
     """Give the counts of all folds, and their shares of the true class."""
     rows = [
         [
@@ -288,10 +261,15 @@ def describe_confusion_matrix(
                 for count, share in zip(row, row_shares, strict=True)
             ),
         ]
-        for label, row, row_shares in zip(labels, counts.tolist(), shares, strict=True)
+        for label, row, row_shares in zip(
+            result.labels.tolist(),
+            result.confusion_matrix.tolist(),
+            result.confusion_shares,
+            strict=True,
+        )
     ]
     table = Table(
-        ["true class", *(f"predicted {label}" for label in columns or labels)],
+        ["true class", *(f"predicted {label}" for label in result.per_class)],
         rows,
         caption="Images, and their share of the true class [95 % interval]",
     )
@@ -299,8 +277,9 @@ def describe_confusion_matrix(
     return Section("confusion-matrix", "Confusion matrix", [Paragraph(text), table])
 
 
-def describe_per_class(table: PerClassTable, areas: RocAucTable | None) -> Section:
+def describe_per_class(result: Predictions) -> Section:
     """Give recall, precision and the other figures of every class."""
+    table, areas = result.per_class, result.roc_auc
     header = ["class", *_COLUMNS.values(), "images"]
     rows = [
         [

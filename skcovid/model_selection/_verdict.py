@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
-
-from numpy.typing import NDArray
+from typing import NamedTuple, Protocol
 
 from skcovid.metrics._estimates import Estimate, difference_estimate
 from skcovid.metrics._heterogeneity import Heterogeneity
-from skcovid.metrics._tables import PerClassTable, RocAucTable
+from skcovid.metrics._tables import RocAucTable
+from skcovid.model_selection._predictions import Predictions
+from skcovid.model_selection._source_figures import SourceFigures
 
 # A figure holds where the data exclude a fall of more than this, as in a trial of
 # non-inferiority: the choice of this package, in areas and in shares of images.
@@ -17,31 +17,21 @@ MARGIN = 0.05
 _CHANCE = 0.5
 
 
-class Scores(Protocol):
-    """Figures of a set of predicted images."""
-
-    @property
-    def y_true(self) -> NDArray[Any]: ...
-    @property
-    def n_patients(self) -> int | None: ...
-    @property
-    def accuracy(self) -> Estimate: ...
-    @property
-    def per_class(self) -> PerClassTable: ...
-    @property
-    def roc_auc(self) -> RocAucTable | None: ...
-
-
-class Evidence(Scores, Protocol):
+class Evidence(Protocol):
     """The parts of an evaluation's result that its verdict rests on."""
 
     @property
-    def external(self) -> Scores | None: ...
+    def accuracy(self) -> Estimate: ...
+    @property
+    def roc_auc(self) -> RocAucTable | None: ...
+    @property
+    def external(self) -> SourceFigures | None: ...
     @property
     def within_source_roc_auc(self) -> RocAucTable | None: ...
     @property
     def sources_left_out(self) -> bool: ...
     def heterogeneity(self, label: Hashable) -> Heterogeneity: ...
+    def _headline_figures(self) -> dict[tuple[str, Hashable], Estimate]: ...
 
 
 class Finding(NamedTuple):
@@ -86,22 +76,9 @@ class _Comparison(NamedTuple):
 def find_verdict(
     result: Evidence, *, distrust: Sequence[str] = (), notes: Sequence[str] = ()
 ) -> str:
-    """Say what can be done with a model, from its figures inside and outside.
+    """Say what can be done with a model; the accuracy inside never stands alone.
 
-    Parameters
-    ----------
-    result : EvaluationResult
-        Figures inside, and outside where there are any.
-    distrust : sequence of str, default=()
-        Other reasons not to rely on the accuracy, as clauses.
-    notes : sequence of str, default=()
-        Sentences to add at the end.
-
-    Returns
-    -------
-    str
-        One sentence or more. The accuracy inside stands in none without what is known
-        outside, or that nothing is.
+    `distrust` are other reasons, as clauses; `notes` are sentences for the end.
     """
     accuracy = f"{100 * result.accuracy.value:.1f} %"
     findings = [*_examine_external(result), *_examine_sources(result)]
@@ -145,7 +122,7 @@ def find_verdict(
     return " ".join([*sentences, *notes])
 
 
-def describe_figures(scores: Scores) -> str:
+def describe_figures(scores: Predictions) -> str:
     """Write accuracy, and recall, specificity and ROC AUC of each class."""
     texts = []
     if not math.isnan(scores.accuracy.value):
@@ -161,29 +138,18 @@ def describe_figures(scores: Scores) -> str:
     return f"{'; '.join(texts)}."
 
 
-def _compare(result: Evidence, external: Scores) -> Iterator[list[_Comparison]]:
-    """Pair the figures: first of ranking, then of the predicted labels."""
-    inside, outside = result.roc_auc, external.roc_auc
-    pairs = []
-    if inside is not None and outside is not None:
-        pairs = [
-            _Comparison(f"ROC AUC for {label}", area, outside[label], True)
-            for label, area in inside.items()
-        ]
-    yield pairs
-    yield [
-        _Comparison("accuracy", result.accuracy, external.accuracy, False),
-        *(
-            _Comparison(
-                f"{figure} for {label}",
-                getattr(row, figure),
-                getattr(external.per_class[label], figure),
-                False,
+def _compare(result: Evidence, external: SourceFigures) -> Iterator[_Comparison]:
+    """Pair the figures inside and outside that are known on both sides."""
+    outside = external._headline_figures()
+    for (figure, label), inside in result._headline_figures().items():
+        name = {"roc_auc": "ROC AUC"}.get(figure, figure)
+        name += "" if label is None else f" for {label}"
+        if figure != "balanced_accuracy" and (figure, label) in outside:
+            pair = _Comparison(
+                name, inside, outside[figure, label], figure == "roc_auc"
             )
-            for label, row in result.per_class.items()
-            for figure in ("recall", "specificity")
-        ),
-    ]
+            if not math.isnan(pair.fall.value):
+                yield pair
 
 
 def _examine_external(result: Evidence) -> Iterator[Finding]:
@@ -196,12 +162,11 @@ def _examine_external(result: Evidence) -> Iterator[Finding]:
         "" if patients is None else f" of {patients} patients"
     )
     place = f"in the external set of {size}"
-    areas, labels = (
-        [pair for pair in pairs if not math.isnan(pair.fall.value)]
-        for pairs in _compare(result, external)
-    )
+    known = list(_compare(result, external))
+    areas = [pair for pair in known if pair.is_area]
     worst = None
-    for pairs in (areas, labels):
+    # First the ranking, then the predicted labels.
+    for pairs in (areas, [pair for pair in known if not pair.is_area]):
         for outcome in ("falls", "unclear", "holds"):
             found = [pair for pair in pairs if pair.outcome == outcome]
             # Labels count against a ranking that holds, and not for it.
@@ -214,21 +179,18 @@ def _examine_external(result: Evidence) -> Iterator[Finding]:
         text = f"{place}, no figure can be compared with those inside"
         yield Finding("unclear", text)
     elif worst.outcome == "unclear":
-        text = f"{place}, {worst}, a fall of {_format_range(worst)}"
+        scale, decimals, unit = (1, 2, "") if worst.is_area else (100, 1, " points")
+        low, high = (
+            f"{scale * bound:.{decimals}f}"
+            for bound in (worst.fall.low, worst.fall.high)
+        )
+        text = f"{place}, {worst}, a fall of between {low} and {high}{unit}"
         yield Finding("unclear", text)
     elif worst.outcome == "falls" and areas and not worst.is_area:
         text = f"{place}, {worst}, although the ROC AUC did not fall"
         yield Finding("falls", text)
     else:
         yield Finding(worst.outcome, f"{place}, {worst}")
-
-
-def _format_range(pair: _Comparison) -> str:
-    """Write the interval of a fall."""
-    scale, unit = (1, "") if pair.is_area else (100, " points")
-    low, high = (scale * bound for bound in (pair.fall.low, pair.fall.high))
-    decimals = 2 if pair.is_area else 1
-    return f"between {low:.{decimals}f} and {high:.{decimals}f}{unit}"
 
 
 def _examine_sources(result: Evidence) -> Iterator[Finding]:
