@@ -70,7 +70,7 @@ def atlas_card(
     Returns
     -------
     dict
-        The card, ready for :func:`json.dump`, after version 2025-11 of ATLAS' schema
+        The card, ready for ``json.dump``, after version 2025-11 of ATLAS' schema
         for models.
 
     Raises
