@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,8 +110,7 @@ def calibration_table(
     labels : sequence of length n_classes
         The classes, in the order of the columns of `probabilities`.
     groups : array-like of shape (n_samples,), default=None
-        Patient of each image, for intervals that allow for images of one patient being
-        alike. By default images count as independent.
+        Patient of each image, for the intervals. By default images are independent.
     confidence_level : float, default=0.95
         Confidence level of every interval.
 
@@ -194,14 +194,9 @@ def _calibrate(
         reason = f"{'every' if len(inside) else 'no'} image is of the class"
         slope = intercept = unknown_estimate(reason)
     else:
-        intercept = _estimate_first(
-            np.array([_fit_shift(is_class, logits)]),
-            ones[:, np.newaxis],
-            logits,
-            is_class,
-            groups,
-            confidence_level,
-        )
+        estimate = partial(_estimate_first, is_class, groups, confidence_level)
+        shift = np.array([_fit_shift(is_class, logits)])
+        intercept = estimate(shift, ones[:, np.newaxis], logits)
         if np.ptp(logits) == 0:
             slope = unknown_estimate("all probabilities are equal")
         elif inside.min() >= outside.max() or inside.max() <= outside.min():
@@ -209,14 +204,8 @@ def _calibrate(
         else:
             model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8)
             model.fit(logits[:, np.newaxis], is_class)
-            slope = _estimate_first(
-                np.array([*model.coef_[0], *model.intercept_]),
-                np.column_stack([logits, ones]),
-                np.zeros_like(logits),
-                is_class,
-                groups,
-                confidence_level,
-            )
+            coefficients = np.array([*model.coef_[0], *model.intercept_])
+            slope = estimate(coefficients, np.column_stack([logits, ones]), 0 * ones)
     return CalibrationMetrics(
         slope=slope,
         intercept=intercept,
@@ -242,12 +231,12 @@ def _fit_shift(is_class: NDArray[np.bool_], logits: NDArray[np.float64]) -> floa
 
 
 def _estimate_first(
-    coefficients: NDArray[np.float64],
-    design: NDArray[np.float64],
-    offset: NDArray[np.float64],
     is_class: NDArray[np.bool_],
     groups: ArrayLike | None,
     confidence_level: float,
+    coefficients: NDArray[np.float64],
+    design: NDArray[np.float64],
+    offset: NDArray[np.float64],
 ) -> Estimate:
     """Return the first coefficient of a logistic regression with its interval."""
     expected = expit(design @ coefficients + offset)

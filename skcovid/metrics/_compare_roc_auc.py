@@ -83,8 +83,7 @@ def compare_roc_auc(
     pos_label : object
         The class that the scores are for. Images of all other labels are the rest.
     groups : array-like of shape (n_samples,), default=None
-        Patient of each image, for figures that allow for images of one patient being
-        alike. By default images count as independent.
+        Patient of each image, for the intervals. By default images are independent.
     source : array-like of shape (n_samples,), default=None
         Source of each image. Then only pairs of images of one source count, as in
         :func:`roc_auc_table`.
@@ -111,14 +110,14 @@ def compare_roc_auc(
 
     DeLong's interval is then too narrow as well: it covered the true difference in 82 %
     of simulations with one area of 0.99. The interval given here is made from those of
-    the areas and their correlation (MOVER [3]_), which allow for the few images that
-    are ranked wrongly. So it may contain 0 where the p-value is below 0.05. What widens
-    the areas' intervals beyond DeLong's variance may be common to both or not. The
-    correlation taken is the geometric mean of the two cases, as in simulations the
-    first covered too little (91.5 %) and the second too much (99 %). In seven
-    settings not used for that choice (areas of 0.66 to 0.98, 12 to 80 patients of the
-    class, one to three images each) it covered in 96 to 98.8 %; where both areas are
-    0.99, in 99 to 100 %.
+    the areas and their correlation (MOVER, as in :func:`per_class_table`), which allow
+    for the few images that are ranked wrongly. So it may contain 0 where the p-value is
+    below 0.05. What widens the areas' intervals beyond DeLong's variance may be common
+    to both or not. The correlation taken is the geometric mean of the two cases, as in
+    simulations the first covered too little (91.5 %) and the second too much (99 %). In
+    seven settings not used for that choice (areas of 0.66 to 0.98, 12 to 80 patients of
+    the class, one to three images each) it covered in 96 to 98.8 %; where both areas
+    are 0.99, in 99 to 100 %.
 
     References
     ----------
@@ -127,8 +126,6 @@ def compare_roc_auc(
        Biometrics, 44, 837-845.
     .. [2] Obuchowski, N. A. (1997). Nonparametric analysis of clustered ROC curve data.
        Biometrics, 53, 567-578.
-    .. [3] Zou, G. Y., and Donner, A. (2008). Construction of confidence limits about
-       effect measures: a general approach. Statistics in Medicine, 27, 1693-1702.
 
     Examples
     --------

@@ -78,8 +78,7 @@ def decision_curve(
     thresholds : array-like of shape (n_thresholds,), default=None
         Threshold probabilities in (0, 1); by default 0.01, 0.02, …, 0.99.
     groups : array-like of shape (n_samples,), default=None
-        Patient of each image, for intervals that allow for images of one patient being
-        alike. By default images count as independent.
+        Patient of each image, for the intervals. By default images are independent.
     confidence_level : float, default=0.95
         Confidence level of the intervals, each of one threshold.
 
@@ -100,7 +99,7 @@ def decision_curve(
     who would treat from a probability of t on holds 1 / t - 1 needless treatments
     against one that is needed. TP / n and FP / n are proportions with Wilson intervals,
     with effective sample size where patients are given; the interval of the difference
-    comes from theirs and from their correlation (MOVER, [2]_).
+    comes from theirs and from their correlation (MOVER, as in :func:`per_class_table`).
 
     The net benefit holds for the prevalence in the data.
 
@@ -108,8 +107,6 @@ def decision_curve(
     ----------
     .. [1] Vickers, A. J., and Elkin, E. B. (2006). Decision curve analysis: a novel
        method for evaluating prediction models. Medical Decision Making, 26, 565-574.
-    .. [2] Zou, G. Y., and Donner, A. (2008). Construction of confidence limits about
-       effect measures: a general approach. Statistics in Medicine, 27, 1693-1702.
 
     Examples
     --------

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_array, column_or_1d
 
 from skcovid._base._compatibility import Interval, validate_params
@@ -93,8 +93,7 @@ def operating_point(
     specificity : float, default=None
         Choose the smallest threshold with at least this specificity, in (0, 1].
     groups : array-like of shape (n_samples,), default=None
-        Patient of each image, for intervals that allow for images of one patient being
-        alike. By default images count as independent.
+        Patient of each image, for the intervals. By default images are independent.
     confidence_level : float, default=0.95
         Confidence level of both intervals.
 
@@ -170,16 +169,11 @@ def operating_point(
             threshold = np.nextafter(side[n_right - 1], np.inf, dtype=side.dtype).item()
     # In the scores' own precision, as 0.95 in 32 bits is below 0.95.
     called = scores >= scores.dtype.type(threshold)
-
-    def share(side: NDArray[np.bool_], hits: NDArray[np.bool_]) -> Estimate:
-        patients = None if groups is None else column_or_1d(groups)[side]
-        return estimate_share(hits[side], patients, confidence_level)
-
     return OperatingPoint(
         pos_label=pos_label,
         threshold=float(threshold),
-        sensitivity=share(positive, called),
-        specificity=share(~positive, ~called),
+        sensitivity=estimate_share(called, groups, confidence_level, among=positive),
+        specificity=estimate_share(~called, groups, confidence_level, among=~positive),
         n_positive=int(positive.sum()),
         n_negative=int((~positive).sum()),
     )

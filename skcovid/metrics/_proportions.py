@@ -158,8 +158,12 @@ def estimate_share(
     hits: NDArray[np.bool_],
     groups: ArrayLike | None = None,
     confidence_level: float = 0.95,
+    *,
+    among: NDArray[np.bool_] | None = None,
 ) -> Estimate:
-    """Return the share of images that are hits, which may be alike in a patient."""
+    """Return the share of (some) images that are hits, alike in a patient or not."""
+    if among is not None:
+        hits, groups = hits[among], None if groups is None else np.ravel(groups)[among]
     if groups is None or not len(hits):
         return Estimate.from_counts(
             int(np.count_nonzero(hits)), len(hits), confidence_level

@@ -52,8 +52,7 @@ def roc_auc_table(
     labels : sequence of length n_classes
         The classes, in the order of the columns of `probabilities`.
     groups : array-like of shape (n_samples,), default=None
-        Patient of each image, for intervals that allow for images of one patient being
-        alike. By default images count as independent.
+        Patient of each image, for the intervals. By default images are independent.
     source : array-like of shape (n_samples,), default=None
         Source of each image, such as its hospital. Then only pairs of images of one
         source count, so a score that merely tells sources apart has an area of 0.5.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Number
 from typing import Any
 
@@ -128,8 +129,7 @@ def subgroup_table(
         occur, sorted. Images of a true label that `labels` lack count as rest of every
         class.
     groups : array-like of shape (n_samples,), default=None
-        Patient of each image, for intervals that allow for images of one patient being
-        alike. By default images count as independent.
+        Patient of each image, for the intervals. By default images are independent.
     name : str, default="attribute"
         Name of the attribute, the table's first column. With "age" numbers are years.
     bins : array-like of shape (n_bins + 1,), default=None
@@ -192,20 +192,18 @@ def subgroup_table(
         scores = check_array(probabilities, input_name="probabilities")
     patients = None if groups is None else column_or_1d(groups)
     names, members = _split(attribute, name, bins)
-    rows = []
-    for index in range(len(names)):
-        chosen = members == index
-        rows.append(
-            _describe(
-                true[chosen],
-                predicted[chosen],
-                None if scores is None else scores[chosen],
-                None if patients is None else patients[chosen],
-                classes,
-                min_images,
-                confidence_level,
-            )
+    rows = [
+        _describe(
+            true[chosen],
+            predicted[chosen],
+            None if scores is None else scores[chosen],
+            None if patients is None else patients[chosen],
+            classes,
+            min_images,
+            confidence_level,
         )
+        for chosen in members == np.arange(len(names))[:, np.newaxis]
+    ]
     return SubgroupTable(
         labels=tuple(names),
         rows=tuple(rows),
@@ -287,27 +285,16 @@ def _describe(
         few = dict.fromkeys(
             classes, unknown_estimate(f"fewer than {min_images} images")
         )
-        areas = None if probabilities is None else few
-        return SubgroupMetrics(*counts, few[classes[0]], few, few, areas)
-
-    def share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Estimate:
-        patients = None if groups is None else groups[among]
-        return estimate_share(hits[among], patients, confidence_level)
-
+        return SubgroupMetrics(
+            *counts, few[classes[0]], few, few, None if probabilities is None else few
+        )
+    share = partial(estimate_share, groups=groups, confidence_level=confidence_level)
     accuracy = unknown_estimate("images have labels that the classes lack")
     if set(y_true.tolist()) <= set(classes):
-        accuracy = share(y_true == predictions, np.ones(len(y_true), dtype=bool))
-    of_classes = {label: (y_true == label, predictions == label) for label in classes}
-    return SubgroupMetrics(
-        *counts,
-        accuracy=accuracy,
-        recall={label: share(called, of) for label, (of, called) in of_classes.items()},
-        specificity={
-            label: share(~called, ~of) for label, (of, called) in of_classes.items()
-        },
-        roc_auc=None
-        if probabilities is None
-        else dict(
+        accuracy = share(y_true == predictions)
+    areas = None
+    if probabilities is not None:
+        areas = dict(
             roc_auc_table(
                 y_true,
                 probabilities,
@@ -315,5 +302,16 @@ def _describe(
                 groups=groups,
                 confidence_level=confidence_level,
             )
-        ),
+        )
+    pairs = {label: (y_true == label, predictions == label) for label in classes}
+    return SubgroupMetrics(
+        *counts,
+        accuracy=accuracy,
+        recall={
+            label: share(called, among=of) for label, (of, called) in pairs.items()
+        },
+        specificity={
+            label: share(~called, among=~of) for label, (of, called) in pairs.items()
+        },
+        roc_auc=areas,
     )
