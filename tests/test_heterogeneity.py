@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chi2_contingency
 from statsmodels.stats.meta_analysis import combine_effects
 
-from skcovid.metrics import Estimate, heterogeneity
+from skcovid.metrics import Estimate, compare_roc_auc, heterogeneity
 
 
 def shares(hits, totals, confidence_level=0.95):
@@ -124,3 +124,10 @@ def test_bounds_of_other_methods_are_taken_by_their_width():
 def test_what_is_no_share_with_an_interval_is_an_error(wrong):
     with pytest.raises(ValueError, match=r"estimates.*leave this source out"):
         heterogeneity([*shares([45], [50]), wrong])
+
+
+def test_what_is_not_known_prints_as_such():
+    alone = heterogeneity([Estimate.from_counts(9, 10)])
+    assert str(alone) == "mean of 1 sources: n/a; a new source: n/a; I² = n/a"
+    same = compare_roc_auc([1, 0], [2, 1], [2, 1], pos_label=1)
+    assert "p = n/a (DeLong)" in str(same)

@@ -22,14 +22,14 @@ from skcovid.auditing._refit import prepare_refit
 from skcovid.auditing._report import AuditReport
 from skcovid.auditing._shortcut_ratio import check_shortcut_ratio
 from skcovid.auditing._source import check_source
-from skcovid.auditing._subject import Subject, list_parts
+from skcovid.auditing._subject import Subject
 from skcovid.auditing._thumbnails import check_thumbnails
 from skcovid.auditing._visible_area import MIN_BORDER_FRACTION
 from skcovid.images._pixels import read_pixels
 from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._leave_one_source_out import explain_too_many
 from skcovid.model_selection._result import EvaluationResult
-from skcovid.preprocessing._reader import RadiographReader
+from skcovid.preprocessing._reader import find_white_level
 
 
 @validate_params(
@@ -185,15 +185,8 @@ def audit(
         None if values is None else column_or_1d(values) for values in (groups, source)
     )
     seed = draw_seed(random_state)
-    model = pipeline_or_result
-    whites = [
-        part.white_level
-        for part in (list_parts(model) if hasattr(model, "get_params") else [])
-        if isinstance(part, RadiographReader)
-    ]
-    pixels = read_pixels(
-        X, white_level=next(iter(whites), None), n_jobs=n_jobs, verbose=verbose
-    )
+    white_level = find_white_level(pipeline_or_result)
+    pixels = read_pixels(X, white_level=white_level, n_jobs=n_jobs, verbose=verbose)
     pipeline = None
     if isinstance(pipeline_or_result, EvaluationResult):
         result = pipeline_or_result

@@ -43,10 +43,11 @@ class RocAucComparison(JsonMixin):
     confidence_level: float
 
     def __str__(self) -> str:
+        p = "n/a" if math.isnan(self.pvalue) else f"{self.pvalue:.3g}"
         return (
             f"ROC AUC of {self.pos_label}: {self.area_a.format_fraction()} against "
             f"{self.area_b.format_fraction()}, difference "
-            f"{self.difference.format_fraction()}, p = {self.pvalue:.3g} (DeLong)"
+            f"{self.difference.format_fraction()}, p = {p} (DeLong)"
         )
 
 

@@ -60,10 +60,11 @@ class Heterogeneity(JsonMixin):
 
     def __str__(self) -> str:
         left_out = f" ({self.n_left_out} without a figure)" if self.n_left_out else ""
+        share = f"{100 * self.i_squared:.0f} %".replace("nan %", "n/a")
         return (
             f"mean of {self.n_sources} sources{left_out}: "
             f"{self.mean.format_fraction()}; a new source: "
-            f"{self.prediction.format_fraction()}; I² = {100 * self.i_squared:.0f} %"
+            f"{self.prediction.format_fraction()}; I² = {share}"
         )
 
 

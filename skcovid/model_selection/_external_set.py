@@ -16,7 +16,7 @@ from skcovid._base._label_checks import check_samples, check_spelling
 from skcovid.images._copies import find_copies
 from skcovid.images._lazy_images import LazyImages
 from skcovid.images._pixels import Pixels, read_pixels
-from skcovid.preprocessing._reader import RadiographReader
+from skcovid.preprocessing._reader import RadiographReader, find_white_level
 from skcovid.preprocessing._resize import ImageTransformer
 from skcovid.reading._files import exists
 from skcovid.reading._paths import as_paths, holds_paths
@@ -96,12 +96,7 @@ def leave_copies_out(
     test: ExternalSet, pipeline: Any, X: Any, y: NDArray[Any], verbose: int
 ) -> ExternalSet:
     """Find the images of an external set that are in X too."""
-    whites = (
-        part.white_level
-        for part in _list_parts(pipeline)
-        if isinstance(part, RadiographReader)
-    )
-    white_level = next(whites, None)
+    white_level = find_white_level(pipeline)
     pixels = [_read_images(images, white_level, verbose) for images in (X, test.X)]
     if pixels[0] is None or pixels[1] is None:
         return test
@@ -138,17 +133,14 @@ def _check_some_left(test: ExternalSet, known: set[Any]) -> ExternalSet:
     return test
 
 
-def _list_parts(pipeline: Any) -> list[Any]:
-    return [pipeline, *pipeline.get_params().values()]
-
-
 def _check_shape(pipeline: Any, X: Any, test_X: Any) -> None:
     """Raise if columns or sizes differ, and no step brings them to one size."""
     names, test_names = (list(getattr(one, "columns", ())) for one in (X, test_X))
     shape, test_shape = (getattr(one, "shape", ())[1:] for one in (X, test_X))
     if names != test_names:
         raise ValueError(f"its columns are {test_names}, those of X are {names}.")
-    resized = any(isinstance(part, ImageTransformer) for part in _list_parts(pipeline))
+    parts = pipeline, *pipeline.get_params().values()
+    resized = any(isinstance(part, ImageTransformer) for part in parts)
     if shape and test_shape and shape != test_shape and not resized:
         raise ValueError(
             f"its samples have the shape {test_shape}, those of X {shape}. Bring both "

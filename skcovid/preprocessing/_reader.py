@@ -219,3 +219,12 @@ def _read_resized(
     # `check_files` has warned of doubts about the file.
     pixels, _ = decode_file(data, path, channels, white_level)
     return resize(pixels, size)
+
+
+def find_white_level(estimator: Any) -> int | None:
+    """Return the white level of the first reader in an estimator, None without one."""
+    parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    for part in (estimator, *parameters.values()):
+        if isinstance(part, RadiographReader):
+            return part.white_level
+    return None
