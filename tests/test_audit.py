@@ -583,6 +583,9 @@ class TestLeakage:
         assert checks[0].figures[0].estimate.value == shared / N_IMAGES
         assert checks[1].figures[0].estimate.value == 0
         assert "there are 45 patients" in checks[0].verdict
+        # A result has its patients with it.
+        again = audit(whole, data.images, data.target, **QUICK)["leakage"]
+        assert again.verdict == checks[1].verdict
 
     def test_without_groups_patients_are_not_compared(self, data):
         check = audit(make_model(), data.images, data.target, **QUICK)["leakage"]

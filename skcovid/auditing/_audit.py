@@ -91,7 +91,7 @@ def audit(
         Class labels.
     groups : array-like of shape (n_samples,), default=None
         Patients. A pipeline is evaluated with them; of a result it is checked that no
-        patient is on two sides of a split.
+        patient is on two sides of a split. By default those of a result.
     source : array-like of shape (n_samples,), default=None
         Hospital or collection of each image. By default that of a result.
     cv : int, cross-validator or "leave-one-source-out", default=5
@@ -190,6 +190,7 @@ def audit(
     pipeline = None
     if isinstance(pipeline_or_result, EvaluationResult):
         result = pipeline_or_result
+        patients = result.groups if patients is None else patients
         sources = result.source if sources is None else sources
         if not np.array_equal(result.y_true, labels):
             raise ValueError(
