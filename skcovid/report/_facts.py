@@ -430,7 +430,8 @@ def _limitations(study: Study) -> str | None:
 @_fact
 def _intended_use(study: Study) -> str | None:
     return (
-        "Research only: the model is not a medical device, and its output no diagnosis."
+        "Research only: the model is not a medical device, and its output is not a "
+        "diagnosis."
     )
 
 
@@ -451,7 +452,7 @@ def _code(study: Study) -> str | None:
 
 @_fact
 def _outputs(study: Study) -> str | None:
-    return "Every prediction and probability is in result.json, by row; no patient is."
+    return "Every prediction and probability is in result.json; patients are not."
 
 
 def fill_item(row: Mapping[str, str], facts: Mapping[str, str]) -> tuple[str, str]:
