@@ -34,8 +34,8 @@ def check_classes(sets: Sequence[RadiographSet], choice: Choice) -> None:
     found = set().union(*(one.labels for one in sets))
     if unknown := choice.class_mapping.keys() - found:
         raise ValueError(
-            f"class_mapping: there is no class {_show(unknown)}; those found are "
-            f"{_show(found)}."
+            f"class_mapping names the class {_show(unknown)}, which no collection has; "
+            f"they have {_show(found)}."
         )
     for label in choice.class_mapping.values():
         if not isinstance(label, str) or not label.strip():

@@ -73,7 +73,7 @@ class FlowDiagramDisplay(Display):
     Raises
     ------
     ValueError
-        If there is no collection, or more images were left out than were found.
+        If `collections` is empty, or more images were left out than were found.
 
     Examples
     --------

@@ -71,7 +71,7 @@ class ForestPlotDisplay(Display):
     Raises
     ------
     ValueError
-        If there is no row or the sequences differ in length.
+        If `labels` is empty, or the sequences differ in length.
 
     Examples
     --------
