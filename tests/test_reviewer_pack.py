@@ -128,14 +128,18 @@ def test_items_of_a_checklist_are_numbered_without_gaps(name, pack):
 
 
 @pytest.mark.parametrize("name", CHECKLISTS)
-def test_facts_of_checklists_exist(name):
+def test_facts_of_checklists_exist(name, result):
     """A fact that nothing describes would silently leave an item to the author."""
-    from skcovid.report._facts import _FACTS
+    from skcovid.report._demographics import find_partitions
+    from skcovid.report._facts import Study, collect_facts
+
+    partitions = find_partitions(result, None, None)
+    study = Study(result, LogisticRegression(), None, (None, None), partitions)
 
     text = files("skcovid.report").joinpath(f"{name}.csv").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("# ")]
     named = {fact for row in csv.DictReader(lines) for fact in row["facts"].split()}
-    assert named <= {*_FACTS}
+    assert named <= {*collect_facts(study)}
 
 
 def test_figures_outside_and_inside_fill_the_results(pack, result):

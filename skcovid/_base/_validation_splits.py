@@ -1,5 +1,6 @@
 """Splits inside a ``fit``: validation data and inner folds, of whole groups."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -109,21 +110,24 @@ def requests(estimator: Any, name: str, method: str = "fit") -> bool:
         return False
 
 
-def check_inner_splits(estimator: Any, n_rows: int) -> None:
-    """Raise if a part of an estimator would split patients inside its ``fit``."""
+def list_parameters(estimator: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield name, value and owner of each parameter of an estimator and its parts."""
     params = estimator.get_params()
     for name, value in params.items():
-        prefix, _, parameter = name.rpartition("__")
-        owner = params[prefix] if prefix else estimator
-        cure = None
+        prefix = name.rpartition("__")[0]
+        yield name, value, params.get(prefix) if prefix else estimator
+
+
+def check_inner_splits(estimator: Any, n_rows: int) -> None:
+    """Raise if a part of an estimator would split patients inside its ``fit``."""
+    for name, value, owner in list_parameters(estimator):
+        parameter, cure = name.rpartition("__")[-1], None
         if parameter == "cv":
             frozen = isinstance(getattr(owner, "estimator", None), FrozenEstimator)
             prefit = isinstance(value, str) and value == "prefit"
             if not (frozen or prefit or requests(value, "groups", "split")):
-                cure = (
-                    "a cross-validator that keeps groups whole, such as "
-                    "StratifiedGroupKFold(3)"
-                )
+                cure = "a cross-validator that keeps groups whole, such as "
+                cure += "StratifiedGroupKFold(3)"
             elif not (frozen or prefit):
                 _check_passes(owner, "groups")
         elif parameter == "validation_split" and value:
@@ -148,10 +152,8 @@ def check_inner_splits(estimator: Any, n_rows: int) -> None:
 
 def check_inner_sources(estimator: Any, source: ArrayLike | None) -> None:
     """Raise if a part of an estimator leaves sources out, but would not get them."""
-    params = estimator.get_params()
-    for name, value in params.items():
-        prefix, _, parameter = name.rpartition("__")
-        owner = params[prefix] if prefix else estimator
+    for name, value, owner in list_parameters(estimator):
+        parameter = name.rpartition("__")[-1]
         if parameter == "cv" and requests(value, "source", "split"):
             if source is None:
                 raise ValueError(

@@ -1,7 +1,9 @@
 """Age, sex, date and other attributes of images, as tables and headers write them."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -44,11 +46,10 @@ def as_arrays(rows: Sequence[Mapping[str, str]]) -> dict[str, NDArray[Any]]:
 
 
 def _parse_age(text: str) -> str:
-    match = _AGE.fullmatch(text)
-    years = 0.0
-    if match is not None:
+    years = math.inf
+    if (match := _AGE.fullmatch(text)) is not None:
         years = float(match[1]) / _UNITS_PER_YEAR[(match[2] or "Y").upper()]
-    if match is None or years > _MAX_AGE:
+    if years > _MAX_AGE:
         raise ValueError(
             f"age {text!r} is not from 0 to {_MAX_AGE} years. Write 45, 0.5 or 90+; or "
             "as DICOM does, 045Y, 006M, 003W or 010D; leave it empty if unknown"
@@ -67,11 +68,9 @@ def _parse_sex(text: str) -> str:
 
 def _parse_date(text: str) -> str:
     match = _DATE.fullmatch(text)
-    try:
+    with suppress(ValueError):
         if match is not None:
             return date(int(match[1]), int(match[3]), int(match[4])).isoformat()
-    except ValueError:
-        pass
     raise ValueError(
         f"acquisition date {text!r} is not a date. Write it as 2020-03-31 or 20200331; "
         "leave it empty if unknown"

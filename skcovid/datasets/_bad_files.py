@@ -29,9 +29,7 @@ def leave_out_bad_files(found: RadiographSet, *, n_jobs: int, verbose: int) -> N
         if isinstance(problem, Exception):
             reason = str(problem).removeprefix(f"{format_path(path)}: ")
             found.bad_files[path] = reason
-    found.images = [
-        image for image in found.images if image.path not in found.bad_files
-    ]
+    found.images = [one for one in found.images if one.path not in found.bad_files]
     if lost := sorted(set(class_names).difference(found.class_names)):
         bad = [f"{format_path(path)}: {why}" for path, why in found.bad_files.items()]
         raise ValueError(

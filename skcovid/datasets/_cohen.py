@@ -4,12 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
-from skcovid.datasets._metadata import (
-    Metadata,
-    enumerate_some,
-    parse_row,
-    read_table,
-)
+from skcovid.datasets._metadata import Metadata, enumerate_some, parse_row, read_table
 from skcovid.reading._paths import format_path
 
 
@@ -107,8 +102,7 @@ def _find_rows(
                 f"or views: {pairs[0]}, {pairs[1]}."
             )
     wanted = [PurePath(file).name for file in files]
-    unknown = [name for name in wanted if not rows.get(name, {}).get("patient")]
-    if unknown:
+    if unknown := [name for name in wanted if not rows.get(name, {}).get("patient")]:
         raise ValueError(
             f"{shown} gives no patient for {len(unknown)} of {len(wanted)} images: "
             f"{enumerate_some(unknown)}."

@@ -96,11 +96,8 @@ def describe_coincidence(target: Iterable[str], source: Iterable[str]) -> list[s
         ("Classes from one source only", sources_of),
         ("Sources with one class only", classes_of),
     ):
-        alone = [
-            f"{name!r} ({min(own)!r})"
-            for name, own in sorted(others.items())
-            if len(own) == 1
-        ]
-        if alone:
+        own = [(name, min(of)) for name, of in sorted(others.items()) if len(of) == 1]
+        if own:
+            alone = [f"{name!r} ({other!r})" for name, other in own]
             lines.append(f"{what}: {enumerate_some(alone)}.")
     return lines

@@ -219,7 +219,15 @@ def load_radiographs(
         all_must_exist=on_error == "raise",
         is_part=is_list,
     )
-    _check_parameters(roots, choice)
+    if not roots or not all(isinstance(one, str | os.PathLike) for one in roots):
+        raise ValueError(
+            f"root must be a path, or a list of one or more paths, got {roots!r}."
+        )
+    if is_list and metadata not in ("auto", None):
+        raise ValueError(
+            "metadata is one table, but root is a list; put metadata.csv into the "
+            "folder of each collection, or give tables in root."
+        )
     messages: list[str] = []
     names = name_collections(roots) if is_list else [""]
     sets = [find_set(Path(one), choice) for one in roots]
@@ -251,18 +259,6 @@ def load_radiographs(
     for message in messages:
         warnings.warn(message, UserWarning, stacklevel=4)
     return data
-
-
-def _check_parameters(roots: Sequence[Any], choice: Choice) -> None:
-    if not roots or not all(isinstance(one, str | os.PathLike) for one in roots):
-        raise ValueError(
-            f"root must be a path, or a list of one or more paths, got {roots!r}."
-        )
-    if choice.is_part and choice.metadata not in ("auto", None):
-        raise ValueError(
-            "metadata is one table, but root is a list; put metadata.csv into the "
-            "folder of each collection, or give tables in root."
-        )
 
 
 def _keep_frontal_views(found: RadiographSet) -> None:
@@ -321,12 +317,11 @@ def _bundle(sets: Sequence[RadiographSet]) -> Bunch:
     if (views := column("view")) is not None:
         views = views.astype(object)
         views[views == ""] = None
-    origins = {one for found in sets for one in found.patient_origins.values()}
     data = Bunch(
         paths=np.array([image.path for image in images], dtype=object),
         target=np.array([image.label for image in images]),
         target_names=sorted({image.label for image in images}),
-        groups=column("patient") if origins - {NOT_KNOWN} else None,
+        groups=column("patient") if _list_origins(sets) - {NOT_KNOWN} else None,
         source=column("source"),
         view_position=views,
         split=column("split"),
@@ -339,6 +334,11 @@ def _bundle(sets: Sequence[RadiographSet]) -> Bunch:
     )
     data.DESCR = "\n".join(_describe(sets, data))
     return data
+
+
+def _list_origins(sets: Sequence[RadiographSet]) -> set[str]:
+    """List how the patients of all classes were found."""
+    return {one for found in sets for one in found.patient_origins.values()}
 
 
 def _describe(sets: Sequence[RadiographSet], data: Bunch) -> Iterator[str]:
@@ -356,8 +356,8 @@ def _describe(sets: Sequence[RadiographSet], data: Bunch) -> Iterator[str]:
     if data.groups is None:
         yield from ["", "Groups: none, as no patient is known."]
     else:
-        origins = {one for found in sets for one in found.patient_origins.values()}
-        unknown = NOT_KNOWN in origins or any(found.unnamed for found in sets)
+        unnamed = any(found.unnamed for found in sets)
+        unknown = unnamed or NOT_KNOWN in _list_origins(sets)
         of = "patient or unknown image" if unknown else "patient"
         yield from ["", f"Groups: {len(set(data.groups))}, one per {of}."]
     if data.split is not None:

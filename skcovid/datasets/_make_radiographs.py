@@ -10,13 +10,7 @@ from sklearn.utils import Bunch
 
 from skcovid._base._compatibility import Interval, validate_params
 from skcovid._base._random import draw_seed
-from skcovid.datasets._phantom import (
-    FINDINGS,
-    draw_anatomy,
-    draw_look,
-    draw_projection,
-    render,
-)
+from skcovid.datasets._phantom import FINDINGS, Anatomy, Look, Projection, render
 
 # First entry of the spawn key: each kind has random streams of its own.
 _PATIENT, _IMAGE, _SOURCE = 0, 1, 2
@@ -166,23 +160,19 @@ def make_radiographs(
         # The images of a class cycle over its patients.
         own, of_class = np.flatnonzero(diagnoses == label), classes == label
         patients[of_class] = np.resize(own, of_class.sum())
-    anatomies = [
-        draw_anatomy(_generator(seed, _PATIENT, patient))
-        for patient in range(n_patients)
-    ]
+    anatomies = [Anatomy(_generator(seed, _PATIENT, k)) for k in range(n_patients)]
     sources = _draw_sources(diagnoses, n_sources, confounding)[patients]
-    looks = [draw_look(_generator(seed, _SOURCE, one), one) for one in range(n_sources)]
+    looks = [Look(_generator(seed, _SOURCE, one), one) for one in range(n_sources)]
     images = np.empty((n_samples, image_size, image_size), dtype=np.uint8)
     for number, (label, patient) in enumerate(zip(classes, patients, strict=True)):
         rng = _generator(seed, _IMAGE, number)
         finding = list(FINDINGS)[label]
-        grey = render(anatomies[patient], draw_projection(rng), finding, image_size)
+        grey = render(anatomies[patient], Projection(rng), finding, image_size)
         own_noise = noise
         if n_sources > 1:
             grey = looks[sources[number]].apply(grey)
             own_noise *= looks[sources[number]].noise
-        noise_field = rng.standard_normal(grey.shape, dtype=np.float32)
-        grey += np.float32(own_noise) * noise_field
+        grey += np.float32(own_noise) * rng.standard_normal(grey.shape, np.float32)
         images[number] = np.rint(np.clip(grey, 0, 255))
     target = np.array(names)[classes]
     if return_X_y:
@@ -192,11 +182,9 @@ def make_radiographs(
         target=target,
         target_names=sorted(names),
         groups=np.array([f"patient-{patient + 1}" for patient in patients]),
-        source=(
-            np.array([f"source-{number + 1}" for number in sources])
-            if n_sources > 1
-            else None
-        ),
+        source=None
+        if n_sources == 1
+        else np.array([f"source-{k + 1}" for k in sources]),
         DESCR=_describe(names, classes, patients, sources, image_size),
     )
 

@@ -104,9 +104,8 @@ def read_table(
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(reader, [])
-        rows = [
-            (reader.line_num, cells) for cells in reader if any(map(str.strip, cells))
-        ]
+        lines = ((reader.line_num, cells) for cells in reader)
+        rows = [(line, cells) for line, cells in lines if any(map(str.strip, cells))]
     except csv.Error as error:
         raise ValueError(
             f"{format_path(path)}, line {reader.line_num}: not a CSV table ({error})."
@@ -130,10 +129,8 @@ def read_metadata(path: Path, *, strict: bool = False) -> Metadata:
         row = parse_row(path, line, own)
         file = PurePosixPath(row.pop("path").replace("\\", "/")).as_posix()
         if file in rows:
-            raise ValueError(
-                f"{format_path(path)}, line {line}: a second row for "
-                f"{format_path(file)}."
-            )
+            place = f"{format_path(path)}, line {line}"
+            raise ValueError(f"{place}: a second row for {format_path(file)}.")
         rows[file] = row
     for name in sorted({"source", "split"} & positions.keys()):
         check_spelling(
@@ -210,15 +207,13 @@ def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[st
     # folders need no column for labels and splits.
     free = () if strict else ("label", "split")
     puzzling = [
-        shown[found[key]]
-        for key in found
-        if (guess := guesses.get(found[key]))
-        and not (guess in free and key in _GUESSES)
+        shown[at]
+        for key, at in found.items()
+        if guesses.get(at) and not (guesses[at] in free and key in _GUESSES)
     ]
     if not missing and not puzzling:
         return {
-            key if key in _COLUMNS else header[at].strip(): at
-            for key, at in found.items()
+            k if k in _COLUMNS else header[at].strip(): at for k, at in found.items()
         }
     fault = f"has columns that are not understood: {', '.join(puzzling)}"
     if missing:

@@ -7,7 +7,6 @@ by eye, not measurements.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -46,42 +45,45 @@ _PATIENT_RIGHT = -1
 _RIBS = 10
 
 
-@dataclass(frozen=True)
 class Anatomy:
     """What differs from patient to patient and stays from image to image."""
 
-    width: float
-    heart: float
-    dome: float
-    rib_distance: float
-    rib_slope: float
-    rib_contrast: float
-    soft_tissue: float
-    findings_seed: int
+    def __init__(self, rng: Generator) -> None:
+        self.width = rng.uniform(0.88, 1.08)
+        self.heart = rng.uniform(0.85, 1.2)
+        self.dome = rng.uniform(0.0, 0.035)
+        self.rib_distance = rng.uniform(0.066, 0.078)
+        self.rib_slope = rng.uniform(0.06, 0.14)
+        self.rib_contrast = rng.uniform(0.14, 0.26)
+        self.soft_tissue = rng.uniform(0.75, 1.0)
+        self.findings_seed = int(rng.integers(2**63))
 
 
-@dataclass(frozen=True)
 class Projection:
-    """What differs from image to image of one patient."""
+    """What differs from image to image of one patient: position and exposure."""
 
-    rotation: float
-    scale: float
-    shift: tuple[float, float]
-    contrast: float
-    exposure: float
-    severity: float
+    def __init__(self, rng: Generator) -> None:
+        self.rotation = rng.normal(0.0, 0.03)
+        self.scale = rng.uniform(0.98, 1.14)
+        self.shift = rng.normal(0.0, 0.02), rng.normal(0.0, 0.02)
+        self.contrast = rng.uniform(0.85, 1.25)
+        # As the automatic exposure control of an X-ray unit does: the mean grey level
+        # does not depend on the lungs.
+        self.exposure = rng.uniform(0.42, 0.58)
+        self.severity = rng.uniform(0.6, 1.4)
 
 
-@dataclass(frozen=True)
 class Look:
     """What differs from hospital to hospital: processing, noise, border and mark."""
 
-    gamma: float
-    contrast: float
-    noise: float
-    border: float
-    mark: float
-    corner: int
+    def __init__(self, rng: Generator, number: int) -> None:
+        self.gamma = np.exp(rng.uniform(-0.4, 0.4))
+        self.contrast = rng.uniform(0.7, 1.2)
+        self.noise = np.exp2(rng.uniform(-1.0, 1.0))
+        self.border = rng.uniform(0.0, 0.06)
+        self.mark = rng.uniform(190, 250)
+        # Of the mark.
+        self.corner = number % 4
 
     def apply(self, grey: Pixels) -> Pixels:
         """Return an image as this hospital's equipment gives it."""
@@ -98,46 +100,6 @@ class Look:
         return framed
 
 
-def draw_look(rng: Generator, number: int) -> Look:
-    """Draw the look of a hospital; its number gives the corner of the mark."""
-    return Look(
-        gamma=np.exp(rng.uniform(-0.4, 0.4)),
-        contrast=rng.uniform(0.7, 1.2),
-        noise=np.exp2(rng.uniform(-1.0, 1.0)),
-        border=rng.uniform(0.0, 0.06),
-        mark=rng.uniform(190, 250),
-        corner=number % 4,
-    )
-
-
-def draw_anatomy(rng: Generator) -> Anatomy:
-    """Draw a patient."""
-    return Anatomy(
-        width=rng.uniform(0.88, 1.08),
-        heart=rng.uniform(0.85, 1.2),
-        dome=rng.uniform(0.0, 0.035),
-        rib_distance=rng.uniform(0.066, 0.078),
-        rib_slope=rng.uniform(0.06, 0.14),
-        rib_contrast=rng.uniform(0.14, 0.26),
-        soft_tissue=rng.uniform(0.75, 1.0),
-        findings_seed=int(rng.integers(2**63)),
-    )
-
-
-def draw_projection(rng: Generator) -> Projection:
-    """Draw how a patient is positioned and exposed."""
-    return Projection(
-        rotation=rng.normal(0.0, 0.03),
-        scale=rng.uniform(0.98, 1.14),
-        shift=(rng.normal(0.0, 0.02), rng.normal(0.0, 0.02)),
-        contrast=rng.uniform(0.85, 1.25),
-        # As the automatic exposure control of an X-ray unit does: the mean grey level
-        # does not depend on the lungs.
-        exposure=rng.uniform(0.42, 0.58),
-        severity=rng.uniform(0.6, 1.4),
-    )
-
-
 def render(
     anatomy: Anatomy, projection: Projection, finding: str, image_size: int
 ) -> Pixels:
@@ -147,7 +109,14 @@ def render(
     lungs = _lungs(pen, anatomy)
     vessels = _vessels(pen, rng)
     opacity = vessels + projection.severity * FINDINGS[finding](pen, rng, anatomy)
-    attenuation = _chest(pen, anatomy, lungs) + lungs * opacity
+    wall = _soft_tissue(pen, anatomy)
+    chest = (
+        anatomy.soft_tissue * wall * (1.0 - 0.68 * lungs)
+        + _mediastinum(pen, anatomy)
+        + wall * _bones(pen, anatomy)
+        + 0.02
+    )
+    attenuation = chest + lungs * opacity
     grey: Pixels = 1.0 - np.exp(-projection.contrast * attenuation)
     method = cv2.INTER_AREA if image_size < _CANVAS else cv2.INTER_CUBIC
     grey = cv2.resize(grey, (image_size, image_size), interpolation=method)
@@ -231,16 +200,6 @@ def _lungs(pen: _Pen, anatomy: Anatomy) -> Pixels:
     right = outlines[_SIDES.index(_PATIENT_RIGHT)]
     right[:, 1] -= anatomy.dome * np.clip((right[:, 1] - 0.5) / 0.3, 0.0, 1.0)
     return pen.fill(*outlines, blur=0.007)
-
-
-def _chest(pen: _Pen, anatomy: Anatomy, lungs: Pixels) -> Pixels:
-    wall = _soft_tissue(pen, anatomy)
-    return (
-        anatomy.soft_tissue * wall * (1.0 - 0.68 * lungs)
-        + _mediastinum(pen, anatomy)
-        + wall * _bones(pen, anatomy)
-        + 0.02
-    )
 
 
 def _soft_tissue(pen: _Pen, anatomy: Anatomy) -> Pixels:

@@ -38,7 +38,10 @@ def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
             else:
                 image.patient, named = patients[image.path], header.patient
                 image.source, image.view = header.institution, header.view_position
-                image.attributes = _parse_header(header)
+                for name, text in header.attributes.items():
+                    # What is not in DICOM's form is not known.
+                    with suppress(ValueError):
+                        image.attributes[name] = parse_attribute(name, text)
                 origin = "from DICOM headers"
             if image.patient:
                 origins.add(origin)
@@ -67,15 +70,6 @@ def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
 def is_dicom_file(path: str) -> bool:
     """Whether a file of a set is in the DICOM format."""
     return kind_of_image(Path(path)) == "dicom"
-
-
-def _parse_header(header: DicomHeader) -> dict[str, str]:
-    """Return the attributes of a header; one that is not in DICOM's form is unknown."""
-    attributes = {}
-    for name, text in header.attributes.items():
-        with suppress(ValueError):
-            attributes[name] = parse_attribute(name, text)
-    return attributes
 
 
 def _find_header_patients(headers: Mapping[str, DicomHeader]) -> dict[str, str]:

@@ -105,9 +105,8 @@ class Choice:
 def find_set(root: Path, choice: Choice) -> RadiographSet:
     """Find the radiographs of a table, a folder or an archive."""
     if root.suffix.lower() == ".csv" and root.is_file():
-        if choice.metadata not in ("auto", None) or (
-            choice.split_pneumonia and not choice.is_part
-        ):
+        splits = choice.split_pneumonia and not choice.is_part
+        if splits or choice.metadata not in ("auto", None):
             raise ValueError(
                 "metadata and split_pneumonia are for a folder or an archive, but root "
                 "is a table; put their columns and labels into that table."
@@ -187,11 +186,7 @@ def _from_table(path: Path, folder: Path, choice: Choice) -> RadiographSet:
     labels = {file: row["label"] for file, row in table.rows.items()}
     found = set(labels.values())
     # Rows without a label are kept for the check.
-    labels = {
-        file: label
-        for file, label in labels.items()
-        if not label or choice.takes(label)
-    }
+    labels = {k: text for k, text in labels.items() if not text or choice.takes(text)}
     table.check(labels)
     listed = set(identify_files(path, folder, table.rows).values())
     absent = [file for file in labels if file not in listed]
@@ -203,15 +198,10 @@ def _from_table(path: Path, folder: Path, choice: Choice) -> RadiographSet:
             f"{enumerate_some(absent)}. Relative paths begin at {format_path(folder)}."
             f"{unicode_hint(absent, known)}"
         )
-    images = [
-        Radiograph(
-            file,
-            str(folder / file),
-            choice.rename(label),
-            table.rows[file].get("split", ""),
-        )
-        for file, label in labels.items()
-    ]
+    images = []
+    for file, label in labels.items():
+        path, split = str(folder / file), table.rows[file].get("split", "")
+        images.append(Radiograph(file, path, choice.rename(label), split))
     return RadiographSet(name, TABLE_LAYOUT, images, found, table)
 
 

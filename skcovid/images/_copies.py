@@ -65,15 +65,10 @@ def find_near_pairs(
 
 def find_copies(one: Pixels, other: Pixels) -> dict[int, int]:
     """Return the rows of `other` that are copies, each with its row in `one`."""
-    rows = {
-        str(other.digests[copy]): row for row, copy, _ in find_near_pairs(one, other)
-    }
-    rows |= {str(digest): row for row, digest in enumerate(one.digests)}
-    return {
-        copy: rows[str(digest)]
-        for copy, digest in enumerate(other.digests)
-        if str(digest) in rows
-    }
+    digests = other.digests.tolist()
+    rows = {digests[copy]: row for row, copy, _ in find_near_pairs(one, other)}
+    rows |= {digest: row for row, digest in enumerate(one.digests.tolist())}
+    return {copy: rows[key] for copy, key in enumerate(digests) if key in rows}
 
 
 def _correlate(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

@@ -281,18 +281,12 @@ class LazyImages:
                 "LazyImages are indexed by an integer, a slice, or a one-dimensional "
                 f"mask or array of indices, got {index!r}."
             )
-        of_rows = {
-            "keys": self._keys,
-            "origins": self._origins,
-            "index": self.index,
-        }
-        return self._with(
-            items=self._items[rows],
-            **{
-                name: None if values is None else values[rows]
-                for name, values in of_rows.items()
-            },
+        keys, origins, labels = (
+            None if values is None else values[rows]
+            for values in (self._keys, self._origins, self.index)
         )
+        items = self._items[rows]
+        return self._with(items=items, keys=keys, origins=origins, index=labels)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return (self[row] for row in range(len(self)))

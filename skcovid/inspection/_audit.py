@@ -124,19 +124,14 @@ class AuditDisplay(Display):
         from matplotlib.patches import Patch
 
         positions = range(len(self.accuracies))
-        values, errors = errors_of(list(self.accuracies.values()))
+        values, errors = errors_of(self.accuracies.values())
         colours = [COLOURS[name in self.flagged] for name in self.accuracies]
+        whiskers = {"ecolor": "0.15", "capsize": 3}
         self.bars_ = ax.barh(
-            positions,
-            values,
-            height=0.6,
-            color=colours,
-            xerr=errors,
-            error_kw={"ecolor": "0.15", "capsize": 3},
+            positions, values, 0.6, color=colours, xerr=errors, error_kw=whiskers
         )
-        ax.bar_label(
-            self.bars_, [f"{100 * value:.1f} %" for value in values], padding=5
-        )
+        percents = [f"{100 * value:.1f} %" for value in values]
+        ax.bar_label(self.bars_, percents, padding=5)
         ax.axvline(self.chance, color="0.35", linestyle="--", label="Chance")
         if self.threshold is not None:
             ax.axvline(self.threshold, color="0.35", linestyle=":", label="Threshold")
@@ -166,7 +161,7 @@ class AuditDisplay(Display):
 
     def _draw_curve(self, ax: "Axes") -> None:
         shares = np.array([share for share, _ in self.visible_curve])
-        values, errors = errors_of([accuracy for _, accuracy in self.visible_curve])
+        values, errors = errors_of(accuracy for _, accuracy in self.visible_curve)
         ax.errorbar(
             shares, values, yerr=errors, marker="o", color=COLOURS[0], capsize=3
         )

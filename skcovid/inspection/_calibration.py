@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.calibration import calibration_curve
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
@@ -178,10 +178,7 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
         units = np.zeros(len(y_true), dtype=np.intp)
         if groups is not None:
             units = np.unique(column_or_1d(groups), return_inverse=True)[1]
-        n_units = units.max() + 1
-        n_true: list[NDArray[np.intp]] = []
-        n_images: list[NDArray[np.intp]] = []
-        prob_pred = []
+        n_true, n_images, prob_pred = [], [], []
         for label, column in zip(labels, y_prob.T, strict=True):
             _, means = calibration_curve(
                 y_true == label, column, n_bins=n_bins, strategy=strategy
@@ -193,12 +190,11 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
             used, bins = np.unique(
                 np.searchsorted(edges[1:-1], column), return_inverse=True
             )
-            for kept, weights in ((n_true, y_true == label), (n_images, None)):
-                counts = np.bincount(
-                    units * len(used) + bins, weights, minlength=n_units * len(used)
-                )
-                counts = counts.astype(np.intp).reshape(n_units, len(used))
-                kept.append(counts[0] if groups is None else counts)
+            counts = np.zeros((2, units.max() + 1, len(used)), dtype=np.intp)
+            np.add.at(counts, ((y_true == label).astype(int), units, bins), 1)
+            true, images = counts[1], counts.sum(axis=0)
+            n_true.append(true[0] if groups is None else true)
+            n_images.append(images[0] if groups is None else images)
             prob_pred.append(means)
         return cls(n_true, n_images, prob_pred, labels).plot(ax)
 
@@ -235,19 +231,10 @@ class OneVsRestCalibrationDisplay(ResultMixin, Display):
 
     @classmethod
     def _from_result(cls, result: EvaluationResult, ax: "Axes | None") -> Self:
-        if result.probabilities is None:
-            raise ValueError(
-                "The evaluated classifier has no probabilities; evaluate one with "
-                "`predict_proba`."
-            )
-        y_true = result.y_true[result.test_indices]
-        labels = result.classes.tolist()
         return cls.from_predictions(
-            y_true,
-            result.probabilities,
-            labels=labels,
-            groups=None
-            if result.groups is None
-            else result.groups[result.test_indices],
+            result._scored.y_true,
+            result._known_probabilities(),
+            labels=result.classes.tolist(),
+            groups=result._scored.groups,
             ax=ax,
         )

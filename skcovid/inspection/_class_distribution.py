@@ -79,15 +79,8 @@ class ClassDistributionDisplay(ResultMixin, Display):
         total = self.counts.sum()
         positions = range(len(self.labels))
         self.bars_ = ax.barh(positions, self.counts, height=0.7, color=COLOURS[0])
-        shares = 100 * self.counts / max(total, 1)
-        ax.bar_label(
-            self.bars_,
-            [
-                f"{count:,} ({share:.1f} %)"
-                for count, share in zip(self.counts, shares, strict=True)
-            ],
-            padding=4,
-        )
+        texts = [f"{n:,} ({100 * n / max(total, 1):.1f} %)" for n in self.counts]
+        ax.bar_label(self.bars_, texts, padding=4)
         ax.set_yticks(positions, wrap_labels(self.labels, 24))
         ax.invert_yaxis()
         # Room for the text beside the longest bar.

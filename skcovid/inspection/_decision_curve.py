@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from skcovid.inspection._plotting import (
     COLOURS,
     Display,
+    bounds_of,
     describe_axes,
     legend_outside,
     percent_ticks,
@@ -82,32 +83,19 @@ class DecisionCurveDisplay(Display):
     def _draw(self, axes: NDArray[np.object_]) -> None:
         self.lines_ = []
         for ax, (name, curve) in zip(axes, self._named().items(), strict=True):
-            estimates = curve.net_benefit
-            values, lows, highs = np.array(
-                [(e.value, e.low, e.high) for e in estimates]
-            ).T
+            values, lows, highs = bounds_of(curve.net_benefit)
+            at, of_model, of_all = curve.thresholds, *COLOURS[:2]
             ax.axhline(0, color="0.35", linestyle=":", label="Treat none")
-            ax.plot(
-                curve.thresholds,
-                curve.treat_all,
-                color=COLOURS[1],
-                linestyle="--",
-                label="Treat all",
-            )
-            ax.fill_between(
-                curve.thresholds, lows, highs, color=COLOURS[0], alpha=0.2, linewidth=0
-            )
-            self.lines_ += ax.plot(
-                curve.thresholds, values, color=COLOURS[0], label="Model"
-            )
+            ax.plot(at, curve.treat_all, "--", color=of_all, label="Treat all")
+            ax.fill_between(at, lows, highs, color=of_model, alpha=0.2, linewidth=0)
+            self.lines_ += ax.plot(at, values, color=of_model, label="Model")
             # Below zero lies what is worse than to treat none; how much hardly matters.
             top = max(np.nanmax([*highs, 0]), curve.prevalence) or 1.0
-            ax.set(xlim=(0, max(curve.thresholds)), ylim=(-0.25 * top, 1.08 * top))
+            ax.set(xlim=(0, max(at)), ylim=(-0.25 * top, 1.08 * top))
             percent_ticks(ax.xaxis)
             label, name = wrap_labels([curve.pos_label, name], 40)
             title = f"{label} ({100 * curve.prevalence:.1f} % of images)"
-            if name:
-                title = f"{name}\n{title}"
+            title = f"{name}\n{title}" if name else title
             describe_axes(ax, "Threshold probability", "Net benefit", title)
         handles, labels = axes[-1].get_legend_handles_labels()
         legend_outside(axes[-1], handles[::-1], labels[::-1])
@@ -128,19 +116,8 @@ class DecisionCurveDisplay(Display):
 
         Parameters
         ----------
-        y_true : array-like of shape (n_samples,)
-            True labels.
-        probability : array-like of shape (n_samples,), float in [0, 1]
-            Predicted probability of `pos_label`.
-        pos_label : label
-            The class that is acted on.
-        thresholds : array-like of shape (n_thresholds,), float in (0, 1), default=None
-            Threshold probabilities; those of
-            :func:`~skcovid.metrics.decision_curve` by default.
-        groups : array-like of shape (n_samples,), default=None
-            Patient of each image. By default images count as independent.
-        confidence_level : float, default=0.95
-            Confidence level of the band, in (0, 1).
+        y_true, probability, pos_label, thresholds, groups, confidence_level
+            As for :func:`~skcovid.metrics.decision_curve`.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure by default.
 
@@ -175,9 +152,8 @@ class DecisionCurveDisplay(Display):
             What :func:`skcovid.evaluate` returned.
         label : label
             The class that is acted on.
-        thresholds : array-like of shape (n_thresholds,), float in (0, 1), default=None
-            Threshold probabilities; those of
-            :func:`~skcovid.metrics.decision_curve` by default.
+        thresholds : array-like of shape (n_thresholds,), default=None
+            As for :func:`~skcovid.metrics.decision_curve`.
         ax : matplotlib Axes or sequence of them, default=None
             Where to draw, one for each curve; a new figure by default.
 
@@ -192,7 +168,8 @@ class DecisionCurveDisplay(Display):
         KeyError
             If `label` is not a class.
         """
-        curves = {"Inside": result.decision_curve(label, thresholds)}
-        if result.external is not None:
-            curves["Outside"] = result.external.decision_curve(label, thresholds)
+        curves = {
+            place.capitalize(): predictions.decision_curve(label, thresholds)
+            for place, predictions in result._sides().items()
+        }
         return cls(curves).plot(ax)

@@ -1,6 +1,6 @@
 """Flow diagram: which images and patients came in, were left out, and were used."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
@@ -26,7 +26,7 @@ class _Box:
     """A heading and lines of text, and where they are in inches from the top left."""
 
     heading: str
-    lines: list[str]
+    body: str
     is_aside: bool = False
     width: float = 0.0
     height: float = 0.0
@@ -155,10 +155,10 @@ class FlowDiagramDisplay(Display):
         columns = self._columns()
         for box in (box for column in columns for box in column if box):
             heading = measure(box.heading, "bold")
-            body = measure("\n".join(box.lines), "normal") if box.lines else (0, 0)
+            body = measure(box.body, "normal") if box.body else (0, 0)
             box.heading_height = heading[1]
             box.width = 1.03 * max(heading[0], body[0]) + 2 * _PAD
-            box.height = heading[1] + body[1] + (3 if box.lines else 2) * _PAD
+            box.height = heading[1] + body[1] + (3 if box.body else 2) * _PAD
         top, left = _GAP, _GAP
         for row in zip(*columns, strict=True):
             for box in filter(None, row):
@@ -189,18 +189,19 @@ class FlowDiagramDisplay(Display):
         columns, width, height = self._arrange()
         ax.set(xlim=(0, width), ylim=(height, 0), title="Flow of images and patients")
         ax.set_axis_off()
+        style = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0}
         self.boxes_, self.text_ = [], []
         for column in columns:
             boxes = [box for box in column if box]
             main = [box for box in boxes if not box.is_aside]
             for above, below in pairwise(main):
-                centre = above.left + above.width / 2
-                _arrow(ax, (centre, above.top + above.height), (centre, below.top))
+                centre, bottom = above.left + above.width / 2, above.top + above.height
+                ax.annotate("", (centre, below.top), (centre, bottom), arrowprops=style)
             for box in boxes:
                 if box.is_aside:
                     middle = box.top + box.height / 2
-                    centre = main[0].left + main[0].width / 2
-                    _arrow(ax, (centre, middle), (box.left, middle))
+                    start = main[0].left + main[0].width / 2, middle
+                    ax.annotate("", (box.left, middle), start, arrowprops=style)
                 colour = COLOURS[1] if box.is_aside else COLOURS[0]
                 patch = FancyBboxPatch(
                     (box.left, box.top),
@@ -211,17 +212,10 @@ class FlowDiagramDisplay(Display):
                     facecolor="white",
                 )
                 self.boxes_.append(ax.add_patch(patch))
-                body = box.top + 2 * _PAD + box.heading_height
-                for top, text, weight in (
-                    (box.top + _PAD, box.heading, "bold"),
-                    (body, "\n".join(box.lines), "normal"),
-                ):
-                    if not text:
-                        continue
-                    bottom = body - _PAD if weight == "bold" else box.top + box.height
-                    self.text_.append(
-                        _write(ax, text, weight, box.left, top, box.width, bottom - top)
-                    )
+                self.text_.append(_write(ax, box, box.heading, _PAD, "bold"))
+                if box.body:
+                    offset = 2 * _PAD + box.heading_height
+                    self.text_.append(_write(ax, box, box.body, offset, "normal"))
 
     @classmethod
     def from_result(
@@ -276,14 +270,12 @@ class FlowDiagramDisplay(Display):
                 f"collections less excluded hold {left:,} images, the result has "
                 f"{n_images:,}; give both as they were counted before the evaluation."
             )
-        tests = [fold.test_indices for fold in result.folds]
-        titles: list[Hashable] = [f"Fold {number + 1}" for number in range(len(tests))]
-        if source is not None and result.sources_left_out:
-            titles = [" + ".join(map(str, np.unique(source[rows]))) for rows in tests]
-        partitions = {
-            f"{title}, test": count(rows)
-            for title, rows in zip(titles, tests, strict=True)
-        }
+        partitions = {}
+        for number, fold in enumerate(result.folds, start=1):
+            title = f"Fold {number}"
+            if source is not None and result.sources_left_out:
+                title = " + ".join(map(str, np.unique(source[fold.test_indices])))
+            partitions[f"{title}, test"] = count(fold.test_indices)
         options: dict[str, Any] = {}
         if (outside := result.external) is not None:
             known = {*outside.patients_in_training.tolist()}
@@ -325,11 +317,8 @@ def _describe(images: int, patients: int | None) -> str:
 def _make_box(heading: str, counts: "Counts", is_aside: bool = False) -> _Box:
     """Make a box of a heading and a line for each count."""
     lines = [f"{name}: {_describe(*count)}" for name, count in counts.items()]
-    return _Box(
-        heading,
-        wrap_labels(lines, 42, break_long_words=True, subsequent_indent="    "),
-        is_aside,
-    )
+    lines = wrap_labels(lines, 42, break_long_words=True, subsequent_indent="    ")
+    return _Box(heading, "\n".join(lines), is_aside)
 
 
 def _begin(
@@ -345,33 +334,23 @@ def _begin(
     return [
         _make_box(heading, found),
         _make_box("Left out", excluded, is_aside=True) if excluded else None,
-        _Box(f"{used}\n{_describe(n_images, n_patients)}", []),
+        _Box(f"{used}\n{_describe(n_images, n_patients)}", ""),
     ]
 
 
-def _arrow(ax: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw an arrow between two points."""
-    style = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", end, start, arrowprops=style)
-
-
-def _write(
-    ax: "Axes",
-    text: str,
-    weight: str,
-    left: float,
-    top: float,
-    width: float,
-    height: float,
-) -> "Text":
-    """Write text at the top left of a box, small enough for it whenever it is drawn."""
+def _write(ax: "Axes", box: _Box, text: str, offset: float, weight: str) -> "Text":
+    """Write text below the top of a box, small enough for it whenever it is drawn."""
     from matplotlib.text import Text
+
+    left, top = box.left + _PAD, box.top + offset
+    right = box.left + box.width - _PAD / 2
+    height = box.heading_height if weight == "bold" else box.height - offset
 
     class FittedText(Text):
         def get_window_extent(self, renderer: Any = None, dpi: Any = None) -> Any:
-            corners = [(left + _PAD, top), (left + width - _PAD / 2, top + height)]
+            corners = [(left, top), (right, top + height)]
             room = np.abs(np.diff(ax.transData.transform(corners), axis=0)[0])
-            scale = room / [width - 1.5 * _PAD, height] / ax.figure.dpi
+            scale = room / [right - left, height] / ax.figure.dpi
             size = _SIZE * min(1, *scale)
             self.set_fontsize(size)
             extent = super().get_window_extent(renderer, dpi)
@@ -386,6 +365,6 @@ def _write(
             self.get_window_extent(renderer)
             super().draw(renderer)
 
-    drawn = FittedText(left + _PAD, top, text, va="top", weight=weight)
+    drawn = FittedText(left, top, text, va="top", weight=weight)
     ax.add_artist(drawn)
     return drawn

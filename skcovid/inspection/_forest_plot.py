@@ -5,18 +5,19 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from skcovid.inspection._plotting import (
     COLOURS,
     Display,
+    bounds_of,
     describe_axes,
     wrap_labels,
 )
-from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._estimates import Estimate, unknown_estimate
 from skcovid.metrics._heterogeneity import Heterogeneity, heterogeneity
 from skcovid.metrics._tables import RocAucTable
-from skcovid.model_selection._predictions import Predictions
 from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ class ForestPlotDisplay(Display):
         self.title = title
         self.confidence_level = confidence_level
 
-    def _rows(self) -> tuple[list[str], list[Estimate]]:
-        """Return names, broken into lines, and figures: sources, mean, compared."""
+    def _rows(self) -> tuple[list[str], list[Estimate], NDArray[np.float64]]:
+        """Return names, broken into lines, figures, and heights in lines of text."""
         labels, estimates = list(self.labels), list(self.estimates)
         if self.summary is not None:
             labels += [
@@ -132,28 +133,27 @@ class ForestPlotDisplay(Display):
             estimates += [self.summary.mean, self.summary.prediction]
         labels += self.compared or {}
         estimates += (self.compared or {}).values()
-        return wrap_labels(labels, 30, break_long_words=True), estimates
+        names = wrap_labels(labels, 30, break_long_words=True)
+        heights = np.array([1 + name.count("\n") + _BETWEEN for name in names])
+        return names, estimates, heights
 
     def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
-        n_lines = [1 + name.count("\n") + _BETWEEN for name in self._rows()[0]]
-        return (8.5, 1.1 + _LINE * (sum(n_lines) + 1.5)), ()
+        return (8.5, 1.1 + _LINE * (self._rows()[2].sum() + 1.5)), ()
 
     def _draw(self, ax: "Axes") -> None:
-        names, estimates = self._rows()
+        names, estimates, heights = self._rows()
         n_sources = len(self.labels)
-        heights = np.array([1 + name.count("\n") + _BETWEEN for name in names])
         bottoms = heights.cumsum()
         positions = bottoms - heights / 2
-        values, lows, highs = np.array([(e.value, e.low, e.high) for e in estimates]).T
+        values, lows, highs = bounds_of(estimates)
         is_pooled = np.zeros(len(names), dtype=bool)
-        if self.summary is not None:
-            is_pooled[n_sources : n_sources + 2] = True
-        colours = [COLOURS[1] if pooled else COLOURS[0] for pooled in is_pooled]
-        is_box = ~np.isnan(values) & ~is_pooled
         sizes = np.full(len(names), _LARGEST / 3)
         if self.summary is not None:
+            is_pooled[n_sources : n_sources + 2] = True
             weights = np.asarray(self.summary.weights)
             sizes[:n_sources] = _LARGEST * weights / (weights.max() or 1)
+        is_box = ~np.isnan(values) & ~is_pooled
+        colours = [COLOURS[int(pooled)] for pooled in is_pooled]
         ax.hlines(positions, lows, highs, colors=colours, linewidth=1.4)
         self.boxes_ = ax.scatter(
             values[is_box],
@@ -164,21 +164,17 @@ class ForestPlotDisplay(Display):
             zorder=3,
         )
         if self.summary is not None:
-            at, low, high = positions[n_sources], lows[n_sources], highs[n_sources]
-            ax.fill(
-                [low, values[n_sources], high, values[n_sources]],
-                [at, at - 0.4, at, at + 0.4],
-                color=COLOURS[1],
-                zorder=3,
-            )
-            ends = [lows[n_sources + 1], highs[n_sources + 1]]
-            ax.scatter(ends, [positions[n_sources + 1]] * 2, 60, COLOURS[1], marker="|")
-        for end in {n_sources, n_sources + 2 * (self.summary is not None)}:
+            (at, below), middle = positions[is_pooled], self.summary.mean.value
+            (low, first), (high, last) = lows[is_pooled], highs[is_pooled]
+            diamond = [low, middle, high, middle], [at, at - 0.4, at, at + 0.4]
+            ax.fill(*diamond, color=COLOURS[1], zorder=3)
+            ax.scatter([first, last], [below, below], 60, COLOURS[1], marker="|")
+        for end in {n_sources, n_sources + is_pooled.sum()}:
             if end < len(names):
                 ax.axhline(bottoms[end - 1], color="0.7", linewidth=0.8)
         if self.reference is not None:
             ax.axvline(self.reference, color="0.35", linestyle="--", zorder=0)
-        self._limit(ax, np.concatenate([lows, highs]), bottoms[-1])
+        self._limit(ax, [*lows, *highs], bottoms[-1])
         ax.set_yticks(positions, names)
         ax.tick_params(axis="y", length=0)
         self._write_columns(ax, positions, estimates)
@@ -198,10 +194,8 @@ class ForestPlotDisplay(Display):
     def _limit(self, ax: "Axes", ends: Any, bottom: float) -> None:
         """Set the limits so that every interval and the reference are inside."""
         shown = [end for end in (*ends, self.reference) if end is not None]
-        low, high = np.nanmin([*shown, np.inf]), np.nanmax([*shown, -np.inf])
-        if low > high:
-            low, high = 0.0, 1.0
-        low, high = math.floor(10 * low) / 10, math.ceil(10 * high) / 10
+        shown = [end for end in shown if not math.isnan(end)] or [0.0, 1.0]
+        low, high = math.floor(10 * min(shown)) / 10, math.ceil(10 * max(shown)) / 10
         if low == high:
             low, high = low - 0.1, high + 0.1
         margin = 0.02 * (high - low)
@@ -211,25 +205,20 @@ class ForestPlotDisplay(Display):
         self, ax: "Axes", positions: Any, estimates: Sequence[Estimate]
     ) -> None:
         """Write figures and counts in columns to the right of the axes."""
-        notes = self.notes or ["n/a"] * len(self.labels)
-        figures = [
-            note if math.isnan(estimate.value) else estimate.format_fraction()
-            for estimate, note in zip(
-                estimates, [*notes, *["n/a"] * len(estimates)], strict=False
-            )
-        ]
-        columns: list[tuple[str, Sequence[str], str]] = [
-            (f"{self.metric} [{100 * self.confidence_level:g} %]", figures, "left")
-        ]
-        named = {"Images": self.n_images, "Patients": self.n_patients}
-        for name, counts in named.items():
-            if any(count is not None for count in counts or ()):
-                written = [
-                    "n/a" if count is None else f"{count:,}" for count in counts or ()
+        figures = [estimate.format_fraction() for estimate in estimates]
+        for row, note in enumerate(self.notes or ()):
+            if math.isnan(estimates[row].value):
+                figures[row] = note
+        title = f"{self.metric} [{100 * self.confidence_level:g} %]"
+        columns: dict[str, Sequence[str]] = {title: figures}
+        for name, counts in (("Images", self.n_images), ("Patients", self.n_patients)):
+            if counts is not None and any(count is not None for count in counts):
+                columns[name] = [
+                    "n/a" if count is None else f"{count:,}" for count in counts
                 ]
-                columns.append((name, written, "right"))
         left: Any = "axes fraction"
-        for name, texts, alignment in columns:
+        for name, texts in columns.items():
+            alignment = "left" if texts is figures else "right"
             header = ax.annotate(
                 name,
                 (1, -0.75),
@@ -268,10 +257,8 @@ class ForestPlotDisplay(Display):
         ----------
         estimates : mapping of source to Estimate
             A proportion, such as an area or a recall, of each source, in [0, 1].
-        n_images, n_patients : mapping of source to int, default=None
-            Counts of each source.
-        notes : mapping of source to str, default=None
-            Why a source has no figure; "n/a" by default.
+        n_images, n_patients, notes : mapping by source, default=None
+            As for the display.
         confidence_level : float, default=0.95
             Confidence level of all intervals, in (0, 1).
         ax : matplotlib Axes, default=None
@@ -301,10 +288,8 @@ class ForestPlotDisplay(Display):
             labels,
             found,
             heterogeneity(found, confidence_level=confidence_level),
-            n_images=None if n_images is None else [n_images[one] for one in labels],
-            n_patients=None
-            if n_patients is None
-            else [n_patients[one] for one in labels],
+            n_images=None if n_images is None else [n_images[k] for k in labels],
+            n_patients=None if n_patients is None else [n_patients[k] for k in labels],
             notes=[(notes or {}).get(label, "n/a") for label in labels],
             confidence_level=confidence_level,
             **options,
@@ -340,32 +325,31 @@ class ForestPlotDisplay(Display):
             If the evaluation has no probabilities, or neither sources nor an external
             set.
         """
-        outside, sources = result.external, result.by_source
-        if outside is None and sources is None:
+        sides, sources = result._sides(), result.by_source
+        if sources is None and result.external is None:
             raise ValueError(
                 "The evaluation has neither sources nor an external set; pass `source` "
                 "or `test` to evaluate."
             )
 
-        def find(areas: RocAucTable | None) -> Estimate:
-            if areas is None:
-                raise ValueError(
-                    "The evaluated classifier has no probabilities; evaluate one with "
-                    "`predict_proba`."
-                )
-            return areas[label]
+        result._known_probabilities()
 
-        external = {} if outside is None else {"External set": outside}
+        def find(areas: RocAucTable | None) -> Estimate:
+            return (
+                unknown_estimate("no probabilities") if areas is None else areas[label]
+            )
+
         if sources is None:
-            parts: list[Predictions] = [result, *external.values()]
             return cls(
-                ["Inside", *external],
-                [find(part.roc_auc) for part in parts],
-                n_images=[len(part._scored.y_true) for part in parts],
-                n_patients=[part.n_patients for part in parts],
+                ["Inside", "External set"],
+                [find(side.roc_auc) for side in sides.values()],
+                n_images=[len(side._scored.y_true) for side in sides.values()],
+                n_patients=[side.n_patients for side in sides.values()],
                 title=f"ROC AUC of {label} inside and outside",
             ).plot(ax)
-        within = {"All, pairs within sources": find(result.within_source_roc_auc)}
+        compared = {"All, pairs within sources": find(result.within_source_roc_auc)}
+        if result.external is not None:
+            compared["External set"] = find(result.external.roc_auc)
         return cls.from_estimates(
             {name: find(one.roc_auc) for name, one in sources.items()},
             n_images={name: one.n_images for name, one in sources.items()},
@@ -376,8 +360,7 @@ class ForestPlotDisplay(Display):
                 else "class absent"
                 for name, one in sources.items()
             },
-            compared=within
-            | {name: find(one.roc_auc) for name, one in external.items()},
+            compared=compared,
             title=f"ROC AUC of {label} by source",
             ax=ax,
         )

@@ -1,7 +1,7 @@
 """Occlusion sensitivity: how far a probability falls when a patch is hidden."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, product
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -62,8 +62,8 @@ def occlusion_sensitivity(
     X : array-like of shape (n_samples, ...)
         Paths, where a pipeline reads them; otherwise images, LazyImages or numbers of
         shape (n_samples, height, width[, 3]).
-    target : class label or array-like of shape (n_samples,), default=None
-        The class to explain, for all images or for each; by default the predicted one.
+    target, verbose
+        As for :func:`grad_cam`.
     patch_size : int, default=None
         Side of the patch in pixels; by default a fifth of the image's shorter side.
     stride : int, default=None
@@ -74,8 +74,6 @@ def occlusion_sensitivity(
         range of the images, in [0, 255] for uint8.
     batch_size : int, default=32
         Images in one call of ``predict_proba``.
-    verbose : int, default=1
-        0 hides the progress bar over the predictions.
 
     Returns
     -------
@@ -132,9 +130,8 @@ def occlusion_sensitivity(
     patches = _place_patches(height, width, patch_size, stride)
     shape = (n_samples, 1 + len(patches), len(estimator.classes_))
     quiet, variants, parts = quiet_copy(predictor), _hide(images, patches, fill), []
-    with progress_bar(
-        n_samples * shape[1], "Occlusion", "prediction", verbose
-    ) as progress:
+    total = n_samples * shape[1]
+    with progress_bar(total, "Occlusion", "prediction", verbose) as progress:
         while batch := list(islice(variants, batch_size)):
             parts.append(quiet.predict_proba(np.stack(batch)))
             progress.update(len(batch))
@@ -170,14 +167,11 @@ def _place_patches(
             f"stride={step} exceeds patch_size={size}: pixels between the patches "
             "would never be hidden."
         )
-    tops, lefts = (
-        [*range(0, side - size, step), side - size] for side in (height, width)
+    rows, columns = (
+        [slice(start, start + size) for start in [*range(0, last, step), last]]
+        for last in (height - size, width - size)
     )
-    return [
-        (slice(top, top + size), slice(left, left + size))
-        for top in tops
-        for left in lefts
-    ]
+    return list(product(rows, columns))
 
 
 def _hide(

@@ -72,7 +72,7 @@ class PerClassTableDisplay(ResultMixin, Display):
         rows = [*self.table.rows, self.table.means]
         for index, (field, name, marker) in enumerate(_METRICS):
             offset = (index - (len(_METRICS) - 1) / 2) * _STEP
-            values, errors = errors_of([getattr(row, field) for row in rows])
+            values, errors = errors_of(getattr(row, field) for row in rows)
             positions = np.arange(len(rows)) + offset
             ax.errorbar(
                 100 * values,

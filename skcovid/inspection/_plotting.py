@@ -165,9 +165,14 @@ def percent_ticks(*axes: "Axis") -> None:
         axis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
-def errors_of(estimates: Sequence[Estimate]) -> tuple[NDArray[Any], NDArray[Any]]:
+def bounds_of(estimates: Iterable[Estimate]) -> NDArray[np.float64]:
+    """Return values, lower and upper bounds, of shape (3, n_estimates)."""
+    return np.array([(e.value, e.low, e.high) for e in estimates]).T
+
+
+def errors_of(estimates: Iterable[Estimate]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return values, and how far below and above them their intervals reach."""
-    values, low, high = np.array([(e.value, e.low, e.high) for e in estimates]).T
+    values, low, high = bounds_of(estimates)
     return values, np.stack([values - low, high - values])
 
 

@@ -111,8 +111,7 @@ def randomization_check(
     X : array-like of shape (n_samples, ...)
         Images or paths, as `estimator` takes them. A dozen images are enough.
     target : class label or array-like of shape (n_samples,), default=None
-        The class to explain, for all images or for each; by default the one that the
-        trained network predicts.
+        As for :func:`grad_cam`; by default what the trained network predicts.
     n_steps : int, default=4
         Number of steps in which the network is randomised, as many layers in each.
     n_repeats : int, default=3
@@ -169,9 +168,8 @@ def randomization_check(
     >>> check.passed, check.final_similarity
     (False, 1.0)
     """
-    classifier, images, columns = network_inputs(
-        estimator, X, target, "randomization_check"
-    )
+    caller = "randomization_check"
+    classifier, images, columns = network_inputs(estimator, X, target, caller)
     if columns is None:
         labels = quiet_copy(classifier).predict(images)
     else:
@@ -181,9 +179,8 @@ def randomization_check(
     names = [layer.name for layer in classifier.model_.layers if layer.weights]
     steps = np.array_split(names[::-1], min(n_steps, len(names)))
     similarity = np.empty((n_repeats, len(steps), len(images)))
-    with progress_bar(
-        n_repeats * len(steps), "Randomisation", "step", verbose
-    ) as progress:
+    total = n_repeats * len(steps)
+    with progress_bar(total, "Randomisation", "step", verbose) as progress:
         for repeat in similarity:
             changed = _copy_with_network(estimator, classifier)
             final = changed[-1] if isinstance(changed, Pipeline) else changed

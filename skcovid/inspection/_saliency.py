@@ -28,8 +28,7 @@ _METHODS: dict[str, tuple[str, Any, str]] = {
     "grad_cam": ("Grad-CAM", grad_cam, "Share of the image's largest value"),
     "score_cam": ("Score-CAM", score_cam, "Share of the image's largest value"),
     "occlusion_sensitivity": (
-        "Occlusion sensitivity",
-        occlusion_sensitivity,
+        *("Occlusion sensitivity", occlusion_sensitivity),
         "Fall of the probability when hidden",
     ),
 }
@@ -111,19 +110,14 @@ class SaliencyDisplay(Display):
 
     def _draw(self, axes: NDArray[np.object_]) -> None:
         largest = np.abs(self.saliency).max() or 1
-        signed = self.saliency.min() < 0
+        colours: dict[str, Any] = {"cmap": "inferno", "vmin": 0, "vmax": largest}
+        if self.saliency.min() < 0:
+            colours |= {"cmap": "RdBu_r", "vmin": -largest}
         self.im_: list[AxesImage] = []
         for row, image, values in zip(axes, self.images, self.saliency, strict=True):
             for panel in row:
                 extent = show_radiograph(panel, image).get_extent()
-            overlay = row[1].imshow(
-                values,
-                cmap="RdBu_r" if signed else "inferno",
-                vmin=-largest if signed else 0,
-                vmax=largest,
-                alpha=0.5,
-                extent=extent,
-            )
+            overlay = row[1].imshow(values, alpha=0.5, extent=extent, **colours)
             self.im_.append(overlay)
         if self.labels is not None:
             label_rows(axes, self.labels)

@@ -80,12 +80,8 @@ class TrainingHistoryDisplay(ResultMixin, Display):
                     "one entry per epoch in every list; got lists of lengths "
                     f"{lengths}."
                 )
-        recorded = {key for record in self._histories for key in record}
-        self._panels = [
-            (key, label)
-            for key, label in _PANELS
-            if recorded & {f"{prefix}{key}" for prefix, *_ in _CURVES}
-        ]
+        recorded = {key.removeprefix("val_") for one in self._histories for key in one}
+        self._panels = [panel for panel in _PANELS if panel[0] in recorded]
 
     def _layout(self) -> tuple[tuple[float, float], tuple[int, ...]]:
         return (2.5 + 4 * len(self._panels), 3.8), (len(self._panels),)
@@ -106,13 +102,11 @@ class TrainingHistoryDisplay(ResultMixin, Display):
         for history in self._histories:
             epochs = np.arange(1, len(history["loss"]) + 1)
             for prefix, name, colour, style in _CURVES:
-                if f"{prefix}{key}" in history:
+                if (values := history.get(f"{prefix}{key}")) is not None:
                     ax.plot(
-                        epochs,
-                        history[f"{prefix}{key}"],
+                        *(epochs, values, style),
                         label=f"{name}{folds}",
                         color=colour,
-                        linestyle=style,
                         linewidth=linewidth,
                         marker=".",
                         markersize=4,

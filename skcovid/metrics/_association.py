@@ -79,13 +79,13 @@ def cramers_v(
     """
     check_consistent_length(first, second, groups)
     check_groups(groups)
-    rows, columns = column_or_1d(first), column_or_1d(second)
-    units = np.arange(len(rows)) if groups is None else column_or_1d(groups)
-    (n_rows, rows), (n_columns, columns), (n_patients, patients) = (
-        (len(values), numbers)
-        for values, numbers in (
-            np.unique(column, return_inverse=True) for column in (rows, columns, units)
-        )
+    units = np.arange(len(np.asarray(first))) if groups is None else groups
+    rows, columns, patients = (
+        np.unique(column_or_1d(values), return_inverse=True)[1]
+        for values in (first, second, units)
+    )
+    n_rows, n_columns, n_patients = (
+        numbers.max() + 1 for numbers in (rows, columns, patients)
     )
     cells = rows * n_columns + columns
     generator = np.random.default_rng(draw_seed(random_state))
@@ -100,10 +100,7 @@ def cramers_v(
         return Estimate(math.nan, math.nan, math.nan), math.nan
     resamples = generator.integers(n_patients, size=(n_resamples, n_patients))
     drawn = _square_v(
-        [
-            count(np.bincount(drawn_rows, minlength=n_patients))
-            for drawn_rows in resamples
-        ]
+        [count(np.bincount(units, minlength=n_patients)) for units in resamples]
     )
     bias = np.nanmean(drawn) - observed
     bounds = np.clip(np.nanpercentile(drawn, [2.5, 97.5]) - 2 * bias, 0, 1)
@@ -114,10 +111,7 @@ def cramers_v(
     ]
     orders = [generator.permutation(n_patients)[patients] for _ in range(n_resamples)]
     exchanged = _square_v(
-        [
-            [np.bincount(rows, share[order], n_rows) for share in shares]
-            for order in orders
-        ]
+        [[np.bincount(rows, share[one], n_rows) for share in shares] for one in orders]
     )
     # Rounding must not make an equal table smaller.
     n_as_large = np.count_nonzero(exchanged >= observed - 1e-9)

@@ -152,10 +152,9 @@ def bootstrap_intervals(
     table = per_class_table(counts, classes, confidence_level=confidence_level)
     estimates = [table.accuracy, *(row.f1 for row in table.values()), table.means.f1]
     ratios = find_class_ratios(*read_sample(matrices))
-    n_effective = [
-        *ratios["accuracy"].effective_n_patients(),
-        *_append_min(ratios["jaccard"].effective_n_patients()),
-    ]
+    # Of accuracy; of each class, and their minimum, which counts for their mean.
+    of_f1 = ratios["jaccard"].effective_n_patients()
+    n_effective = [*ratios["accuracy"].effective_n_patients(), *of_f1, of_f1.min()]
     statistics: list[Statistic] = [partial(_accuracy_and_f1, matrices)]
     if probabilities is not None:
         scores = check_array(probabilities, input_name="probabilities")
@@ -164,8 +163,8 @@ def bootstrap_intervals(
         )
         estimates += [*table_of_areas.values(), table_of_areas.mean]
         true = column_or_1d(y_true)[:, np.newaxis] == classes
-        areas = find_areas(true, scores, patients)
-        n_effective += [*_append_min(areas.effective_n_patients())]
+        of_areas = find_areas(true, scores, patients).effective_n_patients()
+        n_effective += [*of_areas, of_areas.min()]
         statistics.append(partial(_areas, true, scores, patients))
     enough = np.array(n_effective) >= _MIN_EFFECTIVE_PATIENTS
     strata = _stratify(matrices.sum(axis=2), classes)
@@ -202,11 +201,6 @@ def bootstrap_intervals(
         n_resamples=int(n_resamples),
         confidence_level=float(confidence_level),
     )
-
-
-def _append_min(of_classes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Append the classes' minimum, which is what counts for their mean."""
-    return np.append(of_classes, of_classes.min())
 
 
 def _stratify(

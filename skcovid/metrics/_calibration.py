@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import root_scalar
-from scipy.sparse import csr_array
 from scipy.special import expit, logit
 from scipy.stats import t as student_t
 from sklearn.linear_model import LogisticRegression
@@ -17,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from skcovid._base._compatibility import validate_params
 from skcovid.metrics._confusion_matrix import check_labels
 from skcovid.metrics._estimates import Estimate, JsonMixin, unknown_estimate
-from skcovid.metrics._proportions import estimate_mean, estimate_share
+from skcovid.metrics._proportions import estimate_mean, estimate_share, list_images
 from skcovid.metrics._scores import check_images, check_probabilities
 from skcovid.metrics._tables import _ByClass
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL
@@ -195,8 +194,15 @@ def _calibrate(
         slope = intercept = unknown_estimate(reason)
     else:
         estimate = partial(_estimate_first, is_class, groups, confidence_level)
-        shift = np.array([_fit_shift(is_class, logits)])
-        intercept = estimate(shift, ones[:, np.newaxis], logits)
+        # What added to all logits makes the expected share the observed one.
+        share = is_class.mean()
+        low, high = logit(share) - logits.max() - 1, logit(share) - logits.min() + 1
+        shift = root_scalar(
+            lambda shift: expit(logits + shift).mean() - share,
+            bracket=(low, high),
+            xtol=1e-10,
+        ).root
+        intercept = estimate(np.array([shift]), ones[:, np.newaxis], logits)
         if np.ptp(logits) == 0:
             slope = unknown_estimate("all probabilities are equal")
         elif inside.min() >= outside.max() or inside.max() <= outside.min():
@@ -217,19 +223,6 @@ def _calibrate(
     )
 
 
-def _fit_shift(is_class: NDArray[np.bool_], logits: NDArray[np.float64]) -> float:
-    """Return what added to all logits makes the expected share the observed one."""
-    observed = is_class.mean()
-    bracket = logit(observed) - logits.max() - 1, logit(observed) - logits.min() + 1
-    return float(
-        root_scalar(
-            lambda shift: expit(logits + shift).mean() - observed,
-            bracket=bracket,
-            xtol=1e-10,
-        ).root
-    )
-
-
 def _estimate_first(
     is_class: NDArray[np.bool_],
     groups: ArrayLike | None,
@@ -243,14 +236,9 @@ def _estimate_first(
     scores = design * (is_class - expected)[:, np.newaxis]
     products = np.einsum("i,ij,ik->ijk", expected * (1 - expected), design, design)
     if groups is not None:
-        names, patients = np.unique(groups, return_inverse=True)
-        of_patient = csr_array(
-            (np.ones(len(patients)), (patients, np.arange(len(patients))))
-        )
-        scores = of_patient @ scores
-        products = (of_patient @ products.reshape(len(patients), -1)).reshape(
-            len(names), *products.shape[1:]
-        )
+        units = list_images(len(scores), groups).units
+        scores, sums = units @ scores, units @ products.reshape(len(products), -1)
+        products = sums.reshape(-1, *products.shape[1:])
     # The change, in one step, of the coefficients without each patient.
     without = products.sum(axis=0) - products
     n_patients = len(scores)

@@ -115,10 +115,8 @@ def compare_roc_auc(
     for the few images that are ranked wrongly. So it may contain 0 where the p-value is
     below 0.05. What widens the areas' intervals beyond DeLong's variance may be common
     to both or not. The correlation taken is the geometric mean of the two cases, as in
-    simulations the first covered too little (91.5 %) and the second too much (99 %). In
-    seven settings not used for that choice (areas of 0.66 to 0.98, 12 to 80 patients of
-    the class, one to three images each) it covered in 96 to 98.8 %; where both areas
-    are 0.99, in 99 to 100 %.
+    simulations the first covered too little (91.5 %) and the second too much (99 %).
+    :doc:`/evaluation` has the coverage in settings not used for that choice.
 
     References
     ----------

@@ -145,25 +145,22 @@ def decision_curve(
     covariance = sample.sum_outer_products(shares.influence)
     variance = np.diag(covariance)
     # Without true or false alarms in the data their correlation counts as 0.
+    deviations = np.sqrt(variance[: len(at)] * variance[len(at) :])
     with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = np.nan_to_num(
-            np.diag(covariance, len(at))
-            / np.sqrt(variance[: len(at)] * variance[len(at) :])
-        )
+        correlation = np.nan_to_num(np.diag(covariance, len(at)) / deviations)
     weights = at / (1 - at)
     prevalence = float(positive.mean())
+    of_thresholds = zip(
+        *(estimates[: len(at)], estimates[len(at) :]),
+        *(weights.tolist(), correlation.tolist()),
+        strict=True,
+    )
     return DecisionCurve(
         pos_label=pos_label,
         thresholds=tuple(at.tolist()),
         net_benefit=tuple(
-            difference_estimate(true, transform_estimate(false, weigh), r)
-            for true, false, weigh, r in zip(
-                estimates[: len(at)],
-                estimates[len(at) :],
-                [weight.__mul__ for weight in weights.tolist()],
-                correlation.tolist(),
-                strict=True,
-            )
+            difference_estimate(true, transform_estimate(false, weight.__mul__), r)
+            for true, false, weight, r in of_thresholds
         ),
         treat_all=tuple((prevalence - weights * (1 - prevalence)).tolist()),
         prevalence=prevalence,

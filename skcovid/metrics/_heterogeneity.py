@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.stats import beta, chi2, norm, t
 
 from skcovid._base._compatibility import validate_params
-from skcovid.metrics._estimates import Estimate, JsonMixin
+from skcovid.metrics._estimates import Estimate, JsonMixin, unknown_estimate
 from skcovid.metrics._wilson import CONFIDENCE_LEVEL, wilson_bounds
 
 # Values of `Estimate.method`.
@@ -110,13 +110,9 @@ def heterogeneity(
     - the true figure of a new source is taken to have a beta distribution of that mean
       and variance, with the variance of the mean added and one degree of freedom less.
 
-    In simulations (means of 0.7 to 0.95, sources of 10 to 300 trials) 95 % intervals
-    covered the mean mostly in 92 to 98 % of cases with five to sixteen sources that
-    differ (in 90.8 % in one of ten settings), and in up to 99.8 % where sources did not
-    differ or were fewer. With two sources it
-    was 85 to 100 %: then give the sources themselves. Prediction intervals covered in
-    84 to 100 %, least with means near 1, and are very wide with fewer than five
-    sources.
+    :doc:`/evaluation` has the coverage in simulations. With two sources it is poor:
+    then give the sources themselves. Prediction intervals are very wide with fewer than
+    five sources.
 
     References
     ----------
@@ -148,7 +144,7 @@ def heterogeneity(
     known = [estimate for estimate in found if not np.isnan(estimate.value)]
     n_free = len(known) - 1
     q = pvalue = i_squared = tau = np.nan
-    mean = prediction = Estimate(np.nan, np.nan, np.nan)
+    mean = prediction = unknown_estimate("")
     shares = np.array([float(not np.isnan(estimate.value)) for estimate in found])
     if n_free > 0:
         values = np.array([estimate.value for estimate in known])

@@ -162,10 +162,9 @@ def find_per_class(
         for jaccard in estimates["f1"]
     ]
     (accuracy,) = estimates.pop("accuracy")
+    of_classes = slice(n_classes), slice(n_classes)
     means = {
-        name: mean_estimate(
-            figures[:n_classes], ratios[name].correlate()[:n_classes, :n_classes]
-        )
+        name: mean_estimate(figures[:n_classes], ratios[name].correlate()[of_classes])
         for name, figures in estimates.items()
     }
     if complete:

@@ -192,18 +192,23 @@ def estimate_mean(
     confidence_level: float = 0.95,
 ) -> Estimate:
     """Return the mean of figures in [0, 1], which may be alike in a patient."""
-    images = np.arange(len(values))
-    patients = images if groups is None else np.unique(groups, return_inverse=True)[1]
-    units = csr_array((np.ones(len(values)), (patients, images)))
     mean = values.mean()
     return Proportions(
         values=np.array([mean]),
         influence=(values - mean)[:, np.newaxis] / len(values),
         max_influence=np.full((len(values), 1), 1 / len(values)),
         sizes=np.array([float(len(values))]),
-        sample=Sample(units, np.ones(units.shape[0]), grouped=groups is not None),
+        sample=list_images(len(values), groups),
         method=EFFECTIVE_WILSON,
     ).estimate(confidence_level)[0]
+
+
+def list_images(n_images: int, groups: ArrayLike | None) -> Sample:
+    """Take each image as a kind of its own, of its patient if patients are known."""
+    images = np.arange(n_images)
+    patients = images if groups is None else np.unique(groups, return_inverse=True)[1]
+    units = csr_array((np.ones(n_images), (patients, images)))
+    return Sample(units, np.ones(units.shape[0]), grouped=groups is not None)
 
 
 def count_kinds(

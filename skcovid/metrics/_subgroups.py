@@ -190,20 +190,38 @@ def subgroup_table(
     scores = None
     if probabilities is not None:
         scores = check_array(probabilities, input_name="probabilities")
-    patients = None if groups is None else column_or_1d(groups)
     names, members = _split(attribute, name, bins)
-    rows = [
-        _describe(
-            true[chosen],
-            predicted[chosen],
-            None if scores is None else scores[chosen],
-            None if patients is None else patients[chosen],
-            classes,
-            min_images,
-            confidence_level,
+    few = dict.fromkeys(classes, unknown_estimate(f"fewer than {min_images} images"))
+    rows = []
+    for number in range(len(names)):
+        chosen = members == number
+        own, called = true[chosen], predicted[chosen]
+        patients = None if groups is None else column_or_1d(groups)[chosen]
+        counts = len(own), None if patients is None else len(np.unique(patients))
+        if len(own) < min_images:
+            areas = None if scores is None else few
+            rows.append(SubgroupMetrics(*counts, few[classes[0]], few, few, areas))
+            continue
+        options: dict[str, Any] = {
+            "groups": patients,
+            "confidence_level": confidence_level,
+        }
+        share = partial(estimate_share, **options)
+        accuracy = unknown_estimate("images have labels that the classes lack")
+        if set(own.tolist()) <= set(classes):
+            accuracy = share(own == called)
+        areas = None
+        if scores is not None:
+            areas = dict(roc_auc_table(own, scores[chosen], classes, **options))
+        rows.append(
+            SubgroupMetrics(
+                *counts,
+                accuracy,
+                {k: share(called == k, among=own == k) for k in classes},
+                {k: share(called != k, among=own != k) for k in classes},
+                areas,
+            )
         )
-        for chosen in members == np.arange(len(names))[:, np.newaxis]
-    ]
     return SubgroupTable(
         labels=tuple(names),
         rows=tuple(rows),
@@ -268,50 +286,3 @@ def _bin(
         for low, high in zip(edges[used], edges[used + 1], strict=True)
     ]
     return names, members
-
-
-def _describe(
-    y_true: NDArray[Any],
-    predictions: NDArray[Any],
-    probabilities: NDArray[Any] | None,
-    groups: NDArray[Any] | None,
-    classes: tuple[Hashable, ...],
-    min_images: int,
-    confidence_level: float,
-) -> SubgroupMetrics:
-    """Return the figures of one group."""
-    counts = len(y_true), None if groups is None else len(np.unique(groups))
-    if len(y_true) < min_images:
-        few = dict.fromkeys(
-            classes, unknown_estimate(f"fewer than {min_images} images")
-        )
-        return SubgroupMetrics(
-            *counts, few[classes[0]], few, few, None if probabilities is None else few
-        )
-    share = partial(estimate_share, groups=groups, confidence_level=confidence_level)
-    accuracy = unknown_estimate("images have labels that the classes lack")
-    if set(y_true.tolist()) <= set(classes):
-        accuracy = share(y_true == predictions)
-    areas = None
-    if probabilities is not None:
-        areas = dict(
-            roc_auc_table(
-                y_true,
-                probabilities,
-                classes,
-                groups=groups,
-                confidence_level=confidence_level,
-            )
-        )
-    pairs = {label: (y_true == label, predictions == label) for label in classes}
-    return SubgroupMetrics(
-        *counts,
-        accuracy=accuracy,
-        recall={
-            label: share(called, among=of) for label, (of, called) in pairs.items()
-        },
-        specificity={
-            label: share(~called, among=~of) for label, (of, called) in pairs.items()
-        },
-        roc_auc=areas,
-    )

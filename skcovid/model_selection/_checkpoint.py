@@ -22,6 +22,7 @@ from skcovid._base._atomic_files import (
     write_record,
 )
 from skcovid._base._digests import image_key
+from skcovid._base._validation_splits import list_parameters
 from skcovid._base._version import installed_versions
 from skcovid.images._fingerprints import describe_parameters, digest_samples
 from skcovid.model_selection._external_set import ExternalSet
@@ -114,7 +115,13 @@ def open_checkpoint(
     )
     with _report_unwritable(directory):
         directory.mkdir(parents=True, exist_ok=True)
-    _check_contents(directory)
+    names = {entry.name for entry in directory.iterdir()}
+    for name in sorted(names - {_LOCK} if _MANIFEST not in names else ()):
+        if not fnmatch(name, f".{_MANIFEST}.*.part"):
+            raise FileExistsError(
+                f"checkpoint={str(directory)!r} holds {name!r} but no {_MANIFEST}, so "
+                "it belongs to something else. Pass a new or empty directory."
+            )
     with ExitStack() as stack:
         with _report_unwritable(directory):
             stack.enter_context(exclusive_lock(directory / _LOCK, busy))
@@ -136,16 +143,6 @@ def _report_unwritable(directory: Path) -> Iterator[None]:
             f"checkpoint={str(directory)!r} is not writable: {error}. Pass a folder "
             "that is",
         ) from error
-
-
-def _check_contents(directory: Path) -> None:
-    names = {entry.name for entry in directory.iterdir()}
-    for name in sorted(names - {_LOCK} if _MANIFEST not in names else ()):
-        if not fnmatch(name, f".{_MANIFEST}.*.part"):
-            raise FileExistsError(
-                f"checkpoint={str(directory)!r} holds {name!r} but no {_MANIFEST}, so "
-                "it belongs to something else. Pass a new or empty directory."
-            )
 
 
 def _check_description(directory: Path, description: Mapping[str, Any]) -> None:
@@ -222,8 +219,7 @@ def describe_evaluation(
     rows = [[part.tolist() for part in fold] for fold in splits]
     others = {}
     if source is not None:
-        n_sources, digest = len(np.unique(source)), joblib.hash(source.tolist())
-        others["source"] = f"{n_sources} of digest {digest}"
+        others["source"] = _describe_column(source)
     if test is not None:
         scored = joblib.hash(test.rows.tolist())
         others |= {
@@ -251,14 +247,16 @@ def _describe_labels(
     """Describe labels and patients by their numbers and digests."""
     counts = dict(zip(*np.unique(y, return_counts=True), strict=True))
     labels = ", ".join(f"{label} {count}" for label, count in counts.items())
-    patients = "none"
-    if groups is not None:
-        n_patients = len(np.unique(np.asarray(groups)))
-        patients = f"{n_patients} of digest {joblib.hash(np.asarray(groups).tolist())}"
     return {
         f"{prefix}y": f"{labels} of digest {joblib.hash(y.tolist())}",
-        f"{prefix}groups": patients,
+        f"{prefix}groups": "none" if groups is None else _describe_column(groups),
     }
+
+
+def _describe_column(values: ArrayLike) -> str:
+    """Describe sources or patients by their number and digest."""
+    column = np.asarray(values)
+    return f"{len(np.unique(column))} of digest {joblib.hash(column.tolist())}"
 
 
 def _estimators_versions(pipeline: Any) -> dict[str, str]:
@@ -279,13 +277,9 @@ def _estimators_versions(pipeline: Any) -> dict[str, str]:
 
 def own_parameters(pipeline: Any, own_name: str) -> dict[str, Any]:
     """Return the parameters of this name that skcovid's estimators in it have."""
-    params = pipeline.get_params(deep=True)
-    found = {}
-    for name, value in params.items():
-        prefix, _, last = name.rpartition("__")
-        owner = params.get(prefix) if prefix else pipeline
-        if last == own_name and any(
-            base.__module__.startswith("skcovid.") for base in type(owner).__mro__
-        ):
-            found[name] = value
-    return found
+    return {
+        name: value
+        for name, value, owner in list_parameters(pipeline)
+        if name.rpartition("__")[-1] == own_name
+        and any(base.__module__.startswith("skcovid.") for base in type(owner).__mro__)
+    }

@@ -214,17 +214,12 @@ def compare(
     exact = binomtest(n_only_a, n_differing).pvalue if n_differing else 1.0
     areas = None
     if scoring == "roc_auc":
-        column = result_a.classes.tolist().index(pos_label)
-        scores_a, scores_b = (
-            np.asarray(result.probabilities)[:, column]
-            for result in (result_a, result_b)
-        )
         areas = compare_roc_auc(
             result_a.y_true[rows],
-            scores_a,
-            scores_b,
+            result_a._probability_of(pos_label),
+            result_b._probability_of(pos_label),
             pos_label=pos_label,
-            groups=None if result_a.groups is None else units,
+            groups=result_a._scored.groups,
             confidence_level=confidence_level,
         )
     return Comparison(

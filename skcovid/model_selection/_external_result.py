@@ -21,16 +21,8 @@ class ExternalResult(SourceFigures):
 
     Parameters
     ----------
-    y_true : ndarray of shape (n_scored,)
-        True labels of the images that were scored.
-    predictions : ndarray of shape (n_scored,)
-        Predicted labels.
-    probabilities : ndarray of shape (n_scored, n_classes) or None
-        Predicted probabilities in [0, 1], if the classifier has them.
-    classes : ndarray of shape (n_classes,)
-        Labels of the model, sorted.
-    groups : ndarray of shape (n_scored,) or None
-        Patient of each image.
+    y_true, predictions, probabilities, classes, groups
+        Of the images that were scored, as in :class:`SourceFigures`.
     rows : ndarray of shape (n_scored,), int
         Rows of `test` that were scored.
     copies : dict of int to int, or None
@@ -70,11 +62,10 @@ class ExternalResult(SourceFigures):
         dict
             As of :meth:`EvaluationResult.to_dict`.
         """
-        copies = self.copies
         return {
             **self._figures(),
             "n_left_out": self.n_left_out,
-            "copies": None if copies is None else as_json(copies),
+            "copies": as_json(self.copies),
             "patients_in_training": self.patients_in_training.tolist(),
             "rows": self.rows.tolist(),
             "history": as_json(self.history),

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import confusion_matrix
 
 from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics._calibration import CalibrationTable, calibration_table
@@ -79,14 +78,12 @@ class Predictions(ABC):
     def _counts(self) -> NDArray[np.int64]:
         """Square confusion matrix of each patient, or of all images."""
         y_true, predictions, _, _, groups, *_ = self._scored
-        if groups is None:
-            counts: NDArray[np.int64] = confusion_matrix(
-                y_true, predictions, labels=self.labels
-            )
-            return counts
-        return patient_confusion_matrices(
-            y_true, predictions, groups, labels=self.labels
+        # Without patients, a matrix for all images.
+        units = np.zeros(len(y_true)) if groups is None else groups
+        counts = patient_confusion_matrices(
+            y_true, predictions, units, labels=self.labels
         )
+        return counts[0] if groups is None else counts
 
     @cached_property
     def confusion_shares(self) -> list[list[Estimate]]:
@@ -131,18 +128,22 @@ class Predictions(ABC):
 
     def _probability_of(self, label: Hashable) -> NDArray[np.floating]:
         """Return the probabilities of a class."""
-        probabilities, classes = self._scored.probabilities, self._scored.classes
+        classes = self._scored.classes
         if label not in classes.tolist():
             raise KeyError(
                 f"{label!r} is not a class of the model; its classes are "
                 f"{', '.join(map(repr, classes.tolist()))}."
             )
-        if probabilities is None:
+        return self._known_probabilities()[:, classes.tolist().index(label)]
+
+    def _known_probabilities(self) -> NDArray[np.floating]:
+        """Return the probabilities of all classes, or raise if there are none."""
+        if self._scored.probabilities is None:
             raise ValueError(
-                "The classifier gave no probabilities; evaluate one that has "
+                "The evaluated classifier gave no probabilities; evaluate one that has "
                 "predict_proba, or wrap it in CalibratedClassifierCV."
             )
-        return probabilities[:, classes.tolist().index(label)]
+        return self._scored.probabilities
 
     def decision_curve(
         self, label: Hashable, thresholds: ArrayLike | None = None
@@ -154,12 +155,11 @@ class Predictions(ABC):
         label : object
             The class.
         thresholds : array-like of shape (n_thresholds,), default=None
-            Threshold probabilities in (0, 1).
+            As for :func:`skcovid.metrics.decision_curve`.
 
         Returns
         -------
         DecisionCurve
-            As of :func:`skcovid.metrics.decision_curve`, with 95 % intervals.
 
         Raises
         ------
@@ -193,15 +193,12 @@ class Predictions(ABC):
         ----------
         label : object
             The class.
-        threshold : float, default=None
-            Smallest probability that is called positive.
-        sensitivity, specificity : float, default=None
-            Choose the threshold for at least this figure, in (0, 1].
+        threshold, sensitivity, specificity : float, default=None
+            As for :func:`skcovid.metrics.operating_point`; give one of them.
 
         Returns
         -------
         OperatingPoint
-            As of :func:`skcovid.metrics.operating_point`, with 95 % intervals.
 
         Raises
         ------
@@ -238,7 +235,7 @@ class Predictions(ABC):
         Returns
         -------
         dict of str to SubgroupTable
-            As of :func:`skcovid.metrics.subgroup_table`, with 95 % intervals.
+            As of :func:`skcovid.metrics.subgroup_table`.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -144,6 +145,11 @@ class EvaluationResult(Predictions):
         ]
         return None if len(parts) < len(self.folds) else self._in_order(parts)
 
+    def _sides(self) -> dict[str, Predictions]:
+        """Return the predictions of the folds and, if there are any, those outside."""
+        sides: dict[str, Predictions] = {"inside": self}
+        return sides if self.external is None else sides | {"outside": self.external}
+
     def _in_order(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
         rows = np.concatenate([fold.test_indices for fold in self.folds])
         return np.concatenate(parts)[np.argsort(rows)]
@@ -220,18 +226,17 @@ class EvaluationResult(Predictions):
         if self.source is None:
             return None
         y_true, predictions, probabilities, classes, groups, *_ = self._scored
-        source = self.source[self.test_indices]
-        return {
-            name: SourceFigures(
+        source, found = self.source[self.test_indices], {}
+        for name in np.unique(source).tolist():
+            rows = source == name
+            found[name] = SourceFigures(
                 y_true=y_true[rows],
                 predictions=predictions[rows],
                 probabilities=None if probabilities is None else probabilities[rows],
                 classes=classes,
                 groups=None if groups is None else groups[rows],
             )
-            for name in np.unique(source).tolist()
-            for rows in [source == name]
-        }
+        return found
 
     def heterogeneity(self, label: Hashable) -> Heterogeneity:
         """Compare the ROC AUC of a class between sources.
@@ -257,13 +262,9 @@ class EvaluationResult(Predictions):
         """
         if self.by_source is None:
             raise ValueError("The result has no sources; pass source to evaluate.")
-        tables = [one.roc_auc for one in self.by_source.values() if one.roc_auc]
-        if not tables:
-            raise ValueError(
-                "The result has no probabilities, so no ROC AUC; evaluate a classifier "
-                "with predict_proba, such as CalibratedClassifierCV of this one."
-            )
-        return heterogeneity([table[label] for table in tables])
+        self._known_probabilities()
+        tables = [one.roc_auc for one in self.by_source.values()]
+        return heterogeneity([table[label] for table in tables if table is not None])
 
     @cached_property
     def operating_points(self) -> dict[Hashable, dict[str, OperatingPoint]]:
@@ -274,15 +275,14 @@ class EvaluationResult(Predictions):
         without probabilities.
         """
         points: dict[Hashable, dict[str, OperatingPoint]] = {}
-        for label in self.classes.tolist():
-            if self.probabilities is None or label not in self._scored.y_true.tolist():
-                continue
+        if self.probabilities is None:
+            return points
+        for label in np.unique(self._scored.y_true).tolist():
             chosen = self.operating_point(label, sensitivity=_SENSITIVITY)
-            points[label] = {"inside": chosen}
-            if self.external is not None:
-                points[label]["outside"] = self.external.operating_point(
-                    label, threshold=chosen.threshold
-                )
+            points[label] = {
+                place: side.operating_point(label, threshold=chosen.threshold)
+                for place, side in self._sides().items()
+            }
         return points
 
     def to_dict(self) -> dict[str, Any]:
@@ -364,13 +364,11 @@ class EvaluationResult(Predictions):
 
 def describe_result(result: EvaluationResult) -> list[Section]:
     """Return the sections of the report on a result, without pictures."""
-    headline, outside = _result_sections.describe_headline(result), []
+    headline, others = _result_sections.describe_headline(result), []
     if (external := result.external) is not None:
         headline = _result_sections.describe_headline_outside(result, external)
-        outside = [
-            _result_sections.describe_external(external, result.operating_points)
-        ]
-    sources = []
+        points = result.operating_points
+        others.append(_result_sections.describe_external(external, points))
     if result.by_source is not None:
         found = {}
         within, areas = result.within_source_roc_auc, result.roc_auc
@@ -380,23 +378,26 @@ def describe_result(result: EvaluationResult) -> list[Section]:
                 within, areas, found, result.sources_left_out
             )
             headline = replace(headline, parts=[*leading, *headline.parts])
-        sources = [_result_sections.describe_sources(result.by_source, found)]
+        others.append(_result_sections.describe_sources(result.by_source, found))
     sections = [
         headline,
-        *outside,
-        *sources,
+        *others,
         _describe_data(result),
         _result_sections.describe_confusion_matrix(result),
         _result_sections.describe_per_class(result),
     ]
     if result.histories:
-        sections.append(_result_sections.describe_training(result.histories))
+        epochs = _result_sections.list_epochs(result.histories)
+        text = Paragraph(f"Epochs in each fold: {epochs}.")
+        sections.append(Section("training", "Training history", [text]))
     seconds = sum(map(sum, result.timings.values()))
     if external is not None:
         seconds += external.fit_seconds + external.predict_seconds
+    counts = sorted(Counter(result.y_true.tolist()).items())
+    rows = [[str(label), str(count)] for label, count in counts]
     return [
         *sections,
-        _result_sections.describe_classes(result.y_true),
+        Section("classes", "Class distribution", [Table(["class", "images"], rows)]),
         _result_sections.describe_settings(result.cv, result.pipeline, seconds),
     ]
 

@@ -8,8 +8,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from math import isnan
 from typing import Any
 
-from numpy.typing import NDArray
-
 from skcovid._base._document import Details, List, Paragraph, Part, Section, Table
 from skcovid._base._version import installed_versions
 from skcovid.metrics._estimates import MOVER, Estimate, difference_estimate
@@ -53,30 +51,35 @@ def list_versions() -> dict[str, str]:
     return installed_versions(_PACKAGES)
 
 
+def describe_versions() -> str:
+    """Write the versions of `list_versions` on one line."""
+    return ", ".join(f"{name} {found}" for name, found in list_versions().items())
+
+
+def list_epochs(histories: Sequence[dict[str, list[Any]]]) -> str:
+    """Write the number of epochs of every fold."""
+    return ", ".join(
+        str(max(map(len, history.values()), default=0)) for history in histories
+    )
+
+
 def describe_headline(result: Predictions) -> Section:
     """Give the scores over all classes, and how the intervals were made."""
     table, areas, means = result.per_class, result.roc_auc, result.per_class.means
+    one_vs_rest = str(means.one_vs_rest_accuracy)
     rows = [
         ["Multi-class accuracy", str(table.accuracy)],
         ["Balanced accuracy (mean recall)", str(means.recall)],
         ["F1, mean over the classes", str(means.f1)],
-        [
-            "One-vs-rest accuracy, mean (the paper's ACC)",
-            str(means.one_vs_rest_accuracy),
-        ],
+        ["One-vs-rest accuracy, mean (the paper's ACC)", one_vs_rest],
     ]
     methods = f"{table.accuracy.method} for shares of images and F1"
     if areas is not None:
         rows.append(["ROC AUC, mean over the classes", areas.mean.format_fraction()])
         methods += f", {areas.rows[0].method} for ROC AUC"
-    return Section(
-        "headline",
-        "Headline figures",
-        [
-            Table(["figure", "value [95 % interval]"], rows),
-            Paragraph(f"Intervals are 95 %: {methods}; {MOVER} from these for means."),
-        ],
-    )
+    text = f"Intervals are 95 %: {methods}; {MOVER} from these for means."
+    values = Table(["figure", "value [95 % interval]"], rows)
+    return Section("headline", "Headline figures", [values, Paragraph(text)])
 
 
 def describe_headline_outside(inside: Predictions, outside: ExternalResult) -> Section:
@@ -85,13 +88,11 @@ def describe_headline_outside(inside: Predictions, outside: ExternalResult) -> S
     rows = []
     for (name, label), figure in inside._headline_figures().items():
         if (other := of_outside.get((name, label))) is not None:
-            lost = difference_estimate(figure, other)
             shown = _HEADLINE[name] + ("" if label is None else f", {label}")
-            figures = figure, other, lost
-            if name == "roc_auc":
-                rows.append([shown, *map(Estimate.format_fraction, figures)])
-            else:
-                rows.append([shown, *map(Estimate.format_percent, figures)])
+            is_area = name == "roc_auc"
+            write = Estimate.format_fraction if is_area else Estimate.format_percent
+            figures = figure, other, difference_estimate(figure, other)
+            rows.append([shown, *map(write, figures)])
     parts: list[Part] = [
         Table(
             ["figure", "inside (folds)", "outside (external set)", "lost outside"], rows
@@ -105,13 +106,12 @@ def describe_headline_outside(inside: Predictions, outside: ExternalResult) -> S
     ]
     lacking = outside.labels[len(outside.classes) :].tolist()
     if lacking:
-        parts.append(
-            Paragraph(
-                "There is no multi-class accuracy outside: images of "
-                f"{', '.join(map(repr, lacking))} are there, which the model can't "
-                "predict. They count as the rest of every class."
-            )
+        text = (
+            f"There is no multi-class accuracy outside: images of "
+            f"{', '.join(map(repr, lacking))} are there, which the model can't "
+            "predict. They count as the rest of every class."
         )
+        parts.append(Paragraph(text))
     return Section("headline", "Headline figures, inside and outside", parts)
 
 
@@ -177,9 +177,8 @@ def describe_sources(
         areas.append(["share of variance due to sources (I²)", *texts])
     header = ["source", "patients", *(f"images of {label}" for label in labels)]
     header += ["accuracy", *(f"recall of {label}" for label in labels)]
-    parts: list[Part] = [
-        Table(header, rows, caption="Each source: values [95 % interval]")
-    ]
+    caption = "Each source: values [95 % interval]"
+    parts: list[Part] = [Table(header, rows, caption)]
     if areas:
         caption = "ROC AUC of each source [95 % interval]"
         note = (
@@ -194,55 +193,37 @@ def describe_external(
     outside: ExternalResult, points: Mapping[Hashable, Mapping[str, OperatingPoint]]
 ) -> Section:
     """Give the images, confusion matrix and figures of the external set."""
-    copies = outside.copies
-    patients = "not known; images were taken as independent"
-    if outside.n_patients is not None:
-        patients = str(outside.n_patients)
+    patients, copies = outside.n_patients, outside.copies
+    unknown = "not known; images were taken as independent"
     counts = sorted(Counter(outside.y_true.tolist()).items())
-    rows = [
-        ["Images scored", str(len(outside.rows))],
-        [
-            "True classes",
-            ", ".join(f"{label}: {count}" for label, count in counts),
-        ],
-        ["Patients", patients],
-        [
-            "Left out as copies of training images",
-            "not searched for" if copies is None else str(len(copies)),
-        ],
-        [
-            "Left out as images of patients of the training images",
-            str(len(outside.patients_in_training)),
-        ],
-    ]
-    parts: list[Part] = [Table(["", ""], rows)]
+    rows = {
+        "Images scored": len(outside.rows),
+        "True classes": ", ".join(f"{label}: {count}" for label, count in counts),
+        "Patients": unknown if patients is None else patients,
+        "Left out as copies of training images": (
+            "not searched for" if copies is None else len(copies)
+        ),
+        "Left out as images of patients of the training images": len(
+            outside.patients_in_training
+        ),
+    }
+    parts: list[Part] = [Table(["", ""], [[k, str(v)] for k, v in rows.items()])]
     if copies:
-        listed = [
-            f"{row}: a copy of training row {first}" for row, first in copies.items()
-        ]
-        parts.append(
-            Details(
-                "Copies, by row of the external and the training set", [List(listed)]
-            )
-        )
+        listed = List([f"{k}: a copy of training row {v}" for k, v in copies.items()])
+        summary = "Copies, by row of the external and the training set"
+        parts.append(Details(summary, [listed]))
     parts.append(describe_confusion_matrix(outside).parts[-1])
     parts.append(describe_per_class(outside).parts[-1])
     if points:
-        thresholds = [
-            [
-                str(label),
-                f"{sides['inside'].threshold:.3g}",
-                *(
-                    figure.format_percent(1)
-                    for side in (sides["inside"], sides["outside"])
-                    for figure in (side.sensitivity, side.specificity)
-                ),
-            ]
-            for label, sides in points.items()
-        ]
-        header = ["class", "threshold"]
+        header, thresholds = ["class", "threshold"], []
         for place in ("inside", "outside"):
             header += [f"sensitivity {place}", f"specificity {place}"]
+        for label, sides in points.items():
+            row = [str(label), f"{sides['inside'].threshold:.3g}"]
+            for side in sides.values():
+                row += [side.sensitivity.format_percent(1)]
+                row += [side.specificity.format_percent(1)]
+            thresholds.append(row)
         caption = (
             "Thresholds of the probability, chosen inside for a sensitivity of 95 % "
             "and applied outside"
@@ -253,21 +234,14 @@ def describe_external(
 
 def describe_confusion_matrix(result: Predictions) -> Section:
     """Give the counts of all folds, and their shares of the true class."""
-    rows = [
-        [
-            f"{label} ({sum(row)} images)",
-            *(
-                f"{count}: {share.format_percent(1)}"
-                for count, share in zip(row, row_shares, strict=True)
-            ),
-        ]
-        for label, row, row_shares in zip(
-            result.labels.tolist(),
-            result.confusion_matrix.tolist(),
-            result.confusion_shares,
-            strict=True,
-        )
-    ]
+    counts = result.confusion_matrix.tolist()
+    rows = []
+    for label, row, shares in zip(
+        result.labels.tolist(), counts, result.confusion_shares, strict=True
+    ):
+        pairs = zip(row, shares, strict=True)
+        cells = [f"{count}: {share.format_percent(1)}" for count, share in pairs]
+        rows.append([f"{label} ({sum(row)} images)", *cells])
     table = Table(
         ["true class", *(f"predicted {label}" for label in result.per_class)],
         rows,
@@ -298,35 +272,12 @@ def describe_per_class(result: Predictions) -> Section:
     return Section("per-class", "Per class", [Paragraph(text), values])
 
 
-def describe_training(histories: Sequence[dict[str, list[Any]]]) -> Section:
-    """Give the number of epochs of every fold."""
-    epochs = ", ".join(
-        str(max(map(len, history.values()), default=0)) for history in histories
-    )
-    text = f"Epochs in each fold: {epochs}."
-    return Section("training", "Training history", [Paragraph(text)])
-
-
-def describe_classes(y_true: NDArray[Any]) -> Section:
-    """Give the number of images of each class."""
-    counts = sorted(Counter(y_true.tolist()).items())
-    rows = [[str(label), str(count)] for label, count in counts]
-    return Section("classes", "Class distribution", [Table(["class", "images"], rows)])
-
-
 def describe_settings(cv: str, pipeline: str, seconds: float) -> Section:
     """Give cross-validator, versions, wall time and pipeline."""
-    versions = ", ".join(f"{name} {found}" for name, found in list_versions().items())
     rows = [
         ["Cross-validator", cv],
-        ["Versions", versions],
+        ["Versions", describe_versions()],
         ["Wall time", f"{seconds / 60:.1f} minutes"],
     ]
-    return Section(
-        "making",
-        "How it was made",
-        [
-            Table(["", ""], rows),
-            Details("The evaluated pipeline", [Paragraph(pipeline)]),
-        ],
-    )
+    evaluated = Details("The evaluated pipeline", [Paragraph(pipeline)])
+    return Section("making", "How it was made", [Table(["", ""], rows), evaluated])

@@ -93,21 +93,21 @@ def find_verdict(
         f"the accuracy of {result.accuracy.format_percent(1)} was measured inside the "
         "collection that the model was trained on"
     )
+    but = [f"But {text}." for text in holds]
     if reasons:
         sentences = [f"Do not rely on the {accuracy}: {', and '.join(reasons)}."]
         sentences += [f"It is not known whether it holds: {text}." for text in unclear]
-        sentences += [f"But {text}." for text in holds]
+        sentences += but
     elif unclear:
         sentences = [
             f"Do not rely on the {accuracy} yet, as it is not known whether it holds "
             f"outside: {', and '.join(unclear)}. Test the model on more patients, of "
-            "more hospitals."
+            "more hospitals.",
+            *but,
         ]
-        sentences += [f"But {text}." for text in holds]
     elif holds:
-        text = ", and ".join(holds)
         sentences = [
-            f"The model held where it was tested: {text}; the accuracy "
+            f"The model held where it was tested: {', and '.join(holds)}; the accuracy "
             f"{'over all sources' if unseen else 'inside'} was {accuracy}. Other "
             "hospitals, machines and groups of patients were not tested: test it where "
             "it is to be used."
@@ -138,16 +138,14 @@ def describe_figures(scores: Predictions) -> str:
     return f"{'; '.join(texts)}."
 
 
-def _compare(result: Evidence, external: SourceFigures) -> Iterator[_Comparison]:
+def _compare(inside: Evidence, outside: Predictions) -> Iterator[_Comparison]:
     """Pair the figures inside and outside that are known on both sides."""
-    outside = external._headline_figures()
-    for (figure, label), inside in result._headline_figures().items():
-        name = {"roc_auc": "ROC AUC"}.get(figure, figure)
+    found = outside._headline_figures()
+    for (figure, label), estimate in inside._headline_figures().items():
+        name = "ROC AUC" if figure == "roc_auc" else figure
         name += "" if label is None else f" for {label}"
-        if figure != "balanced_accuracy" and (figure, label) in outside:
-            pair = _Comparison(
-                name, inside, outside[figure, label], figure == "roc_auc"
-            )
+        if figure != "balanced_accuracy" and (other := found.get((figure, label))):
+            pair = _Comparison(name, estimate, other, figure == "roc_auc")
             if not math.isnan(pair.fall.value):
                 yield pair
 
@@ -157,11 +155,9 @@ def _examine_external(result: Evidence) -> Iterator[Finding]:
     external = result.external
     if external is None:
         return
-    patients = external.n_patients
-    size = f"{len(external.y_true)} images" + (
-        "" if patients is None else f" of {patients} patients"
-    )
-    place = f"in the external set of {size}"
+    place = f"in the external set of {len(external.y_true)} images"
+    if external.n_patients is not None:
+        place += f" of {external.n_patients} patients"
     known = list(_compare(result, external))
     areas = [pair for pair in known if pair.is_area]
     worst = None
@@ -186,11 +182,11 @@ def _examine_external(result: Evidence) -> Iterator[Finding]:
         )
         text = f"{place}, {worst}, a fall of between {low} and {high}{unit}"
         yield Finding("unclear", text)
-    elif worst.outcome == "falls" and areas and not worst.is_area:
-        text = f"{place}, {worst}, although the ROC AUC did not fall"
-        yield Finding("falls", text)
     else:
-        yield Finding(worst.outcome, f"{place}, {worst}")
+        text = f"{place}, {worst}"
+        if worst.outcome == "falls" and areas and not worst.is_area:
+            text += ", although the ROC AUC did not fall"
+        yield Finding(worst.outcome, text)
 
 
 def _examine_sources(result: Evidence) -> Iterator[Finding]:
@@ -205,17 +201,16 @@ def _examine_sources(result: Evidence) -> Iterator[Finding]:
         return
     label = min(known, key=lambda known: within[known].value)
     area = within[label].format_fraction(2)
-    unseen = result.sources_left_out
-    sources = "sources that the model had not seen"
-    if not unseen:
-        sources = "the sources that it was trained on"
+    sources = "the sources that it was trained on"
+    if result.sources_left_out:
+        sources = "sources that the model had not seen"
     text = f"within {sources}, the ROC AUC for {label} was {area}"
     if within[label].low <= _CHANCE:
         yield Finding("falls", f"{text}, which may be chance")
     elif within[label].high < pooled[label].low:
         other = pooled[label].format_fraction(2)
         yield Finding("falls", f"{text}, and {other} only across them")
-    elif unseen:
+    elif result.sources_left_out:
         new = result.heterogeneity(label).prediction
         if new.low <= _CHANCE:
             span = f"between {new.low:.2f} and {new.high:.2f}"

@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 
 from skcovid._base._compatibility import HasMethods, validate_params
 from skcovid.model_selection._result import EvaluationResult
-from skcovid.model_selection._result_sections import list_versions
+from skcovid.model_selection._result_sections import describe_versions
 from skcovid.model_selection._verdict import describe_figures, find_verdict
 from skcovid.persistence._model_card import LIMITATIONS
 
@@ -112,7 +112,12 @@ def atlas_card(
     model: dict[str, Any] = {"Name": name}
     if link is not None:
         model["Link"] = link
-    model["Indexing"] = {"Content": ["CH"], "Keywords": _list_keywords(classes)}
+    keywords = dict.fromkeys(["chest radiograph", "transfer learning", *classes])
+    model["Indexing"] = {
+        "Content": ["CH"],
+        # Of 2 to 64 characters, as the schema wants them.
+        "Keywords": [word for word in keywords if 2 <= len(word) <= 64],
+    }
     model["Model properties"] = _describe_model(pipeline, result, classes)
     model["Imaging"] = {"Modalities": ["Projection radiography (RID10345)"]}
     if data is not None:
@@ -123,33 +128,20 @@ def atlas_card(
     return {"$schema": _SCHEMA, "Model": model}
 
 
-def read_atlas_fields() -> list[dict[str, str]]:
-    """Return all fields of the schema: path, type, whether required, bounds."""
-    text = files(__package__).joinpath("atlas_model.csv").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("# ")]
-    return list(csv.DictReader(lines))
-
-
 def list_missing_fields(card: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
     """Yield fields that a card lacks, and whether each is required.
 
     A field within one that is missing, or within items of a list, is not named.
     """
-    for row in read_atlas_fields():
+    text = files(__package__).joinpath("atlas_model.csv").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("# ")]
+    for row in csv.DictReader(lines):
         *above, last = row["field"].split(".")
         holder: Any = card
         for name in above:
-            holder = (
-                holder.get(name, {last: None}) if "[]" not in name else {last: None}
-            )
-        if last not in holder and "[]" not in last:
+            holder = holder.get(name, {last: None})
+        if "[]" not in row["field"] and last not in holder:
             yield row["field"], row["required"] == "yes"
-
-
-def _list_keywords(classes: list[str]) -> list[str]:
-    """Return keywords of 2 to 64 characters, each once."""
-    keywords = ["chest radiograph", "transfer learning", *classes]
-    return [word for word in dict.fromkeys(keywords) if 2 <= len(word) <= 64]
 
 
 def _describe_model(
@@ -158,13 +150,12 @@ def _describe_model(
     """Return input, output, use and limitations."""
     has_probabilities = result.probabilities is not None
     output = "A probability and a label" if has_probabilities else "A label"
-    versions = ", ".join(f"{name} {found}" for name, found in list_versions().items())
     properties: dict[str, Any] = {
         "Decision threshold": DECISION,
         "Input": "One chest radiograph.",
         "Limitations": re.sub(r"(^- |\s+(- )?)", " ", LIMITATIONS).strip(),
         "Output": {"Description": f"{output}, of the classes {', '.join(classes)}."},
-        "Reproducibility": f"Evaluated with {versions}.",
+        "Reproducibility": f"Evaluated with {describe_versions()}.",
         "Use": {
             "Intended": ["Research on classifiers of chest radiographs"],
             "Excluded": ["Diagnosis", "Triage", "Treatment"],

@@ -202,12 +202,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
-    OSError
-        If the path is that of a folder, pipe or device.
-    ModelFileError
-        If the file is not a model or is damaged.
+    FileNotFoundError, OSError, ModelFileError
+        As :func:`load` does, which also checks the model itself.
 
     Examples
     --------

@@ -210,11 +210,9 @@ def _apply_linear_steps(features: Any, steps: list[Any]) -> Any:
 
 def _affine(components: KernelPCA) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return slope (n_features, n_components) and offset of a linear kernel PCA."""
-    kept = components.eigenvalues_ > 0
+    values, kept = components.eigenvalues_, components.eigenvalues_ > 0
     directions = np.zeros_like(components.eigenvectors_)
-    directions[:, kept] = components.eigenvectors_[:, kept] / np.sqrt(
-        components.eigenvalues_[kept]
-    )
+    directions[:, kept] = components.eigenvectors_[:, kept] / np.sqrt(values[kept])
     samples = components.X_fit_.astype(np.float64)
     offset = components.transform(np.zeros_like(components.X_fit_[:1]))[0]
     return (samples - samples.mean(axis=0)).T @ directions, offset

@@ -1,21 +1,12 @@
 """Sections on what a diagnostic study reports beside accuracy and ROC AUC."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from skcovid._base._document import Heading, Paragraph, Part, Section, Table
 from skcovid.inspection._decision_curve import DecisionCurveDisplay
-from skcovid.model_selection._predictions import Predictions
 from skcovid.model_selection._result import EvaluationResult
 from skcovid.report._pictures import draw
-
-
-def list_predictions(result: EvaluationResult) -> list[tuple[str, Predictions]]:
-    """Return the predictions of the folds, and of the external set if there is one."""
-    found: list[tuple[str, Predictions]] = [("inside", result)]
-    if result.external is not None:
-        found.append(("outside", result.external))
-    return found
 
 
 def describe_calibration(result: EvaluationResult) -> Section:
@@ -34,9 +25,8 @@ def describe_calibration(result: EvaluationResult) -> Section:
             row.brier_score.format_fraction(),
             f"{row.observed.format_percent(1)}, predicted {100 * row.expected:.1f} %",
         ]
-        for place, predictions in list_predictions(result)
-        if predictions.calibration is not None
-        for label, row in predictions.calibration.items()
+        for place, predictions in result._sides().items()
+        for label, row in (predictions.calibration or {}).items()
     ]
     header = ["class", "slope", "intercept", "Brier score", "share of the images"]
     table = Table(header, rows, caption="Values [95 % interval]")
@@ -92,27 +82,20 @@ def describe_subgroups(
         "have their number alone. Groups may differ because their patients do, and "
         "with many groups some differ by chance."
     )
-    parts: list[Part] = [Paragraph(text)]
+    labels, parts = result.classes.tolist(), list[Part]([Paragraph(text)])
     for name, table in result.subgroups(attributes).items():
         rows = [
             [
                 *(str(value), str(row.n_images), str(row.n_patients or "not known")),
-                *(row.accuracy.format_percent(1), *_list_class_figures(row, result)),
+                row.accuracy.format_percent(1),
+                *(recall.format_percent(1) for recall in row.recall.values()),
+                *(area.format_fraction(2) for area in (row.roc_auc or {}).values()),
             ]
             for value, row in table.items()
         ]
         header = ["", "images", "patients", "accuracy"]
-        header += [f"recall for {label}" for label in result.classes.tolist()]
+        header += [f"recall for {label}" for label in labels]
         if result.probabilities is not None:
-            header += [f"ROC AUC for {label}" for label in result.classes.tolist()]
+            header += [f"ROC AUC for {label}" for label in labels]
         parts += [Heading(name.replace("_", " ").capitalize()), Table(header, rows)]
     return Section("subgroups", "Sub-groups", parts)
-
-
-def _list_class_figures(row: Any, result: EvaluationResult) -> Iterator[str]:
-    """Write recall, and ROC AUC where there are probabilities, of each class."""
-    labels: list[Hashable] = result.classes.tolist()
-    for label in labels:
-        yield row.recall[label].format_percent(1)
-    for label in labels if row.roc_auc is not None else ():
-        yield row.roc_auc[label].format_fraction(2)

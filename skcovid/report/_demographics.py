@@ -26,15 +26,15 @@ class Partition:
     patients: NDArray[Any] | None
     attributes: Mapping[str, NDArray[Any]]
 
-    def select(self, name: str, rows: NDArray[np.bool_]) -> "Partition":
-        """Return some of the images, under another name."""
+    def select(self, rows: NDArray[np.bool_]) -> "Partition":
+        """Return some of the images."""
         patients = None if self.patients is None else self.patients[rows]
         attributes = {key: values[rows] for key, values in self.attributes.items()}
-        return Partition(name, self.labels[rows], patients, attributes)
+        return Partition(self.name, self.labels[rows], patients, attributes)
 
-    def count(self, rows: NDArray[np.bool_]) -> str:
+    def count(self, rows: NDArray[np.bool_] | slice = slice(None)) -> str:
         """Write numbers of images, and of their patients where they are known."""
-        n_images = int(rows.sum())
+        n_images = len(self.labels[rows])
         text = f"{n_images} image{'s' * (n_images != 1)}"
         if self.patients is not None:
             n_patients = len(np.unique(self.patients[rows]))
@@ -46,11 +46,12 @@ def find_partitions(
     result: EvaluationResult, data: Bunch | None, test_data: Bunch | None
 ) -> list[Partition]:
     """Return the images of the folds, and those of the external set."""
-    attributes = {} if data is None else data.get("attributes") or {}
-    found = [Partition("folds", result.y_true, result.groups, attributes)]
+    of_folds, outside = (
+        (one or {}).get("attributes") or {} for one in (data, test_data)
+    )
+    found = [Partition("folds", result.y_true, result.groups, of_folds)]
     if (external := result.external) is not None:
-        attributes = {} if test_data is None else test_data.get("attributes") or {}
-        attributes = {key: value[external.rows] for key, value in attributes.items()}
+        attributes = {key: value[external.rows] for key, value in outside.items()}
         found.append(
             Partition("external set", external.y_true, external.groups, attributes)
         )
@@ -63,14 +64,11 @@ def describe_demographics(
     """Give classes, age, sex, view and the rest by partition, source and fold."""
     classes = sorted({label for part in partitions for label in part.labels.tolist()})
     columns = [_characterise(part, classes) for part in partitions]
-    names = list(dict.fromkeys(name for column in columns for name in column))
-    table = Table(
-        ["", *(part.name for part in partitions)],
-        [
-            [name, *(column.get(name, "not known") for column in columns)]
-            for name in names
-        ],
-    )
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = [
+        [name, *(column.get(name, "not known") for column in columns)] for name in names
+    ]
+    table = Table(["", *(part.name for part in partitions)], rows)
     text = (
         "Numbers are of images, and of patients where they are known. Every image of "
         "the folds is used for training in all folds but its own. What the data do not "
@@ -79,19 +77,13 @@ def describe_demographics(
     sections = [Section("partitions", "By partition", [Paragraph(text), table])]
     source = result.source
     if source is not None:
-        parts = [
-            partitions[0].select(str(name), source == name)
+        found = {
+            str(name): _characterise(partitions[0].select(source == name), classes)
             for name in np.unique(source)
-        ]
-        rows = [_characterise(part, classes) for part in parts]
-        header = list(dict.fromkeys(name for row in rows for name in row))
-        table = Table(
-            ["source", *header],
-            [
-                [part.name, *(row.get(name, "not known") for name in header)]
-                for part, row in zip(parts, rows, strict=True)
-            ],
-        )
+        }
+        header = list(next(iter(found.values())))
+        rows = [[name, *cells.values()] for name, cells in found.items()]
+        table = Table(["source", *header], rows)
         sections.append(Section("sources", "By source", [table]))
     return [*sections, _describe_folds(partitions[0], result)]
 
@@ -107,7 +99,7 @@ def _describe_folds(images: Partition, result: EvaluationResult) -> Section:
     for number, fold in enumerate(result.folds, 1):
         row = [str(number)]
         for use in uses.values():
-            chosen = np.isin(np.arange(len(images.labels)), getattr(fold, use))
+            chosen = getattr(fold, use)
             counts = Counter(images.labels[chosen].tolist())
             classes = ", ".join(f"{label} {n}" for label, n in sorted(counts.items()))
             row.append(f"{images.count(chosen)} ({classes})" if counts else "–")
@@ -117,7 +109,7 @@ def _describe_folds(images: Partition, result: EvaluationResult) -> Section:
 
 def _characterise(part: Partition, classes: Sequence[Hashable]) -> dict[str, str]:
     """Describe the images of a partition: a text for each characteristic."""
-    cells = {"Images": part.count(np.ones(len(part.labels), dtype=bool))}
+    cells = {"Images": part.count()}
     if part.patients is None:
         cells["Images"] += ", patients not known"
     for label in classes:

@@ -1,7 +1,7 @@
 """What an evaluation says on the items of reporting checklists."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,16 +11,35 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
 from skcovid.auditing._report import AuditReport
-from skcovid.model_selection._predictions import Predictions
 from skcovid.model_selection._result import EvaluationResult
-from skcovid.model_selection._result_sections import list_versions
+from skcovid.model_selection._result_sections import describe_versions, list_epochs
 from skcovid.model_selection._verdict import describe_figures
 from skcovid.persistence._atlas_card import DECISION
 from skcovid.report._demographics import Partition
 from skcovid.report._headline import headline
 
-_Describe = Callable[["Study"], str | None]
-_FACTS: dict[str, _Describe] = {}
+# Facts that are the same for every evaluation.
+_OF_EVERY_STUDY = {
+    "predictors": "The pixels of one radiograph; no other predictor is used.",
+    "decision": DECISION,
+    "indeterminate": (
+        "The model gives one of its classes to every image that it can read."
+    ),
+    "blind_model": (
+        "No model was fitted on the labels of the images that it was tested on; models "
+        "saw images alone, and no clinical information."
+    ),
+    "intended_use": (
+        "Research only: the model is not a medical device, and its output is not a "
+        "diagnosis."
+    ),
+    "flow": "See flow.svg.",
+    "demographics": "See demographics.md.",
+    "code": (
+        "Evaluated with skcovid (BSD 3-Clause licence); versions are in result.json."
+    ),
+    "outputs": "Every prediction and probability is in result.json; patients are not.",
+}
 # What gives a fact that is missing.
 _HINTS = {
     "external": "for figures outside, evaluate with test=",
@@ -52,419 +71,221 @@ class Study(NamedTuple):
     data: Sequence[Bunch | None]
     partitions: Sequence[Partition]
 
-    @property
-    def steps(self) -> list[tuple[str, Any]]:
-        """Name and estimator of each step of the pipeline."""
-        if isinstance(self.pipeline, Pipeline):
-            return list(self.pipeline.steps)
-        return [] if self.pipeline is None else [("model", self.pipeline)]
 
-    @property
-    def predictions(self) -> list[tuple[str, Predictions]]:
-        """The predictions of the folds, and of the external set."""
-        found: list[tuple[str, Predictions]] = [("In the folds", self.result)]
-        if self.result.external is not None:
-            found.append(("In the external set", self.result.external))
-        return found
+def collect_facts(study: Study) -> dict[str, str | None]:
+    """Return a text for each fact, None or empty where the evaluation lacks it."""
+    return {
+        **_OF_EVERY_STUDY,
+        **_describe_images(study),
+        **_describe_pipeline(study),
+        **_describe_design(study.result),
+        **_describe_figures(study),
+    }
 
 
-def collect_facts(study: Study) -> dict[str, str]:
-    """Return a text for each fact that the evaluation gives."""
-    found = {name: describe(study) for name, describe in _FACTS.items()}
-    return {name: text for name, text in found.items() if text}
-
-
-def _fact(describe: _Describe) -> _Describe:
-    """Register a description under its name."""
-    _FACTS[describe.__name__.lstrip("_")] = describe
-    return describe
-
-
-def _list_values(study: Study, *names: str) -> str:
-    """Write the values of attributes in each partition."""
-    texts = []
+def _describe_images(study: Study) -> dict[str, str | None]:
+    """Say where the images are from, who is in them, and what was left out."""
+    sizes, shares, dates, left_out = [], [], [], []
     for part in study.partitions:
-        for name in names:
-            if name in part.attributes:
-                values = [str(value) for value in part.attributes[name] if value]
-                counts = ", ".join(f"{k} {n}" for k, n in Counter(values).most_common())
-                texts.append(f"{name} in the {part.name}: {counts}")
-    return "; ".join(texts) and f"{'; '.join(texts)} (images)."
-
-
-@_fact
-def _sources(study: Study) -> str | None:
-    source = study.result.source
-    if source is None:
-        return None
-    counts = ", ".join(f"{k} {n}" for k, n in sorted(Counter(source.tolist()).items()))
-    return f"Images by source: {counts}."
-
-
-@_fact
-def _left_out(study: Study) -> str | None:
-    texts = []
-    for name, data in zip(("folds", "external set"), study.data, strict=False):
+        name = part.name.capitalize()
+        of_class = {label: part.labels == label for label in np.unique(part.labels)}
+        counts = "; ".join(f"{k}: {part.count(rows)}" for k, rows in of_class.items())
+        sizes.append(f"{name}: {part.count()}; {counts}.")
+        percents = [f"{k} {100 * rows.mean():.1f} %" for k, rows in of_class.items()]
+        shares.append(f"{name}: {', '.join(percents)}.")
+        known = sorted(filter(None, part.attributes.get("acquisition_date", ())))
+        if known:
+            dates.append(
+                f"Images of the {part.name} are of {known[0]} to {known[-1]}; the date "
+                f"of {len(part.labels) - len(known)} is not known."
+            )
+    for place, data in zip(("folds", "external set"), study.data, strict=False):
         if data is not None:
-            bad, dropped = (
-                len(data.get(key) or ()) for key in ("bad_files", "dropped")
+            left_out.append(
+                f"Left out of the {place}: {len(data.get('bad_files') or ())} files "
+                f"that cannot be read, and {len(data.get('dropped') or ())} of another "
+                "view."
             )
-            texts.append(
-                f"Left out of the {name}: {bad} files that cannot be read, and "
-                f"{dropped} of another view."
-            )
-    external = study.result.external
+    source, external = study.result.source, study.result.external
+    by_source = outside = None
+    if source is not None:
+        counts = _list_counts(sorted(Counter(source.tolist()).items()))
+        by_source = f"Images by source: {counts}."
     if external is not None:
         copies = external.copies
-        texts.append(
+        left_out.append(
             "Left out of the external set: as copies of training images "
             f"{'not searched for' if copies is None else len(copies)}, as images of "
             f"patients of the training images {len(external.patients_in_training)}."
         )
-    return " ".join(texts)
-
-
-@_fact
-def _dates(study: Study) -> str | None:
-    texts = []
-    for part in study.partitions:
-        dates = sorted(filter(None, part.attributes.get("acquisition_date", ())))
-        if dates:
-            texts.append(
-                f"Images of the {part.name} are of {dates[0]} to {dates[-1]}; the date "
-                f"of {len(part.labels) - len(dates)} is not known."
-            )
-    return " ".join(texts)
-
-
-@_fact
-def _devices(study: Study) -> str | None:
-    return _list_values(study, "manufacturer", "model")
-
-
-@_fact
-def _views(study: Study) -> str | None:
-    return _list_values(study, "view")
-
-
-@_fact
-def _software(study: Study) -> str | None:
-    names = ", ".join(f"{name} {found}" for name, found in list_versions().items())
-    return f"{names}."
-
-
-@_fact
-def _preprocessing(study: Study) -> str | None:
-    steps = [step for step in study.steps[:-1] if not isinstance(step[1], SamplerMixin)]
-    if not steps:
-        return None
-    names = ", ".join(f"{name} ({type(step).__name__})" for name, step in steps)
-    return (
-        f"Steps before the classifier, in order: {names}; parameters in model_card.md."
-    )
-
-
-@_fact
-def _model(study: Study) -> str | None:
-    if not study.steps:
-        return None
-    classifier = type(study.steps[-1][1]).__name__
-    return f"The classifier is a {classifier}; all parameters are in model_card.md."
-
-
-@_fact
-def _initial(study: Study) -> str | None:
-    if study.pipeline is None:
-        return None
-    weights = {
-        name: value
-        for name, value in study.pipeline.get_params().items()
-        if name.split("__")[-1] in ("weights", "backbone") and value is not None
+        outside = (
+            f"An external set of {study.partitions[1].count()}; demographics.md "
+            "compares it with the folds."
+        )
+    return {
+        "sizes": " ".join(sizes),
+        "classes": f"Shares of the labels. {' '.join(shares)}",
+        "dates": " ".join(dates),
+        "devices": _list_values(study.partitions, "manufacturer", "model"),
+        "views": _list_values(study.partitions, "view"),
+        "left_out": " ".join(left_out),
+        "sources": by_source,
+        "external_data": outside,
     }
-    return "; ".join(f"{name}: {value}" for name, value in sorted(weights.items()))
 
 
-@_fact
-def _training(study: Study) -> str | None:
-    histories = study.result.histories
-    if study.pipeline is None:
-        return None
-    epochs = [str(max(map(len, history.values()), default=0)) for history in histories]
-    return "Parameters of training are in model_card.md." + (
-        f" Epochs in the folds: {', '.join(epochs)}." if epochs else ""
+def _list_values(partitions: Sequence[Partition], *names: str) -> str:
+    """Write the values of attributes in each partition."""
+    texts = []
+    for part in partitions:
+        for name in names:
+            if name in part.attributes:
+                counts = Counter(str(value) for value in part.attributes[name] if value)
+                shown = _list_counts(counts.most_common())
+                texts.append(f"{name} in the {part.name}: {shown}")
+    return "; ".join(texts) and f"{'; '.join(texts)} (images)."
+
+
+def _list_counts(counts: Iterable[tuple[Any, int]]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts)
+
+
+def _describe_pipeline(study: Study) -> dict[str, str | None]:
+    """Describe the steps, the classifier and its training."""
+    pipeline = study.pipeline
+    if pipeline is None:
+        return {}
+    steps = pipeline.steps if isinstance(pipeline, Pipeline) else [("", pipeline)]
+    *before, (_, classifier) = steps
+    names = ", ".join(
+        f"{name} ({type(step).__name__})"
+        for name, step in before
+        if not isinstance(step, SamplerMixin)
     )
-
-
-@_fact
-def _balance(study: Study) -> str | None:
-    if study.pipeline is None:
-        return None
-    samplers = [step for _, step in study.steps if isinstance(step, SamplerMixin)]
-    if not samplers:
-        return "No step of the pipeline resamples the training images."
-    names = ", ".join(type(sampler).__name__ for sampler in samplers)
-    return f"Training images, and no others, were resampled by {names}."
-
-
-@_fact
-def _ensemble(study: Study) -> str | None:
-    if not study.steps:
-        return None
-    classifier = study.steps[-1][1]
+    samplers = ", ".join(
+        type(step).__name__ for _, step in steps if isinstance(step, SamplerMixin)
+    )
+    weights = sorted(
+        (name, value)
+        for name, value in pipeline.get_params().items()
+        if name.split("__")[-1] in ("weights", "backbone") and value is not None
+    )
+    epochs = list_epochs(study.result.histories)
     kind = "an ensemble" if isinstance(classifier, BaseEnsemble) else "one model"
-    return f"The classifier is {kind}; folds are not combined into one prediction."
+    return {
+        "preprocessing": names
+        and f"Steps before the classifier, in order: {names}; parameters in "
+        "model_card.md.",
+        "model": f"The classifier is a {type(classifier).__name__}; all parameters are "
+        "in model_card.md.",
+        "initial": "; ".join(f"{name}: {value}" for name, value in weights),
+        "training": "Parameters of training are in model_card.md."
+        + (f" Epochs in the folds: {epochs}." if epochs else ""),
+        "balance": f"Training images, and no others, were resampled by {samplers}."
+        if samplers
+        else "No step of the pipeline resamples the training images.",
+        "ensemble": f"The classifier is {kind}; folds are not combined into one "
+        "prediction.",
+    }
 
 
-@_fact
-def _predictors(study: Study) -> str | None:
-    return "The pixels of one radiograph; no other predictor is used."
-
-
-@_fact
-def _output(study: Study) -> str | None:
-    classes = ", ".join(map(str, study.result.classes.tolist()))
-    kind = "label" if study.result.probabilities is None else "probability and label"
-    return f"Output for an image: {kind}, of the classes {classes}."
-
-
-@_fact
-def _decision(study: Study) -> str | None:
-    return DECISION
-
-
-@_fact
-def _indeterminate(study: Study) -> str | None:
-    return "The model gives one of its classes to every image that it can read."
-
-
-@_fact
-def _blind_model(study: Study) -> str | None:
-    return (
-        "No model was fitted on the labels of the images that it was tested on; models "
-        "saw images alone, and no clinical information."
-    )
-
-
-@_fact
-def _predictions(study: Study) -> str | None:
-    text = "Images of a fold were predicted by a model fitted on the other folds"
-    if study.result.external is None:
-        return f"{text}."
-    return f"{text}, and those of the external set by one fitted on all folds."
-
-
-@_fact
-def _folds(study: Study) -> str | None:
-    result = study.result
-    text = f"{len(result.folds)} folds by {result.cv}; numbers in demographics.md."
+def _describe_design(result: EvaluationResult) -> dict[str, str | None]:
+    """Describe the folds, what is predicted, and how it is measured."""
+    classes = ", ".join(map(str, result.classes.tolist()))
+    kind, measures = "label", ""
+    if result.probabilities is not None:
+        kind = "probability and label"
+        measures = "; ROC AUC, calibration and net benefit by class"
+    predicted = "Images of a fold were predicted by a model fitted on the other folds"
+    folds = f"{len(result.folds)} folds by {result.cv}; numbers in demographics.md."
     if result.external is not None:
-        text += " One model, fitted on all images, was tested on the external set."
-    return text
+        predicted += ", and those of the external set by one fitted on all folds"
+        folds += " One model, fitted on all images, was tested on the external set."
+    unit = "patient" if result.grouped else "image only: patients are not known"
+    if result.sources_left_out:
+        unit = "source, and by patient where patients are known"
+    methods = {result.accuracy.method: None}
+    if result.roc_auc is not None:
+        methods[result.roc_auc.rows[0].method] = None
+    allow = "allow for" if result.grouped else "do not allow for"
+    return {
+        "output": f"Output for an image: {kind}, of the classes {classes}.",
+        "predictions": f"{predicted}.",
+        "folds": folds,
+        "disjoint": f"Folds are disjoint by {unit}.",
+        "metrics": "Accuracy, balanced accuracy; recall, precision, F1 and specificity "
+        f"by class{measures}.",
+        "statistics": f"Intervals of 95 %: {', '.join(methods)}. They {allow} images "
+        "of one patient being alike.",
+        "software": f"{describe_versions()}.",
+    }
 
 
-@_fact
-def _disjoint(study: Study) -> str | None:
-    if study.result.sources_left_out:
-        return "Folds are disjoint by source, and by patient where patients are known."
-    level = "patient" if study.result.grouped else "image only: patients are not known"
-    return f"Folds are disjoint by {level}."
-
-
-@_fact
-def _sizes(study: Study) -> str | None:
-    texts = []
-    for part in study.partitions:
-        everything = np.ones(len(part.labels), dtype=bool)
-        classes = "; ".join(
-            f"{label}: {part.count(part.labels == label)}"
-            for label in np.unique(part.labels)
-        )
-        texts.append(f"{part.name.capitalize()}: {part.count(everything)}; {classes}.")
-    return " ".join(texts)
-
-
-@_fact
-def _classes(study: Study) -> str | None:
-    texts = []
-    for part in study.partitions:
-        counts = ", ".join(
-            f"{label} {100 * np.mean(part.labels == label):.1f} %"
-            for label in np.unique(part.labels)
-        )
-        texts.append(f"{part.name.capitalize()}: {counts}.")
-    return f"Shares of the labels. {' '.join(texts)}"
-
-
-@_fact
-def _metrics(study: Study) -> str | None:
-    text = "Accuracy, balanced accuracy; recall, precision, F1 and specificity by class"
-    if study.result.probabilities is None:
-        return f"{text}."
-    return f"{text}; ROC AUC, calibration and net benefit by class."
-
-
-@_fact
-def _statistics(study: Study) -> str | None:
-    methods = {study.result.accuracy.method: None}
-    if study.result.roc_auc is not None:
-        methods[study.result.roc_auc.rows[0].method] = None
-    allow = "allow for" if study.result.grouped else "do not allow for"
-    return (
-        f"Intervals of 95 %: {', '.join(methods)}. They {allow} images of one patient "
-        "being alike."
-    )
-
-
-@_fact
-def _internal(study: Study) -> str | None:
-    return f"In the folds: {describe_figures(study.result)}"
-
-
-@_fact
-def _external(study: Study) -> str | None:
-    external = study.result.external
-    if external is None:
-        return None
-    return f"In the external set: {describe_figures(external)}"
-
-
-@_fact
-def _within(study: Study) -> str | None:
-    areas = study.result.within_source_roc_auc
-    if areas is None:
-        return None
-    texts = ", ".join(
-        f"{label} {area.format_fraction()}" for label, area in areas.items()
-    )
-    return f"ROC AUC within sources: {texts}."
-
-
-@_fact
-def _heterogeneity(study: Study) -> str | None:
-    if study.result.within_source_roc_auc is None:
-        return None
-    texts = [
-        f"{label}: {study.result.heterogeneity(label)}"
-        for label in study.result.classes.tolist()
-    ]
-    return f"ROC AUC over sources, random effects: {'; '.join(texts)}."
-
-
-@_fact
-def _calibration(study: Study) -> str | None:
-    texts = []
-    for name, predictions in study.predictions:
-        table = predictions.calibration
-        for label, row in (table or {}).items():
-            texts.append(
-                f"{name}, {label}: calibration slope {row.slope.format_fraction(2)}, "
+def _describe_figures(study: Study) -> dict[str, str | None]:
+    """Give the figures inside, outside and within sources, and what the audit found."""
+    result, external, audit = study.result, study.result.external, study.audit
+    calibration, confusion, failures = [], [], []
+    for place, predictions in zip(
+        ("In the folds", "In the external set"), result._sides().values(), strict=False
+    ):
+        for label, row in (predictions.calibration or {}).items():
+            calibration.append(
+                f"{place}, {label}: calibration slope {row.slope.format_fraction(2)}, "
                 f"intercept {row.intercept.format_fraction(2)}, Brier score "
                 f"{row.brier_score.format_fraction()}."
             )
-    return " ".join(texts)
-
-
-@_fact
-def _subgroups(study: Study) -> str | None:
-    if not study.partitions[0].attributes:
-        return None
-    return "Figures by age, sex, view and other attributes are in subgroups.md."
-
-
-@_fact
-def _external_data(study: Study) -> str | None:
-    external = study.result.external
-    if external is None:
-        return None
-    size = study.partitions[1].count(np.ones(len(external.y_true), dtype=bool))
-    return f"An external set of {size}; demographics.md compares it with the folds."
-
-
-@_fact
-def _confusion(study: Study) -> str | None:
-    texts = []
-    for name, predictions in study.predictions:
-        columns = predictions.per_class.labels
-        rows = "; ".join(
-            f"true {label}: "
-            + ", ".join(
-                f"{n} as {other}" for other, n in zip(columns, row, strict=True)
-            )
-            for label, row in zip(
-                predictions.labels, predictions.confusion_matrix.tolist(), strict=True
-            )
-        )
-        texts.append(f"{name}: {rows}.")
-    return " ".join(texts)
-
-
-@_fact
-def _failure(study: Study) -> str | None:
-    texts = []
-    for name, predictions in study.predictions:
-        columns = predictions.per_class.labels
-        wrong = predictions.confusion_matrix.copy()
+        labels, columns = predictions.labels, predictions.per_class.labels
+        matrix = predictions.confusion_matrix
+        counts = [
+            ", ".join(f"{n} as {other}" for other, n in zip(columns, row, strict=True))
+            for row in matrix.tolist()
+        ]
+        rows = (f"true {k}: {text}" for k, text in zip(labels, counts, strict=True))
+        confusion.append(f"{place}: {'; '.join(rows)}.")
+        wrong = matrix.copy()
         np.fill_diagonal(wrong, 0)
         true, predicted = np.unravel_index(wrong.argmax(), wrong.shape)
-        texts.append(
-            f"{name}, the most frequent error is {predictions.labels[true]} taken for "
-            f"{columns[predicted]} ({wrong.max()} of "
-            f"{predictions.confusion_matrix[true].sum()} images)."
+        failures.append(
+            f"{place}, the most frequent error is {labels[true]} taken for "
+            f"{columns[predicted]} ({wrong.max()} of {matrix[true].sum()} images)."
         )
-    return " ".join(texts)
+    outside = within = heterogeneity = checks = None
+    if external is not None:
+        outside = f"In the external set: {describe_figures(external)}"
+    if (areas := result.within_source_roc_auc) is not None:
+        texts = ", ".join(f"{k} {area.format_fraction()}" for k, area in areas.items())
+        within = f"ROC AUC within sources: {texts}."
+        texts = "; ".join(f"{label}: {result.heterogeneity(label)}" for label in areas)
+        heterogeneity = f"ROC AUC over sources, random effects: {texts}."
+    if audit is not None:
+        checks = ", ".join(f"{name} {check.status}" for name, check in audit.items())
+    return {
+        "internal": f"In the folds: {describe_figures(result)}",
+        "external": outside,
+        "within": within,
+        "heterogeneity": heterogeneity,
+        "calibration": " ".join(calibration),
+        "subgroups": "Figures by age, sex, view and other attributes are in "
+        "subgroups.md."
+        if study.partitions[0].attributes
+        else None,
+        "confusion": " ".join(confusion),
+        "failure": " ".join(failures),
+        "robustness": checks and f"Audit: {checks}.",
+        "limitations": headline(result, audit),
+    }
 
 
-@_fact
-def _robustness(study: Study) -> str | None:
-    if study.audit is None:
-        return None
-    checks = ", ".join(f"{name} {check.status}" for name, check in study.audit.items())
-    return f"Audit: {checks}."
-
-
-@_fact
-def _limitations(study: Study) -> str | None:
-    return headline(study.result, study.audit)
-
-
-@_fact
-def _intended_use(study: Study) -> str | None:
-    return (
-        "Research only: the model is not a medical device, and its output is not a "
-        "diagnosis."
-    )
-
-
-@_fact
-def _flow(study: Study) -> str | None:
-    return "See flow.svg."
-
-
-@_fact
-def _demographics(study: Study) -> str | None:
-    return "See demographics.md."
-
-
-@_fact
-def _code(study: Study) -> str | None:
-    return "Evaluated with skcovid (BSD 3-Clause licence); versions are in result.json."
-
-
-@_fact
-def _outputs(study: Study) -> str | None:
-    return "Every prediction and probability is in result.json; patients are not."
-
-
-def fill_item(row: Mapping[str, str], facts: Mapping[str, str]) -> tuple[str, str]:
+def fill_item(
+    row: Mapping[str, str], facts: Mapping[str, str | None]
+) -> tuple[str, str]:
     """Return the status of an item of a checklist, and its text."""
     names = row["facts"].split()
-    filled = " ".join(facts[name] for name in names if name in facts)
-    hints = [_HINTS[name] for name in names if name not in facts and name in _HINTS]
+    known = [text for name in names if (text := facts.get(name))]
+    hints = [_HINTS[name] for name in names if not facts.get(name) and name in _HINTS]
     tasks = "; ".join(filter(None, [row["author"], *hints]))
-    texts = []
-    if filled:
-        texts.append(f"Filled: {filled}")
-    if tasks or not filled:
+    texts = [f"Filled: {' '.join(known)}"] if known else []
+    if tasks or not known:
         texts.append(f"For the author: {tasks or 'what the evaluation does not hold'}")
     status = "filled in part" if len(texts) > 1 else texts[0].partition(":")[0].lower()
     return status, " ".join(texts)

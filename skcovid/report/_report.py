@@ -146,7 +146,8 @@ def write_report(
     required("matplotlib")
     check_same_data(result, pipeline, audit, X)
     sections = describe_result(result)
-    sections[0] = _add_audit(sections[0], audit)
+    if audit is not None:
+        sections[0] = _add_audit(sections[0], audit)
     if result.probabilities is not None:
         sections.append(describe_calibration(result))
         sections.append(describe_decision_curves(result))
@@ -156,11 +157,11 @@ def write_report(
         sections.append(describe_subgroups(result, attributes))
     sections = [draw_result(result, section) for section in sections]
     if audit is not None:
-        image = draw(
-            AuditDisplay.from_report(audit).figure_,
+        alt = (
             "Accuracy of the model and of baselines that see less, with intervals; the "
-            "tables below have the values.",
+            "tables below have the values."
         )
+        image = draw(AuditDisplay.from_report(audit).figure_, alt)
         sections.append(insert_image(describe_audit(audit), image))
     if X is not None:
         sections.append(describe_augmentation(pipeline, X, result))
@@ -178,10 +179,8 @@ def write_report(
     return path
 
 
-def _add_audit(section: Section, audit: AuditReport | None) -> Section:
+def _add_audit(section: Section, audit: AuditReport) -> Section:
     """State the audit's headline, and the shortcut ratio beside the accuracy."""
-    if audit is None:
-        return section
     name = "Shortcut ratio: share of the skill that needs no lungs"
     ratio = [name, audit.shortcut_ratio.format_percent()]
     parts = list(section.parts)

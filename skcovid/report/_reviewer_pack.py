@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
@@ -145,8 +146,7 @@ def write_reviewer_pack(
         _check_labels("test_data", test_data, external.rows, external.y_true)
     card = atlas_card(pipeline, result, audit, name=name, link=link, data=data)
     partitions = find_partitions(result, data, test_data)
-    study = Study(result, pipeline, audit, (data, test_data), partitions)
-    facts = collect_facts(study)
+    facts = collect_facts(Study(result, pipeline, audit, (data, test_data), partitions))
     verdict = render_parts([Paragraph(headline(result, audit), emphasised=True)])
     demographics = render_markdown(describe_demographics(partitions, result))
     texts = {
@@ -155,10 +155,11 @@ def write_reviewer_pack(
         "result.json": result.to_json(),
         **{f"{each}.md": _fill_checklist(each, facts, verdict) for each in _CHECKLISTS},
     }
-    if pipeline is not None and _is_fitted(pipeline):
-        texts["model_card.md"] = model_card(pipeline, result, audit)
-    attributes = partitions[0].attributes
-    if attributes:
+    with suppress(NotFittedError):
+        if pipeline is not None:
+            check_is_fitted(pipeline)
+            texts["model_card.md"] = model_card(pipeline, result, audit)
+    if attributes := partitions[0].attributes:
         subgroups = render_markdown([describe_subgroups(result, attributes)], level=1)
         texts["subgroups.md"] = f"{verdict}\n\n{subgroups}\n"
     texts["flow.svg"] = _draw_flow(result, data)
@@ -173,22 +174,17 @@ def write_reviewer_pack(
     return paths
 
 
-def read_checklist(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Return the head of a checklist (title, version, reference …) and its items."""
+def _fill_checklist(name: str, facts: Mapping[str, str | None], verdict: str) -> str:
+    """Write a checklist with what an evaluation says on its items."""
     text = files(__package__).joinpath(f"{name}.csv").read_text(encoding="utf-8")
     lines = text.splitlines()
-    head = [line[2:].partition(": ") for line in lines if line.startswith("# ")]
-    rows = csv.DictReader(line for line in lines if not line.startswith("# "))
-    return {key: value for key, _, value in head}, list(rows)
-
-
-def _fill_checklist(name: str, facts: Mapping[str, str], verdict: str) -> str:
-    """Write a checklist with what an evaluation says on its items."""
-    head, items = read_checklist(name)
-    rows = []
-    for item in items:
-        status, text = fill_item(item, facts)
-        rows.append([item["item"], item["section"], item["text"], status, text])
+    # Title, version, reference and so on.
+    head = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
+    items = csv.DictReader(line for line in lines if not line.startswith("# "))
+    rows = [
+        [item["item"], item["section"], item["text"], *fill_item(item, facts)]
+        for item in items
+    ]
     left = sum(row[3] != "filled" for row in rows)
     header = ["item", "section", "asks for", "status", "text"]
     table = render_table(header, rows, aligned=False)
@@ -236,15 +232,14 @@ def _draw_flow(result: EvaluationResult, data: Bunch | None) -> str:
     """Draw images and patients from the collections to the partitions, as SVG."""
     import matplotlib.pyplot as plt
 
+    lost = {
+        "Cannot be read": len((data or {}).get("bad_files") or ()),
+        "Another view": len((data or {}).get("dropped") or ()),
+    }
     options: dict[str, Any] = {}
-    if data is not None:
-        lost = {
-            "Cannot be read": len(data.get("bad_files") or ()),
-            "Another view": len(data.get("dropped") or ()),
-        }
-        if excluded := {reason: (n, None) for reason, n in lost.items() if n}:
-            found = len(result.y_true) + sum(lost.values())
-            options = {"excluded": excluded, "collections": {"Images": (found, None)}}
+    if excluded := {reason: (n, None) for reason, n in lost.items() if n}:
+        found = len(result.y_true) + sum(lost.values())
+        options = {"excluded": excluded, "collections": {"Images": (found, None)}}
     figure = FlowDiagramDisplay.from_result(result, **options).figure_
     file = StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
@@ -262,12 +257,3 @@ def _check_labels(
             f"{name} has other labels than the images of the result. Pass what "
             "load_radiographs returned for them, in the same order."
         )
-
-
-def _is_fitted(pipeline: Any) -> bool:
-    """Tell whether a pipeline is fitted."""
-    try:
-        check_is_fitted(pipeline)
-    except NotFittedError:
-        return False
-    return True
