@@ -1,13 +1,14 @@
 """Display of an audit: baselines beside the model, and accuracy by visible area."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skcovid.inspection._plotting import (
     COLOURS,
+    Axes,
     Display,
     describe_axes,
     errors_of,
@@ -15,9 +16,6 @@ from skcovid.inspection._plotting import (
     wrap_labels,
 )
 from skcovid.metrics._estimates import Estimate
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 class _Report(Protocol):

@@ -1,7 +1,7 @@
 """Images beside their augmented copies."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,10 +9,7 @@ from sklearn.base import clone
 
 from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.images._checks import check_images
-from skcovid.inspection._plotting import Display, label_rows, show_radiograph
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from skcovid.inspection._plotting import Axes, Display, label_rows, show_radiograph
 
 
 class AugmentationDisplay(Display):

@@ -1,7 +1,7 @@
 """Calibration curves of predicted probabilities, one for each class."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,7 @@ from skcovid._base._label_checks import check_groups
 from skcovid._base._requirements import require
 from skcovid.inspection._plotting import (
     COLOURS,
+    Axes,
     Display,
     ResultMixin,
     describe_axes,
@@ -21,9 +22,6 @@ from skcovid.inspection._plotting import (
 )
 from skcovid.metrics._proportions import estimate_ratio
 from skcovid.model_selection._result import EvaluationResult
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _MARKERS = "osD^vP"
 

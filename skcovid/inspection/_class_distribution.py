@@ -1,22 +1,20 @@
 """How many images each class has."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skcovid.inspection._plotting import (
     COLOURS,
+    Axes,
     Display,
     ResultMixin,
     describe_axes,
     wrap_labels,
 )
 from skcovid.model_selection._result import EvaluationResult
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 class ClassDistributionDisplay(ResultMixin, Display):

@@ -1,19 +1,16 @@
 """The confusion matrix: counts, and under them the share of the true class."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from skcovid._base._requirements import require
-from skcovid.inspection._plotting import ResultMixin, wrap_labels
+from skcovid.inspection._plotting import Axes, ResultMixin, wrap_labels
 from skcovid.metrics._confusion_matrix import check_confusion_matrix
 from skcovid.model_selection._result import EvaluationResult
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 class PooledConfusionMatrixDisplay(ResultMixin, ConfusionMatrixDisplay):
@@ -79,15 +76,9 @@ class PooledConfusionMatrixDisplay(ResultMixin, ConfusionMatrixDisplay):
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; a new figure by default.
-        xticks_rotation : {"vertical", "horizontal"} or float, default="horizontal"
-            Rotation of the labels below. Horizontal labels are broken into lines.
-        values_format : str, default=None
-            Format of the counts, ``"d"`` by default.
-        text_kw : dict, default=None
-            Passed on to matplotlib's ``text``.
-        **options
-            Other parameters of :meth:`sklearn.metrics.ConfusionMatrixDisplay.plot`:
-            `include_values`, `cmap`, `colorbar` and `im_kw`.
+        xticks_rotation, values_format, text_kw, **options
+            As for :meth:`sklearn.metrics.ConfusionMatrixDisplay.plot`. Horizontal
+            labels are broken into lines, and counts written in full by default.
 
         Returns
         -------
@@ -127,8 +118,7 @@ class PooledConfusionMatrixDisplay(ResultMixin, ConfusionMatrixDisplay):
                 text.set_text(f"{text.get_text()}\n{percent}")
                 if recolour:
                     # A row without images has no share and stays white.
-                    dark_on_light = share >= 50 or np.isnan(share)
-                    text.set_color(self.im_.cmap(0.0 if dark_on_light else 1.0))
+                    text.set_color(self.im_.cmap(1.0 if share < 50 else 0.0))
         labels = [tick.get_text() for tick in ax.get_yticklabels()]
         ax.set_yticks(range(len(counts)), wrap_labels(labels, 20))
         width = 12 if xticks_rotation == "horizontal" else 80

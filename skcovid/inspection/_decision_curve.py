@@ -1,13 +1,14 @@
 """Decision curves: what is gained by acting on a probability."""
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skcovid.inspection._plotting import (
     COLOURS,
+    AxesLike,
     Display,
     bounds_of,
     describe_axes,
@@ -17,9 +18,6 @@ from skcovid.inspection._plotting import (
 )
 from skcovid.metrics._decision_curve import DecisionCurve, decision_curve
 from skcovid.model_selection._result import EvaluationResult
-
-if TYPE_CHECKING:
-    from skcovid.inspection._plotting import AxesLike
 
 
 class DecisionCurveDisplay(Display):

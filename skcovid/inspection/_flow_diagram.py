@@ -3,18 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
-from skcovid.inspection._plotting import COLOURS, Display, wrap_labels
+from skcovid.inspection._plotting import COLOURS, Axes, Display, wrap_labels
 from skcovid.model_selection._result import EvaluationResult
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.text import Text
-
-    Counts = Mapping[Any, tuple[int, int | None]]
+# Numbers of images and of patients by name.
+Counts = Mapping[Any, tuple[int, int | None]]
 
 # Size of text in points; spaces inside and between boxes in inches.
 _SIZE = 9.0
@@ -93,12 +90,12 @@ class FlowDiagramDisplay(Display):
 
     def __init__(
         self,
-        collections: "Counts",
-        partitions: "Counts",
+        collections: Counts,
+        partitions: Counts,
         *,
-        excluded: "Counts | None" = None,
-        external: "Counts | None" = None,
-        external_excluded: "Counts | None" = None,
+        excluded: Counts | None = None,
+        external: Counts | None = None,
+        external_excluded: Counts | None = None,
         n_patients: int | None = None,
         n_external_patients: int | None = None,
     ) -> None:
@@ -222,8 +219,8 @@ class FlowDiagramDisplay(Display):
         cls,
         result: EvaluationResult,
         *,
-        collections: "Counts | None" = None,
-        excluded: "Counts | None" = None,
+        collections: Counts | None = None,
+        excluded: Counts | None = None,
         ax: "Axes | None" = None,
     ) -> Self:
         """Count the images and patients of an evaluation and plot them.
@@ -301,7 +298,7 @@ class FlowDiagramDisplay(Display):
         ).plot(ax)
 
 
-def _sum_images(counts: "Counts | None") -> int:
+def _sum_images(counts: Counts | None) -> int:
     """Return the number of images of all lines of a box."""
     return sum(images for images, _ in (counts or {}).values())
 
@@ -314,7 +311,7 @@ def _describe(images: int, patients: int | None) -> str:
     return text
 
 
-def _make_box(heading: str, counts: "Counts", is_aside: bool = False) -> _Box:
+def _make_box(heading: str, counts: Counts, is_aside: bool = False) -> _Box:
     """Make a box of a heading and a line for each count."""
     lines = [f"{name}: {_describe(*count)}" for name, count in counts.items()]
     lines = wrap_labels(lines, 42, break_long_words=True, subsequent_indent="    ")
@@ -323,8 +320,8 @@ def _make_box(heading: str, counts: "Counts", is_aside: bool = False) -> _Box:
 
 def _begin(
     heading: str,
-    found: "Counts",
-    excluded: "Counts | None",
+    found: Counts,
+    excluded: Counts | None,
     used: str,
     n_patients: int | None,
 ) -> list[_Box | None]:
@@ -338,7 +335,7 @@ def _begin(
     ]
 
 
-def _write(ax: "Axes", box: _Box, text: str, offset: float, weight: str) -> "Text":
+def _write(ax: "Axes", box: _Box, text: str, offset: float, weight: str) -> Any:
     """Write text below the top of a box, small enough for it whenever it is drawn."""
     from matplotlib.text import Text
 

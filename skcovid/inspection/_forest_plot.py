@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skcovid.inspection._plotting import (
     COLOURS,
+    Axes,
     Display,
     bounds_of,
     describe_axes,
@@ -19,9 +20,6 @@ from skcovid.metrics._estimates import Estimate, unknown_estimate
 from skcovid.metrics._heterogeneity import Heterogeneity, heterogeneity
 from skcovid.metrics._tables import RocAucTable
 from skcovid.model_selection._result import EvaluationResult
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Area in square points of the box with the largest weight, and the least of a box.
 _LARGEST, _SMALLEST = 150.0, 9.0

@@ -1,7 +1,7 @@
 """The per-class table as dots with their intervals."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import unique_labels
 
 from skcovid.inspection._plotting import (
     COLOURS,
+    Axes,
     Display,
     ResultMixin,
     describe_axes,
@@ -21,10 +22,6 @@ from skcovid.metrics._confusion_matrix import patient_confusion_matrices
 from skcovid.metrics._per_class import per_class_table
 from skcovid.metrics._tables import PerClassTable
 from skcovid.model_selection._result import EvaluationResult
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 # Field of ClassMetrics, its name in the legend, its marker.
 _METRICS = (
@@ -132,10 +129,8 @@ class PerClassTableDisplay(ResultMixin, Display):
 
         Parameters
         ----------
-        y_true, y_pred : array-like of shape (n_samples,)
-            True labels, and those predicted for the same images.
-        labels : sequence of length n_classes, default=None
-            The classes and their order; by default all that occur, sorted.
+        y_true, y_pred, labels : array-like
+            As for :func:`sklearn.metrics.confusion_matrix`.
         groups : array-like of shape (n_samples,), default=None
             Patient of each image. By default images count as independent.
         confidence_level : float, default=0.95

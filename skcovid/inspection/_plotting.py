@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,14 @@ from skcovid.metrics._estimates import Estimate
 from skcovid.model_selection._result import EvaluationResult
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    import matplotlib.axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-    AxesLike = Axes | Sequence[Axes] | NDArray[np.object_]
-
+# As text: matplotlib is imported where something is drawn.
+Axes: TypeAlias = "matplotlib.axes.Axes"
+AxesLike: TypeAlias = "Axes | Sequence[Axes] | NDArray[np.object_]"
 
 # Okabe and Ito's palette, told apart with every common colour vision deficiency:
 # blue, vermilion, bluish green, reddish purple, orange, sky blue.

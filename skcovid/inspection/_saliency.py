@@ -1,7 +1,7 @@
 """Radiographs beside their saliency."""
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from skcovid._base._requirements import require
 from skcovid.inspection._grad_cam import grad_cam
 from skcovid.inspection._occlusion import occlusion_sensitivity
-from skcovid.inspection._plotting import Display, label_rows, show_radiograph
+from skcovid.inspection._plotting import Axes, Display, label_rows, show_radiograph
 from skcovid.inspection._saliency_inputs import (
     Target,
     check_target,
@@ -17,11 +17,6 @@ from skcovid.inspection._saliency_inputs import (
     quiet_copy,
 )
 from skcovid.inspection._score_cam import score_cam
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
-
 
 # Name of the method, its function, and what its values mean.
 _METHODS: dict[str, tuple[str, Any, str]] = {
@@ -113,7 +108,7 @@ class SaliencyDisplay(Display):
         colours: dict[str, Any] = {"cmap": "inferno", "vmin": 0, "vmax": largest}
         if self.saliency.min() < 0:
             colours |= {"cmap": "RdBu_r", "vmin": -largest}
-        self.im_: list[AxesImage] = []
+        self.im_: list[Any] = []
         for row, image, values in zip(axes, self.images, self.saliency, strict=True):
             for panel in row:
                 extent = show_radiograph(panel, image).get_extent()

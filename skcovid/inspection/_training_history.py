@@ -1,7 +1,7 @@
 """Loss and accuracy over the epochs of the two training phases."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcovid.inspection._plotting import (
     COLOURS,
+    Axes,
     Display,
     ResultMixin,
     describe_axes,
@@ -17,9 +18,6 @@ from skcovid.inspection._plotting import (
     percent_ticks,
 )
 from skcovid.model_selection._result import EvaluationResult
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 History = Mapping[str, Sequence[float]]
 

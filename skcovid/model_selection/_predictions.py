@@ -1,7 +1,7 @@
 """`Predictions`: figures of predicted images, whatever predicted them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import fields
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from skcovid.metrics._confusion_matrix import (
     patient_confusion_matrices,
 )
 from skcovid.metrics._decision_curve import DecisionCurve, decision_curve
-from skcovid.metrics._estimates import Estimate, as_json
+from skcovid.metrics._estimates import Estimate, as_json, difference_estimate
 from skcovid.metrics._operating_point import OperatingPoint, operating_point
 from skcovid.metrics._per_class import find_per_class
 from skcovid.metrics._predictive_values import PredictiveValues, predictive_values
@@ -230,12 +230,11 @@ class Predictions(ABC):
             external set all of `test`), such as ``attributes`` of
             :func:`skcovid.datasets.load_radiographs`.
         min_images : int, default=30
-            Groups of fewer images have their counts and no figures.
+            As for :func:`skcovid.metrics.subgroup_table`.
 
         Returns
         -------
         dict of str to SubgroupTable
-            As of :func:`skcovid.metrics.subgroup_table`.
 
         Raises
         ------
@@ -276,6 +275,15 @@ class Predictions(ABC):
             found["specificity", label] = row.specificity
         return found
 
+    def _compare_with(
+        self, outside: "Predictions"
+    ) -> Iterator[tuple[str, Hashable, Estimate, Estimate, Estimate]]:
+        """Yield name and label of figures, here and outside, and what is lost there."""
+        found = outside._headline_figures()
+        for (name, label), figure in self._headline_figures().items():
+            if (other := found.get((name, label))) is not None:
+                yield name, label, figure, other, difference_estimate(figure, other)
+
     def _figures(self) -> dict[str, Any]:
         """Return figures and predictions, ready for JSON."""
         y_true, predictions, probabilities, classes, *_ = self._scored
@@ -308,7 +316,7 @@ class Predictions(ABC):
         Returns
         -------
         dict of label to PredictiveValues
-            As of :func:`skcovid.metrics.predictive_values`, with 95 % intervals.
+            As of :func:`skcovid.metrics.predictive_values`.
 
         Raises
         ------

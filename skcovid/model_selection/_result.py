@@ -20,7 +20,7 @@ from skcovid._base._document import (
     render_markdown,
     render_parts,
 )
-from skcovid.metrics._estimates import Estimate, as_json, difference_estimate
+from skcovid.metrics._estimates import Estimate, as_json
 from skcovid.metrics._heterogeneity import Heterogeneity, heterogeneity
 from skcovid.metrics._operating_point import OperatingPoint
 from skcovid.metrics._roc_auc import roc_auc_table
@@ -183,14 +183,12 @@ class EvaluationResult(Predictions):
         """
         if self.external is None:
             return None
-        outside, found = self.external._headline_figures(), dict[str, Any]()
-        for (name, label), figure in self._headline_figures().items():
-            if (name, label) in outside:
-                lost = difference_estimate(figure, outside[name, label])
-                if label is None:
-                    found[name] = lost
-                else:
-                    found.setdefault(name, {})[label] = lost
+        found: dict[str, Any] = {}
+        for name, label, *_, lost in self._compare_with(self.external):
+            if label is None:
+                found[name] = lost
+            else:
+                found.setdefault(name, {})[label] = lost
         return found
 
     @property
@@ -249,9 +247,7 @@ class EvaluationResult(Predictions):
         Returns
         -------
         Heterogeneity
-            As of :func:`skcovid.metrics.heterogeneity`: the figure of the average
-            source, what a new one may have, and how much sources differ. NaN if fewer
-            than two sources have an ROC AUC.
+            As of :func:`skcovid.metrics.heterogeneity`.
 
         Raises
         ------

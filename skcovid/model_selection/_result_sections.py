@@ -10,7 +10,7 @@ from typing import Any
 
 from skcovid._base._document import Details, List, Paragraph, Part, Section, Table
 from skcovid._base._version import installed_versions
-from skcovid.metrics._estimates import MOVER, Estimate, difference_estimate
+from skcovid.metrics._estimates import MOVER, Estimate
 from skcovid.metrics._heterogeneity import Heterogeneity
 from skcovid.metrics._operating_point import OperatingPoint
 from skcovid.metrics._tables import RocAucTable
@@ -84,15 +84,12 @@ def describe_headline(result: Predictions) -> Section:
 
 def describe_headline_outside(inside: Predictions, outside: ExternalResult) -> Section:
     """Give the scores inside beside those outside; none stands alone."""
-    of_outside = outside._headline_figures()
     rows = []
-    for (name, label), figure in inside._headline_figures().items():
-        if (other := of_outside.get((name, label))) is not None:
-            shown = _HEADLINE[name] + ("" if label is None else f", {label}")
-            is_area = name == "roc_auc"
-            write = Estimate.format_fraction if is_area else Estimate.format_percent
-            figures = figure, other, difference_estimate(figure, other)
-            rows.append([shown, *map(write, figures)])
+    for name, label, *figures in inside._compare_with(outside):
+        shown = _HEADLINE[name] + ("" if label is None else f", {label}")
+        is_area = name == "roc_auc"
+        write = Estimate.format_fraction if is_area else Estimate.format_percent
+        rows.append([shown, *map(write, figures)])
     parts: list[Part] = [
         Table(
             ["figure", "inside (folds)", "outside (external set)", "lost outside"], rows

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from skcovid.metrics._estimates import Estimate, difference_estimate
+from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._heterogeneity import Heterogeneity
 from skcovid.metrics._tables import RocAucTable
 from skcovid.model_selection._predictions import Predictions
@@ -31,7 +31,7 @@ class Evidence(Protocol):
     @property
     def sources_left_out(self) -> bool: ...
     def heterogeneity(self, label: Hashable) -> Heterogeneity: ...
-    def _headline_figures(self) -> dict[tuple[str, Hashable], Estimate]: ...
+    def _compare_with(self, outside: Predictions) -> Iterator[tuple[Any, ...]]: ...
 
 
 class Finding(NamedTuple):
@@ -42,16 +42,13 @@ class Finding(NamedTuple):
 
 
 class _Comparison(NamedTuple):
-    """A figure inside, and the same outside."""
+    """A figure inside, the same outside, and how far it falls."""
 
     name: str
+    is_area: bool
     inside: Estimate
     outside: Estimate
-    is_area: bool
-
-    @property
-    def fall(self) -> Estimate:
-        return difference_estimate(self.inside, self.outside)
+    fall: Estimate
 
     @property
     def outcome(self) -> str:
@@ -140,14 +137,12 @@ def describe_figures(scores: Predictions) -> str:
 
 def _compare(inside: Evidence, outside: Predictions) -> Iterator[_Comparison]:
     """Pair the figures inside and outside that are known on both sides."""
-    found = outside._headline_figures()
-    for (figure, label), estimate in inside._headline_figures().items():
+    for figure, label, *estimates in inside._compare_with(outside):
         name = "ROC AUC" if figure == "roc_auc" else figure
         name += "" if label is None else f" for {label}"
-        if figure != "balanced_accuracy" and (other := found.get((figure, label))):
-            pair = _Comparison(name, estimate, other, figure == "roc_auc")
-            if not math.isnan(pair.fall.value):
-                yield pair
+        known = not math.isnan(estimates[-1].value)
+        if known and figure != "balanced_accuracy":
+            yield _Comparison(name, figure == "roc_auc", *estimates)
 
 
 def _examine_external(result: Evidence) -> Iterator[Finding]:
