@@ -200,8 +200,8 @@ def _from_table(path: Path, folder: Path, choice: Choice) -> RadiographSet:
         )
     images = []
     for file, label in labels.items():
-        path, split = str(folder / file), table.rows[file].get("split", "")
-        images.append(Radiograph(file, path, choice.rename(label), split))
+        full, split = str(folder / file), table.rows[file].get("split", "")
+        images.append(Radiograph(file, full, choice.rename(label), split))
     return RadiographSet(name, TABLE_LAYOUT, images, found, table)
 
 

@@ -1,7 +1,7 @@
 """Figures of sub-groups of images: by age, sex, view, machine."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Number
@@ -206,7 +206,7 @@ def subgroup_table(
             "groups": patients,
             "confidence_level": confidence_level,
         }
-        share = partial(estimate_share, **options)
+        share: Callable[..., Estimate] = partial(estimate_share, **options)
         accuracy = unknown_estimate("images have labels that the classes lack")
         if set(own.tolist()) <= set(classes):
             accuracy = share(own == called)
