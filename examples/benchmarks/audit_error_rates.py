@@ -33,6 +33,8 @@ CLASS_WEIGHTS = (1, 2, 2)
 MARKED = "COVID-19"
 # Grey levels; automatic exposure makes images differ by 40 of them without it.
 OFFSET = 15
+# Years by which patients of one class are older, of a standard deviation of 15.
+OLDER = 25
 CLEAN = "none"
 
 
@@ -43,6 +45,8 @@ class Case(NamedTuple):
     y: NDArray
     groups: NDArray
     whole_patients: bool = True
+    source: NDArray | None = None
+    attributes: dict[str, NDArray] | None = None
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -50,7 +54,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for name, default, what in (
         ("--seeds", 50, "data sets of each kind"),
         ("--first-seed", 1, "of the first of them"),
-        ("--images", 240, "images in a data set, two of a patient"),
+        ("--images", 240, "images in a data set"),
+        ("--patients", 120, "their patients"),
         ("--folds", 3, "of the cross-validation"),
         ("--permutations", 19, "random labellings of the headers check"),
         ("--jobs", _common.n_cores(), "data sets audited at once"),
@@ -82,9 +87,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def nothing(data: Any, folder: Path, rng: np.random.Generator) -> Case:
-    """No shortcut; files, so that every check is run."""
-    suffixes = [".png"] * len(data.target)
-    return Case(save(data.images, suffixes, folder), data.target, data.groups)
+    """No shortcut; files, attributes and sources, so that every check is run."""
+    return Case(
+        save(data.images, [".png"] * len(data.target), folder),
+        data.target,
+        data.groups,
+        source=draw_of_patients(data.groups, ["A", "B", "C"], rng),
+        attributes=draw_attributes(data, 0, rng),
+    )
 
 
 def corner_mark(data: Any, folder: Path, rng: np.random.Generator) -> Case:
@@ -125,6 +135,42 @@ def duplicated_image(data: Any, folder: Path, rng: np.random.Generator) -> Case:
     return Case(data.images, data.target, data.groups)
 
 
+def age(data: Any, folder: Path, rng: np.random.Generator) -> Case:
+    """Patients of one class are older."""
+    attributes = draw_attributes(data, OLDER, rng)
+    return Case(data.images, data.target, data.groups, attributes=attributes)
+
+
+def look_of_hospital(data: Any, folder: Path, rng: np.random.Generator) -> Case:
+    """Three hospitals, each with its own look and the same shares of classes."""
+    n_patients = len(np.unique(data.groups))
+    seed = int(rng.integers(2**31))
+    seen = draw_radiographs(len(data.target), n_patients, seed, n_sources=3)
+    return Case(seen.images, seen.target, seen.groups, source=seen.source)
+
+
+def draw_of_patients(
+    groups: NDArray, values: Sequence[str], rng: np.random.Generator
+) -> NDArray:
+    """Draw a value for each patient, and give it to the patient's images."""
+    names, patients = np.unique(groups, return_inverse=True)
+    return rng.choice(values, len(names))[patients]
+
+
+def draw_attributes(
+    data: Any, older: float, rng: np.random.Generator
+) -> dict[str, NDArray]:
+    """Draw age, sex and machine of patients, some of them missing."""
+    names, patients = np.unique(data.groups, return_inverse=True)
+    years = rng.normal(45, 15, len(names))
+    years[rng.random(len(names)) < 0.2] = np.nan
+    return {
+        "age": np.maximum(years[patients] + older * (data.target == MARKED), 0),
+        "sex": draw_of_patients(data.groups, ["F", "M", "F", "M", ""], rng),
+        "machine": draw_of_patients(data.groups, ["one", "two", "three"], rng),
+    }
+
+
 # Shortcuts, and the check that is meant for each.
 PLANTED: dict[str, tuple[Callable[..., Case], str | None]] = {
     CLEAN: (nothing, None),
@@ -133,6 +179,8 @@ PLANTED: dict[str, tuple[Callable[..., Case], str | None]] = {
     "brightness offset": (brightness_offset, "thumbnails"),
     "shared patient": (shared_patient, "leakage"),
     "duplicated image": (duplicated_image, "duplicates"),
+    "age": (age, "attributes"),
+    "look of hospitals": (look_of_hospital, "source signal"),
 }
 
 
@@ -162,13 +210,16 @@ def flatten(images: Any) -> NDArray:
     return np.asarray(images).reshape(len(images), -1)
 
 
-def draw_radiographs(n_images: int, seed: int) -> Any:
+def draw_radiographs(
+    n_images: int, n_patients: int, seed: int, n_sources: int = 1
+) -> Any:
     """Draw the radiographs that all shortcuts of a seed are planted in."""
     return make_radiographs(
         n_images,
         image_size=IMAGE_SIZE,
         weights=CLASS_WEIGHTS,
-        n_patients=n_images // 2,
+        n_patients=n_patients,
+        n_sources=n_sources,
         random_state=seed,
     )
 
@@ -176,7 +227,7 @@ def draw_radiographs(n_images: int, seed: int) -> Any:
 def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Audit one data set."""
     rng = np.random.default_rng(seed)
-    data = draw_radiographs(options.images, seed)
+    data = draw_radiographs(options.images, options.patients, seed)
     cv = StratifiedGroupKFold(options.folds, shuffle=True, random_state=seed)
     data.fold = np.empty(options.images, dtype=int)
     for number, (_, test) in enumerate(cv.split(data.target, data.target, data.groups)):
@@ -199,7 +250,8 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
             case.X,
             case.y,
             groups=case.groups,
-            source=source,
+            source=source if case.source is None else case.source,
+            attributes=case.attributes,
             refit=make_model(),
             n_permutations=options.permutations,
             random_state=seed,
@@ -218,7 +270,8 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
 
 def settings(options: argparse.Namespace) -> dict[str, int]:
     """Settings of an audit beside its seed and shortcut."""
-    return {name: vars(options)[name] for name in ("images", "folds", "permutations")}
+    names = ("images", "patients", "folds", "permutations")
+    return {name: vars(options)[name] for name in names}
 
 
 def seeds(options: argparse.Namespace) -> range:

@@ -1,7 +1,7 @@
 """Checks of labels, groups and sources, made before anything is computed from them."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Number
 from typing import Any
 
@@ -64,6 +64,18 @@ def check_samples(X: Any, y: Any, groups: Any, source: Any = None) -> None:
     check_labels(y)
     check_groups(groups)
     check_source(source)
+
+
+def as_columns(attributes: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """Return the columns as arrays of objects, if each has one value per image."""
+    columns = {name: np.asarray(one, dtype=object) for name, one in attributes.items()}
+    for name, column in columns.items():
+        if column.shape != (n,):
+            raise ValueError(
+                f"attributes[{name!r}] has the shape {column.shape}, expected ({n},): "
+                "one value for each image that was evaluated."
+            )
+    return columns
 
 
 def check_target(y: Any) -> None:

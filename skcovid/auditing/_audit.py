@@ -1,6 +1,6 @@
 """`audit`, which runs every check."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -11,9 +11,10 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import column_or_1d
 
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
-from skcovid._base._label_checks import check_samples
+from skcovid._base._label_checks import as_columns, check_indices, check_samples
 from skcovid._base._random import draw_seed
 from skcovid._base._requirements import require
+from skcovid.auditing._attributes import check_attributes
 from skcovid.auditing._blanked_lungs import check_blanked_lungs
 from skcovid.auditing._duplicates import check_duplicates
 from skcovid.auditing._headers import check_headers
@@ -22,6 +23,7 @@ from skcovid.auditing._refit import prepare_refit
 from skcovid.auditing._report import AuditReport
 from skcovid.auditing._shortcut_ratio import check_shortcut_ratio
 from skcovid.auditing._source import check_source
+from skcovid.auditing._source_signal import check_source_signal
 from skcovid.auditing._subject import Subject
 from skcovid.auditing._thumbnails import check_thumbnails
 from skcovid.auditing._visible_area import MIN_BORDER_FRACTION
@@ -40,6 +42,7 @@ from skcovid.preprocessing._reader import find_white_level
         "groups": ["array-like", None],
         "source": ["array-like", None],
         "cv": ["cv_object", StrOptions({"leave-one-source-out"})],
+        "attributes": [Mapping, None],
         "refit": [BaseEstimator, StrOptions({"auto"})],
         "fractions": [list, tuple],
         "max_images": [Interval(Integral, 1, None, closed="left")],
@@ -59,6 +62,7 @@ def audit(
     source: ArrayLike | None = None,
     *,
     cv: int | BaseCrossValidator | Literal["leave-one-source-out"] = 5,
+    attributes: Mapping[str, ArrayLike] | None = None,
     refit: BaseEstimator | Literal["auto"] = "auto",
     fractions: Sequence[float] = (0.5, 0.7, 0.9),
     max_images: int = 1000,
@@ -70,13 +74,14 @@ def audit(
     """Look for evidence that a score rests on something other than the disease.
 
     Published classifiers of COVID-19 radiographs were shown to tell apart hospitals,
-    ages, marks or file formats [1]_ [2]_ [3]_. Seven checks, each with a figure, a
+    ages, marks or file formats [1]_ [2]_ [3]_. These checks each have a figure, a
     threshold and a verdict: *headers* (properties of the files alone), *thumbnails*
     (16 × 16 pixels), *blanked lungs* (the centre of the images is black), *shortcut
     ratio* (the share of the model's skill that these baselines have), *duplicates*,
     *leakage* (patients and resampled copies on both sides of a split), *source*
-    (whether classes come from different places). Baselines are cross-validated on the
-    model's folds.
+    (whether classes come from different places), *attributes* (age, sex, machine and
+    the like alone), *source signal* (whether the model's features tell sources apart
+    within a class). Baselines are cross-validated on the model's folds.
 
     Parameters
     ----------
@@ -96,6 +101,10 @@ def audit(
         Hospital or collection of each image. By default that of a result.
     cv : int, cross-validator or "leave-one-source-out", default=5
         As for :func:`skcovid.evaluate`; not used with a result.
+    attributes : mapping of str to array-like of shape (n_samples,), default=None
+        What is known of each image beside its pixels, such as ``attributes`` of
+        :func:`skcovid.datasets.load_radiographs`; missing values are None, NaN or
+        empty.
     refit : estimator or "auto", default="auto"
         The classifier that is fitted to blanked images, and without a source. "auto"
         takes the pipeline itself, or the linear recipe on its network if it fine-tunes
@@ -125,8 +134,8 @@ def audit(
     ImportError
         If Pillow, of the ``audit`` extra, is not installed.
     ValueError
-        If lengths differ, the result is of other labels, `X` holds no valid images, or
-        `fractions` leave the lungs visible.
+        If lengths or pandas indices differ, the result is of other labels, `X` holds no
+        valid images, or `fractions` leave the lungs visible.
 
     See Also
     --------
@@ -135,8 +144,8 @@ def audit(
     Notes
     -----
     Where the data hold no shortcut, each check should pass in 19 of 20 data sets.
-    Headers, thumbnails and blanked lungs each compare every class with the rest, and
-    share that error.
+    Headers, thumbnails, blanked lungs and attributes each compare every class with the
+    rest, and share that error.
 
     References
     ----------
@@ -180,10 +189,13 @@ def audit(
             f"{MIN_BORDER_FRACTION} so that no lungs are visible, got {fractions!r}."
         )
     check_samples(X, y, groups, source)
+    given = attributes or {}
+    check_indices(y=y, **{f"attributes[{k!r}]": column for k, column in given.items()})
     labels = column_or_1d(y)
     patients, sources = (
         None if values is None else column_or_1d(values) for values in (groups, source)
     )
+    columns = as_columns(given, len(labels))
     seed = draw_seed(random_state)
     white_level = find_white_level(pipeline_or_result)
     pixels = read_pixels(X, white_level=white_level, n_jobs=n_jobs, verbose=verbose)
@@ -218,11 +230,18 @@ def audit(
         blanked, curve, views = check_blanked_lungs(subject, refitted, fractions)
         whole_view = views[0] if views else None
         of_source = check_source(subject, sources, refitted, whole_view)
+        signal = check_source_signal(subject, sources, refitted, of_source)
     # The last view is the border alone.
     ratio = check_shortcut_ratio(subject, [*of_headers, ring, *views[-1:]], [whole])
-    duplicates, leakage = check_duplicates(subject, pixels), check_leakage(subject)
     return AuditReport(
-        checks=(headers, thumbnails, blanked, ratio, duplicates, leakage, of_source),
+        checks=(
+            *(headers, thumbnails, blanked, ratio),
+            check_duplicates(subject, pixels),
+            check_leakage(subject),
+            of_source,
+            check_attributes(subject, columns, sources),
+            signal,
+        ),
         result=result,
         chance=subject.chance,
         settings={

@@ -44,12 +44,12 @@ class AuditFigure:
     @property
     def cells(self) -> list[str]:
         """Name, value with interval, and chance, as text."""
-        value = (
-            self.estimate.format_percent(1)
-            if self.as_percent
-            else self.estimate.format_fraction(2)
-        )
-        chance = "" if self.chance is None else f"{100 * self.chance:.1f} %"
+        if self.as_percent:
+            value = self.estimate.format_percent(1)
+            chance = "" if self.chance is None else f"{100 * self.chance:.1f} %"
+        else:
+            value = self.estimate.format_fraction(2)
+            chance = "" if self.chance is None else f"{self.chance:.2f}"
         return [self.name, value, chance]
 
     def __str__(self) -> str:

@@ -28,7 +28,7 @@ class AuditReport(Mapping[str, AuditCheck]):
     ----------
     checks : tuple of AuditCheck
         The checks: headers, thumbnails, blanked lungs, shortcut ratio, duplicates,
-        leakage, source.
+        leakage, source, attributes, source signal.
     result : EvaluationResult
         The evaluation of the model.
     chance : float

@@ -102,7 +102,11 @@ def check_source(
                 caption="Sources that were left out of training",
             ),
         ),
-        details={"p_value": p_value, "n_sources": len(names)},
+        details={
+            "p_value": p_value,
+            "n_sources": len(names),
+            "associated": associated,
+        },
     )
 
 

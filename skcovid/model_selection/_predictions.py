@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skcovid._base._label_checks import as_columns
 from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics._calibration import CalibrationTable, calibration_table
 from skcovid.metrics._confusion_matrix import (
@@ -242,15 +243,8 @@ class Predictions(ABC):
             If an attribute does not have one value for each image.
         """
         y_true, predictions, probabilities, classes, groups, rows, n = self._scored
-        tables = {}
-        for name, values in attributes.items():
-            column = np.asarray(values, dtype=object)
-            if column.shape != (n,):
-                raise ValueError(
-                    f"attributes[{name!r}] has the shape {column.shape}, expected "
-                    f"({n},): one value for each image that was given to evaluate."
-                )
-            tables[name] = subgroup_table(
+        return {
+            name: subgroup_table(
                 y_true,
                 predictions,
                 column[rows],
@@ -260,7 +254,8 @@ class Predictions(ABC):
                 name=name,
                 min_images=min_images,
             )
-        return tables
+            for name, column in as_columns(attributes, n).items()
+        }
 
     def _headline_figures(self) -> dict[tuple[str, Hashable], Estimate]:
         """Return the figures of all images (label None) and of each class."""
