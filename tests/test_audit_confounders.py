@@ -104,8 +104,8 @@ class TestAttributes:
             assert [cell[:4] for cell in rows[name]] == ["1.00", "1.00"]
 
     def test_numbers_are_sorted_as_numbers(self):
-        # As text, 100 comes before 20: the ill are two ranges and not one.
-        weight = np.where(ILL, 100, 20) + draw([0, 1, 2])
+        # Each patient has another weight, which as text would be a level of its own.
+        weight = PATIENTS + 80 * ILL
         check = run(attributes={"weight": weight}, model=DummyClassifier())
         area = check["attributes"].figures[0].estimate
         assert area.value == roc_auc_score(ILL, weight) == 1

@@ -144,8 +144,8 @@ def audit(
     Notes
     -----
     Where the data hold no shortcut, each check should pass in 19 of 20 data sets.
-    Headers, thumbnails, blanked lungs and attributes each compare every class with the
-    rest, and share that error.
+    Headers, thumbnails and blanked lungs each compare every class with the rest, and
+    share that error.
 
     References
     ----------
