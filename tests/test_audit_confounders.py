@@ -19,7 +19,7 @@ ILL = PATIENTS % 2 == 1
 Y = np.where(ILL, "ill", "well")
 # The same classes in both.
 HOSPITALS = np.where(PATIENTS % 4 < 2, "A", "B")
-ASSOCIATED = np.where((PATIENTS % 8 < 6) == ILL, "A", "B")
+ASSOCIATED = np.where((PATIENTS % 16 < 14) == ILL, "A", "B")
 
 
 def flatten(images):
@@ -35,7 +35,7 @@ def run(source=None, *, look=None, model=None, groups=PATIENTS, y=Y, **options):
     model = model or make_pipeline(
         FunctionTransformer(flatten), LogisticRegression(C=0.1, max_iter=300)
     )
-    settings = {"cv": 3, "fractions": [0.9], "n_permutations": 19, "verbose": 0}
+    settings = {"cv": 2, "fractions": [0.9], "n_permutations": 19, "verbose": 0}
     return audit(model, images, y, groups, source, **settings, **options)
 
 
@@ -108,7 +108,7 @@ class TestAttributes:
         weight = PATIENTS + 80 * ILL
         check = run(attributes={"weight": weight}, model=DummyClassifier())
         area = check["attributes"].figures[0].estimate
-        assert area.value == roc_auc_score(ILL, weight) == 1
+        assert area.value == pytest.approx(roc_auc_score(ILL, weight), abs=0.02)
 
     def test_images_of_a_patient_count_once(self):
         # Six patients of 16 images: three of a class, which an attribute tells.
@@ -141,9 +141,8 @@ class TestAttributes:
 class TestSourceSignal:
     def test_a_look_of_hospitals_is_flagged(self, planted):
         check = planted["source signal"]
-        assert planted["source"].status == "passed"
         assert check.flagged
-        assert "not associated" in check.verdict
+        assert "not significantly associated" in check.verdict
         assert check.figures[0].estimate.value > 0.95
         rows = check.tables[0].rows
         assert [row[:4] for row in rows] == [
@@ -152,7 +151,7 @@ class TestSourceSignal:
         ]
 
     def test_with_association_it_is_a_shortcut(self):
-        report = run(ASSOCIATED, look=ASSOCIATED)
+        report = run(ASSOCIATED, look=ASSOCIATED, groups=None)
         assert report["source"].flagged
         assert report["source signal"].flagged
         assert "a shortcut" in report["source signal"].verdict

@@ -133,7 +133,8 @@ def _encode(values: NDArray[Any]) -> NDArray[np.float64]:
     levels = np.full(len(values), len(names))
     levels[known] = places
     frequent = np.flatnonzero(np.bincount(levels) >= _MIN_IMAGES)
-    return (levels[:, np.newaxis] == frequent).astype(float)
+    columns: NDArray[np.bool_] = levels[:, np.newaxis] == frequent
+    return columns.astype(np.float64)
 
 
 def _score(

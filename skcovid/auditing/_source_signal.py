@@ -63,8 +63,8 @@ def check_source_signal(
         )
     elif flagged:
         meaning = (
-            "but source and class are not associated (check source): a model gains "
-            "little by it here, and would where a source has more of one class."
+            "but source and class are not significantly associated (check source): a "
+            "model gains little here, and would where a source has more of one class."
         )
     return AuditCheck(
         name=_NAME,
