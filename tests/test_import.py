@@ -109,24 +109,19 @@ def test_augment_is_importable_from_skcovid():
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory):
-    """States of two processes: one imported the libraries, the other all of skcovid."""
-    folder = tmp_path_factory.mktemp("states")
-    environment = environment_without_malloc()
-    found = []
-    for imports in (LIBRARIES, EVERYTHING):
-        path = folder / f"{len(found)}.json"
-        done = subprocess.run(
-            [sys.executable, "-m", "_helpers.process_state", imports, path],
-            cwd=Path(__file__).parent,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads(path.read_text()))
-    return found
+    """States of a process that imported the libraries, and then all of skcovid."""
+    path = tmp_path_factory.mktemp("states") / "states.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "_helpers.process_state", path, LIBRARIES, EVERYTHING],
+        cwd=Path(__file__).parent,
+        env=environment_without_malloc(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(path.read_text())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -156,51 +151,62 @@ def test_importing_everything_leaves_the_process_unchanged(part, states):
     assert everything[part] == libraries[part]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
-@pytest.mark.parametrize(
-    ("parameters", "chosen", "kept"),
-    [
-        ({}, {}, True),
-        ({"keep_freed_memory": False}, {}, False),
-        ({}, {"MALLOC_ARENA_MAX": "2"}, False),
-    ],
-    ids=["by default", "switched off", "environment"],
-)
-def test_training_keeps_freed_memory(parameters, chosen, kept):
-    code = f"""
+# Where SciKeras is imported before skcovid, and three trainings, of which only the last
+# keeps freed memory: what it changes stays.
+TRAINING = """
+import json, os, keras, scikeras
+changed = keras.Model.__reduce__
+import skcovid.estimators
 from _helpers import process_state, tiny_backbone
-import skcovid
+
+found = {
+    "changed by SciKeras": [
+        changed.__module__, keras.Model.__reduce__ is changed
+    ],
+    "before": process_state.freed_memory_is_kept(),
+}
 tiny_backbone.register()
 images, y = tiny_backbone.make_images(6)
 X = tiny_backbone.prepare(images)
-assert not process_state.freed_memory_is_kept()
-classifier = skcovid.TransferLearningClassifier(
-    "tiny", weights=None, epochs=1, verbose=0, **{parameters!r}
-)
+
+def train(**parameters):
+    skcovid.TransferLearningClassifier(
+        "tiny", weights=None, epochs=1, verbose=0, **parameters
+    ).fit(X, y)
+    return process_state.freed_memory_is_kept()
+
 with tiny_backbone.eagerly():
-    classifier.fit(X, y)
-print(process_state.freed_memory_is_kept())
+    found["switched off"] = train(keep_freed_memory=False)
+    os.environ["MALLOC_ARENA_MAX"] = "2"
+    found["environment"] = train()
+    del os.environ["MALLOC_ARENA_MAX"]
+    found["by default"] = train()
+print(json.dumps(found))
 """
+
+
+@pytest.fixture(scope="module")
+def training():
+    """What `TRAINING` finds."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", TRAINING],
         cwd=Path(__file__).parent,
-        env={**environment_without_malloc(), **chosen},
+        env=environment_without_malloc(),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout == f"{kept}\n", done.stderr
-
-
-def test_changes_made_by_scikeras_stay():
-    code = """
-import keras, scikeras
-changed = keras.Model.__reduce__
-import skcovid.estimators
-assert keras.Model.__reduce__ is changed
-assert changed.__module__ == "scikeras._saving_utils"
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
     assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+def test_training_keeps_freed_memory(training):
+    assert training["by default"]
+    assert not training["before"]
+    assert not training["switched off"]
+    assert not training["environment"]
+
+
+def test_changes_made_by_scikeras_stay(training):
+    assert training["changed by SciKeras"] == ["scikeras._saving_utils", True]
