@@ -40,8 +40,10 @@ def make_images():
 
 
 def make_trunk():
+    """Make a network of two layers, one with weights."""
     inputs = keras.Input((16, 16, 3))
     outputs = keras.layers.AveragePooling2D(4)(inputs)
+    outputs = keras.layers.Dense(3, kernel_initializer="identity")(outputs)
     return keras.Model(inputs, [outputs])
 
 
@@ -77,6 +79,7 @@ def check_features(directory, n_computed=None):
 def test_two_processes_fill_one_store_at_once(tmp_path):
     processes = [start_filling(tmp_path, pause=0.01) for _ in range(2)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    # This process finds the features of the others.
     check_features(tmp_path, n_computed=0)
     assert not list(tmp_path.rglob("*.part"))
 

@@ -1,10 +1,7 @@
 """The feature store; test_feature_store_faults has crashes and damage."""
 
 import shutil
-import subprocess
-import sys
 from importlib import metadata
-from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -19,19 +16,16 @@ from skcovid.networks import _graph as graph
 from skcovid.networks import _network as network
 
 BACKBONE = tiny_backbone.register()
-# Keras warns with NumPy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
+pytestmark = [
+    # Compiling a tiny network takes longer than running it.
+    pytest.mark.usefixtures("eager"),
+    # Keras warns with NumPy 2, TensorFlow where its functions run eagerly.
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation", "ignore:Even though the .tf.config"
+    ),
+]
 FILLING = {"batch_size": 4, "n_jobs": 2, "verbose": 0}
 N_IMAGES = 10
-
-OTHER_PROCESS = """
-import sys
-sys.path.insert(0, {folder!r})
-from test_features import FILLING, make_images, make_store
-store = make_store({directory!r})
-store.fill(make_images(), **FILLING)
-print(store.n_computed)
-"""
 
 
 def make_trunk(seed=0, first=tiny_backbone.FINE_TUNE_FROM, side=32, **parameters):
@@ -136,17 +130,6 @@ def test_another_store_finds_them(tmp_path):
     another = make_store(tmp_path)
     another.fill(make_images(), **FILLING)
     assert another.n_computed == 0
-
-
-def test_another_process_finds_them(tmp_path):
-    make_store(tmp_path).fill(make_images(), **FILLING)
-    script = OTHER_PROCESS.format(
-        folder=str(Path(__file__).parent), directory=str(tmp_path)
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "0\n"
 
 
 def test_features_of_features(tmp_path):

@@ -11,6 +11,12 @@ import pytest
 
 from _helpers import soak_run, tiny_backbone
 
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    # TensorFlow warns where its functions run eagerly.
+    pytest.mark.filterwarnings("ignore:Even though the .tf.config"),
+]
+
 
 def test_global_state_threads_and_files_are_unchanged():
     before = soak_run.settings()

@@ -18,8 +18,14 @@ from skcovid.networks._weights_file import KERNEL_SIZES
 from skcovid.networks.backbones import Backbone, get_backbone
 
 BACKBONE = tiny_backbone.register()
-# Keras warns with NumPy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
+pytestmark = [
+    # Compiling a tiny network takes longer than running it.
+    pytest.mark.usefixtures("eager"),
+    # Keras warns with NumPy 2, TensorFlow where its functions run eagerly.
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation", "ignore:Even though the .tf.config"
+    ),
+]
 FINE_TUNE_FROM = tiny_backbone.FINE_TUNE_FROM
 
 
