@@ -305,25 +305,6 @@ class TestData:
         with pytest.raises(ValueError, match=r"\(31, 32, 3\).*\(32, 32, 3\)"):
             kept.predict(X[:, 1:])
 
-    @pytest.mark.parametrize(
-        "labels",
-        [
-            np.arange(N_IMAGES) % 3 * 10 - 10,
-            Y == "NORMAL",
-            Y.astype(object),
-            Y.tolist(),
-        ],
-        ids=["int", "bool", "object", "list"],
-    )
-    def test_labels_of_any_kind(self, labels):
-        classifier = make(**FROZEN).fit(X, labels)
-        assert_array_equal(classifier.classes_, np.unique(labels))
-        assert classifier.classes_.dtype == np.unique(labels).dtype
-        probabilities = classifier.predict_proba(X)
-        assert probabilities.shape == (N_IMAGES, len(np.unique(labels)))
-        assert set(classifier.predict(X)) <= set(np.unique(labels))
-        assert 0 <= classifier.score(X, labels) <= 1
-
     def test_other_float_types_are_accepted(self, kept):
         assert_allclose(
             kept.predict_proba(X.astype(np.float64)), kept.predict_proba(X), atol=1e-6

@@ -8,11 +8,12 @@ import inspect
 import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
+from importlib import import_module
 
-import joblib
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
@@ -378,9 +379,13 @@ def check_calls_from_threads(case):
 
 def check_calls_from_processes(case):
     parts = parts_of(case)[:2]
-    found = joblib.Parallel(n_jobs=2)(
-        joblib.delayed(outputs)(case.fitted, case.X[rows], None) for rows in parts
+    # One process for all estimators, since it has to import Keras: at its start, as one
+    # whose memory grows is replaced.
+    executor = get_reusable_executor(
+        max_workers=1, timeout=600, initializer=import_module, initargs=("keras",)
     )
+    output = partial(outputs, case.fitted, y=None)
+    found = executor.map(output, [case.X[rows] for rows in parts])
     for rows, values in zip(parts, found, strict=True):
         assert_same(values, rows_of(case.outputs, rows))
 
@@ -416,7 +421,11 @@ def check_labels_of_every_kind(case):
     kinds["np.str_"] = list(kinds["str"])
     expected = None
     for kind, y in kinds.items():
-        found = outputs(clone(case.estimator).fit(case.X, y), case.X, y)
+        estimator = clone(case.estimator).fit(case.X, y)
+        if is_classifier(estimator):
+            assert_array_equal(estimator.classes_, np.unique(y), strict=True)
+            assert 0 <= estimator.score(case.X, y) <= 1
+        found = outputs(estimator, case.X, y)
         labels = found.pop("predict" if is_classifier(case.estimator) else "labels")
         assert labels.dtype == np.asarray(y).dtype, kind
         assert set(labels) <= set(y), kind
