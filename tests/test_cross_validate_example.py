@@ -118,7 +118,7 @@ def test_report_holds_the_printed_tables_and_the_figures(synthetic):
 
 def test_paper_protocol_predicts_half_of_a_folder(example, folder, tmp_path):
     options = ["--data", folder, "--protocol", "paper", "--output", str(tmp_path)]
-    example.main([*QUICK, *options])
+    example.main([*TINY, "--recipe", "linear", *options])
     results = read_results(tmp_path)
     assert np.sum(results["confusion_matrix"]) == sum(N_IMAGES.values()) / 2
     assert not results["grouped"]
@@ -142,7 +142,8 @@ def test_several_backbones_have_a_folder_each_and_a_summary(
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     several = ["--backbone", "tiny", "shallow", "--memory", str(kept)]
-    example.main([*QUICK, *several, "--limit", "12", "--output", str(tmp_path)])
+    options = ["--recipe", "linear", "--limit", "12", "--output", str(tmp_path)]
+    example.main([*TINY, *several, *options])
     assert (tmp_path / "tiny" / "report.md").is_file()
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert summary in capsys.readouterr().out
