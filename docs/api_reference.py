@@ -46,6 +46,9 @@ API_REFERENCE = (
             "BackbonePreprocessor",
             "TransferLearningClassifier",
             "BackboneFeatures",
+            "SourceStandardScaler",
+            "CellOverSampler",
+            "MatchingUnderSampler",
         ),
     ),
     Section(

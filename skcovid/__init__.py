@@ -7,7 +7,12 @@ from skcovid._base._version import __version__
 
 if TYPE_CHECKING:
     from skcovid.auditing import audit
-    from skcovid.augmentation import AugmentationBalancer, augment
+    from skcovid.augmentation import (
+        AugmentationBalancer,
+        CellOverSampler,
+        MatchingUnderSampler,
+        augment,
+    )
     from skcovid.estimators import BackboneFeatures, TransferLearningClassifier
     from skcovid.images import LazyImages
     from skcovid.model_selection import LeaveOneSourceOut, compare, evaluate
@@ -21,17 +26,24 @@ if TYPE_CHECKING:
         save,
     )
     from skcovid.pipeline import HoldoutPipeline, make_transfer_pipeline
-    from skcovid.preprocessing import BackbonePreprocessor, RadiographReader
+    from skcovid.preprocessing import (
+        BackbonePreprocessor,
+        RadiographReader,
+        SourceStandardScaler,
+    )
     from skcovid.report import write_report, write_reviewer_pack
 
 __all__ = [
     "AugmentationBalancer",
     "BackboneFeatures",
     "BackbonePreprocessor",
+    "CellOverSampler",
     "HoldoutPipeline",
     "LazyImages",
     "LeaveOneSourceOut",
+    "MatchingUnderSampler",
     "RadiographReader",
+    "SourceStandardScaler",
     "TransferLearningClassifier",
     "atlas_card",
     "audit",
@@ -52,7 +64,12 @@ __all__ = [
 
 _NAMES = {
     "auditing": ["audit"],
-    "augmentation": ["AugmentationBalancer", "augment"],
+    "augmentation": [
+        "AugmentationBalancer",
+        "CellOverSampler",
+        "MatchingUnderSampler",
+        "augment",
+    ],
     "estimators": ["BackboneFeatures", "TransferLearningClassifier"],
     "images": ["LazyImages"],
     "model_selection": ["LeaveOneSourceOut", "compare", "evaluate"],
@@ -66,7 +83,11 @@ _NAMES = {
         "save",
     ],
     "pipeline": ["HoldoutPipeline", "make_transfer_pipeline"],
-    "preprocessing": ["BackbonePreprocessor", "RadiographReader"],
+    "preprocessing": [
+        "BackbonePreprocessor",
+        "RadiographReader",
+        "SourceStandardScaler",
+    ],
     "report": ["write_report", "write_reviewer_pack"],
 }
 _ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}

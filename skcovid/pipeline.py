@@ -22,7 +22,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import indexable
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, has_fit_parameter
@@ -33,6 +33,7 @@ from skcovid._base._compatibility import (
     check_sample_weight,
     num_samples,
     safe_indexing,
+    take_rows,
 )
 from skcovid._base._kept_features import keep_features_of_predictions
 from skcovid._base._label_checks import check_groups, check_indices, check_labels
@@ -88,18 +89,24 @@ class GroupPipeline(PlainParameters, Pipeline):
     def fit(
         self, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None, **params: Any
     ) -> Self:
-        """Fit every step; those that request `groups`, such as a search, get them."""
+        """Fit every step; those that request `groups`, such as a search, get them.
+
+        Without `groups`, the copies of one image that a sampler makes are a group.
+        """
         _check_shared_values(self.steps)
         check_labels(y)
         check_groups(groups)
         name, last = self.steps[-1]
         _check_inner_classes(name, last, y)
-        given = _of_rows({**params, "groups": groups}, num_samples(X))
+        n_rows = num_samples(X)
         if groups is not None:
-            check_inner_splits(self, num_samples(X))
+            check_inner_splits(self, n_rows)
+        elif any(map(_repeats_rows, self.named_steps.values())):
+            groups = np.arange(n_rows)
+        given = _of_rows({**params, "groups": groups}, n_rows)
         check_inner_sources(self, params.get("source"))
         context: AbstractContextManager[Any] = nullcontext()
-        for name in {"groups", "source"} & given.keys():
+        for name in {"groups", "source", "attributes"} & given.keys():
             if any(requests(step, name) for _, step in self.steps):
                 params[name] = given[name]
                 context = config_context(enable_metadata_routing=True)
@@ -135,8 +142,48 @@ class GroupPipeline(PlainParameters, Pipeline):
                         "no values. Use a sampler with sample_indices_, such as "
                         "AugmentationBalancer."
                     )
-                params[row] = safe_indexing(params[row], sampler.sample_indices_)
+                params[row] = take_rows(params[row], sampler.sample_indices_)
+        # imblearn reads from there what a sampler is given.
+        step_params.update(found)
         return found
+
+    def _can_adapt(self) -> bool:
+        if not any(hasattr(step, "adapt") for _, step in self.steps):
+            raise AttributeError(
+                "No step has adapt. Use one that has, as in make_transfer_pipeline("
+                "recipe='linear').set_params(scale=SourceStandardScaler())."
+            )
+        return True
+
+    @_available_if(_can_adapt)
+    def adapt(self, X: Any) -> Self:
+        """Adapt the fitted steps that can to a new hospital's images, without labels.
+
+        Predictions are then for images of that hospital.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Input of the first step: paths or images.
+
+        Returns
+        -------
+        GroupPipeline
+            The adapted pipeline.
+
+        Raises
+        ------
+        AttributeError
+            If no step has ``adapt``, as :class:`SourceStandardScaler` has.
+        """
+        steps = [step for _, _, step in self._iter()]
+        last = max(n for n, step in enumerate(steps) if hasattr(step, "adapt"))
+        for step in steps[:last]:
+            if hasattr(step, "adapt"):
+                step.adapt(X)
+            X = step.transform(X)
+        steps[last].adapt(X)
+        return self
 
     def get_metadata_routing(self) -> Any:
         """Return the metadata that the pipeline and its steps request.
@@ -149,20 +196,30 @@ class GroupPipeline(PlainParameters, Pipeline):
         return super().get_metadata_routing().add_self_request(self)
 
 
+def _repeats_rows(step: Any) -> bool:
+    """Whether a step is a sampler that says which image each row was made from."""
+    if not hasattr(step, "fit_resample"):
+        return False
+    return bool(get_tags(step).sampler_tags.sample_indices)
+
+
 def _of_rows(params: Mapping[str, Any], n_rows: int | None = None) -> dict[str, Any]:
     """Return the metadata that hold a value for each image, and check how many."""
     rows = {
         name: values
         for name, values in params.items()
         if (hasattr(values, "__len__") or hasattr(values, "shape"))
-        and not isinstance(values, str | bytes | Mapping)
+        and not isinstance(values, str | bytes)
+        and (not isinstance(values, Mapping) or name == "attributes")
         and name not in ("X_val", "y_val")
     }
     for name, values in rows.items():
-        if n_rows is not None and num_samples(values) != n_rows:
+        columns = values.values() if isinstance(values, Mapping) else [values]
+        n_values = {num_samples(column) for column in columns} - {n_rows}
+        if n_rows is not None and n_values:
             raise ValueError(
-                f"{name} has {num_samples(values)} values for {n_rows} images; pass "
-                "one for each image of X, in the same order."
+                f"{name} has {n_values.pop()} values for {n_rows} images; pass one "
+                "for each image of X, in the same order."
             )
         if n_rows is not None and name.endswith("sample_weight"):
             check_sample_weight(values, np.empty(n_rows), ensure_non_negative=True)
@@ -301,6 +358,13 @@ class HoldoutPipeline(GroupPipeline):
         labels: NDArray[Any] = column_or_1d(y, warn=True)
         X, labels = indexable(X, labels)
         rows = _of_rows({**params, "groups": groups}, len(labels))
+        for name, step in self.steps if "source" in rows else ():
+            if requests(step, "source", "transform"):
+                raise ValueError(
+                    f"Step {name!r} transforms by source, and HoldoutPipeline has none "
+                    "for its validation images. Fit without source, or use "
+                    "make_transfer_pipeline(recipe='linear')."
+                )
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
         self.validation_indices_ = None
@@ -311,7 +375,7 @@ class HoldoutPipeline(GroupPipeline):
             X_val = safe_indexing(X, self.validation_indices_)
             y_val = labels[self.validation_indices_]
             X, labels = safe_indexing(X, train), labels[train]
-            rows = {name: safe_indexing(rows[name], train) for name in rows}
+            rows = {name: take_rows(rows[name], train) for name in rows}
         params.update(rows)
         # X_val passes through `transform`.
         with (

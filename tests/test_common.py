@@ -47,7 +47,13 @@ PIPELINE = skcovid.HoldoutPipeline(
     validation_fraction=0.2,
     random_state=0,
 )
-ESTIMATORS = [READER, PREPROCESSOR, BALANCER, FEATURES, CLASSIFIER, PIPELINE]
+SCALER = skcovid.SourceStandardScaler()
+CELLS = skcovid.CellOverSampler(random_state=0)
+MATCHING = skcovid.MatchingUnderSampler(by=(), near=None, random_state=0)
+ESTIMATORS = [
+    *(READER, PREPROCESSOR, BALANCER, FEATURES, CLASSIFIER, PIPELINE),
+    *(SCALER, CELLS, MATCHING),
+]
 
 _OF_IMAGES = {
     "check_n_features_in_after_fitting": (
@@ -89,7 +95,16 @@ _MULTILABEL = {
         "the error is scikit-learn's, not imbalanced-learn's",
     ),
 }
+_ONE_COLUMN = {
+    "check_samplers_multiclass_ova": (
+        "y should be a 1d array",
+        "labels are one column, as in classifiers, not a table of indicators",
+    ),
+}
 EXPECTED_FAILED_CHECKS = {
+    SCALER: {},
+    CELLS: _ONE_COLUMN,
+    MATCHING: _ONE_COLUMN,
     READER: {**_OF_IMAGES, **_WITH_OUTPUT, **_OF_ANY_SIZE, **_OF_OWN_DTYPE},
     PREPROCESSOR: {**_OF_IMAGES, **_WITH_OUTPUT, **_OF_ANY_SIZE, **_OF_OWN_DTYPE},
     BALANCER: {
@@ -98,10 +113,7 @@ EXPECTED_FAILED_CHECKS = {
             "^$",
             "resampled images and labels are always arrays",
         ),
-        "check_samplers_multiclass_ova": (
-            "y should be a 1d array",
-            "labels are one column, as in classifiers, not a table of indicators",
-        ),
+        **_ONE_COLUMN,
         "check_samplers_preserve_dtype": (
             "X dtype is not preserved",
             "pixels are always uint8",

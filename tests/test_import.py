@@ -78,6 +78,9 @@ def test_unknown_name_is_an_attribute_error():
         ("RadiographReader", {"image_size": "wrong"}),
         ("AugmentationBalancer", {"factor": -1, "transforms": ["wrong"]}),
         ("BackbonePreprocessor", {"backbone": "wrong"}),
+        ("SourceStandardScaler", {"shrinkage": "wrong"}),
+        ("CellOverSampler", {"by": "wrong", "unmatched": "wrong"}),
+        ("MatchingUnderSampler", {"by": "wrong", "caliper": -1}),
         (
             "TransferLearningClassifier",
             {"backbone": "wrong", "weights": "nowhere.weights.h5", "memory": "nowhere"},

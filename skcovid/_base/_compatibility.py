@@ -30,6 +30,13 @@ num_samples = _num_samples
 safe_indexing = _safe_indexing
 
 
+def take_rows(values: Any, rows: Any) -> Any:
+    """Return rows of images or metadata; of a mapping, those of each column."""
+    if isinstance(values, Mapping):
+        return {name: safe_indexing(column, rows) for name, column in values.items()}
+    return safe_indexing(values, rows)
+
+
 def validate_params(
     constraints: Mapping[str, Any], *, prefer_skip_nested_validation: bool = True
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:

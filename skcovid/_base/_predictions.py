@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid._base._validation_splits import requests
+
 _PIPELINES = ("sklearn.pipeline", "imblearn.pipeline")
 
 
@@ -15,9 +17,10 @@ class Predictions(NamedTuple):
     probabilities: NDArray[Any] | None
 
 
-def predict(classifier: Any, X: Any) -> Predictions:
+def predict(classifier: Any, X: Any, source: Any = None) -> Predictions:
     """Return what ``predict`` says, and the probabilities if the classifier has them.
 
+    Steps of a pipeline that transform by source get that of the images, if it is given.
     The classifier computes once what both have in common: a pipeline its transformers,
     a classifier with ``_to_labels`` its probabilities. Subclasses that define their own
     ``predict`` are asked twice.
@@ -30,7 +33,8 @@ def predict(classifier: Any, X: Any) -> Predictions:
         for _, step in classifier.steps[:-1]:
             # Samplers, which have no transform, leave X alone in predictions.
             if hasattr(step, "transform"):
-                X = step.transform(X)
+                given = source is not None and requests(step, "source", "transform")
+                X = step.transform(X, **{"source": source} if given else {})
         return predict(classifier.steps[-1][1], X)
     probabilities = classifier.predict_proba(X)
     check_probabilities(classifier, probabilities)

@@ -1,7 +1,8 @@
-"""Random transforms of radiographs, and the sampler that balances classes with them."""
+"""Random transforms of radiographs, and samplers that balance classes."""
 
 from skcovid.augmentation._augment import augment
 from skcovid.augmentation._balancer import AugmentationBalancer
+from skcovid.augmentation._cell_samplers import CellOverSampler, MatchingUnderSampler
 from skcovid.augmentation._transform_types import GeometricTransform, IntensityTransform
 from skcovid.augmentation._transforms import (
     PAPER_TRANSFORMS,
@@ -17,10 +18,12 @@ __all__ = [
     "PAPER_TRANSFORMS",
     "AugmentationBalancer",
     "Brightness",
+    "CellOverSampler",
     "Elastic",
     "Gamma",
     "GeometricTransform",
     "IntensityTransform",
+    "MatchingUnderSampler",
     "Rotation",
     "Translation",
     "Zoom",

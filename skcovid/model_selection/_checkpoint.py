@@ -207,6 +207,9 @@ def describe_evaluation(
     protocol: str,
     test: ExternalSet | None = None,
     source: NDArray[Any] | None = None,
+    *,
+    attributes: Any = None,
+    adapt: bool = False,
 ) -> dict[str, Any]:
     """Describe what the results of an evaluation depend on."""
     for name, value in own_parameters(pipeline, "random_state").items():
@@ -227,6 +230,13 @@ def describe_evaluation(
             "test: rows": f"{len(test.rows)} of digest {scored}",
             "test: X": f"digest {joblib.hash(digest_samples(test.X))}",
         }
+    if attributes is not None:
+        names = list(getattr(attributes, "columns", attributes))
+        columns = [np.asarray(attributes[name]).tolist() for name in names]
+        others["attributes"] = f"{names} of digest {joblib.hash(columns)}"
+    if adapt:
+        by_source = np.asarray(getattr(test, "source", None)).tolist()
+        others["adapt"] = f"sources of test of digest {joblib.hash(by_source)}"
     return {
         "format_version": _FORMAT_VERSION,
         "versions": installed_versions() | _estimators_versions(pipeline),

@@ -20,7 +20,11 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d, has_fit_parameter
+from sklearn.utils.validation import (
+    check_consistent_length,
+    column_or_1d,
+    has_fit_parameter,
+)
 
 from skcovid._base._compatibility import StrOptions, validate_params
 from skcovid._base._label_checks import check_samples
@@ -62,7 +66,9 @@ from skcovid.model_selection._splits import (
         "cv": ["cv_object", StrOptions({"leave-one-source-out"})],
         "groups": ["array-like", None],
         "source": ["array-like", None],
+        "attributes": "no_validation",
         "test": [tuple, list, dict, None],
+        "adapt": ["boolean"],
         "protocol": [StrOptions({"cross_val_predict", "paper"})],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -79,7 +85,9 @@ def evaluate(
     cv: int | BaseCrossValidator | Literal["leave-one-source-out"] = 5,
     groups: ArrayLike | None = None,
     source: ArrayLike | None = None,
+    attributes: Mapping[str, ArrayLike] | None = None,
     test: tuple[Any, ...] | Mapping[str, Any] | None = None,
+    adapt: bool = False,
     protocol: Protocol = "cross_val_predict",
     random_state: Seed = 0,
     n_jobs: int | None = None,
@@ -114,12 +122,22 @@ def evaluate(
         the ROC AUC within sources and the figures of each, with any `cv`. Parts of
         `pipeline` that request it, such as a search with ``cv=LeaveOneSourceOut()``,
         receive it.
+    attributes : mapping of str to array-like of shape (n_samples,), default=None
+        Attributes of the images, or a table of them, for parts of `pipeline` that
+        request them, such as :class:`MatchingUnderSampler`.
     test : tuple or Bunch, default=None
         An external or later set: ``(X, y)``, ``(X, y, groups)``, or what
         :func:`skcovid.datasets.load_radiographs` returns. After the folds, a clone is
         fitted on all of `X` and predicts it; the result has both, and how they differ.
         Images that are in `X` too are left out, as are those of patients in `groups`.
         Labels that `y` lacks, such as "Other", count as the rest of every class.
+    adapt : bool, default=False
+        Whether a fitted clone is adapted to the images that it will predict, without
+        their labels: what a hospital could do before it uses the model. Each fold must
+        test one source, as with "leave-one-source-out". A Bunch of `test` with
+        ``source`` is adapted to by source, any other as one. `pipeline` must have
+        ``adapt``: one of :func:`make_transfer_pipeline` with a step that has it, such
+        as :class:`SourceStandardScaler`.
     protocol : {"cross_val_predict", "paper"}, default="cross_val_predict"
         "cross_val_predict": every image is predicted once. "paper" (section 4): each
         test fold is halved at random; one half is the validation data of the training,
@@ -165,7 +183,8 @@ def evaluate(
         belongs to another evaluation (the differences are listed), or a `random_state`
         is None with it. If `test` has no label in common with `y`, or one that differs
         by case, lengths or columns that differ, samples of another shape, unreadable
-        files, or nothing but copies and patients of the training data.
+        files, or nothing but copies and patients of the training data. If `adapt` is
+        True, and `pipeline` has no ``adapt`` or a fold tests several sources.
     TypeError
         If ``history_`` of the classifier is not a dict or a list of dicts.
     FloatingPointError
@@ -214,6 +233,14 @@ def evaluate(
     if groups is not None:
         check_inner_splits(pipeline, len(labels))
     check_inner_sources(pipeline, source)
+    if attributes is not None:
+        if not requests(pipeline, "attributes"):
+            raise ValueError(
+                "No part of pipeline takes attributes; leave them out, and pass them "
+                "to result.subgroups for figures of each."
+            )
+        for name in getattr(attributes, "columns", attributes):
+            check_consistent_length(X, attributes[name])
     sources: NDArray[Any] | None = None
     if source is not None:
         sources = np.asarray(source)
@@ -224,10 +251,19 @@ def evaluate(
     external = None
     if test is not None:
         external = check_external_set(test, pipeline, X, labels, groups)
+        if adapt and isinstance(test, Mapping) and test.get("source") is not None:
+            check_samples(test["paths"], test["target"], None, test["source"])
+            external = external._replace(source=np.asarray(test["source"]))
     for part in (pipeline, *pipeline.get_params().values()):
         if isinstance(part, NetworkEstimator):
             # Report a failed download now, and do not download in every worker.
             part._check_weights()
+    if adapt and not hasattr(pipeline, "adapt"):
+        raise ValueError(
+            "adapt=True needs a pipeline with a step that adapts, such as "
+            "make_transfer_pipeline(recipe='linear').set_params("
+            "scale=SourceStandardScaler())."
+        )
     check_files_of(pipeline, X, external)
     splits = list(
         split(
@@ -241,6 +277,13 @@ def evaluate(
     )
     check_splits(splits, cv, groups)
     names = name_folds(splits, sources)
+    for name, part in zip(names, splits, strict=True) if adapt else ():
+        if sources is None or len(np.unique(sources[part.test])) > 1:
+            raise ValueError(
+                f"adapt=True needs folds that test one source each, and {name} tests "
+                f"{'unknown ones' if sources is None else 'several'}. Pass source and "
+                "cv='leave-one-source-out'."
+            )
     _warn_of_absent_classes(splits, names, labels)
     if external is not None:
         external = leave_copies_out(external, pipeline, X, labels, verbose)
@@ -251,10 +294,12 @@ def evaluate(
         labels,
         groups,
         sources,
+        attributes,
         splits,
         n_jobs=n_jobs,
         verbose=verbose,
         test=external,
+        adapt=adapt,
     )
     if checkpoint is None:
         folds = run()
@@ -273,6 +318,8 @@ def evaluate(
             protocol,
             external,
             sources if trained_by_source else None,
+            attributes=attributes,
+            adapt=adapt,
         )
         with open_checkpoint(Path(checkpoint), description) as opened:
             folds = run(checkpoint=opened)

@@ -32,6 +32,8 @@ class ExternalSet(NamedTuple):
     # Rows that were left out: with the row of the copy in X, None if not searched for.
     copies: dict[int, int] | None
     patients_in_training: NDArray[np.intp]
+    # Where a model is adapted to each.
+    source: NDArray[Any] | None = None
 
 
 def check_files_of(pipeline: Any, X: Any, test: ExternalSet | None) -> None:

@@ -19,9 +19,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
-from skcovid._base._compatibility import safe_indexing
+from skcovid._base._compatibility import safe_indexing, take_rows
 from skcovid._base._kept_features import keep_features_of_predictions
-from skcovid._base._predictions import predict
+from skcovid._base._predictions import Predictions, predict
 from skcovid._base._validation_splits import requests
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
 from skcovid.model_selection._external_set import ExternalSet
@@ -35,11 +35,13 @@ def run_folds(
     y: NDArray[Any],
     groups: ArrayLike | None,
     source: NDArray[Any] | None,
+    attributes: Any,
     splits: list[Split],
     *,
     n_jobs: int | None,
     verbose: int,
     test: ExternalSet | None = None,
+    adapt: bool = False,
     checkpoint: EvaluationCheckpoint | None = None,
 ) -> list[Fold]:
     """Evaluate a classifier on every fold that the checkpoint does not hold.
@@ -57,7 +59,8 @@ def run_folds(
         done = {number: fold for number, fold in found if fold is not None}
     left = [number for number in numbers if number not in done]
     run = delayed(_run_fold)
-    shared = (pipeline, X, y, groups, source, checkpoint, os.getpid())
+    of_rows = {"groups": groups, "source": source, "attributes": attributes}
+    shared = (pipeline, X, y, of_rows, adapt, checkpoint, os.getpid())
     # joblib sends array arguments ahead to one worker of a cluster and loses them with
     # it; arrays within a tuple are sent with each fold.
     folds = Parallel(n_jobs=n_jobs, return_as="generator")(
@@ -90,20 +93,20 @@ def run_folds(
 
 
 def _run_fold(task: tuple[Any, ...]) -> Fold:
-    pipeline, X, y, groups, source, checkpoint, caller, number, *last = task
+    pipeline, X, y, of_rows, adapt, checkpoint, caller, number, *last = task
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid == caller:
         _end_with(parent)
     estimator = clone(pipeline)
     if checkpoint is None:
-        return _evaluate_fold(estimator, X, y, groups, source, *last)
+        return _evaluate_fold(estimator, X, y, of_rows, adapt, *last)
     folders = own_parameters(estimator, "checkpoint")
     unset = [name for name, value in folders.items() if value is None]
     estimator.set_params(**dict.fromkeys(unset, checkpoint.training_folder(number)))
     with checkpoint.lock(number):
         fold: Fold | None = checkpoint.read(number)
         if fold is None:
-            fold = _evaluate_fold(estimator, X, y, groups, source, *last)
+            fold = _evaluate_fold(estimator, X, y, of_rows, adapt, *last)
             checkpoint.write(number, fold)
     return fold
 
@@ -128,8 +131,8 @@ def _evaluate_fold(
     estimator: Any,
     X: Any,
     y: NDArray[Any],
-    groups: ArrayLike | None,
-    source: NDArray[Any] | None,
+    of_rows: Mapping[str, Any],
+    adapt: bool,
     name: str,
     rows: Split,
     test: ExternalSet | None,
@@ -140,10 +143,10 @@ def _evaluate_fold(
         params["X_val"] = safe_indexing(X, rows.validation)
         params["y_val"] = y[rows.validation]
     routed = False
-    for metadata, values in (("groups", groups), ("source", source)):
+    for metadata, values in of_rows.items():
         taken = has_fit_parameter(estimator, metadata)
         if values is not None and (taken or requests(estimator, metadata)):
-            params[metadata] = safe_indexing(values, rows.train)
+            params[metadata] = take_rows(values, rows.train)
             # To parts of it only, such as those of an ensemble.
             routed = routed or not taken
     started = time.perf_counter()
@@ -152,7 +155,15 @@ def _evaluate_fold(
         fitted = estimator.fit(X_train, y_train, **params)
     fit_ended = time.perf_counter()
     try:
-        predicted, found = predict(fitted, safe_indexing(X_test, rows.test))
+        if adapt:
+            of_test = None if test is None else test.source
+            predicted, found = _predict_adapted(fitted, X_test, rows.test, of_test)
+        else:
+            known, source = None, of_rows["source"]
+            if source is not None and test is None:
+                seen = np.isin(source[rows.test], source[rows.train]).all()
+                known = source[rows.test] if seen else None
+            predicted, found = predict(fitted, safe_indexing(X_test, rows.test), known)
     except FloatingPointError as error:
         error.add_note(f"These are rows among the test images of {name}.")
         raise
@@ -181,6 +192,25 @@ def _evaluate_fold(
         history=_read_history(getattr(last, "history_", {})),
         fit_seconds=fit_ended - started,
         predict_seconds=predict_ended - fit_ended,
+    )
+
+
+def _predict_adapted(
+    fitted: Any, X: Any, rows: NDArray[np.intp], source: NDArray[Any] | None
+) -> Predictions:
+    """Predict images after adapting to those of their source, or to all."""
+    sources = np.zeros(len(rows)) if source is None else source[rows]
+    parts = [np.flatnonzero(sources == name) for name in np.unique(sources)]
+    found = []
+    for part in parts:
+        images = safe_indexing(X, rows[part])
+        found.append(predict(fitted.adapt(images), images))
+    order = np.argsort(np.concatenate(parts))
+    labels = np.concatenate([one.labels for one in found])[order]
+    if found[0].probabilities is None:
+        return Predictions(labels, None)
+    return Predictions(
+        labels, np.concatenate([one.probabilities for one in found])[order]
     )
 
 

@@ -25,6 +25,7 @@ from skcovid._base._compatibility import scorer_functions
 from skcovid._base._network_estimator import allowed_estimators
 from skcovid._base._validation_splits import StratifiedFolds
 from skcovid.augmentation._balancer import AugmentationBalancer
+from skcovid.augmentation._cell_samplers import CellOverSampler, MatchingUnderSampler
 from skcovid.augmentation._transforms import PAPER_TRANSFORMS
 from skcovid.persistence._networks import BackboneReference, NetworkReference
 from skcovid.persistence._schema import is_quick, read_schema
@@ -32,6 +33,7 @@ from skcovid.persistence._zip_container import ModelFileError, parse_json, read_
 from skcovid.pipeline import GroupPipeline, HoldoutPipeline
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
 from skcovid.preprocessing._reader import RadiographReader
+from skcovid.preprocessing._source_standard_scaler import SourceStandardScaler
 
 _MEMBERS = re.compile(r"schema\.json|[0-9]+\.np[yz]")
 _SCHEMA = "schema.json"
@@ -88,10 +90,13 @@ _SKCOVID_TYPES = (
     AugmentationBalancer,
     BackbonePreprocessor,
     BackboneReference,
+    CellOverSampler,
     GroupPipeline,
     HoldoutPipeline,
+    MatchingUnderSampler,
     NetworkReference,
     RadiographReader,
+    SourceStandardScaler,
     StratifiedFolds,
     *(type(transform) for transform in PAPER_TRANSFORMS),
 )

@@ -22,7 +22,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skcovid import LeaveOneSourceOut, RadiographReader, evaluate
+from skcovid import (
+    CellOverSampler,
+    LeaveOneSourceOut,
+    MatchingUnderSampler,
+    RadiographReader,
+    SourceStandardScaler,
+    evaluate,
+    make_transfer_pipeline,
+)
 from skcovid.datasets import load_radiographs, make_radiographs
 from skcovid.metrics import heterogeneity
 
@@ -91,3 +99,26 @@ search = GridSearchCV(
 with sklearn.config_context(enable_metadata_routing=True):
     search.fit(X, y, source=source, groups=groups)
 print(search.best_params_)
+
+# %%
+# Steps for other hospitals
+# -------------------------
+# Features standardised by the images of their own hospital; for the one that is left
+# out, by its own images without labels:
+
+features = model[:2].fit_transform(X)
+steps = make_transfer_pipeline(recipe="linear")[-3:]
+steps.set_params(scale=SourceStandardScaler())
+options = {"groups": groups, "source": source, "cv": "leave-one-source-out"}
+adapted = evaluate(steps, features, y, adapt=True, verbose=0, **options)
+print("within sources:", adapted.within_source_roc_auc["COVID-19"].format_fraction(2))
+
+# %%
+# Classes balanced within each hospital, by repeating images or by leaving some out:
+
+for sampler in (
+    CellOverSampler(random_state=0),
+    MatchingUnderSampler(by=(), near=None, random_state=0),
+):
+    sampler.fit_resample(features, y, source=source)
+    print(type(sampler).__name__, sampler.sampling_strategy_)
