@@ -226,6 +226,7 @@ API_REFERENCE = (
             "AuditReport",
             "AuditCheck",
             "AuditFigure",
+            "DisputedLabel",
             "VisiblePoint",
             "FileProperties",
             "read_properties",

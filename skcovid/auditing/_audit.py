@@ -18,6 +18,7 @@ from skcovid.auditing._attributes import check_attributes
 from skcovid.auditing._blanked_lungs import check_blanked_lungs
 from skcovid.auditing._duplicates import check_duplicates
 from skcovid.auditing._headers import check_headers
+from skcovid.auditing._labels import check_disputed_labels
 from skcovid.auditing._leakage import check_leakage
 from skcovid.auditing._refit import prepare_refit
 from skcovid.auditing._report import AuditReport
@@ -81,7 +82,8 @@ def audit(
     *leakage* (patients and resampled copies on both sides of a split), *source*
     (whether classes come from different places), *attributes* (age, sex, machine and
     the like alone), *source signal* (whether the model's features tell sources apart
-    within a class). Baselines are cross-validated on the model's folds.
+    within a class), *labels* (those that the model, the pixels and similar images
+    dispute). Baselines are cross-validated on the model's folds.
 
     Parameters
     ----------
@@ -231,6 +233,7 @@ def audit(
         whole_view = views[0] if views else None
         of_source = check_source(subject, sources, refitted, whole_view)
         signal = check_source_signal(subject, sources, refitted, of_source)
+        of_labels, queue = check_disputed_labels(subject, pixels, refitted)
     # The last view is the border alone.
     ratio = check_shortcut_ratio(subject, [*of_headers, ring, *views[-1:]], [whole])
     return AuditReport(
@@ -241,6 +244,7 @@ def audit(
             of_source,
             check_attributes(subject, columns, sources),
             signal,
+            of_labels,
         ),
         result=result,
         chance=subject.chance,
@@ -256,4 +260,5 @@ def audit(
         },
         visible_curve=tuple(curve),
         visible_chance=None if whole_view is None else whole_view.chance,
+        label_queue=queue,
     )

@@ -1,5 +1,7 @@
 """`AuditReport`: all checks, as Markdown and JSON."""
 
+import csv
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -8,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from skcovid._base._atomic_files import atomic_write
-from skcovid._base._document import Paragraph, Section, Table, render_parts
+from skcovid._base._document import (
+    Paragraph,
+    Section,
+    Table,
+    one_line,
+    render_parts,
+)
 from skcovid.auditing._baseline import MAX_RATIO
 from skcovid.auditing._check import (
     FIGURE_COLUMNS,
@@ -16,6 +24,7 @@ from skcovid.auditing._check import (
     VisiblePoint,
     describe_check,
 )
+from skcovid.auditing._labels import DisputedLabel
 from skcovid.metrics._estimates import Estimate
 from skcovid.model_selection._result import EvaluationResult
 
@@ -28,7 +37,7 @@ class AuditReport(Mapping[str, AuditCheck]):
     ----------
     checks : tuple of AuditCheck
         The checks: headers, thumbnails, blanked lungs, shortcut ratio, duplicates,
-        leakage, source, attributes, source signal.
+        leakage, source, attributes, source signal, labels.
     result : EvaluationResult
         The evaluation of the model.
     chance : float
@@ -40,6 +49,8 @@ class AuditReport(Mapping[str, AuditCheck]):
         border alone. Empty if the blanked lungs check was not run.
     visible_chance : float, default=None
         Share of the largest class among the images of `visible_curve`.
+    label_queue : tuple of DisputedLabel, default=()
+        Images whose label is disputed, the surest first: to be read again.
     """
 
     checks: tuple[AuditCheck, ...]
@@ -48,6 +59,7 @@ class AuditReport(Mapping[str, AuditCheck]):
     settings: Mapping[str, Any]
     visible_curve: tuple[VisiblePoint, ...] = ()
     visible_chance: float | None = None
+    label_queue: tuple[DisputedLabel, ...] = ()
 
     def __getitem__(self, name: str) -> AuditCheck:
         for check in self.checks:
@@ -139,6 +151,34 @@ class AuditReport(Mapping[str, AuditCheck]):
             with atomic_write(Path(path)) as file:
                 file.write(text.encode())
         return text
+
+    def write_label_queue(self, path: str | os.PathLike[str]) -> None:
+        """Write `label_queue` as a CSV table for a reader's decisions.
+
+        Its columns are image, given, suggested, score and decision, the last empty. An
+        apostrophe is put before a text that a spreadsheet would take for a formula.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, which is replaced if it exists.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder of `path` does not exist.
+        OSError
+            If the file cannot be written; an earlier one is then kept.
+        """
+        table = io.StringIO(newline="")
+        writer = csv.writer(table)
+        writer.writerow(["image", "given", "suggested", "score", "decision"])
+        for one in self.label_queue:
+            texts = map(one_line, (one.name, one.given, one.suggested))
+            cells = [f"'{text}" if text[:1] in "=+-@" else text for text in texts]
+            writer.writerow([*cells, f"{one.score:.3f}", ""])
+        with atomic_write(Path(path)) as file:
+            file.write(table.getvalue().encode())
 
     def __repr__(self) -> str:
         outcomes = ", ".join(f"{check.name}: {check.status}" for check in self.checks)

@@ -5,12 +5,16 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
-from skcovid._base._document import Image, Section, Table
+from skcovid._base._compatibility import safe_indexing
+from skcovid._base._document import Heading, Image, Paragraph, Part, Section, Table
+from skcovid.auditing._report import AuditReport
+from skcovid.images._pixels import read_pixels
 from skcovid.inspection._calibration import OneVsRestCalibrationDisplay
 from skcovid.inspection._class_distribution import ClassDistributionDisplay
 from skcovid.inspection._confusion_matrix import PooledConfusionMatrixDisplay
 from skcovid.inspection._forest_plot import ForestPlotDisplay
 from skcovid.inspection._per_class import PerClassTableDisplay
+from skcovid.inspection._plotting import show_radiograph, wrap_labels
 from skcovid.inspection._training_history import TrainingHistoryDisplay
 from skcovid.model_selection._result import EvaluationResult
 
@@ -19,6 +23,8 @@ _DPI = 130
 # and the figure scrolls instead.
 _PIXELS_PER_INCH = 96
 _LEAST_PIXELS_PER_INCH = 60
+# Pictures of disputed labels.
+_N_DISPUTED = 12
 
 # Display and description of the picture in each section.
 _DISPLAYS: dict[str, tuple[Any, str]] = {
@@ -75,6 +81,29 @@ def draw_result(result: EvaluationResult, section: Section) -> Section:
         return section
     display, alt = _DISPLAYS[section.anchor]
     return insert_image(section, draw(display.from_result(result).figure_, alt))
+
+
+def show_disputed(audit: AuditReport, X: Any) -> list[Part]:
+    """Show the first images whose label the audit found disputed."""
+    import matplotlib.pyplot as plt
+
+    shown = audit.label_queue[:_N_DISPUTED]
+    rows = [one.row for one in shown]
+    images = read_pixels(safe_indexing(X, rows)).small
+    figure, axes = plt.subplots(
+        -(-len(shown) // 4), 4, squeeze=False, layout="constrained"
+    )
+    figure.set_size_inches(8.4, 2.6 * len(axes))
+    for panel in axes.flat[len(shown) :]:
+        panel.set_axis_off()
+    for panel, image, one in zip(axes.flat, images, shown, strict=False):
+        show_radiograph(panel, image)
+        texts = one.name, f"given {one.given}", f"suggested {one.suggested}"
+        lines = wrap_labels(texts, 26, break_long_words=True)
+        panel.set_title("\n".join(lines), fontsize=8)
+    text = f"The first {len(shown)} of {len(audit.label_queue)}, the surest first."
+    alt = "Radiographs whose label is disputed, under their names and labels."
+    return [Heading("Disputed labels"), Paragraph(text), draw(figure, alt)]
 
 
 def insert_image(section: Section, image: Image) -> Section:

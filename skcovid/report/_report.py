@@ -30,7 +30,7 @@ from skcovid.report._model import (
     describe_model,
     describe_saliency,
 )
-from skcovid.report._pictures import draw, draw_result, insert_image
+from skcovid.report._pictures import draw, draw_result, insert_image, show_disputed
 
 _WARNING = """\
 skcovid is not a medical device, and nothing it says about an image is a diagnosis. In \
@@ -92,7 +92,7 @@ def write_report(
         What :func:`skcovid.audit` returned for the same result, for its checks.
     X : array-like of shape (n_samples, ...), default=None
         The paths or images that were evaluated, for samples of the augmentation of
-        `pipeline`.
+        `pipeline`, and for pictures of the first disputed labels of `audit`.
     attributes : mapping of str to array-like of shape (n_samples,), default=None
         What is known of the evaluated images, such as age and sex, for figures by
         sub-group: the `attributes` of :func:`skcovid.datasets.load_radiographs`.
@@ -115,7 +115,7 @@ def write_report(
         installed.
     ValueError
         If `audit` is of another result, `X` of other data, or `X` is given without
-        `pipeline`.
+        `pipeline` and without `audit`.
     FileNotFoundError
         If the folder of `path` does not exist.
     OSError
@@ -162,8 +162,11 @@ def write_report(
             "tables below have the values."
         )
         image = draw(AuditDisplay.from_report(audit).figure_, alt)
-        sections.append(insert_image(describe_audit(audit), image))
-    if X is not None:
+        section = insert_image(describe_audit(audit), image)
+        if X is not None and audit.label_queue:
+            section = replace(section, parts=[*section.parts, *show_disputed(audit, X)])
+        sections.append(section)
+    if X is not None and pipeline is not None:
         sections.append(describe_augmentation(pipeline, X, result))
     if saliency:
         displays = [saliency] if isinstance(saliency, SaliencyDisplay) else saliency
@@ -208,10 +211,10 @@ def check_same_data(
         )
     if X is None:
         return
-    if pipeline is None:
+    if pipeline is None and audit is None:
         raise ValueError(
-            "X is given to show how the pipeline augments it, but pipeline is None. "
-            "Pass the pipeline too, or leave X out."
+            "X is given to show how the pipeline augments it, and disputed labels of "
+            "the audit, but both are None. Pass pipeline or audit too, or leave X out."
         )
     if num_samples(X) != len(result.y_true):
         raise ValueError(
