@@ -22,6 +22,7 @@ TABLES = {
     "densenet121": (224, "torch", 423),
     "inceptionv3": (299, "tf", 299),
 }
+SMALL = "mobilenetv2", "efficientnetv2b0", "efficientnetlite0", "efficientnetlite2"
 TINY = {"builder": "NASNetMobile", "image_size": 32, "mode": "tf", "fine_tune_from": 3}
 
 
@@ -38,9 +39,9 @@ def test_tables_1_and_2(name):
     assert found == TABLES[name]
 
 
-def test_the_papers_backbones_and_two_small_ones_are_registered():
+def test_the_papers_backbones_and_the_small_ones_are_registered():
     assert sorted(PAPER_BACKBONES) == sorted(TABLES)
-    assert {*TABLES, "mobilenetv2", "efficientnetv2b0"} <= set(list_backbones())
+    assert {*TABLES, *SMALL} <= set(list_backbones())
     assert list_backbones() == sorted(list_backbones())
 
 
@@ -132,9 +133,10 @@ def build(name):
 
     # Keras numbers the layers it names across all models of the process.
     keras.utils.clear_session()
-    return getattr(keras.applications, get_backbone(name).builder)(
-        include_top=False, weights=None, input_shape=(96, 96, 3)
-    )
+    builder = get_backbone(name).builder
+    if isinstance(builder, str):
+        builder = getattr(keras.applications, builder)
+    return builder(include_top=False, weights=None, input_shape=(96, 96, 3))
 
 
 def count_in_kernels(model):
@@ -159,7 +161,7 @@ def test_indices_of_table_2_select_the_expected_layers(name, n_layers, layer):
     assert count_in_kernels(model) == KERNEL_SIZES[name]
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2", "efficientnetv2b0"])
+@pytest.mark.parametrize("name", SMALL)
 def test_the_small_networks_are_tuned_from_their_last_convolution(name):
     model = build(name)
     convolutions = [

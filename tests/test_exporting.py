@@ -140,7 +140,7 @@ class TestLinear:
             run(tmp_path / "model.onnx", NEW), pipeline.predict_proba(NEW), atol=1e-4
         )
 
-    @pytest.mark.parametrize("mode", ["caffe", "tf", "torch", "raw"])
+    @pytest.mark.parametrize("mode", ["caffe", "tf", "torch", "lite", "raw"])
     @pytest.mark.parametrize("channels", ["grey", "rgb"])
     def test_every_pixel_mode_and_colours(self, mode, channels, tmp_path):
         register_backbone(

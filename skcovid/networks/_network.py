@@ -55,6 +55,8 @@ def build_backbone(
         if weights == "imagenet":
             try:
                 return _construct(backbone, "imagenet", image_size)
+            except ImportError:  # of a package that holds the weights
+                raise
             except Exception as error:
                 # Keras' other ValueErrors are about the size of the input.
                 if isinstance(error, ValueError) and "corrupted" not in str(error):

@@ -20,6 +20,8 @@ _MEMBER = "model.weights.h5"
 # Numbers in all kernels of convolutions, by which a file of weights is recognised.
 KERNEL_SIZES = {
     "densenet121": 6_870_208,
+    "efficientnetlite0": 3_328_992,
+    "efficientnetlite2": 4_752_976,
     "efficientnetv2b0": 5_784_576,
     "inceptionv3": 21_751_136,
     "mobilenetv2": 2_189_760,

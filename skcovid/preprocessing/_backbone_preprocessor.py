@@ -27,6 +27,7 @@ PIXEL_MODES: dict[str, tuple[NDArray[np.float32], NDArray[np.float32], bool]] = 
     "caffe": (_CAFFE_MEAN, _ONES, True),
     "tf": (127.5 * _ONES, 127.5 * _ONES, False),
     "torch": (_TORCH_MEAN, _TORCH_STD, False),
+    "lite": (127 * _ONES, 128 * _ONES, False),
     "raw": (_ZEROS, _ONES, False),
 }
 
