@@ -91,24 +91,22 @@ class EfficientNetLite:
             maps = layers.BatchNormalization(epsilon=_EPSILON, name=f"{name}bn")(maps)
             return layers.ReLU(6, name=activation)(maps) if activation else maps
 
-        def convolve(maps: Any, channels: int, name: str, **settings: Any) -> Any:
-            settings = {"kernel_size": 1, "padding": "same", **settings}
-            return layers.Conv2D(
-                channels,
-                use_bias=False,
-                kernel_initializer=_KERNELS,
-                name=f"{name}conv",
-                **settings,
-            )(maps)
+        def convolve(
+            maps: Any, channels: int, name: str, side: int = 1, stride: int = 1
+        ) -> Any:
+            settings = {"use_bias": False, "kernel_initializer": _KERNELS}
+            layer = layers.Conv2D(
+                channels, side, stride, "same", name=f"{name}conv", **settings
+            )
+            return layer(maps)
 
-        inputs = maps = keras.Input(input_shape)
-        maps = convolve(maps, _STEM_CHANNELS, "stem_", kernel_size=3, strides=2)
+        inputs = keras.Input(input_shape)
+        maps = convolve(inputs, _STEM_CHANNELS, "stem_", side=3, stride=2)
         maps = normalise(maps, "stem_", "stem_activation")
         for name, (side, stride, expansion, channels) in self.blocks.items():
             before = maps
             if expansion > 1:
-                expanded = maps.shape[-1] * expansion
-                maps = convolve(maps, expanded, f"{name}_expand_")
+                maps = convolve(maps, maps.shape[-1] * expansion, f"{name}_expand_")
                 maps = normalise(maps, f"{name}_expand_", f"{name}_expand_activation")
             maps = layers.DepthwiseConv2D(
                 side,
