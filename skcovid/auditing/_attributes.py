@@ -10,11 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skcovid._base._document import Table
 from skcovid._base._label_checks import is_missing
-from skcovid.auditing._baseline import (
-    ALPHA,
-    MIN_TOLD_APART,
-    NOT_TOLD_APART,
-)
+from skcovid.auditing._baseline import ALPHA, MIN_TOLD_APART, NOT_TOLD_APART
 from skcovid.auditing._check import AuditCheck, AuditFigure
 from skcovid.auditing._subject import Subject
 from skcovid.metrics._estimates import Estimate, unknown_estimate
@@ -63,30 +59,25 @@ def check_attributes(
         # Not decisive: the check "source" is of what the source alone tells.
         sets["attributes and source"] = np.column_stack([together, _encode(source)])
     scores = [list(_score(subject, name, X, n_decisive)) for name, X in sets.items()]
-    decisive = sorted(
-        (one for row in scores[:n_decisive] for one in row),
-        key=lambda one: -one.lower_bound,
-    )
+    decisive = [one for row in scores[:n_decisive] for one in row]
+    decisive.sort(key=lambda one: -one.lower_bound)
     best, alone = decisive[0], next(one for one in decisive if one.name in single)
-    found = [
-        one
+    found = dict.fromkeys(
+        str(one.label)
         for one in decisive
         if one.area.value > MIN_TOLD_APART and one.lower_bound > 0.5
-    ]
-    told_apart = " and ".join(dict.fromkeys(str(one.label) for one in found))
-    areas = subject.result.roc_auc
-    unknown = unknown_estimate("the model has no probabilities")
-    model = {
-        one.label: unknown if areas is None else areas[one.label] for one in scores[0]
-    }
+    )
+    told_apart = f"{' and '.join(found)} can be told apart."
+    model: Mapping[Hashable, Estimate] = subject.result.roc_auc or dict.fromkeys(
+        [one.label for one in scores[0]], unknown_estimate("no probabilities")
+    )
     return AuditCheck(
         name="attributes",
         question=_QUESTION,
         status="flagged" if found else "passed",
         verdict=(
-            f"{f'{told_apart} can be told apart.' if found else NOT_TOLD_APART} By "
-            f"{best.name}, {best.label} has a ROC AUC of "
-            f"{best.area.format_fraction(2)}, by the model "
+            f"{told_apart if found else NOT_TOLD_APART} By {best.name}, {best.label} "
+            f"has a ROC AUC of {best.area.format_fraction(2)}, by the model "
             f"{model[best.label].format_fraction(2)}. Of single attributes, "
             f"{alone.name} does best: {alone.label} {alone.area.format_fraction(2)}."
         ),

@@ -105,8 +105,7 @@ def audit(
         As for :func:`skcovid.evaluate`; not used with a result.
     attributes : mapping of str to array-like of shape (n_samples,), default=None
         What is known of each image beside its pixels, such as ``attributes`` of
-        :func:`skcovid.datasets.load_radiographs`; missing values are None, NaN or
-        empty.
+        :func:`skcovid.datasets.load_radiographs`; None, NaN or empty if missing.
     refit : estimator or "auto", default="auto"
         The classifier that is fitted to blanked images, and without a source. "auto"
         takes the pipeline itself, or the linear recipe on its network if it fine-tunes

@@ -102,11 +102,7 @@ def check_source(
                 caption="Sources that were left out of training",
             ),
         ),
-        details={
-            "p_value": p_value,
-            "n_sources": len(names),
-            "associated": associated,
-        },
+        details={"p_value": p_value, "n_sources": len(names), "associated": associated},
     )
 
 
