@@ -1,6 +1,7 @@
 """What the scripts share: options, the radiographs they name, messages."""
 
 import argparse
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -19,9 +20,12 @@ def run_script(
     options = parser.parse_args(arguments)
     try:
         run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         message = " ".join(str(error).split())
         parser.exit(2, f"{parser.prog}: error: {message}\n")
+    except Exception:
+        # Python itself would exit with 1, which may mean something else.
+        parser.exit(2, traceback.format_exc())
 
 
 def positive_int(text: str) -> int:

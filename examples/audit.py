@@ -1,8 +1,9 @@
 """Evaluate a network on chest radiographs, and audit its score.
 
-With --data it runs on a folder of radiographs, one sub-folder a class. Without, it runs
-on synthetic radiographs, offline, in a minute or two; every image of one class then has
-a white mark in a corner, for the audit to find.
+With --data it runs on a folder of radiographs, one sub-folder a class. With
+--predictions it audits the predictions of any other model, from a table. Without both,
+it runs on synthetic radiographs, offline, in a minute or two; every image of one class
+then has a white mark in a corner, for the audit to find.
 """
 
 import argparse
@@ -58,6 +59,19 @@ def make_parser() -> argparse.ArgumentParser:
         parser, without=f"{DEMO_IMAGES} synthetic ones with a mark"
     )
     parser.add_argument(
+        "--predictions",
+        metavar="FILE",
+        help="audit this CSV table of predictions and train no network: columns path, "
+        "label, prediction and/or one probability_<class> for each class, and, if "
+        "known, patient, source and fold",
+    )
+    parser.add_argument(
+        "--exit-code",
+        action="store_true",
+        help="end with exit code 1 if a check is flagged, and 0 if none is; errors "
+        "always end with 2",
+    )
+    parser.add_argument(
         "--source",
         nargs="+",
         metavar="CLASS=NAME",
@@ -111,33 +125,52 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate and audit; print and write the report."""
-    defaults = DEMO_DEFAULTS if options.data is None else DATA_DEFAULTS
-    for name, value in defaults.items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
     with ExitStack() as stack:
-        folder = options.data
-        if folder is None:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="skcovid-")))
-            write_marked_radiographs(folder, options.seed)
-        radiographs = load(options, folder)
-        print(radiographs.description)
-        pipeline = make_pipeline(
-            options, stack.enter_context(command_line.features_folder(options))
-        )
-        report = audit(
-            pipeline,
-            radiographs.paths,
-            radiographs.y,
-            radiographs.groups,
-            radiographs.source,
-            cv=options.folds,
-            max_images=options.max_images,
-            random_state=options.seed,
-        )
+        if options.predictions is not None:
+            check_options(options)
+            report = audit(options.predictions, **audit_options(options))
+            pipeline, paths = None, None
+            labels = command_line.count_images(report.result.y_true)
+            description = f"Predictions in {options.predictions}. {labels}."
+        else:
+            defaults = DEMO_DEFAULTS if options.data is None else DATA_DEFAULTS
+            for name, value in defaults.items():
+                if getattr(options, name) is None:
+                    setattr(options, name, value)
+            folder = options.data
+            if folder is None:
+                temporary = TemporaryDirectory(prefix="skcovid-")
+                folder = Path(stack.enter_context(temporary))
+                write_marked_radiographs(folder, options.seed)
+            paths, y, groups, source, description = load(options, folder)
+            print(description)
+            pipeline = make_pipeline(
+                options, stack.enter_context(command_line.features_folder(options))
+            )
+            report = audit(pipeline, paths, y, groups, source, **audit_options(options))
         print(f"\n{report.to_markdown()}\n")
-        write(report, pipeline, radiographs, options)
+        write(report, pipeline, paths, description, options)
     print(f"report.html, report.md, results.json and figures are in {options.output}")
+    if options.exit_code:
+        raise SystemExit(report.exit_code)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raise if an option is given that has no use beside --predictions."""
+    for name in ("data", "source", "backbone", "weights", "limit", "memory"):
+        if getattr(options, name) is not None:
+            raise ValueError(
+                f"--{name} has no use beside --predictions; leave one of them out"
+            )
+
+
+def audit_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters of `audit` that options give."""
+    return {
+        "cv": options.folds,
+        "max_images": options.max_images,
+        "random_state": options.seed,
+    }
 
 
 def load(options: argparse.Namespace, folder: Path) -> Radiographs:
@@ -211,15 +244,18 @@ def make_pipeline(options: argparse.Namespace, memory: str | Path) -> Pipeline:
 
 def write(
     report: AuditReport,
-    pipeline: Pipeline,
-    radiographs: Radiographs,
+    pipeline: Pipeline | None,
+    paths: NDArray | None,
+    description: str,
     options: argparse.Namespace,
 ) -> None:
     """Write the reports, the figures and results.json."""
     options.output.mkdir(parents=True, exist_ok=True)
-    title = command_line.title_of(options.backbone, options)
+    title = "predictions in a table"
+    if pipeline is not None:
+        title = command_line.title_of(options.backbone, options)
     text = (
-        f"# Audit: {title}\n\n{radiographs.description}\n\n{report.to_markdown()}\n\n"
+        f"# Audit: {title}\n\n{description}\n\n{report.to_markdown()}\n\n"
         f"## The evaluation\n\n{report.result.to_markdown()}\n"
     )
     figures = {
@@ -239,9 +275,9 @@ def write(
         report.result,
         pipeline=pipeline,
         audit=report,
-        X=radiographs.paths,
+        X=paths,
         title=title,
-        description=radiographs.description,
+        description=description,
     )
     results = {"evaluation": report.result.to_dict(), "audit": report.to_dict()}
     (options.output / "results.json").write_text(

@@ -394,9 +394,8 @@ class TestCopies:
             found.rows, np.delete(np.arange(len(TEST_Y)), [3, 8])
         )
         assert "patient 7" not in found.groups
-        # Numbers are not the text that looks like them.
-        as_numbers = run((TEST_X, TEST_Y, np.arange(61)), groups=GROUPS.astype(str))
-        assert as_numbers.external.n_left_out == 0
+        # Patients of both sets are not searched for where one has none.
+        assert "not searched for" in run((TEST_X, TEST_Y), groups=groups).to_markdown()
 
     def test_patients_of_training_alone_are_an_error(self):
         with (
@@ -425,6 +424,8 @@ class TestChecks:
             ((TEST_X, ["Other"] * 61), r"no label of y.*'Other'.*'COVID-19'"),
             ((TEST_X, np.arange(61) % 3), "no label of y: .*0, 1, 2"),
             ((TEST_X[:, 1:], TEST_Y), r"test: .*\(3,\).*\(4,\)"),
+            ((TEST_X[:, 0], TEST_Y), r"test: .*\(\).*\(4,\)"),
+            ((TEST_X, TEST_Y, np.arange(61).astype(str)), "patient '0'.*another type"),
             ((pd.DataFrame(TEST_X), TEST_Y), "test: its columns"),
             (
                 (pd.DataFrame(TEST_X), pd.Series(TEST_Y, index=range(1, 62))),

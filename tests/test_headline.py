@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from _helpers.results import make_external, make_result
+from skcovid import evaluate
 from skcovid.auditing import AuditCheck, AuditFigure, AuditReport
 from skcovid.metrics import Estimate
 from skcovid.report import headline
@@ -175,3 +177,11 @@ def test_sources_of_one_class_each():
     assert text.startswith("Do not rely on the")
     assert "no source has two classes" in text
     assert NOTHING_OUTSIDE in text
+
+
+def test_one_class_outside_says_nothing_of_the_others():
+    inside, outside = ([[0]] * 90, ["a"] * 50 + ["b"] * 40), ([[0]] * 90, ["a"] * 90)
+    result = evaluate(DummyClassifier(), *inside, cv=3, test=outside, verbose=0)
+    text = headline(result)
+    assert text.startswith("Do not rely on the")
+    assert "all are of one class" in text

@@ -22,17 +22,17 @@ def is_missing(value: Any) -> bool:
 def check_groups(groups: Any) -> None:
     """Raise if the patient of a row is missing."""
     cure = "give an image of an unknown patient a group of its own, such as its path"
-    _check_column("groups", groups, cure)
+    check_column("groups", groups, cure)
 
 
 def check_source(source: Any) -> None:
     """Raise if the source of a row is missing, or one source has two spellings."""
-    _check_column("source", source, "name it, as 'unknown', or leave those images out")
+    check_column("source", source, "name it, as 'unknown', or leave those images out")
     if source is not None:
         check_spelling(_as_objects(source), "source: names")
 
 
-def _check_column(name: str, values: Any, cure: str) -> None:
+def check_column(name: str, values: Any, cure: str) -> None:
     """Raise if rows have several values, or if one has none."""
     if values is not None:
         if np.ndim(values) != 1:

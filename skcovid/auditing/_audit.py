@@ -29,17 +29,20 @@ from skcovid.auditing._subject import Subject
 from skcovid.auditing._thumbnails import check_thumbnails
 from skcovid.auditing._visible_area import MIN_BORDER_FRACTION
 from skcovid.images._pixels import read_pixels
-from skcovid.model_selection._evaluate import evaluate
+from skcovid.model_selection._evaluate import check_folds, evaluate
 from skcovid.model_selection._leave_one_source_out import explain_too_many
-from skcovid.model_selection._result import EvaluationResult
+from skcovid.model_selection._prediction_columns import read_prediction_columns
+from skcovid.model_selection._result import TABLE, EvaluationResult
+from skcovid.model_selection._splits import split
 from skcovid.preprocessing._reader import find_white_level
+from skcovid.reading._check_files import check_files
 
 
 @validate_params(
     {
-        "pipeline_or_result": [BaseEstimator, EvaluationResult],
+        "pipeline_or_result": [BaseEstimator, EvaluationResult, *TABLE],
         "X": "no_validation",
-        "y": ["array-like"],
+        "y": ["array-like", None],
         "groups": ["array-like", None],
         "source": ["array-like", None],
         "cv": ["cv_object", StrOptions({"leave-one-source-out"})],
@@ -57,8 +60,8 @@ from skcovid.preprocessing._reader import find_white_level
 )
 def audit(
     pipeline_or_result: Any,
-    X: Any,
-    y: ArrayLike,
+    X: Any = None,
+    y: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     source: ArrayLike | None = None,
     *,
@@ -87,14 +90,16 @@ def audit(
 
     Parameters
     ----------
-    pipeline_or_result : estimator or EvaluationResult
+    pipeline_or_result : estimator, EvaluationResult, table or path-like
         A classifier, which is evaluated first, or the result of
-        :func:`skcovid.evaluate` for `X` and `y`.
-    X : array-like of shape (n_samples, ...)
+        :func:`skcovid.evaluate` for `X` and `y`. Or a table of any model's predictions,
+        as for :meth:`EvaluationResult.from_predictions`: a frame, a mapping of columns,
+        or the path of a CSV file. `X`, `y`, `groups` and `source` are then its columns.
+    X : array-like of shape (n_samples, ...), default=None
         Paths, which the headers check needs, or images as the pipeline takes them.
         Preprocessed ones, such as floats in [-1, 1], are brought to [0, 255] for the
         checks of pixels, and blanked with 0.
-    y : array-like of shape (n_samples,)
+    y : array-like of shape (n_samples,), default=None
         Class labels.
     groups : array-like of shape (n_samples,), default=None
         Patients. A pipeline is evaluated with them; of a result it is checked that no
@@ -102,7 +107,8 @@ def audit(
     source : array-like of shape (n_samples,), default=None
         Hospital or collection of each image. By default that of a result.
     cv : int, cross-validator or "leave-one-source-out", default=5
-        As for :func:`skcovid.evaluate`; not used with a result.
+        As for :func:`skcovid.evaluate`; not used with a result. For a table without the
+        column "fold", it makes the folds of the baselines.
     attributes : mapping of str to array-like of shape (n_samples,), default=None
         What is known of each image beside its pixels, such as ``attributes`` of
         :func:`skcovid.datasets.load_radiographs`; None, NaN or empty if missing.
@@ -134,9 +140,12 @@ def audit(
     ------
     ImportError
         If Pillow, of the ``audit`` extra, is not installed.
+    FileNotFoundError
+        If images of a table are missing; all are listed.
     ValueError
         If lengths or pandas indices differ, the result is of other labels, `X` holds no
-        valid images, or `fractions` leave the lungs visible.
+        valid images, `fractions` leave the lungs visible, or a table is not as
+        :meth:`EvaluationResult.from_predictions` needs it, or something is given twice.
 
     See Also
     --------
@@ -189,6 +198,22 @@ def audit(
             "fractions must be numbers between 0 and 1, the largest at least "
             f"{MIN_BORDER_FRACTION} so that no lungs are visible, got {fractions!r}."
         )
+    if not isinstance(pipeline_or_result, BaseEstimator | EvaluationResult):
+        columns = {"X": X, "y": y, "groups": groups, "source": source}
+        if twice := [name for name, values in columns.items() if values is not None]:
+            raise ValueError(
+                f"{', '.join(twice)} given besides a table of predictions, which has "
+                "them as the columns path, label, patient and source. Add them there."
+            )
+        table = read_prediction_columns(pipeline_or_result)
+        check_files(table["path"], n_jobs=n_jobs)
+        X, y = np.array(table["path"], dtype=object), table["label"]
+        pipeline_or_result = EvaluationResult._from_columns(table)
+    if X is None or y is None:
+        raise ValueError(
+            "X and y are needed with a pipeline or a result: the images and their "
+            "labels. A table of predictions alone has them as columns."
+        )
     check_samples(X, y, groups, source)
     given = attributes or {}
     check_indices(y=y, **{f"attributes[{k!r}]": column for k, column in given.items()})
@@ -224,7 +249,14 @@ def audit(
             random_state=seed,
             verbose=verbose,
         )
-    subject = Subject(X, labels, patients, result, pipeline, seed, n_jobs, verbose)
+    splits = [(fold.train_indices, fold.test_indices) for fold in result.folds]
+    if not result.folds_known:
+        splitter = check_folds(cv, labels, patients, seed)
+        drawn = split(labels, cv=splitter, groups=patients, source=sources)
+        splits = [(rows.train, rows.test) for rows in drawn]
+    subject = Subject(
+        X, labels, patients, result, pipeline, seed, n_jobs, verbose, splits
+    )
     headers, of_headers = check_headers(subject, n_permutations)
     thumbnails, whole, ring = check_thumbnails(subject, pixels)
     with prepare_refit(subject, refit, max_images) as refitted:
@@ -251,7 +283,7 @@ def audit(
             "n_images": len(labels),
             "protocol": result.protocol,
             "cv": result.cv,
-            "n_folds": len(result.folds),
+            "n_folds": len(splits),
             "fractions": sorted(map(float, fractions)),
             "max_images": int(max_images),
             "n_permutations": int(n_permutations),

@@ -1,5 +1,6 @@
 """The check "duplicates": copies of an image in two folds or in two classes."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,15 @@ from skcovid.auditing._check import AuditCheck, AuditFigure
 from skcovid.auditing._subject import Subject
 from skcovid.images._copies import COPIES_ARE, find_near_pairs
 from skcovid.images._pixels import Pixels
+from skcovid.metrics._estimates import Estimate
 
 
 def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
     """Find copies: equal pixels, or nearly equal ones."""
     near = list(find_near_pairs(pixels))
     sets = _connect(pixels.digests, near)
-    leaked = subject.find_leaked(sets)
+    folds_known = subject.result.folds_known
+    leaked = subject.find_leaked(sets) & folds_known
     copies = _describe_sets(subject, sets, near, leaked)
     crossing = [one for one in copies if len(one["classes"]) > 1]
     rows = np.arange(len(sets))
@@ -31,7 +34,7 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
                 ", ".join(one["names"]),
                 ", ".join(map(str, one["classes"])),
                 "equal" if one["exact"] else f"correlation {one['correlation']:.3f}",
-                "yes" if one["across_folds"] else "no",
+                ("yes" if one["across_folds"] else "no") if folds_known else "n/a",
             ]
             for one in copies
         ],
@@ -43,7 +46,7 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
             f"Sets of copies: {len(copies)}; with equal pixels: "
             f"{sum(one['exact'] for one in copies)}; in more than one class: "
             f"{len(crossing)}. Test images with a copy among their training images: "
-            f"{leaked.sum()}."
+            f"{leaked.sum() if folds_known else 'not known without folds'}."
         )
     return AuditCheck(
         name="duplicates",
@@ -62,7 +65,9 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
         figures=(
             AuditFigure(
                 "test images with a copy in their training images",
-                subject.estimate_share(leaked[tested], tested),
+                subject.estimate_share(leaked[tested], tested)
+                if folds_known
+                else Estimate(math.nan, math.nan, math.nan),
             ),
             AuditFigure(
                 "images with a copy in another class",

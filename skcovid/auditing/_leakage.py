@@ -12,6 +12,8 @@ from skcovid.auditing._subject import Subject, list_parts
 from skcovid.images._lazy_images import LazyImages
 from skcovid.metrics._estimates import Estimate
 
+_QUESTION = "Are patients or resampled copies on two sides of a split?"
+_THRESHOLD = "any image, since none is on two sides by chance."
 # Keras' name, and scikit-learn's for one split and for several.
 _VALIDATION_PARAMETERS = {"validation_split", "early_stopping", "cv"}
 
@@ -27,6 +29,12 @@ class _Finding(NamedTuple):
 
 def check_leakage(subject: Subject) -> AuditCheck:
     """Look for patients and copies on both sides of a split."""
+    if not subject.result.folds_known:
+        reason = (
+            "It is not known which images the model was trained on; add a column "
+            '"fold" to the table of predictions.'
+        )
+        return AuditCheck("leakage", _QUESTION, "not run", reason, _THRESHOLD)
     findings = [
         _find_shared_patients(subject),
         _find_shared_origins(subject),
@@ -39,10 +47,10 @@ def check_leakage(subject: Subject) -> AuditCheck:
     answers = {True: "yes", False: "no", None: "not checked"}
     return AuditCheck(
         name="leakage",
-        question="Are patients or resampled copies on two sides of a split?",
+        question=_QUESTION,
         status=status,
         verdict=" ".join(one.explanation for one in leaks or findings),
-        threshold="any image, since none is on two sides by chance.",
+        threshold=_THRESHOLD,
         advice=(
             "Pass the patients as groups to evaluate, and resample inside the pipeline "
             "(AugmentationBalancer as a step), after validation data have been set "

@@ -79,6 +79,11 @@ class AuditReport(Mapping[str, AuditCheck]):
         return tuple(check.name for check in self.checks if check.flagged)
 
     @property
+    def exit_code(self) -> int:
+        """For scripts: 1 if a check is flagged, 0 if none is (or if none was run)."""
+        return int(bool(self.flagged))
+
+    @property
     def accuracy(self) -> Estimate:
         """Multi-class accuracy of the model."""
         return self.result.accuracy

@@ -38,11 +38,9 @@ class Subject:
     random_state: int
     n_jobs: int
     verbose: int
-
-    @property
-    def splits(self) -> list[Split]:
-        """Rows of training and of test in each fold of the result."""
-        return [(fold.train_indices, fold.test_indices) for fold in self.result.folds]
+    # Rows of training and of test in each fold of the result. Where those are not
+    # known, of folds for the baselines.
+    splits: list[Split]
 
     @property
     def chance(self) -> float:

@@ -15,7 +15,7 @@ from skcovid.reading._files import identify, read_bytes
 from skcovid.reading._paths import format_path
 
 # Column names are compared without regard to case, spaces and punctuation.
-_COLUMNS = {
+COLUMNS = {
     "path": ("path", "file", "filename", "filepath", "imagepath"),
     "label": ("label",),
     "patient": ("patient", "patientid"),
@@ -122,7 +122,7 @@ def read_table(
 def read_metadata(path: Path, *, strict: bool = False) -> Metadata:
     """Read a CSV table; `strict` demands labels."""
     header, lines = read_table(path)
-    positions = _find_columns(path, header, strict=strict)
+    positions = find_columns(path, header, strict=strict)
     rows: dict[str, dict[str, str]] = {}
     for line, cells in lines:
         own = {name: cells[at].strip() for name, at in positions.items()}
@@ -178,11 +178,18 @@ def unicode_hint(missing: Iterable[str], known: Iterable[str]) -> str:
     )
 
 
-def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[str, int]:
-    names = {alias: name for name, aliases in _COLUMNS.items() for alias in aliases}
+def find_columns(
+    path: str | os.PathLike[str],
+    header: Sequence[str],
+    *,
+    strict: bool,
+    known: Mapping[str, tuple[str, ...]] = COLUMNS,
+) -> dict[str, int]:
+    """Find the place of each column; `known` has the names of those with a meaning."""
+    names = {alias: name for name, aliases in known.items() for alias in aliases}
     found: dict[str, int] = {}
     for at, cell in enumerate(header):
-        plain = "".join(filter(str.isalnum, cell)).casefold()
+        plain = plain_name(cell)
         key = names.get(plain, plain)
         if key in found:
             raise ValueError(
@@ -195,7 +202,7 @@ def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[st
     guesses = {
         at: guess
         for key, at in found.items()
-        if key not in _COLUMNS and (guess := _guess(key, names)) not in found
+        if key not in known and (guess := _guess(key, names)) not in found
     }
     shown = {
         at: f"{header[at]!r}" + (f" (did you mean {guess!r}?)" if guess else "")
@@ -212,9 +219,7 @@ def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[st
         if guesses.get(at) and not (guesses[at] in free and key in _GUESSES)
     ]
     if not missing and not puzzling:
-        return {
-            k if k in _COLUMNS else header[at].strip(): at for k, at in found.items()
-        }
+        return {k if k in known else header[at].strip(): at for k, at in found.items()}
     fault = f"has columns that are not understood: {', '.join(puzzling)}"
     if missing:
         fault = f"has no column {' and no column '.join(missing)}, but "
@@ -225,9 +230,13 @@ def _find_columns(path: Path, header: Sequence[str], *, strict: bool) -> dict[st
     if len(header) == 1 and set(";	") & set(header[0]):
         advice = "Write the table with commas between them"
     raise ValueError(
-        f"{format_path(path)} {fault}. Known columns are {', '.join(_COLUMNS)}. "
-        f"{advice}."
+        f"{format_path(path)} {fault}. Known columns are {', '.join(known)}. {advice}."
     )
+
+
+def plain_name(column: str) -> str:
+    """Return the name of a column without case, spaces and punctuation."""
+    return "".join(filter(str.isalnum, column)).casefold()
 
 
 def _guess(cell: str, names: Mapping[str, str]) -> str | None:

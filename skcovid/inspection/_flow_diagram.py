@@ -270,7 +270,9 @@ class FlowDiagramDisplay(Display):
         partitions = {}
         for number, fold in enumerate(result.folds, start=1):
             title = f"Fold {number}"
-            if source is not None and result.sources_left_out:
+            if not result.folds_known:
+                title = "Folds not known"
+            elif source is not None and result.sources_left_out:
                 title = " + ".join(map(str, np.unique(source[fold.test_indices])))
             partitions[f"{title}, test"] = count(fold.test_indices)
         options: dict[str, Any] = {}

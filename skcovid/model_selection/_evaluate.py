@@ -250,7 +250,7 @@ def evaluate(
         if problem := explain_too_many(sources):
             raise ValueError(problem)
     plain_random_state = copy.deepcopy(random_state)
-    cv = _check_cv(cv, labels, groups, random_state)
+    cv = check_folds(cv, labels, groups, random_state)
     external = None
     if test is not None:
         external = check_external_set(test, pipeline, X, labels, groups)
@@ -362,12 +362,13 @@ def evaluate(
     )
 
 
-def _check_cv(
+def check_folds(
     cv: int | BaseCrossValidator | str,
     y: NDArray[Any],
     groups: ArrayLike | None,
     random_state: Seed,
 ) -> BaseCrossValidator:
+    """Return the cross-validator that `cv` means; raise if a class is too small."""
     if isinstance(cv, str):
         return LeaveOneSourceOut()
     if not isinstance(cv, int | np.integer):

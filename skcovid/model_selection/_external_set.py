@@ -79,6 +79,14 @@ def check_external_set(
     shared = np.empty(0, dtype=np.intp)
     if patients is not None and groups is not None:
         trained = set(np.asarray(groups).tolist())
+        texts = {str(patient) for patient in trained}
+        for patient in patients.tolist():
+            if patient not in trained and str(patient) in texts:
+                raise ValueError(
+                    f"test has the patient {patient!r}, which groups has too, as a "
+                    "value of another type. Convert both, as in [str(patient) for "
+                    "patient in groups], or make those of test differ."
+                )
         shared = np.flatnonzero([patient in trained for patient in patients.tolist()])
         if len(shared):
             warnings.warn(
@@ -138,15 +146,15 @@ def _check_some_left(test: ExternalSet, known: set[Any]) -> ExternalSet:
 def _check_shape(pipeline: Any, X: Any, test_X: Any) -> None:
     """Raise if columns or sizes differ, and no step brings them to one size."""
     names, test_names = (list(getattr(one, "columns", ())) for one in (X, test_X))
-    shape, test_shape = (getattr(one, "shape", ())[1:] for one in (X, test_X))
+    shapes = [one.shape[1:] for one in (X, test_X) if hasattr(one, "shape")]
     if names != test_names:
         raise ValueError(f"its columns are {test_names}, those of X are {names}.")
     parts = pipeline, *pipeline.get_params().values()
     resized = any(isinstance(part, ImageTransformer) for part in parts)
-    if shape and test_shape and shape != test_shape and not resized:
+    if len(shapes) > 1 and shapes[0] != shapes[1] and not resized:
         raise ValueError(
-            f"its samples have the shape {test_shape}, those of X {shape}. Bring both "
-            "to one shape, or begin the pipeline with RadiographReader(image_size=…)."
+            f"its samples have the shape {shapes[1]}, those of X {shapes[0]}. Bring "
+            "both to one, or begin the pipeline with RadiographReader(image_size=…)."
         )
 
 

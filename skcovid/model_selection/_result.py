@@ -1,9 +1,10 @@
 """`EvaluationResult`: the results of an evaluation, as tables, JSON and Markdown."""
 
 import json
+import math
 import os
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from skcovid._base._atomic_files import atomic_write
+from skcovid._base._compatibility import HasMethods, validate_params
 from skcovid._base._document import (
     Paragraph,
     Section,
@@ -27,12 +30,15 @@ from skcovid.metrics._roc_auc import roc_auc_table
 from skcovid.metrics._tables import RocAucTable
 from skcovid.model_selection import _result_sections
 from skcovid.model_selection._external_result import ExternalResult
+from skcovid.model_selection._prediction_columns import read_prediction_columns
 from skcovid.model_selection._predictions import Predictions, Scored
 from skcovid.model_selection._source_figures import SourceFigures
 from skcovid.model_selection._verdict import find_verdict
 
 # That thresholds are chosen for.
 _SENSITIVITY = 0.95
+# A table of predictions: a path, a mapping, or a frame of pandas or polars.
+TABLE = [Mapping, str, os.PathLike, HasMethods(["to_numpy"])]
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class EvaluationResult(Predictions):
-    """What :func:`skcovid.evaluate` returns.
+    """What :func:`skcovid.evaluate` returns; `from_predictions` makes one of a table.
 
     Parameters
     ----------
@@ -77,13 +83,13 @@ class EvaluationResult(Predictions):
         True labels of all images.
     folds : list of Fold
         Rows, predictions and times of each fold.
-    protocol : {"cross_val_predict", "paper"}
-        How the folds were used.
+    protocol : {"cross_val_predict", "paper", "table"}
+        How the folds were used; "table" if predictions were read from one.
     cv, pipeline : str
         ``repr`` of the cross-validator and of the pipeline.
     groups : ndarray of shape (n_samples,) or None, default=None
-        Patient of each image. No patient is on two sides of a split, and intervals
-        allow for images of one patient being alike.
+        Patient of each image; intervals allow for images of one patient being alike.
+        In :func:`skcovid.evaluate` no patient is on two sides of a split.
     patient_overlap : Estimate or None, default=None
         Share of test images that would have shared their patient with training images
         in as many folds of a plain ``StratifiedKFold`` of the same seed. None without
@@ -104,10 +110,110 @@ class EvaluationResult(Predictions):
     external: ExternalResult | None = None
     source: NDArray[Any] | None = None
 
+    @classmethod
+    @validate_params({"table": TABLE}, prefer_skip_nested_validation=False)
+    def from_predictions(cls, table: Any) -> "EvaluationResult":
+        """Make a result of any model's predictions, from a table.
+
+        Parameters
+        ----------
+        table : frame of pandas or polars, mapping of str to array-like, or path-like
+            A row for each image; a path is of a CSV file. Columns: "path", in a CSV
+            file relative to its folder; "label"; "prediction", or one
+            ``probability_<class>`` or ``<class>`` for each class, or both, as
+            :func:`skcovid.predict_archive` writes them; "patient" and "source", if
+            known; and "fold", if each image was predicted by a model that was trained
+            on the other folds. Other columns are ignored.
+
+        Returns
+        -------
+        EvaluationResult
+            Its predictions are those given, else the class of the largest probability.
+            `folds_known` is False without "fold". Times are NaN.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such CSV file.
+        ValueError
+            If a column or value is missing, an image has two rows, a prediction or a
+            probability is of a class that no image has, or probabilities do not sum to
+            1 (within 0.01).
+
+        Warns
+        -----
+        UserWarning
+            If a prediction, which is believed, is not of the largest probability.
+
+        Examples
+        --------
+        >>> from skcovid.model_selection import EvaluationResult
+        >>> table = {
+        ...     "path": ["1.png", "2.png", "3.png"],
+        ...     "label": ["COVID-19", "COVID-19", "NORMAL"],
+        ...     "prediction": ["COVID-19", "NORMAL", "NORMAL"],
+        ... }
+        >>> EvaluationResult.from_predictions(table).per_class["COVID-19"].recall.value
+        0.5
+        """
+        return cls._from_columns(read_prediction_columns(table))
+
+    @classmethod
+    def _from_columns(cls, columns: Mapping[str, Any]) -> "EvaluationResult":
+        """Make a result of what `read_prediction_columns` returns."""
+        y, predictions, fold = (
+            columns[name] for name in ("label", "prediction", "fold")
+        )
+        probabilities, rows = columns["probabilities"], np.arange(len(y))
+        tests = [rows]
+        if fold is not None:
+            tests = [rows[fold == name] for name in np.unique(fold)]
+        folds = [
+            Fold(
+                # None without folds, where it is not known.
+                train_indices=np.setdiff1d(rows, test),
+                validation_indices=rows[:0],
+                test_indices=test,
+                predictions=predictions[test],
+                probabilities=None if probabilities is None else probabilities[test],
+                confusion_matrix=confusion_matrix(
+                    y[test], predictions[test], labels=np.unique(y)
+                ),
+                history={},
+                fit_seconds=math.nan,
+                predict_seconds=math.nan,
+            )
+            for test in tests
+        ]
+        return cls(
+            y_true=y,
+            folds=folds,
+            protocol="table",
+            cv="not known" if fold is None else "the column 'fold' of a table",
+            pipeline="Not known: predictions were read from a table.",
+            groups=columns["patient"],
+            source=columns["source"],
+        )
+
+    @property
+    def folds_known(self) -> bool:
+        """Whether it is known which images the models were trained on."""
+        return all(len(fold.train_indices) for fold in self.folds)
+
     @property
     def grouped(self) -> bool:
         """Whether images of one patient were kept on one side of every split."""
-        return self.groups is not None
+        return self.groups is not None and self._kept_whole(self.groups)
+
+    def _kept_whole(self, units: NDArray[Any]) -> bool:
+        """Whether no unit is in training and test of one fold, as far as is known."""
+        return self.folds_known and not any(
+            np.isin(
+                units[fold.test_indices],
+                units[[*fold.train_indices, *fold.validation_indices]],
+            ).any()
+            for fold in self.folds
+        )
 
     @cached_property
     def _scored(self) -> Scored:
@@ -194,14 +300,7 @@ class EvaluationResult(Predictions):
     @property
     def sources_left_out(self) -> bool:
         """Whether no source is in training and test of one fold, if they are known."""
-        source = self.source
-        return source is not None and not any(
-            np.isin(
-                source[fold.test_indices],
-                source[[*fold.train_indices, *fold.validation_indices]],
-            ).any()
-            for fold in self.folds
-        )
+        return self.source is not None and self._kept_whole(self.source)
 
     @cached_property
     def within_source_roc_auc(self) -> RocAucTable | None:
@@ -317,8 +416,8 @@ class EvaluationResult(Predictions):
                     "test_indices": fold.test_indices.tolist(),
                     "confusion_matrix": fold.confusion_matrix.tolist(),
                     "history": as_json(fold.history),
-                    "fit_seconds": fold.fit_seconds,
-                    "predict_seconds": fold.predict_seconds,
+                    "fit_seconds": as_json(fold.fit_seconds),
+                    "predict_seconds": as_json(fold.predict_seconds),
                 }
                 for fold in self.folds
             ],
@@ -364,14 +463,18 @@ def describe_result(result: EvaluationResult) -> list[Section]:
     if (external := result.external) is not None:
         headline = _result_sections.describe_headline_outside(result, external)
         points = result.operating_points
-        others.append(_result_sections.describe_external(external, points))
+        compared = result.groups is not None and external.groups is not None
+        others.append(_result_sections.describe_external(external, points, compared))
     if result.by_source is not None:
         found = {}
         within, areas = result.within_source_roc_auc, result.roc_auc
         if within is not None and areas is not None:
             found = {label: result.heterogeneity(label) for label in within}
             leading = _result_sections.lead_with_sources(
-                within, areas, found, result.sources_left_out
+                within,
+                areas,
+                found,
+                result.sources_left_out if result.folds_known else None,
             )
             headline = replace(headline, parts=[*leading, *headline.parts])
         others.append(_result_sections.describe_sources(result.by_source, found))
@@ -402,7 +505,12 @@ def _describe_data(result: EvaluationResult) -> Section:
     """Give the numbers of images, patients and folds."""
     patients = "not known; images were taken as independent"
     if result.n_patients is not None:
-        patients = f"{result.n_patients}, each on one side of every split"
+        sides = "each on one side of every split"
+        if not result.grouped:
+            sides = "some on two sides of a split"
+        if not result.folds_known:
+            sides = "it is not known which of them were trained on"
+        patients = f"{result.n_patients}, {sides}"
     protocol = _result_sections.PROTOCOLS[result.protocol]
     n_predicted = len(result.test_indices)
     if result.protocol == "cross_val_predict" and n_predicted < len(result.y_true):
@@ -412,7 +520,7 @@ def _describe_data(result: EvaluationResult) -> Section:
         ["Images predicted", str(n_predicted)],
         ["Classes", ", ".join(map(str, result.classes.tolist()))],
         ["Patients", patients],
-        ["Folds", f"{len(result.folds)}: {protocol}"],
+        ["Folds", f"{len(result.folds) if result.folds_known else 'n/a'}: {protocol}"],
     ]
     if result.source is not None:
         names = np.unique(result.source).tolist()

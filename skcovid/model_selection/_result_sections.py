@@ -24,6 +24,9 @@ PROTOCOLS = {
         "the paper's half-folds: one half of each test fold is the validation data, "
         "the other half is predicted"
     ),
+    "table": (
+        "predictions were read from a table; folds, if given, are taken at its word"
+    ),
 }
 _PACKAGES = ["python", "skcovid", "scikit-learn", "imbalanced-learn"]
 _PACKAGES += ["keras", "scikeras"]
@@ -116,9 +119,12 @@ def lead_with_sources(
     within: RocAucTable,
     areas: RocAucTable,
     differ: Mapping[Hashable, Heterogeneity],
-    left_out: bool,
+    left_out: bool | None,
 ) -> list[Part]:
-    """Give the areas within sources, which come before all other scores."""
+    """Give the areas within sources, which come before all other scores.
+
+    `left_out` is None where it is not known what the models were trained on.
+    """
     rows = [
         [
             str(label),
@@ -137,6 +143,8 @@ def lead_with_sources(
         "they have not seen, the figures may be lower: cv='leave-one-source-out' "
         "measures that."
     )
+    if left_out is None:
+        seen = "It is not known whether the models were trained on these sources."
     return [
         Table(
             ["ROC AUC", "within sources", "all images", "mean source", "new source"],
@@ -187,7 +195,9 @@ def describe_sources(
 
 
 def describe_external(
-    outside: ExternalResult, points: Mapping[Hashable, Mapping[str, OperatingPoint]]
+    outside: ExternalResult,
+    points: Mapping[Hashable, Mapping[str, OperatingPoint]],
+    patients_compared: bool,
 ) -> Section:
     """Give the images, confusion matrix and figures of the external set."""
     patients, copies = outside.n_patients, outside.copies
@@ -200,8 +210,10 @@ def describe_external(
         "Left out as copies of training images": (
             "not searched for" if copies is None else len(copies)
         ),
-        "Left out as images of patients of the training images": len(
-            outside.patients_in_training
+        "Left out as images of patients of the training images": (
+            len(outside.patients_in_training)
+            if patients_compared
+            else "not searched for"
         ),
     }
     parts: list[Part] = [Table(["", ""], [[k, str(v)] for k, v in rows.items()])]
@@ -274,7 +286,7 @@ def describe_settings(cv: str, pipeline: str, seconds: float) -> Section:
     rows = [
         ["Cross-validator", cv],
         ["Versions", describe_versions()],
-        ["Wall time", f"{seconds / 60:.1f} minutes"],
+        ["Wall time", "n/a" if isnan(seconds) else f"{seconds / 60:.1f} minutes"],
     ]
     evaluated = Details("The evaluated pipeline", [Paragraph(pipeline)])
     return Section("making", "How it was made", [Table(["", ""], rows), evaluated])

@@ -29,6 +29,8 @@ class Evidence(Protocol):
     @property
     def within_source_roc_auc(self) -> RocAucTable | None: ...
     @property
+    def folds_known(self) -> bool: ...
+    @property
     def sources_left_out(self) -> bool: ...
     def heterogeneity(self, label: Hashable) -> Heterogeneity: ...
     def _compare_with(self, outside: Predictions) -> Iterator[tuple[Any, ...]]: ...
@@ -86,9 +88,12 @@ def find_verdict(
     reasons = [*distrust, *falls]
     unseen = result.sources_left_out
     outside = result.external is not None or unseen
+    collection = "the collection that the model was"
+    if not result.folds_known:
+        collection = "a collection that the model may have been"
     inside = (
-        f"the accuracy of {result.accuracy.format_percent(1)} was measured inside the "
-        "collection that the model was trained on"
+        f"the accuracy of {result.accuracy.format_percent(1)} was measured inside "
+        f"{collection} trained on"
     )
     but = [f"But {text}." for text in holds]
     if reasons:
@@ -166,7 +171,10 @@ def _examine_external(result: Evidence) -> Iterator[Finding]:
                 break
         if worst is not None and worst.outcome != "holds":
             break
-    if worst is None:
+    if worst is not None and worst.outcome == "holds" and len({*external.y_true}) < 2:
+        text = f"{place}, all are of one class, so that nothing is known of the others"
+        yield Finding("unclear", text)
+    elif worst is None:
         text = f"{place}, no figure can be compared with those inside"
         yield Finding("unclear", text)
     elif worst.outcome == "unclear":
@@ -196,7 +204,7 @@ def _examine_sources(result: Evidence) -> Iterator[Finding]:
         return
     label = min(known, key=lambda known: within[known].value)
     area = within[label].format_fraction(2)
-    sources = "the sources that it was trained on"
+    sources = "the sources" + " that it was trained on" * result.folds_known
     if result.sources_left_out:
         sources = "sources that the model had not seen"
     text = f"within {sources}, the ROC AUC for {label} was {area}"

@@ -112,11 +112,13 @@ def _describe_images(study: Study) -> dict[str, str | None]:
         counts = _list_counts(sorted(Counter(source.tolist()).items()))
         by_source = f"Images by source: {counts}."
     if external is not None:
-        copies = external.copies
+        copies, left = external.copies, str(len(external.patients_in_training))
+        if study.result.groups is None or external.groups is None:
+            left = "not searched for"
         left_out.append(
             "Left out of the external set: as copies of training images "
             f"{'not searched for' if copies is None else len(copies)}, as images of "
-            f"patients of the training images {len(external.patients_in_training)}."
+            f"patients of the training images {left}."
         )
         outside = (
             f"An external set of {study.partitions[1].count()}; demographics.md "
@@ -202,12 +204,14 @@ def _describe_design(result: EvaluationResult) -> dict[str, str | None]:
         predicted += ", and those of the external set by one fitted on all folds"
         folds += " One model, fitted on all images, was tested on the external set."
     unit = "patient" if result.grouped else "image only: patients are not known"
+    if result.groups is not None and not result.grouped:
+        unit = "image only: patients are on two sides of a split"
     if result.sources_left_out:
         unit = "source, and by patient where patients are known"
     methods = {result.accuracy.method: None}
     if result.roc_auc is not None:
         methods[result.roc_auc.rows[0].method] = None
-    allow = "allow for" if result.grouped else "do not allow for"
+    allow = "allow for" if result.groups is not None else "do not allow for"
     return {
         "output": f"Output for an image: {kind}, of the classes {classes}.",
         "predictions": f"{predicted}.",

@@ -105,8 +105,8 @@ def write_reviewer_pack(
     ImportError
         If matplotlib, of the ``report`` extra, is not installed.
     ValueError
-        If `audit`, `data` or `test_data` is of another evaluation, or `name` or `link`
-        is not as ATLAS wants it.
+        If `audit`, `data` or `test_data` is of another evaluation, `name` or `link` is
+        not as ATLAS wants it, or the folds of `result` are not known.
     OSError
         If a file cannot be written.
 
@@ -135,6 +135,11 @@ def write_reviewer_pack(
     """
     require("matplotlib", extra="report", caller="write_reviewer_pack")
     check_same_data(result, pipeline, audit, None)
+    if not result.folds_known:
+        raise ValueError(
+            "result is of a table without the column 'fold', so that it is not known "
+            "what the model was trained on, which every checklist asks for. Add it."
+        )
     if data is not None:
         _check_labels("data", data, np.arange(len(data.target)), result.y_true)
     if test_data is not None:
