@@ -139,8 +139,7 @@ def _score(
         np.asarray(result.probabilities),
         subject.patients(rows),
     )
-    # Intervals are two-sided: half of the error is on the lower side.
-    level = 1 - 2 * ALPHA / (n_sets * len(classes))
+    level = 1 - ALPHA / (n_sets * len(classes))
     for label, area, bound in zip(
         classes.tolist(), areas.estimate(0.95), areas.estimate(level), strict=True
     ):
