@@ -117,6 +117,8 @@ class TestNetwork:
             "efficientnetlite0",
             recipe="linear",
             image_size=32,
+            # Each kind of layer is there, at a third of the time.
+            features__layers=["stem_activation", "block3b_add"],
             random_state=0,
             verbose=0,
         ).fit(X, y)
