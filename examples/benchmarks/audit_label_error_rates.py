@@ -95,6 +95,7 @@ def run(kind: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "flagged": check.flagged,
         "status": check.status,
+        "p_value": check.details.get("p_value"),
         "accuracy": result.accuracy.value,
         "n_queue": len(rows),
         "n_wrong": len(wrong),
