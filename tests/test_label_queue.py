@@ -16,7 +16,7 @@ from skcovid import RadiographReader, audit, evaluate, write_report
 from skcovid.auditing import DisputedLabel
 from skcovid.datasets import make_radiographs
 
-QUICK = {"cv": 3, "fractions": [0.9], "n_permutations": 19, "verbose": 0}
+QUICK = {"cv": 3, "fractions": [0.9], "max_images": 100, "verbose": 0}
 N_WRONG = 20
 
 
@@ -90,33 +90,29 @@ def test_scores_are_given_under_both_labels_and_nothing_is_dropped(report, label
     assert len(report.result.predictions) == len(labels)
 
 
-def test_own_labels_pass_with_one_image_or_several_of_a_patient(data):
-    result = evaluate(make_model(), data.images, data.target, cv=3, verbose=0)
-    found = audit(result, data.images, data.target, **QUICK)["labels"]
+def test_own_labels_pass(data):
+    X, y = data.images[:200], data.target[:200]
+    found = audit(make_model(), X, y, **QUICK)["labels"]
     assert found.status == "passed"
     assert found.figures[0].estimate.low == 0
 
 
 def test_labels_that_the_images_do_not_show_are_not_disputed(data):
-    y = np.random.default_rng(1).permutation(data.target)
+    X, y = data.images[:120], np.random.default_rng(1).permutation(data.target[:120])
     model = make_model(DecisionTreeClassifier(random_state=0))
-    found = audit(model, data.images, y, **QUICK)
+    found = audit(model, X, y, **QUICK)
     assert found["labels"].status == "not run"
     assert "contradict" in found["labels"].verdict
     assert found.label_queue == ()
 
 
-@pytest.mark.parametrize("missing", ["probabilities", "whole patients"])
-def test_features_of_the_model_serve_where(missing, data, labels, wrong):
-    classifier = LinearSVC(C=0.001) if missing == "probabilities" else None
-    model = make_model(classifier)
+def test_features_of_the_model_serve_without_probabilities(data, labels, wrong):
+    model = make_model(LinearSVC(C=0.001))
     # In plain folds the images of a patient are on both sides.
     folds = KFold(3, shuffle=True, random_state=0)
     result = evaluate(model, data.images, labels, cv=folds, verbose=0)
-    groups = data.groups if missing == "whole patients" else None
-    found = audit(
-        result, data.images, labels, groups, refit=make_model(classifier), **QUICK
-    )
+    settings = QUICK | {"refit": model, "max_images": 400}
+    found = audit(result, data.images, labels, data.groups, **settings)
     assert found["labels"].flagged
     first = [one.row for one in found.label_queue[: N_WRONG // 2]]
     assert np.isin(first, wrong).mean() >= 0.8
