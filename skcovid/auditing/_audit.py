@@ -20,6 +20,7 @@ from skcovid.auditing._duplicates import check_duplicates
 from skcovid.auditing._headers import check_headers
 from skcovid.auditing._labels import check_disputed_labels
 from skcovid.auditing._leakage import check_leakage
+from skcovid.auditing._outside import check_outside
 from skcovid.auditing._refit import prepare_refit
 from skcovid.auditing._report import AuditReport
 from skcovid.auditing._shortcut_ratio import check_shortcut_ratio
@@ -86,7 +87,8 @@ def audit(
     (whether classes come from different places), *attributes* (age, sex, machine and
     the like alone), *source signal* (whether the model's features tell sources apart
     within a class), *labels* (those that the model, the pixels and similar images
-    dispute). Baselines are cross-validated on the model's folds.
+    dispute), *outside* (a forecast of the ROC AUC in another hospital). Baselines are
+    cross-validated on the model's folds.
 
     Parameters
     ----------
@@ -262,11 +264,12 @@ def audit(
     with prepare_refit(subject, refit, max_images) as refitted:
         blanked, curve, views = check_blanked_lungs(subject, refitted, fractions)
         whole_view = views[0] if views else None
-        of_source = check_source(subject, sources, refitted, whole_view)
+        of_source, left_out = check_source(subject, sources, refitted, whole_view)
         signal = check_source_signal(subject, sources, refitted, of_source)
         of_labels, queue = check_disputed_labels(subject, pixels, refitted)
     # The last view is the border alone.
-    ratio = check_shortcut_ratio(subject, [*of_headers, ring, *views[-1:]], [whole])
+    without_lungs = [*of_headers, ring, *views[-1:]]
+    ratio = check_shortcut_ratio(subject, without_lungs, [whole])
     return AuditReport(
         checks=(
             *(headers, thumbnails, blanked, ratio),
@@ -276,6 +279,7 @@ def audit(
             check_attributes(subject, columns, sources),
             signal,
             of_labels,
+            check_outside(subject, without_lungs, left_out),
         ),
         result=result,
         chance=subject.chance,

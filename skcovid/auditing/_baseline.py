@@ -14,6 +14,7 @@ from skcovid.auditing._check import AuditFigure
 from skcovid.auditing._subject import Subject
 from skcovid.metrics._estimates import Estimate, mean_estimate
 from skcovid.metrics._proportions import estimate_share
+from skcovid.metrics._tables import RocAucTable
 from skcovid.model_selection._result import EvaluationResult
 
 # Significance level: the probability that data without a shortcut are flagged.
@@ -91,6 +92,7 @@ class Baseline:
     chance: float
     accuracy: Estimate
     separations: tuple[ClassSeparation, ...]
+    roc_auc: RocAucTable | None
 
     @property
     def best(self) -> ClassSeparation:
@@ -171,6 +173,7 @@ def cross_validate(
         chance=float(counts.max() / counts.sum()),
         accuracy=subject.estimate_share(hits, tested),
         separations=tuple(_separate(result, subject.patients(tested))),
+        roc_auc=result.roc_auc,
     )
 
 

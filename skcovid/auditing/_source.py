@@ -15,10 +15,13 @@ from skcovid.auditing._subject import Subject
 from skcovid.datasets._metadata import enumerate_some
 from skcovid.metrics._association import cramers_v
 from skcovid.metrics._estimates import Estimate
+from skcovid.metrics._roc_auc import roc_auc_table
+from skcovid.metrics._tables import RocAucTable
 from skcovid.model_selection._leave_one_source_out import (
     explain_too_many,
     leave_out_each,
 )
+from skcovid.model_selection._result import EvaluationResult
 
 _QUESTION = "Does the source of an image predict its class?"
 # A medium effect (Cohen, 1988, Statistical Power Analysis, section 7.2.4).
@@ -35,7 +38,7 @@ class _LeftOut(NamedTuple):
 
     source: str
     rows: NDArray[np.intp]
-    hits: NDArray[np.bool_] | None
+    result: EvaluationResult | None
     reason: str
 
 
@@ -44,14 +47,17 @@ def check_source(
     source: NDArray[Any] | None,
     refit: Refit,
     full_view: Baseline | None,
-) -> AuditCheck:
-    """Compare source and class, and score sources that were not trained on."""
+) -> tuple[AuditCheck, RocAucTable | None]:
+    """Compare source and class, and score sources that were not trained on.
+
+    The areas are those within such sources.
+    """
     if source is None:
         reason = "No source was given; pass one for every image, such as its hospital."
-        return AuditCheck("source", _QUESTION, "not run", reason, _THRESHOLD)
+        return AuditCheck("source", _QUESTION, "not run", reason, _THRESHOLD), None
     (names, classes), counts = crosstab(source, subject.y)
     if reason := explain_too_many(source):
-        return AuditCheck("source", _QUESTION, "not run", reason, _THRESHOLD)
+        return AuditCheck("source", _QUESTION, "not run", reason, _THRESHOLD), None
     crosstable = Table(
         ["source", *map(str, classes)],
         [[str(name), *map(str, row)] for name, row in zip(names, counts, strict=True)],
@@ -62,9 +68,10 @@ def check_source(
             f"All images come from {names[0]}, so the source cannot predict their "
             "class. A score on them is not external."
         )
-        return AuditCheck(
+        check = AuditCheck(
             "source", _QUESTION, "passed", verdict, _THRESHOLD, tables=(crosstable,)
         )
+        return check, None
     v, p_value = cramers_v(
         source, subject.y, groups=subject.groups, random_state=subject.random_state
     )
@@ -75,11 +82,12 @@ def check_source(
     rows = []
     for one in left_out:
         accuracy = f"not scored: {one.reason}"
-        if one.hits is not None:
-            accuracy = subject.estimate_share(one.hits, one.rows).format_percent(1)
+        if one.result is not None:
+            hits = one.result.predictions == subject.y[one.rows]
+            accuracy = subject.estimate_share(hits, one.rows).format_percent(1)
         rows.append([one.source, str(len(one.rows)), accuracy])
     drops = len(figures) == 2 and figures[0].estimate.high < figures[1].estimate.low
-    return AuditCheck(
+    check = AuditCheck(
         name="source",
         question=_QUESTION,
         status="flagged" if associated or drops else "passed",
@@ -104,6 +112,7 @@ def check_source(
         ),
         details={"p_value": p_value, "n_sources": len(names), "associated": associated},
     )
+    return check, _find_areas(subject, left_out, source)
 
 
 def _verdict(
@@ -149,20 +158,46 @@ def _leave_out(
             reason = f"is the only one with {', '.join(map(str, unknown))}"
         elif len(np.unique(y[train])) < 2:
             reason = "leaves one class to train on"
-        hits = None
+        result = None
         if not reason:
             result = subject.evaluate(
                 refit.classifier, refit.X, rows=refit.rows, splits=[(train, test)]
             )
-            hits = result.predictions == y[test]
-        yield _LeftOut(str(name), refit.rows[test], hits, reason)
+        yield _LeftOut(str(name), refit.rows[test], result, reason)
+
+
+def _find_areas(
+    subject: Subject, left_out: list[_LeftOut], source: NDArray[Any]
+) -> RocAucTable | None:
+    """Areas within the sources that were left out, by models that know all classes."""
+    scored = [
+        (one.rows, one.result.probabilities)
+        for one in left_out
+        if one.result is not None
+        and one.result.probabilities is not None
+        and np.array_equal(one.result.classes, subject.result.classes)
+    ]
+    if not scored:
+        return None
+    rows, probabilities = (np.concatenate(part) for part in zip(*scored, strict=True))
+    return roc_auc_table(
+        subject.y[rows],
+        probabilities,
+        subject.result.classes,
+        groups=subject.patients(rows),
+        source=source[rows],
+    )
 
 
 def _compare(
     subject: Subject, left_out: list[_LeftOut], full_view: Baseline | None
 ) -> tuple[str, list[AuditFigure]]:
     """Compare accuracy on sources that were left out with cross-validation."""
-    scored = [(one.rows, one.hits) for one in left_out if one.hits is not None]
+    scored = [
+        (one.rows, one.result.predictions == subject.y[one.rows])
+        for one in left_out
+        if one.result is not None
+    ]
     if not scored:
         return (
             "No source holds classes that the others hold too, so none could be left "
