@@ -42,10 +42,9 @@ def check_thumbnails(
         ),
         threshold=f"on the ring, {THRESHOLD}.",
         advice=(
-            "Look at the mean image of each class. Bring all images to one exposure "
-            "and framing (crop to the lungs, equalise the histogram), then audit "
-            "again. Where classes come from different machines, only images of the "
-            "same machine help."
+            "Look at the mean image of each class. Cropping and equalising seldom mend "
+            "it: where classes come from different machines, only images of the same "
+            "machine help."
         ),
         figures=(*ring.figures, *whole.figures),
         accuracies={one.name: one.accuracy for one in (ring, whole)},
