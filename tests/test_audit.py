@@ -47,6 +47,7 @@ from skcovid.metrics import Estimate
 CHECKS = [
     *("headers", "thumbnails", "blanked lungs", "shortcut ratio"),
     *("duplicates", "leakage", "source", "attributes", "source signal", "labels"),
+    "outside",
 ]
 N_IMAGES = 90
 QUICK = {"cv": 2, "fractions": [0.9], "n_permutations": 19, "verbose": 0}
