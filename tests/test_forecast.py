@@ -8,6 +8,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from skcovid import audit
+from skcovid.report import headline
 
 SIDE = 24
 
@@ -56,12 +57,14 @@ def test_skill_of_the_lungs_is_expected_outside():
 
 
 def test_skill_of_the_border_is_not():
-    check, _ = forecast(*draw(160, lungs=0, border=60)[:2])
+    check, report = forecast(*draw(160, lungs=0, border=60)[:2])
     assert check.flagged
     estimate = check.figures[0].estimate
     assert estimate.low < 0.5 < estimate.high < 0.8
     assert "0.5" in check.verdict
     assert "another hospital" in check.advice
+    expected = f"about {estimate.value:.2f} is to be expected"
+    assert expected in headline(report.result, report)
 
 
 def test_sources_that_were_left_out_count_for_half():

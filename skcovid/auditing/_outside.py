@@ -70,16 +70,18 @@ def check_outside(
     if worst.left_out is not None:
         area = worst.left_out.format_fraction(2)
         rests_on += f", within sources that were not trained on {area}"
+    expected = (
+        f"In another hospital, where all classes come from one place, an ROC AUC for "
+        f"{worst.label} of about {worst.outside.value:.2f} is to be expected: in nine "
+        f"of ten between {worst.outside.low:.2f} and {worst.outside.high:.2f}."
+    )
     return AuditCheck(
         name="outside",
         question=_QUESTION,
         status="flagged" if any(one.falls for one in known) else "passed",
         verdict=(
             f"For {worst.label} the ROC AUC inside is "
-            f"{worst.inside.format_fraction(2)}; {rests_on}. In another hospital, "
-            f"where classes come from the same place, about {worst.outside.value:.2f} "
-            f"is to be expected: in nine of ten between {worst.outside.low:.2f} and "
-            f"{worst.outside.high:.2f}."
+            f"{worst.inside.format_fraction(2)}; {rests_on}. {expected}"
         ),
         threshold=_THRESHOLD,
         advice=(
@@ -114,6 +116,7 @@ def check_outside(
             ),
         ),
         details={
+            "expected": expected,
             "forecasts": {
                 str(one.label): {
                     "inside": one.inside.value,
@@ -122,7 +125,7 @@ def check_outside(
                     "outside": one.outside.value,
                 }
                 for one in known
-            }
+            },
         },
     )
 

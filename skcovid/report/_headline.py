@@ -58,11 +58,15 @@ def headline(result: EvaluationResult, audit: AuditReport | None = None) -> str:
             "examined."
         )
         return find_verdict(result, notes=[note])
+    notes = []
+    # What was seen outside says more than a forecast.
+    if result.external is None and audit["outside"].status != "not run":
+        notes.append(audit["outside"].details["expected"])
     ratio = audit.shortcut_ratio
     if math.isnan(ratio.value):
-        note = "The audit could not say how much of the skill needs no lungs."
-        return find_verdict(result, notes=[note])
+        notes.append("The audit could not say how much of the skill needs no lungs.")
+        return find_verdict(result, notes=notes)
     share = f"{ratio.format_percent(0)} of its skill is available without lungs"
     if audit["shortcut ratio"].flagged:
-        return find_verdict(result, distrust=[share])
-    return find_verdict(result, notes=[f"In the audit, {share}."])
+        return find_verdict(result, distrust=[share], notes=notes)
+    return find_verdict(result, notes=[f"In the audit, {share}.", *notes])
