@@ -276,7 +276,7 @@ def test_inputs_that_do_not_match_are_an_error(result, audit, plain, tmp_path):
     path = tmp_path / "report.html"
     with pytest.raises(ValueError, match=r"audit.*another result"):
         write_report(path, plain, audit=audit)
-    with pytest.raises(ValueError, match="pipeline is None"):
+    with pytest.raises(ValueError, match=r"X is given.*both are None"):
         write_report(path, result, X=X)
     with pytest.raises(ValueError, match=r"X.*5 samples.*60"):
         write_report(path, result, X=X[:5], pipeline=AugmentationBalancer())

@@ -113,7 +113,9 @@ def check_disputed_labels(
     def ask(classifier: Any, features: NDArray[np.float64]) -> NDArray[np.float64]:
         scaled = StandardScaler().fit_transform(features)
         components = PCA(min(_N_COMPONENTS, *scaled.shape), random_state=seed)
-        found = components.fit_transform(scaled)
+        # Images without detail have no variance to share among components.
+        with np.errstate(invalid="ignore"):
+            found = components.fit_transform(scaled)
         probabilities = np.zeros((len(y), len(classes)))
         for train, test in splits:
             classifier.fit(found[train], y[train])
