@@ -714,10 +714,12 @@ class TestEveryEstimator:
             model = GridSearchCV(model, {"dropout": [0.1]}, cv=2)
         report = audit(model, X, y, source=["A", "B"] * 12, **QUICK)
         ran = [name for name, check in report.items() if check.status != "not run"]
-        # Networks without training contradict too many labels, and a forecast needs
-        # more than 24 images.
+        # Networks without training contradict too many labels, and 24 images may be too
+        # few for a forecast.
         skipped = ("headers", "attributes", "labels", "outside")
-        assert ran == [name for name in CHECKS if name not in skipped]
+        assert [name for name in ran if name != "outside"] == [
+            name for name in CHECKS if name not in skipped
+        ]
         assert "linear recipe" in report["blanked lungs"].details["refitted"]
         assert (
             report["duplicates"].details["copies"]
