@@ -85,7 +85,8 @@ def run(kind: str, seed: int) -> dict[str, Any]:
         groups=data.groups,
         verbose=0,
     )
-    subject = Subject(data.images, y, data.groups, result, None, seed, 1, 0)
+    splits = [(fold.train_indices, fold.test_indices) for fold in result.folds]
+    subject = Subject(data.images, y, data.groups, result, None, seed, 1, 0, splits)
     with prepare_refit(subject, make_model(), 1000) as refit:
         pixels = read_pixels(data.images, n_jobs=1)
         check, queue = check_disputed_labels(subject, pixels, refit)
