@@ -4,6 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from _helpers import tiny_backbone
 
@@ -19,6 +20,16 @@ def eager():
     """Run networks uncompiled."""
     with tiny_backbone.eagerly():
         yield
+
+
+@pytest.fixture
+def small_forests(monkeypatch):
+    """Audit with forests of three trees, where the forest is not the subject."""
+
+    def make(n_estimators, **parameters):
+        return RandomForestClassifier(3, **parameters)
+
+    monkeypatch.setattr("skcovid.auditing._baseline.RandomForestClassifier", make)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.model_selection import GridSearchCV, PredefinedSplit, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
@@ -190,6 +190,7 @@ class TestReport:
         assert report["shortcut ratio"].status != "not run"
 
 
+@pytest.mark.usefixtures("small_forests")
 class TestErrors:
     @pytest.mark.parametrize(
         ("changed", "message"),
@@ -328,6 +329,7 @@ class TestHeaders:
             assert sorted(np.concatenate(of_patients)) == ["x"] * 4 + ["y"] * 4
 
 
+@pytest.mark.usefixtures("small_forests")
 class TestBlankedLungs:
     def test_the_centre_is_black_and_the_border_unchanged(self):
         image = np.full((20, 40, 3), 7, np.uint8)
@@ -449,6 +451,7 @@ class TestShortcutRatio:
         assert "shortcut ratio n/a" in report.headline
 
 
+@pytest.mark.usefixtures("small_forests")
 class TestDuplicates:
     def check(self, images, y, cv, **options):
         options = {**QUICK, "cv": cv, "refit": make_dummy(), **options}
@@ -560,6 +563,7 @@ class BalancedMlp(ClassifierMixin, BaseEstimator):
         return np.full(len(X), self.classes_[0])
 
 
+@pytest.mark.usefixtures("small_forests")
 class TestLeakage:
     def test_shared_patients_are_flagged(self, data):
         plain, whole = (
@@ -662,6 +666,7 @@ class TestLeakage:
         assert "AugmentationBalancer" in check.to_markdown()
 
 
+@pytest.mark.usefixtures("small_forests")
 class TestEveryEstimator:
     """What evaluate accepts, audit accepts."""
 
@@ -711,7 +716,7 @@ class TestEveryEstimator:
             tiny_backbone.NAME, weights=None, epochs=1, random_state=0, verbose=0
         )
         if searched:
-            model = GridSearchCV(model, {"dropout": [0.1]}, cv=2)
+            model = GridSearchCV(model, {"dropout": [0.1]}, cv=ShuffleSplit(1))
         report = audit(model, X, y, source=["A", "B"] * 12, **QUICK)
         ran = [name for name, check in report.items() if check.status != "not run"]
         # Networks without training contradict too many labels, and 24 images may be too
@@ -753,6 +758,7 @@ class TestEveryEstimator:
         assert Counting.n_fits == 0
 
 
+@pytest.mark.usefixtures("small_forests")
 class TestSource:
     def check(self, data, source, model=None, **options):
         model = model or make_dummy()
@@ -884,6 +890,7 @@ class TestSource:
         assert message in check.verdict
 
 
+@pytest.mark.usefixtures("small_forests")
 def test_intervals_equal_those_of_the_evaluation(data):
     model = make_model()
     by_patient, plain = (
@@ -905,6 +912,7 @@ def test_intervals_equal_those_of_the_evaluation(data):
     assert independent == Estimate.from_counts(hits.sum(), N_IMAGES)
 
 
+@pytest.mark.usefixtures("small_forests")
 def test_the_global_random_state_is_unchanged(data):
     before = np.random.get_state()[1].copy()  # noqa: NPY002 (global)
     audit(RecordingClassifier(), data.images, data.target, **QUICK, max_images=30)

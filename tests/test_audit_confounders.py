@@ -12,6 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 from _helpers.recording import RecordingClassifier
 from skcovid import audit
 
+pytestmark = pytest.mark.usefixtures("small_forests")
 N_IMAGES, N_PATIENTS = 96, 48
 IMAGES = np.arange(N_IMAGES)
 PATIENTS = IMAGES // 2

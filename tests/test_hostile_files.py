@@ -775,7 +775,7 @@ REASONS = {
     "a RandomState at word 1073741824": "at word 1073741824",
     "150,000 dense units": "dense_units=150000 needs a head",
     "weights of tiny for vgg19": "there are 1125",
-    "one layer pooled 20,000 times": "twice",
+    "one layer pooled 5,000 times": "twice",
     "one network in 60 estimators": "belongs to two estimators",
     "weights with a header of 100 MB": "header of network 0",
     "a directory of 2**62 bytes": "its directory has 4,611,686",
@@ -809,7 +809,7 @@ def test_changed_files_cost_little_and_are_refused_for_their_reason(tmp_path):
     wrong = [
         file
         for file in found
-        if file["seconds"] >= 5
+        if file["seconds"] >= 3
         or file["bytes"] >= 1e9
         or (file["error"] and "can't be loaded" not in file["error"])
         or not re.search(REASONS.get(file["name"], ""), file["error"] or "")

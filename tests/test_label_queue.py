@@ -16,6 +16,7 @@ from skcovid import RadiographReader, audit, evaluate, write_report
 from skcovid.auditing import DisputedLabel
 from skcovid.datasets import make_radiographs
 
+pytestmark = pytest.mark.usefixtures("small_forests")
 QUICK = {"cv": 3, "fractions": [0.9], "max_images": 100, "verbose": 0}
 N_WRONG = 20
 

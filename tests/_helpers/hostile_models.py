@@ -534,12 +534,12 @@ STEPS = {
         **{"drop_idx_": None, "_infrequent_enabled": False, "dtype": None},
     },
     "sklearn.pipeline.FeatureUnion": {
-        "transformer_list": [("a", "passthrough")] * 10_000,
+        "transformer_list": [("a", "passthrough")] * 3_000,
         **{"n_jobs": None, "transformer_weights": None, "verbose": False},
     },
     "sklearn.compose._column_transformer.ColumnTransformer": {
-        "transformers": [("a", "passthrough", [0, 1])] * 3_000,
-        "transformers_": [("a", "passthrough", [0, 1])] * 3_000,
+        "transformers": [("a", "passthrough", [0, 1])] * 1_000,
+        "transformers_": [("a", "passthrough", [0, 1])] * 1_000,
         **{"remainder": "drop", "n_jobs": 10**6},
     },
     "sklearn.random_projection.GaussianRandomProjection": {
@@ -619,15 +619,15 @@ for name in ("densenet121", "vgg19"):
         draft.set("TransferLearningClassifier", "backbone", draft.value(name))
 
 
-@mutation("one layer pooled 20,000 times", "linear")
+@mutation("one layer pooled 5,000 times", "linear")
 def _(draft):
-    draft.set("BackboneFeatures", "layers", draft.value([1] * 20_000))
-    draft.set("BackboneFeatures", "layer_names_", draft.value(["x"] * 20_000))
+    draft.set("BackboneFeatures", "layers", draft.value([1] * 5_000))
+    draft.set("BackboneFeatures", "layer_names_", draft.value(["x"] * 5_000))
 
 
-@mutation("a layer pooled in 20,000 ways", "linear")
+@mutation("a layer pooled in 5,000 ways", "linear")
 def _(draft):
-    draft.set("BackboneFeatures", "pooling", draft.value(["avg", "max"] * 10_000))
+    draft.set("BackboneFeatures", "pooling", draft.value(["avg", "max"] * 2_500))
 
 
 def side(draft, kind, height, width):
