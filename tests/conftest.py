@@ -4,8 +4,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
 
+from _helpers import small_forests as forests
 from _helpers import tiny_backbone
 
 
@@ -25,11 +25,7 @@ def eager():
 @pytest.fixture
 def small_forests(monkeypatch):
     """Audit with forests of three trees, where the forest is not the subject."""
-
-    def make(n_estimators, **parameters):
-        return RandomForestClassifier(3, **parameters)
-
-    monkeypatch.setattr("skcovid.auditing._baseline.RandomForestClassifier", make)
+    forests.use(monkeypatch)
 
 
 @pytest.fixture

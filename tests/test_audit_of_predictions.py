@@ -12,6 +12,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
+from _helpers import small_forests
 from skcovid import audit, compare, write_report, write_reviewer_pack
 from skcovid.datasets import make_radiographs
 from skcovid.inspection import FlowDiagramDisplay
@@ -92,7 +93,9 @@ def by_keras(folder):
 
 @pytest.fixture(scope="module")
 def without_folds(by_keras):
-    return audit(by_keras, cv=3, refit=DummyClassifier(), **QUICK)
+    with pytest.MonkeyPatch.context() as patch:
+        small_forests.use(patch)
+        return audit(by_keras, cv=3, refit=DummyClassifier(), **QUICK)
 
 
 def small(**columns):

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import external_validation
 import pytest
+from sklearn.dummy import DummyClassifier
 
 import skcovid
-from _helpers import tiny_backbone
+from _helpers import small_forests, tiny_backbone
 from skcovid.model_selection import _run_folds
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -22,7 +23,13 @@ def run(tmp_path_factory):
         patch.setattr(external_validation, "DEMO_BACKBONE", "tiny")
         patch.setattr(external_validation, "DEMO_IMAGE_SIZE", 32)
         patch.setattr(external_validation, "DEMO_IMAGES", (60, 40, 80))
-        quick = partial(skcovid.audit, n_permutations=19, fractions=[0.9])
+        small_forests.use(patch)
+        quick = partial(
+            skcovid.audit,
+            refit=DummyClassifier(),
+            n_permutations=19,
+            fractions=[0.9],
+        )
         patch.setattr(external_validation, "audit", quick)
         external_validation.main([f"--output={output}"])
         first = (output / "table.md").read_text("utf-8")
@@ -53,7 +60,8 @@ def test_another_run_fits_no_model_again(run, monkeypatch):
         raise AssertionError("a model was fitted again")
 
     monkeypatch.setattr(_run_folds, "_evaluate_fold", fail)
-    monkeypatch.setattr(external_validation, "audit", lambda *_, **__: None)
+    for name in ("audit", "write_report", "write_reviewer_pack"):
+        monkeypatch.setattr(external_validation, name, lambda *_, **__: None)
     external_validation.main([f"--output={run.output}"])
     again = (run.output / "table.md").read_text("utf-8")
     assert again.partition("\n")[2] == run.table.partition("\n")[2]
