@@ -46,6 +46,7 @@ API_REFERENCE = (
             "BackbonePreprocessor",
             "TransferLearningClassifier",
             "BackboneFeatures",
+            "NoveltyDetector",
             "SourceStandardScaler",
             "CellOverSampler",
             "MatchingUnderSampler",

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
         MatchingUnderSampler,
         augment,
     )
-    from skcovid.estimators import BackboneFeatures, TransferLearningClassifier
+    from skcovid.estimators import (
+        BackboneFeatures,
+        NoveltyDetector,
+        TransferLearningClassifier,
+    )
     from skcovid.images import LazyImages
     from skcovid.model_selection import LeaveOneSourceOut, compare, evaluate
     from skcovid.networks import register_backbone
@@ -42,6 +46,7 @@ __all__ = [
     "LazyImages",
     "LeaveOneSourceOut",
     "MatchingUnderSampler",
+    "NoveltyDetector",
     "RadiographReader",
     "SourceStandardScaler",
     "TransferLearningClassifier",
@@ -70,7 +75,7 @@ _NAMES = {
         "MatchingUnderSampler",
         "augment",
     ],
-    "estimators": ["BackboneFeatures", "TransferLearningClassifier"],
+    "estimators": ["BackboneFeatures", "NoveltyDetector", "TransferLearningClassifier"],
     "images": ["LazyImages"],
     "model_selection": ["LeaveOneSourceOut", "compare", "evaluate"],
     "networks": ["register_backbone"],

@@ -50,9 +50,10 @@ PIPELINE = skcovid.HoldoutPipeline(
 SCALER = skcovid.SourceStandardScaler()
 CELLS = skcovid.CellOverSampler(random_state=0)
 MATCHING = skcovid.MatchingUnderSampler(by=(), near=None, random_state=0)
+DETECTOR = skcovid.NoveltyDetector(random_state=0)
 ESTIMATORS = [
     *(READER, PREPROCESSOR, BALANCER, FEATURES, CLASSIFIER, PIPELINE),
-    *(SCALER, CELLS, MATCHING),
+    *(SCALER, CELLS, MATCHING, DETECTOR),
 ]
 
 _OF_IMAGES = {
@@ -125,6 +126,16 @@ EXPECTED_FAILED_CHECKS = {
         "check_sampler_get_feature_names_out_pandas": (
             "has no get_feature_names_out",
             "images have no features to name",
+        ),
+    },
+    DETECTOR: {
+        "check_classifier_on_multilabel_or_multioutput_targets": (
+            "Did not raise",
+            "the check is of classifiers; a detector ignores labels",
+        ),
+        "check_classifiers_with_encoded_labels": (
+            "no attribute 'classes_'",
+            "the check is of classifiers; a detector ignores labels",
         ),
     },
     FEATURES: {

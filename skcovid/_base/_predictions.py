@@ -27,9 +27,7 @@ def predict(classifier: Any, X: Any, source: Any = None) -> Predictions:
     """
     if not hasattr(classifier, "predict_proba"):
         return Predictions(np.asarray(classifier.predict(X)), None)
-    owner = _owner(classifier, "predict")
-    owners = (owner, _owner(classifier, "predict_proba"))
-    if all(base.__module__ in _PIPELINES for base in owners):
+    if predicts_by_steps(classifier):
         for _, step in classifier.steps[:-1]:
             # Samplers, which have no transform, leave X alone in predictions.
             if hasattr(step, "transform"):
@@ -38,9 +36,15 @@ def predict(classifier: Any, X: Any, source: Any = None) -> Predictions:
         return predict(classifier.steps[-1][1], X)
     probabilities = classifier.predict_proba(X)
     check_probabilities(classifier, probabilities)
-    if "_to_labels" in vars(owner):
+    if "_to_labels" in vars(_owner(classifier, "predict")):
         return Predictions(classifier._to_labels(probabilities), probabilities)
     return Predictions(np.asarray(classifier.predict(X)), probabilities)
+
+
+def predicts_by_steps(classifier: Any) -> bool:
+    """Tell whether a classifier predicts as pipelines do, by one step after another."""
+    owners = (_owner(classifier, name) for name in ("predict", "predict_proba"))
+    return all(base.__module__ in _PIPELINES for base in owners)
 
 
 def check_probabilities(classifier: Any, probabilities: NDArray[Any]) -> None:

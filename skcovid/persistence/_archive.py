@@ -6,13 +6,14 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
@@ -23,7 +24,7 @@ from skcovid._base._atomic_files import (
 )
 from skcovid._base._compatibility import HasMethods, Interval, validate_params
 from skcovid._base._digests import image_key
-from skcovid._base._predictions import predict
+from skcovid._base._predictions import predict, predicts_by_steps
 from skcovid._base._requirements import require
 from skcovid.persistence._fingerprint import fingerprint_model
 from skcovid.preprocessing._reader import RadiographReader
@@ -73,6 +74,7 @@ class ArchivePredictions:
         "pipeline": [HasMethods("predict")],
         "paths": [Iterable],
         "output": [str, os.PathLike],
+        "novelty": [HasMethods(["predict", "score_samples"]), None],
         "client": [HasMethods(["submit", "scatter"]), None],
         "chunk_size": [Interval(Integral, 1, None, closed="left")],
         "resume": ["boolean"],
@@ -84,6 +86,7 @@ def predict_archive(
     paths: Iterable[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
+    novelty: Any = None,
     client: Any = None,
     chunk_size: int = 1000,
     resume: bool = True,
@@ -113,6 +116,12 @@ def predict_archive(
         ``predict_proba``, and "error" (why a file could not be predicted, with null in
         the other columns, or null). It begins with "unavailable: " where a disk or the
         network failed three times.
+    novelty : estimator, default=None
+        A fitted pipeline that takes paths and ends with a :class:`NoveltyDetector` or
+        another of scikit-learn's outlier detectors. The files get two more columns:
+        "novelty_score", what ``score_samples`` says (float32), and "flagged", whether
+        ``predict`` says -1. First steps that are fitted alike in both pipelines are
+        computed once.
     client : dask.distributed.Client, default=None
         Cluster that predicts the chunks; files must have the same paths there. None
         predicts in this process.
@@ -135,7 +144,7 @@ def predict_archive(
     ImportError
         If the ``archive`` extra is not installed.
     NotFittedError
-        If the pipeline is not fitted.
+        If `pipeline` or `novelty` is not fitted.
     BlockingIOError
         If another run is writing to the folder.
     FileExistsError
@@ -169,6 +178,8 @@ def predict_archive(
         "pyarrow", extra="archive", caller="predict_archive", module="pyarrow.parquet"
     )
     check_is_fitted(pipeline)
+    if novelty is not None:
+        check_is_fitted(novelty)
     if isinstance(paths, str):
         raise ValueError(f"paths must be a list of paths, got one path: {paths!r}.")
     folder = Path(output)
@@ -181,16 +192,42 @@ def predict_archive(
         f"output={str(folder)!r}: another run holds {folder / _LOCK}. Wait until it "
         "ends, or pass another folder."
     )
+    models = Models(pipeline, novelty, _count_shared_steps(pipeline, novelty))
     with exclusive_lock(folder / _LOCK, busy):
-        _write_or_check_manifest(folder, pipeline, chunk_size, resume)
+        _write_or_check_manifest(folder, models, chunk_size, resume)
         remove_partial_files(folder)
-        return _predict_missing(pipeline, paths, folder, client, chunk_size, verbose)
+        return _predict_missing(models, paths, folder, client, chunk_size, verbose)
+
+
+class Models(NamedTuple):
+    """What predicts and what flags, and how many first steps they share."""
+
+    pipeline: Any
+    novelty: Any
+    n_shared: int
+
+
+def _count_shared_steps(pipeline: Any, novelty: Any) -> int:
+    """Count the first steps that two pipelines have fitted alike."""
+    if not (isinstance(novelty, Pipeline) and predicts_by_steps(pipeline)):
+        return 0
+    pairs = zip(pipeline.steps[:-1], novelty.steps[:-1], strict=False)
+    shared = takewhile(
+        lambda pair: (
+            hasattr(pair[0][1], "transform")
+            and fingerprint_model(pair[0][1]) == fingerprint_model(pair[1][1])
+        ),
+        pairs,
+    )
+    return len(list(shared))
 
 
 def _write_or_check_manifest(
-    folder: Path, pipeline: Any, chunk_size: int, resume: bool
+    folder: Path, models: Models, chunk_size: int, resume: bool
 ) -> None:
-    manifest = {"model": fingerprint_model(pipeline), "chunk_size": int(chunk_size)}
+    pipeline, novelty, _ = models
+    model = pipeline if novelty is None else [pipeline, novelty]
+    manifest = {"model": fingerprint_model(model), "chunk_size": int(chunk_size)}
     text = json.dumps({**manifest, "digest": image_key(*manifest.values())})
     path = folder / _MANIFEST
     if not path.exists():
@@ -221,7 +258,7 @@ def _write_or_check_manifest(
 
 
 def _predict_missing(
-    pipeline: Any,
+    models: Models,
     paths: Iterable[str | os.PathLike[str]],
     folder: Path,
     client: Any,
@@ -253,9 +290,9 @@ def _predict_missing(
         disable=not verbose,
     )
     with progress:
-        for predicted in _predict_parts(pipeline, missing_parts(), client):
+        for predicted in _predict_parts(models, missing_parts(), client):
             n_unavailable = predicted.n_unavailable
-            _write_part(predicted, pipeline.classes_)
+            _write_part(predicted, models.pipeline.classes_)
             counts["unavailable"] += n_unavailable
             counts["errors"] += predicted.n_errors - n_unavailable
             progress.update(len(predicted.paths))
@@ -339,6 +376,9 @@ class PredictedPart(NamedTuple):
     labels: NDArray[np.object_]
     probabilities: NDArray[np.float32]  # no columns where the pipeline gives none
     errors: list[str | None]
+    # Of the novelty detector; no columns where there is none.
+    scores: NDArray[np.float32]
+    flags: NDArray[np.bool_]
 
     @property
     def n_errors(self) -> int:
@@ -352,17 +392,17 @@ class PredictedPart(NamedTuple):
 
 
 def _predict_parts(
-    pipeline: Any, parts: Iterator[tuple[Path, list[str]]], client: Any
+    models: Models, parts: Iterator[tuple[Path, list[str]]], client: Any
 ) -> Iterator[PredictedPart]:
     if client is None:
         for part, chunk in parts:
-            yield predict_part(pipeline, part, chunk)
+            yield predict_part(models, part, chunk)
         return
     from dask.distributed import as_completed
 
     # With hash=True it would get the key of an earlier call's pipeline. If Dask is just
     # releasing that one, it loses the new one or hangs.
-    (shared,) = client.scatter([pipeline], broadcast=True, hash=False)
+    (shared,) = client.scatter([models], broadcast=True, hash=False)
 
     def submit(number: int) -> Iterator[Any]:
         for part, chunk in islice(parts, number):
@@ -376,9 +416,11 @@ def _predict_parts(
         completed.update(submit(1))
 
 
-def predict_part(pipeline: Any, part: Path, paths: list[str]) -> PredictedPart:
+def predict_part(models: Models, part: Path, paths: list[str]) -> PredictedPart:
     """Predict files; record an error for each that can't be read or predicted."""
+    pipeline = models.pipeline
     n_columns = len(pipeline.classes_) if hasattr(pipeline, "predict_proba") else 0
+    n_scores = int(models.novelty is not None)
     predicted = PredictedPart(
         part,
         paths,
@@ -386,6 +428,8 @@ def predict_part(pipeline: Any, part: Path, paths: list[str]) -> PredictedPart:
         np.full(len(paths), None, dtype=object),
         np.full((len(paths), n_columns), np.nan, np.float32),
         [None] * len(paths),
+        np.full((len(paths), n_scores), np.nan, np.float32),
+        np.zeros((len(paths), n_scores), dtype=bool),
     )
     parameters = pipeline.get_params() if hasattr(pipeline, "get_params") else {}
     failures: dict[int, Exception] = {}
@@ -403,7 +447,7 @@ def predict_part(pipeline: Any, part: Path, paths: list[str]) -> PredictedPart:
                 if isinstance(error, Exception)
             }
     rows = np.setdiff1d(np.arange(len(paths)), list(failures))
-    later = _predict_rows(pipeline, predicted, rows)
+    later = _predict_rows(models, predicted, rows)
     if 1 < len(later) == len(rows) and not any(
         isinstance(error, OSError | UnavailableError) for error in later.values()
     ):
@@ -426,26 +470,43 @@ def _reason(path: str, error: Exception) -> str:
 
 
 def _predict_rows(
-    pipeline: Any, predicted: PredictedPart, rows: NDArray[np.intp]
+    models: Models, predicted: PredictedPart, rows: NDArray[np.intp]
 ) -> dict[int, Exception]:
     """Predict rows; after an error, predict each half, down to the faulty files."""
     if not len(rows):
         return {}
     files = [predicted.paths[row] for row in rows]
     try:
-        labels, probabilities = predict(pipeline, files)
+        labels, probabilities, scores, flags = _apply(models, files)
     except (OSError, ValueError) as error:
         if not _is_of_a_file(error, files):
             raise
         if len(rows) == 1:
             return {int(rows[0]): error}
         first, second = np.array_split(rows, 2)
-        failures = _predict_rows(pipeline, predicted, first)
-        return failures | _predict_rows(pipeline, predicted, second)
+        failures = _predict_rows(models, predicted, first)
+        return failures | _predict_rows(models, predicted, second)
     predicted.labels[rows] = labels
     if probabilities is not None:
         predicted.probabilities[rows] = probabilities
+    if models.novelty is not None:
+        predicted.scores[rows, 0], predicted.flags[rows, 0] = scores, flags
     return {}
+
+
+def _apply(models: Models, files: Any) -> tuple[Any, Any, Any, Any]:
+    """Return labels, probabilities, scores and flags of files."""
+    pipeline, novelty, n_shared = models
+    if novelty is None:
+        return (*predict(pipeline, files), None, None)
+    X = files
+    if n_shared:
+        X = novelty[:n_shared].transform(files)
+        pipeline, novelty = pipeline[n_shared:], novelty[n_shared:]
+    labels, probabilities = predict(pipeline, X)
+    if isinstance(novelty, Pipeline) and len(novelty.steps) > 1:
+        X, novelty = novelty[:-1].transform(X), novelty[-1]
+    return labels, probabilities, novelty.score_samples(X), novelty.predict(X) == -1
 
 
 def _is_of_a_file(error: OSError | ValueError, files: list[str]) -> bool:
@@ -468,7 +529,7 @@ def _write_part(predicted: PredictedPart, classes: NDArray[Any]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    part, paths, files, labels, probabilities, errors = predicted
+    part, paths, files, labels, probabilities, errors, scores, flags = predicted
     failed = np.array([error is not None for error in errors])
     label_type = pyarrow.array(list(map(_as_utf8, np.asarray(classes).tolist()))).type
     table = pyarrow.table(
@@ -478,6 +539,11 @@ def _write_part(predicted: PredictedPart, classes: NDArray[Any]) -> None:
             **{
                 f"probability_{_as_utf8(label)}": pyarrow.array(values, mask=failed)
                 for label, values in zip(classes, probabilities.T, strict=False)
+            },
+            **{
+                name: pyarrow.array(column, mask=failed)
+                for name, values in (("novelty_score", scores), ("flagged", flags))
+                for column in values.T
             },
             "error": pyarrow.array(errors, pyarrow.string()),
         }

@@ -3,10 +3,44 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from skcovid._base._document import Heading, Paragraph, Part, Section, Table
 from skcovid.inspection._decision_curve import DecisionCurveDisplay
+from skcovid.metrics._proportions import estimate_share
+from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._result import EvaluationResult
 from skcovid.report._pictures import draw
+
+
+def describe_flags(outside: ExternalResult, novelty: ArrayLike) -> list[Part]:
+    """Give the share of external images that a novelty detector flags."""
+    flags = np.asarray(novelty)
+    n_images = len(outside.rows) + outside.n_left_out
+    if flags.shape != (n_images,) or not np.isin(flags, [-1, 1]).all():
+        raise ValueError(
+            f"novelty must be 1 or -1 for each of the {n_images} images of test, got "
+            f"{np.unique(flags)[:5].tolist()} in shape {flags.shape}; pass what "
+            "predict of the detector says of all images of test, in the same order."
+        )
+    flagged = flags[outside.rows] == -1
+    text = (
+        f"{np.count_nonzero(flagged)} of {len(flagged)} scored images are unlike the "
+        "collection that the novelty detector was fitted on. Of images of that "
+        "collection it flags about 1 %, if its flag_rate was not changed. Predictions "
+        "of flagged images are extrapolations."
+    )
+    kinds = [("all", np.full(len(flagged), True))]
+    labels = np.unique(outside.y_true)
+    kinds += [(str(label), outside.y_true == label) for label in labels]
+    rows = [
+        [kind, str(among.sum()), share.format_percent(1)]
+        for kind, among in kinds
+        for share in [estimate_share(flagged, outside.groups, among=among)]
+    ]
+    header = ["true class", "images", "flagged"]
+    return [Paragraph(text), Table(header, rows, "Values [95 % interval]")]
 
 
 def describe_calibration(result: EvaluationResult) -> Section:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skcovid._base._atomic_files import atomic_write, check_writable
 from skcovid._base._compatibility import HasMethods, num_samples, validate_params
@@ -20,6 +21,7 @@ from skcovid.model_selection._result import EvaluationResult, describe_result
 from skcovid.report._clinical import (
     describe_calibration,
     describe_decision_curves,
+    describe_flags,
     describe_subgroups,
     describe_thresholds,
 )
@@ -53,6 +55,7 @@ _ORDER = (
         "audit": [AuditReport, None],
         "X": "no_validation",
         "attributes": [Mapping, None],
+        "novelty": ["array-like", None],
         "saliency": [SaliencyDisplay, list, tuple, None],
         "title": [str],
         "description": [str],
@@ -66,6 +69,7 @@ def write_report(
     audit: AuditReport | None = None,
     X: Any = None,
     attributes: Mapping[str, Any] | None = None,
+    novelty: ArrayLike | None = None,
     saliency: SaliencyDisplay | Sequence[SaliencyDisplay] | None = None,
     title: str = "Evaluation of a chest radiograph classifier",
     description: str = "",
@@ -96,6 +100,10 @@ def write_report(
     attributes : mapping of str to array-like of shape (n_samples,), default=None
         What is known of the evaluated images, such as age and sex, for figures by
         sub-group: the `attributes` of :func:`skcovid.datasets.load_radiographs`.
+    novelty : array-like of shape (n_test,), default=None
+        1 or -1 for each image of the external set, in the order of `test`: what
+        ``predict`` of a fitted :class:`NoveltyDetector` says. The section on the
+        external set says how many are flagged.
     saliency : SaliencyDisplay or sequence of them, default=None
         Where the model looks, on some images.
     title : str, default="Evaluation of a chest radiograph classifier"
@@ -114,8 +122,8 @@ def write_report(
         If jinja2, markdown-it-py or matplotlib, of the ``report`` extra, are not
         installed.
     ValueError
-        If `audit` is of another result, `X` of other data, or `X` is given without
-        `pipeline` and without `audit`.
+        If `audit` is of another result, `X` of other data, `X` is given without
+        `pipeline` and without `audit`, or `novelty` is not of the external set.
     FileNotFoundError
         If the folder of `path` does not exist.
     OSError
@@ -148,6 +156,16 @@ def write_report(
     sections = describe_result(result)
     if audit is not None:
         sections[0] = _add_audit(sections[0], audit)
+    if novelty is not None:
+        if result.external is None:
+            raise ValueError(
+                "novelty is given, but the result has no external set. Leave novelty "
+                "out, or pass images from elsewhere to evaluate as test."
+            )
+        flags = describe_flags(result.external, novelty)
+        place = [section.anchor for section in sections].index("external")
+        parts = [*sections[place].parts, *flags]
+        sections[place] = replace(sections[place], parts=parts)
     if result.probabilities is not None:
         sections.append(describe_calibration(result))
         sections.append(describe_decision_curves(result))
