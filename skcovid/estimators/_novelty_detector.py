@@ -172,7 +172,8 @@ class NoveltyDetector(OutlierMixin, PlainParameters):
         """Return places in the plane, and log distances in it and from it."""
         variance = self.pca_.explained_variance_.astype(np.float64)
         projected = self.pca_.transform(table).astype(np.float64)
-        squares = np.square((table - self.pca_.mean_).astype(np.float64)).sum(axis=1)
+        centred = table - self.pca_.mean_
+        squares = np.einsum("ij,ij->i", centred, centred, dtype=np.float64)
         outside = np.maximum(squares - np.square(projected).sum(axis=1), 0)
         # Below the precision of float32 there is no distance.
         least = 1e-6 * variance.sum() or 1.0
