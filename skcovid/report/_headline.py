@@ -58,10 +58,10 @@ def headline(result: EvaluationResult, audit: AuditReport | None = None) -> str:
             "examined."
         )
         return find_verdict(result, notes=[note])
-    notes = []
+    notes, forecast = [], audit.get("outside")
     # What was seen outside says more than a forecast.
-    if result.external is None and audit["outside"].status != "not run":
-        notes.append(audit["outside"].details["expected"])
+    if result.external is None and forecast and forecast.status != "not run":
+        notes.append(forecast.details["expected"])
     ratio = audit.shortcut_ratio
     if math.isnan(ratio.value):
         notes.append("The audit could not say how much of the skill needs no lungs.")
