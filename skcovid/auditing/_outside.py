@@ -12,8 +12,8 @@ from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._tables import RocAucTable
 
 _QUESTION = "What ROC AUC is to be expected in another hospital?"
-# Half the width of the interval that held the area outside in 90 % of the pairs of
-# collections of docs/audit.md; examples/benchmarks/forecast_calibration.py measures it.
+# It held the area outside in 10 of 12 pairs of collections (docs/audit.md);
+# examples/benchmarks/forecast_calibration.py measures it.
 _HALF_WIDTH = 0.19
 # An area inside whose interval is wider than the forecast's says too little.
 _MAX_WIDTH = 2 * _HALF_WIDTH
