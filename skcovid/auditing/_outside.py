@@ -159,6 +159,6 @@ def _forecast(
             expected,
             max(0.0, expected - _HALF_WIDTH),
             min(1.0, expected + _HALF_WIDTH),
-            "90 % of pairs of collections",
+            "prediction interval of 90 %",
         )
         yield Forecast(label, inside, rival, name, within, outside)
