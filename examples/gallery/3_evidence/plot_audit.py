@@ -134,6 +134,13 @@ print(list(card["Model"]))
 print(report["blanked lungs"].to_markdown())
 
 # %%
+# The labels that the model and similar images dispute most, each a
+# :class:`~skcovid.auditing.DisputedLabel`. A reader decides; nothing is left out.
+
+for image in report.label_queue[:3]:
+    print(f"{image.name}: {image.given}, rather {image.suggested}")
+
+# %%
 # Its parts
 # ---------
 # The centre is blanked as here; what is still in view has no lungs.
