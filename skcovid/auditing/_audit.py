@@ -95,8 +95,10 @@ def audit(
     pipeline_or_result : estimator, EvaluationResult, table or path-like
         A classifier, which is evaluated first, or the result of
         :func:`skcovid.evaluate` for `X` and `y`. Or a table of any model's predictions,
-        as for :meth:`EvaluationResult.from_predictions`: a frame, a mapping of columns,
-        or the path of a CSV file. `X`, `y`, `groups` and `source` are then its columns.
+        as for
+        :meth:`~skcovid.model_selection.EvaluationResult.from_predictions`: a frame, a
+        mapping of columns, or the path of a CSV file. `X`, `y`, `groups` and `source`
+        are then its columns.
     X : array-like of shape (n_samples, ...), default=None
         Paths, which the headers check needs, or images as the pipeline takes them.
         Preprocessed ones, such as floats in [-1, 1], are brought to [0, 255] for the
@@ -147,7 +149,8 @@ def audit(
     ValueError
         If lengths or pandas indices differ, the result is of other labels, `X` holds no
         valid images, `fractions` leave the lungs visible, or a table is not as
-        :meth:`EvaluationResult.from_predictions` needs it, or something is given twice.
+        :meth:`~skcovid.model_selection.EvaluationResult.from_predictions` needs it, or
+        something is given twice.
 
     See Also
     --------

@@ -51,7 +51,7 @@ class NoveltyDetector(OutlierMixin, PlainParameters):
         Threshold of the scores: images with a lower one are flagged.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (n_features,), object
         Names of the columns, where they have names that are text.
 
     Warns

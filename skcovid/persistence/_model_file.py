@@ -203,7 +203,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     FileNotFoundError, OSError, ModelFileError
-        As :func:`load` does, which also checks the model itself.
+        As :func:`skcovid.load` does, which also checks the model itself.
 
     Examples
     --------
