@@ -24,10 +24,9 @@ def model_features(subject: Subject, refit: Refit) -> NDArray[np.float64] | None
     """Compute what the last step of the classifier to refit is given.
 
     The steps before it are fitted to all images of `refit` without their labels.
-    Samplers are left out, and so is every step from the first that needs labels on. A
-    network that the model fine-tunes on the labels has no part in it, since
-    ``refit="auto"`` takes the linear recipe in its place. Of a search, the steps have
-    the parameters that it was given with.
+    Samplers are left out, and so is every step from the first that needs labels on. For
+    a model that fine-tunes its network on the labels, ``refit="auto"`` takes the linear
+    recipe. Of a search, the steps have the parameters that it was given with.
 
     Returns
     -------

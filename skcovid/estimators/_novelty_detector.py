@@ -69,7 +69,7 @@ class NoveltyDetector(OutlierMixin, PlainParameters):
     of their logarithms: the Mahalanobis distance in the plane of the components, and
     the distance from the plane, less what a ridge regression expects at that place, as
     images of high contrast are far from every plane. The score is minus the larger.
-    There is no ``fit_predict``: flags are for new images.
+    ``fit_predict`` is left out: flags are for new images.
 
     Examples
     --------

@@ -192,7 +192,7 @@ def _find_predictions(
                 )
     elif probabilities is None:
         raise ValueError(
-            "there is no column 'prediction', and none of probabilities named "
+            "the table lacks the column 'prediction' and probabilities named "
             f"{', '.join(repr(_PREFIX + str(label)) for label in known)}. Add one kind."
         )
     else:
