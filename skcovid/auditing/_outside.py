@@ -19,7 +19,7 @@ _HALF_WIDTH = 0.19
 _MAX_WIDTH = 2 * _HALF_WIDTH
 _CHANCE = 0.5
 _THRESHOLD = (
-    "the 90 % interval of the forecast of a class ends below the 95 % interval of its "
+    "the interval of the forecast of a class ends below the 95 % interval of its "
     "ROC AUC inside."
 )
 
@@ -72,8 +72,9 @@ def check_outside(
         rests_on += f", within sources that were not trained on {area}"
     expected = (
         f"In another hospital, where all classes come from one place, an ROC AUC for "
-        f"{worst.label} of about {worst.outside.value:.2f} is to be expected: in nine "
-        f"of ten between {worst.outside.low:.2f} and {worst.outside.high:.2f}."
+        f"{worst.label} of about {worst.outside.value:.2f} is to be expected, between "
+        f"{worst.outside.low:.2f} and {worst.outside.high:.2f} (such intervals held in "
+        "10 of 12 pairs of collections)."
     )
     return AuditCheck(
         name="outside",
@@ -90,7 +91,7 @@ def check_outside(
         ),
         figures=tuple(
             AuditFigure(
-                f"ROC AUC outside for {one.label}, 90 % prediction interval",
+                f"ROC AUC outside for {one.label}, forecast",
                 one.outside,
                 _CHANCE,
                 as_percent=False,
@@ -159,6 +160,6 @@ def _forecast(
             expected,
             max(0.0, expected - _HALF_WIDTH),
             min(1.0, expected + _HALF_WIDTH),
-            "prediction interval of 90 %",
+            "held in 10 of 12 pairs of collections",
         )
         yield Forecast(label, inside, rival, name, within, outside)

@@ -175,7 +175,7 @@ class NoveltyDetector(OutlierMixin, PlainParameters):
         centred = table - self.pca_.mean_
         squares = np.einsum("ij,ij->i", centred, centred, dtype=np.float64)
         outside = np.maximum(squares - np.square(projected).sum(axis=1), 0)
-        # Below the precision of float32 there is no distance.
+        # Distances below the precision of float32 are rounding errors.
         least = 1e-6 * variance.sum() or 1.0
         places = projected / np.sqrt(np.maximum(variance, least))
         inside = np.square(places).mean(axis=1)

@@ -134,7 +134,7 @@ class EvaluationResult(Predictions):
         Raises
         ------
         FileNotFoundError
-            If there is no such CSV file.
+            If the CSV file does not exist.
         ValueError
             If a column or value is missing, an image has two rows, a prediction or a
             probability is of a class that no image has, or probabilities do not sum to

@@ -107,9 +107,9 @@ def describe_headline_outside(inside: Predictions, outside: ExternalResult) -> S
     lacking = outside.labels[len(outside.classes) :].tolist()
     if lacking:
         text = (
-            f"There is no multi-class accuracy outside: images of "
-            f"{', '.join(map(repr, lacking))} are there, which the model can't "
-            "predict. They count as the rest of every class."
+            "Multi-class accuracy outside is n/a: the model can't predict "
+            f"{', '.join(map(repr, lacking))}, whose images count as the rest of every "
+            "class."
         )
         parts.append(Paragraph(text))
     return Section("headline", "Headline figures, inside and outside", parts)

@@ -195,7 +195,7 @@ class SourceStandardScaler(OneToOneFeatureMixin, TransformerMixin, PlainParamete
         Raises
         ------
         ValueError
-            If there is no image, or features are not finite or another number of them.
+            If `X` is empty, its features are not finite, or their number differs.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOAT_DTYPES, reset=False)
