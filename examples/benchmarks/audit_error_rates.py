@@ -149,6 +149,16 @@ def look_of_hospital(data: Any, folder: Path, rng: np.random.Generator) -> Case:
     return Case(seen.images, seen.target, seen.groups, source=seen.source)
 
 
+def hospital_of_class(data: Any, folder: Path, rng: np.random.Generator) -> Case:
+    """Every class from its own hospital, each with its own look."""
+    n_patients = len(np.unique(data.groups))
+    seed = int(rng.integers(2**31))
+    seen = draw_radiographs(
+        len(data.target), n_patients, seed, n_sources=3, confounding=1.0
+    )
+    return Case(seen.images, seen.target, seen.groups, source=seen.source)
+
+
 def draw_of_patients(
     groups: NDArray, values: Sequence[str], rng: np.random.Generator
 ) -> NDArray:
@@ -181,6 +191,7 @@ PLANTED: dict[str, tuple[Callable[..., Case], str | None]] = {
     "duplicated image": (duplicated_image, "duplicates"),
     "age": (age, "attributes"),
     "look of hospitals": (look_of_hospital, "source signal"),
+    "hospital of class": (hospital_of_class, "outside"),
 }
 
 
@@ -210,17 +221,15 @@ def flatten(images: Any) -> NDArray:
     return np.asarray(images).reshape(len(images), -1)
 
 
-def draw_radiographs(
-    n_images: int, n_patients: int, seed: int, n_sources: int = 1
-) -> Any:
+def draw_radiographs(n_images: int, n_patients: int, seed: int, **sources: Any) -> Any:
     """Draw the radiographs that all shortcuts of a seed are planted in."""
     return make_radiographs(
         n_images,
         image_size=IMAGE_SIZE,
         weights=CLASS_WEIGHTS,
         n_patients=n_patients,
-        n_sources=n_sources,
         random_state=seed,
+        **sources,
     )
 
 
