@@ -159,10 +159,23 @@ class TestAudit:
         with pytest.raises(FileNotFoundError, match=r"(?s)4 of 4.*1\.png.*4\.png"):
             audit(path, verbose=0)
 
-    @pytest.mark.parametrize("name", ["X", "y", "groups", "source"])
+    @pytest.mark.parametrize("name", ["X", "y", "groups", "source", "attributes"])
     def test_nothing_is_given_besides_a_table(self, name):
         with pytest.raises(ValueError, match=f"{name} given besides a table"):
-            audit(small(), **{name: ["a"] * 4})
+            audit(small(), **{name: {} if name == "attributes" else ["a"] * 4})
+
+    def test_attributes_of_a_table_are_checked(self, folder, by_scikit_learn, tmp_path):
+        table = by_scikit_learn.assign(
+            path=[str(folder / name) for name in by_scikit_learn["path"]],
+            Age=np.where(by_scikit_learn["label"] == "COVID-19", "70", "008Y"),
+            novelty_score=np.linspace(0, 1, 60),
+        )
+        table.to_csv(tmp_path / "predictions.csv", index=False)
+        for one in (table, tmp_path / "predictions.csv"):
+            check = audit(one, **QUICK)["attributes"]
+            assert check.flagged
+            assert "age" in check.verdict
+            assert "novelty" not in str(check.to_dict())
 
     def test_a_pipeline_needs_images_and_labels(self):
         with pytest.raises(ValueError, match="X and y are needed"):

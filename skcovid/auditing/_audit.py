@@ -97,8 +97,8 @@ def audit(
         :func:`skcovid.evaluate` for `X` and `y`. Or a table of any model's predictions,
         as for
         :meth:`~skcovid.model_selection.EvaluationResult.from_predictions`: a frame, a
-        mapping of columns, or the path of a CSV file. `X`, `y`, `groups` and `source`
-        are then its columns.
+        mapping of columns, or the path of a CSV file. `X`, `y`, `groups`, `source` and
+        `attributes` are then its columns.
     X : array-like of shape (n_samples, ...), default=None
         Paths, which the headers check needs, or images as the pipeline takes them.
         Preprocessed ones, such as floats in [-1, 1], are brought to [0, 255] for the
@@ -205,14 +205,17 @@ def audit(
         )
     if not isinstance(pipeline_or_result, BaseEstimator | EvaluationResult):
         columns = {"X": X, "y": y, "groups": groups, "source": source}
+        columns["attributes"] = attributes
         if twice := [name for name, values in columns.items() if values is not None]:
             raise ValueError(
                 f"{', '.join(twice)} given besides a table of predictions, which has "
-                "them as the columns path, label, patient and source. Add them there."
+                "them as the columns path, label, patient, source, age, sex and the "
+                "like. Add them there."
             )
         table = read_prediction_columns(pipeline_or_result)
         check_files(table["path"], n_jobs=n_jobs)
         X, y = np.array(table["path"], dtype=object), table["label"]
+        attributes = table["attributes"]
         pipeline_or_result = EvaluationResult._from_columns(table)
     if X is None or y is None:
         raise ValueError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from skcovid._base._label_checks import check_column, check_labels, check_source
+from skcovid.datasets._attributes import KNOWN, as_arrays, parse_attribute
 from skcovid.datasets._metadata import (
     COLUMNS,
     enumerate_some,
@@ -33,9 +34,9 @@ _TOLERANCE = 0.01
 
 
 def read_prediction_columns(table: Any) -> dict[str, Any]:
-    """Return path, label, prediction, probabilities, patient, source and fold.
+    """Return path, label, prediction, probabilities, patient, source, fold, attributes.
 
-    A column that the table lacks is None. Raise if it is not clear what a table says.
+    A column that the table lacks is None, attributes may be empty. Raise if it is not clear what a table says.
     """
     is_file = isinstance(table, str | os.PathLike)
     origin = format_path(table) if is_file else "predictions"
@@ -106,6 +107,11 @@ def _check(columns: dict[str, NDArray[Any]]) -> dict[str, Any]:
         )
     classes = np.unique(labels)
     probabilities = _find_probabilities(columns, classes)
+    known = [name for name in KNOWN if name in columns and name != "source"]
+    rows = [
+        {name: parse_attribute(name, str(columns[name][row])) for name in known}
+        for row in range(len(labels))
+    ]
     return {
         "path": columns["path"].tolist(),
         "label": labels,
@@ -117,6 +123,7 @@ def _check(columns: dict[str, NDArray[Any]]) -> dict[str, Any]:
             name: np.array(columns[name].tolist()) if name in columns else None
             for name in ("patient", "source", "fold")
         },
+        "attributes": as_arrays(rows),
     }
 
 

@@ -123,7 +123,8 @@ class EvaluationResult(Predictions):
             ``probability_<class>`` or ``<class>`` for each class, or both, as
             :func:`skcovid.predict_archive` writes them; "patient" and "source", if
             known; and "fold", if each image was predicted by a model that was trained
-            on the other folds. Other columns are ignored.
+            on the other folds. :func:`skcovid.audit` also takes "age", "sex", "view",
+            "manufacturer", "model" and "acquisition_date". Other columns are ignored.
 
         Returns
         -------
