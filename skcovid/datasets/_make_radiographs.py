@@ -24,8 +24,10 @@ _PATIENT, _IMAGE, _SOURCE = 0, 1, 2
         "weights": [list, tuple, np.ndarray],
         "n_patients": [Interval(Integral, len(FINDINGS), None, closed="left"), None],
         "noise": [Interval(Real, 0, None, closed="left")],
+        "lesion_contrast": [Interval(Real, 0, None, closed="left")],
         "n_sources": [Interval(Integral, 1, None, closed="left")],
         "confounding": [Interval(Real, 0, 1, closed="both")],
+        "confounded_class": [str, None],
         "random_state": ["random_state"],
         "return_X_y": ["boolean"],
     }
@@ -38,8 +40,10 @@ def make_radiographs(
     weights: Sequence[float] = (219, 1341, 1345),
     n_patients: int | None = None,
     noise: float = 4.0,
+    lesion_contrast: float = 1.0,
     n_sources: int = 1,
     confounding: float = 0.0,
+    confounded_class: str | None = None,
     random_state: int | RandomState | None = None,
     return_X_y: bool = False,
 ) -> Bunch | tuple[NDArray[np.uint8], NDArray[np.str_]]:
@@ -69,6 +73,9 @@ def make_radiographs(
         of the same anatomy and findings. None: each image has its own patient.
     noise : float, default=4.0
         Standard deviation of the noise, in grey levels.
+    lesion_contrast : float, default=1.0
+        Factor of the findings' attenuation of X-rays, at least 0: 1 draws faint
+        opacities, 2 those that a network with ImageNet weights finds.
     n_sources : int, default=1
         Number of sources, such as hospitals. From 2 on, each patient is from one, and
         the images of a source have its look: gamma, contrast, noise (half to twice
@@ -79,6 +86,10 @@ def make_radiographs(
         sources; the rest is spread evenly over all. 0: all sources have the same class
         mix. 1: each source has one class, if there are 3 or more. Source *k* is the own
         one of class *k*, counted in turn. Above 0 it needs 2 sources.
+    confounded_class : str, default=None
+        The one class to which `confounding` applies. Its own source is then the last
+        one, which has no image of another class; what is not confounded is spread
+        evenly over the other sources. None: all classes.
     random_state : int, RandomState instance or None, default=None
         Seed. Image *i* depends on it, on *i* and on the other parameters, but not on
         `n_samples`.
@@ -152,6 +163,13 @@ def make_radiographs(
         )
     if confounding > 0 and n_sources == 1:
         raise ValueError(f"confounding={confounding} needs n_sources=2 or more, got 1.")
+    if confounded_class is not None and (
+        confounded_class not in names or confounding == 0
+    ):
+        raise ValueError(
+            f"confounded_class={confounded_class!r} must be one of {names}, with "
+            f"confounding above 0, got confounding={confounding}."
+        )
     seed = draw_seed(random_state)
     classes = _alternate(shares, n_samples)
     diagnoses = _alternate(shares, n_patients)
@@ -161,13 +179,16 @@ def make_radiographs(
         own, of_class = np.flatnonzero(diagnoses == label), classes == label
         patients[of_class] = np.resize(own, of_class.sum())
     anatomies = [Anatomy(_generator(seed, _PATIENT, k)) for k in range(n_patients)]
-    sources = _draw_sources(diagnoses, n_sources, confounding)[patients]
+    confounded = None if confounded_class is None else names.index(confounded_class)
+    sources = _draw_sources(diagnoses, n_sources, confounding, confounded)[patients]
     looks = [Look(_generator(seed, _SOURCE, one), one) for one in range(n_sources)]
     images = np.empty((n_samples, image_size, image_size), dtype=np.uint8)
     for number, (label, patient) in enumerate(zip(classes, patients, strict=True)):
         rng = _generator(seed, _IMAGE, number)
         finding = list(FINDINGS)[label]
-        grey = render(anatomies[patient], Projection(rng), finding, image_size)
+        grey = render(
+            anatomies[patient], Projection(rng), finding, image_size, lesion_contrast
+        )
         own_noise = noise
         if n_sources > 1:
             grey = looks[sources[number]].apply(grey)
@@ -204,13 +225,20 @@ def _alternate(shares: NDArray[np.float64], length: int) -> NDArray[np.intp]:
 
 
 def _draw_sources(
-    diagnoses: NDArray[np.intp], n_sources: int, confounding: float
+    diagnoses: NDArray[np.intp],
+    n_sources: int,
+    confounding: float,
+    confounded: int | None,
 ) -> NDArray[np.intp]:
     """Source of each patient: always the one furthest behind its share of a class."""
     labels = np.arange(len(FINDINGS))[:, None] - np.arange(n_sources)
     own = labels % min(n_sources, len(FINDINGS)) == 0
     shares = confounding * own / own.sum(axis=1, keepdims=True)
     shares += (1 - confounding) / n_sources
+    if confounded is not None:
+        shares[:] = 1 / (n_sources - 1)
+        shares[confounded] *= 1 - confounding
+        shares[:, -1] = np.where(np.arange(len(FINDINGS)) == confounded, confounding, 0)
     counts = np.zeros_like(shares)
     sources = np.empty_like(diagnoses)
     for patient, label in enumerate(diagnoses):

@@ -101,14 +101,19 @@ class Look:
 
 
 def render(
-    anatomy: Anatomy, projection: Projection, finding: str, image_size: int
+    anatomy: Anatomy,
+    projection: Projection,
+    finding: str,
+    image_size: int,
+    lesion_contrast: float,
 ) -> Pixels:
     """Draw a radiograph without noise."""
     pen = _Pen(projection)
     rng = np.random.default_rng(anatomy.findings_seed)
     lungs = _lungs(pen, anatomy)
     vessels = _vessels(pen, rng)
-    opacity = vessels + projection.severity * FINDINGS[finding](pen, rng, anatomy)
+    severity = lesion_contrast * projection.severity
+    opacity = vessels + severity * FINDINGS[finding](pen, rng, anatomy)
     wall = _soft_tissue(pen, anatomy)
     chest = (
         anatomy.soft_tissue * wall * (1.0 - 0.68 * lungs)
