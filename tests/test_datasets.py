@@ -130,7 +130,7 @@ class TestLoadRadiographs:
             "Normal/images/Normal-1.png",
         ]
         assert data.target.tolist() == ["COVID", "COVID", "Normal"]
-        assert "COVID: images 2, patients not known, masks ignored 2" in data.DESCR
+        assert "COVID: images 2, patients not known, masks 2" in data.DESCR
 
     def test_folders_that_are_links_are_followed(self, make_files, tmp_path):
         make_files("one/1.png", "two/1.png", "root/a/1.png", "root/b/1.png")

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from imblearn.pipeline import Pipeline
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import LinearSVC
@@ -194,6 +195,11 @@ class TestErrors:
         classifier = fast.named_steps["classify"]
         with pytest.raises(TypeError, match="BackbonePreprocessor"):
             skcovid.export(classifier, tmp_path / "model.onnx")
+
+    def test_lung_masks(self, linear, tmp_path):
+        pipeline = clone(linear).fit(X, Y).set_params(read__lungs="only")
+        with pytest.raises(ValueError, match=r"lung masks.*lungs=None"):
+            skcovid.export(pipeline, tmp_path / "model.onnx")
 
     def test_images_resized_twice(self, tmp_path):
         pipeline = make_transfer_pipeline(

@@ -96,7 +96,7 @@ class TestRadiographyDatabase:
         root = make(tree)
         data = load_silently(root)
         assert names_of(data, root) == ["a/images/1.png", "b/1.png"]
-        assert data.DESCR.count("masks ignored 1") == 2
+        assert data.DESCR.count("masks 1") == 2
 
 
 class TestKermany:

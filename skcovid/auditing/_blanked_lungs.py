@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+from sklearn.base import clone
 from tqdm.auto import tqdm
 
 from skcovid._base._document import Table
@@ -12,6 +13,7 @@ from skcovid.auditing._check import AuditCheck, VisiblePoint
 from skcovid.auditing._refit import Refit
 from skcovid.auditing._subject import Subject
 from skcovid.auditing._visible_area import blank_centre, visible_share
+from skcovid.preprocessing._reader import find_readers
 
 _NAME = "blanked lungs"
 _QUESTION = "Are the classes told apart where the lungs are blanked?"
@@ -37,14 +39,19 @@ def check_blanked_lungs(
         if level == 0:
             # As given, so that features which the model has kept are found.
             name, share, X = "whole image", 1.0, refit.X
+            classifier = refit.classifier
         else:
             share = visible_share(images.shape[1:], level)
             name = f"outer {100 * share:.0f} % of the image"
             blank = partial(blank_centre, fraction=level)
             X = images.map(blank, f"blank_centre({level})")
+            classifier = clone(refit.classifier)
+            for reader in find_readers(classifier):
+                # Lung masks are applied to `images` already.
+                reader.set_params(lungs=None)
             if refit.eager:
                 X = np.asarray(X)
-        found = cross_validate(subject, name, refit.classifier, X, rows=refit.rows)
+        found = cross_validate(subject, name, classifier, X, rows=refit.rows)
         curve.append(VisiblePoint(share, found.accuracy))
         baselines.append(found)
         rows.append(

@@ -108,7 +108,9 @@ def _choose(pipeline: Any) -> tuple[Any, str]:
     )
     for reader in readers[:1]:
         recipe.set_params(
-            read__channels=reader.channels, read__white_level=reader.white_level
+            read__channels=reader.channels,
+            read__white_level=reader.white_level,
+            read__lungs=reader.lungs,
         )
     if not any(isinstance(part, BackbonePreprocessor) for part in parts):
         # It is given preprocessed images.

@@ -25,6 +25,7 @@ from skcovid.datasets._metadata import enumerate_some
 from skcovid.datasets._provenance import NOT_KNOWN, fill_provenance
 from skcovid.datasets._sets import TABLE_LAYOUT, Choice, RadiographSet, find_set
 from skcovid.reading._dicom_headers import FRONTAL_VIEWS
+from skcovid.reading._lung_masks import find_mask
 from skcovid.reading._paths import format_path
 
 
@@ -60,7 +61,7 @@ def load_radiographs(
 
     - a folder for each class;
     - all releases of the COVID-19 Radiography Database: images in the class folders, or
-      in ``images`` there with lung masks in ``masks``, which are ignored;
+      in ``images`` there with lung masks in ``masks``;
     - the paediatric set of Kermany et al., and any other with class folders in
       ``train``, ``val`` and ``test``;
     - a folder of images, in any folders below, with a ``metadata.csv`` that has the
@@ -132,6 +133,9 @@ def load_radiographs(
         view_position : ndarray of shape (n_images,), object, or None
             ``PA``, ``AP``, ``LATERAL`` or another in capitals, or None: from the table,
             or else from DICOM files. None if none is known.
+        masks : ndarray of shape (n_images,), object, or None
+            Path of each image's lung mask, ``masks/1.png`` of ``images/1.png``, or
+            None; for ``RadiographReader(lungs=...)``. None if there are none.
         split : ndarray of shape (n_images,), str, or None
             ``train``, ``val`` or ``test``, if the folders or the table say so.
         attributes : dict of str to ndarray of shape (n_images,)
@@ -317,6 +321,7 @@ def _bundle(sets: Sequence[RadiographSet]) -> Bunch:
     if (views := column("view")) is not None:
         views = views.astype(object)
         views[views == ""] = None
+    masks = [find_mask(image.path) for image in images]
     data = Bunch(
         paths=np.array([image.path for image in images], dtype=object),
         target=np.array([image.label for image in images]),
@@ -324,6 +329,7 @@ def _bundle(sets: Sequence[RadiographSet]) -> Bunch:
         groups=column("patient") if _list_origins(sets) - {NOT_KNOWN} else None,
         source=column("source"),
         view_position=views,
+        masks=np.array(masks, dtype=object) if any(masks) else None,
         split=column("split"),
         attributes=as_arrays([image.attributes for image in images]),
         dropped=[image.path for found in sets for image in found.dropped],
@@ -390,8 +396,8 @@ def _describe_set(found: RadiographSet) -> Iterator[str]:
         origin = found.patient_origins[label]
         patients = origin if origin == NOT_KNOWN else f"{len(set(own))} ({origin})"
         masks = found.n_masks[label]
-        ignored = f", masks ignored {masks}" if masks else ""
-        counts = f"images {len(own)}, patients {patients}{ignored}"
+        beside = f", masks {masks}" if masks else ""
+        counts = f"images {len(own)}, patients {patients}{beside}"
         yield f"{format_path(label)}: {counts}"
 
 

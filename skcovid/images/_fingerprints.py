@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 from skcovid._base._digests import image_key
 from skcovid.images._lazy_images import LazyImages
 from skcovid.reading._files import exists, read_bytes
+from skcovid.reading._lung_masks import find_mask
 from skcovid.reading._paths import as_paths, holds_paths
 
 # Parameters that change no result.
@@ -66,21 +67,24 @@ def _class_name(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def digest_samples(X: Any) -> list[str]:
-    """Digest the content of every sample; for a path, that of the file."""
+def digest_samples(X: Any, *, masks: bool = False) -> list[str]:
+    """Digest the content of every sample; for a path, that of the file and its mask."""
     if isinstance(X, LazyImages):
         return list(map(str, X.keys))
     if hasattr(X, "columns"):
         # A column of paths may stand beside the patients' attributes.
-        columns = [[name, digest_samples(X[name])] for name in X.columns]
+        columns = [[name, digest_samples(X[name], masks=masks)] for name in X.columns]
         return [joblib.hash(columns)]
     if issparse(X):
         return [joblib.hash(X)]
     if holds_paths(X):
+        files = ([path, find_mask(path) if masks else None] for path in as_paths(X))
         # Strings that are not the names of files may be texts to classify.
         return [
-            image_key(read_bytes(path) if exists(path) else path)
-            for path in as_paths(X)
+            image_key(
+                *(read_bytes(name) if exists(name) else name for name in own if name)
+            )
+            for own in files
         ]
     samples = np.asarray(X)
     if samples.dtype.hasobject:

@@ -27,6 +27,7 @@ from skcovid._base._version import installed_versions
 from skcovid.images._fingerprints import describe_parameters, digest_samples
 from skcovid.model_selection._external_set import ExternalSet
 from skcovid.model_selection._result import Fold
+from skcovid.preprocessing._reader import find_readers
 
 _MANIFEST = "evaluation.json"
 _LOCK = "lock"
@@ -221,6 +222,7 @@ def describe_evaluation(
             )
     rows = [[part.tolist() for part in fold] for fold in splits]
     others = {}
+    masks = any(reader.lungs for reader in find_readers(pipeline))
     if source is not None:
         others["source"] = _describe_column(source)
     if test is not None:
@@ -228,7 +230,7 @@ def describe_evaluation(
         others |= {
             **_describe_labels(test.y, test.groups, "test: "),
             "test: rows": f"{len(test.rows)} of digest {scored}",
-            "test: X": f"digest {joblib.hash(digest_samples(test.X))}",
+            "test: X": f"digest {joblib.hash(digest_samples(test.X, masks=masks))}",
         }
     if attributes is not None:
         names = list(getattr(attributes, "columns", attributes))
@@ -247,7 +249,7 @@ def describe_evaluation(
             "folds": f"{len(splits)} of digest {joblib.hash(rows)}",
             **others,
         },
-        "samples": digest_samples(X),
+        "samples": digest_samples(X, masks=masks),
     }
 
 

@@ -27,13 +27,14 @@ from skcovid._base._digests import image_key
 from skcovid._base._predictions import predict, predicts_by_steps
 from skcovid._base._requirements import require
 from skcovid.persistence._fingerprint import fingerprint_model
-from skcovid.preprocessing._reader import RadiographReader
+from skcovid.preprocessing._reader import find_readers
 from skcovid.reading._check_files import (
     ERRORS_OF_THE_PROCESS,
     UnavailableError,
     inspect_files,
 )
 from skcovid.reading._files import PASSING_ERRORS, size_and_time
+from skcovid.reading._lung_masks import find_mask
 from skcovid.reading._paths import as_paths, format_path
 
 # Readers of Parquet folders ignore names that begin with an underscore or a dot.
@@ -275,7 +276,7 @@ def _predict_missing(
             part = folder / _PART.format(n_parts)
             n_parts += 1
             counts["images"] += len(chunk)
-            n_errors = _read_n_errors(part, chunk)
+            n_errors = _read_n_errors(models, part, chunk)
             if n_errors is None:
                 yield part, chunk
             else:
@@ -316,7 +317,7 @@ def _predict_missing(
     )
 
 
-def _read_n_errors(part: Path, chunk: list[str]) -> int | None:
+def _read_n_errors(models: Models, part: Path, chunk: list[str]) -> int | None:
     """Return the number of errors in a finished part, or None to predict it."""
     import pyarrow.parquet
 
@@ -340,7 +341,7 @@ def _read_n_errors(part: Path, chunk: list[str]) -> int | None:
         )
     if description["n_unavailable"]:
         return None
-    if description["files"] != _digest_status(chunk):
+    if description["files"] != _digest_status(models, chunk):
         warnings.warn(
             f"{part}: some of its images have changed; they are predicted again.",
             stacklevel=2,
@@ -355,16 +356,18 @@ def _digest_part(table: Any, description: Mapping[str, Any]) -> str:
     return image_key(sorted(description.items()), table.column_names, *columns)
 
 
-def _digest_status(paths: Iterable[str]) -> str:
-    """Digest size and time of files."""
+def _digest_status(models: Models, paths: list[str]) -> str:
+    """Digest size and time of files, and of the lung masks that a model reads."""
 
-    def status(path: str) -> tuple[int, ...] | None:
+    def status(path: str | None) -> tuple[int, ...] | None:
         try:
-            return size_and_time(path)[:2]
+            return None if path is None else size_and_time(path)[:2]
         except (OSError, ValueError):
             return None
 
-    return image_key(*map(status, paths))
+    readers = [reader for model in models[:2] for reader in find_readers(model)]
+    masks = map(find_mask, paths) if any(reader.lungs for reader in readers) else ()
+    return image_key(*map(status, (*paths, *masks)))
 
 
 class PredictedPart(NamedTuple):
@@ -424,28 +427,25 @@ def predict_part(models: Models, part: Path, paths: list[str]) -> PredictedPart:
     predicted = PredictedPart(
         part,
         paths,
-        _digest_status(paths),
+        _digest_status(models, paths),
         np.full(len(paths), None, dtype=object),
         np.full((len(paths), n_columns), np.nan, np.float32),
         [None] * len(paths),
         np.full((len(paths), n_scores), np.nan, np.float32),
         np.zeros((len(paths), n_scores), dtype=bool),
     )
-    parameters = pipeline.get_params() if hasattr(pipeline, "get_params") else {}
     failures: dict[int, Exception] = {}
-    for reader in parameters.values():
-        if isinstance(reader, RadiographReader):
-            found = inspect_files(
-                paths,
-                channels=reader.channels,
-                white_level=reader.white_level,
-                n_jobs=reader.n_jobs,
-            )
-            failures |= {
-                row: error
-                for row, error in enumerate(found)
-                if isinstance(error, Exception)
-            }
+    for reader in find_readers(pipeline):
+        found = inspect_files(
+            paths,
+            channels=reader.channels,
+            white_level=reader.white_level,
+            masks=reader.lungs is not None,
+            n_jobs=reader.n_jobs,
+        )
+        for row, content in enumerate(found):
+            if isinstance(content, Exception):
+                failures[row] = content
     rows = np.setdiff1d(np.arange(len(paths)), list(failures))
     later = _predict_rows(models, predicted, rows)
     if 1 < len(later) == len(rows) and not any(

@@ -143,6 +143,11 @@ def _split_steps(
             f"{shape} for the network, which ONNX can't do in the same way. Set the "
             "same image_size on both steps and fit again."
         )
+    if reader is not None and reader.lungs is not None:
+        raise ValueError(
+            "ONNX can't read lung masks. Set lungs=None on the reader, and give the "
+            "exported model images whose masks are applied."
+        )
     if reader is not None and reader.channels == "rgb":
         shape = (*shape, 3)
     return shape, steps[0], steps[1:]

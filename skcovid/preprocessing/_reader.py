@@ -17,6 +17,7 @@ from skcovid.images._lazy_images import LazyImages
 from skcovid.preprocessing._resize import ImageTransformer, as_size, resize
 from skcovid.reading._check_files import FileContent, check_files
 from skcovid.reading._files import read_bytes
+from skcovid.reading._lung_masks import MARGIN, Lungs, apply_mask, read_mask
 from skcovid.reading._paths import as_paths, format_path, holds_paths
 from skcovid.reading._read import decode_file
 
@@ -37,6 +38,13 @@ class RadiographReader(ImageTransformer):
         4095 if their pixels have 12 bits; a file with a higher level is an error. None
         for 65535. It changes no other file: white is 255 in 8-bit files, and DICOM
         files, TIFF of 10, 12 and 14 bits and PGM with another maximum state theirs.
+    lungs : {"crop", "only", "remove"}, default=None
+        What to do with the lung mask beside each file, ``masks/1.png`` of
+        ``images/1.png`` as in the COVID-19 Radiography Database. "crop": crop to the
+        lungs, with 5 % of their height and width as margin. "only": blacken all else.
+        "remove": blacken the lungs, to see what is told without them. Lung is where a
+        mask has at least half its highest level; a mask of another size than its image
+        is resized by nearest neighbour. None reads no mask. Needs paths.
     lazy : bool or "auto", default="auto"
         Whether images are computed on access (:class:`LazyImages`) rather than at once.
         "auto": lazily from paths, at once from arrays. Those of a pandas column are
@@ -66,6 +74,7 @@ class RadiographReader(ImageTransformer):
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, None],
         "channels": [StrOptions({"grey", "rgb"})],
         "white_level": [Interval(Integral, 1, 2**16 - 1, closed="both"), None],
+        "lungs": [StrOptions({"crop", "only", "remove"}), None],
         "lazy": ["boolean", StrOptions({"auto"})],
         "n_jobs": [Interval(Integral, 1, None, closed="left")],
     }
@@ -76,12 +85,14 @@ class RadiographReader(ImageTransformer):
         *,
         channels: Literal["grey", "rgb"] = "grey",
         white_level: int | None = None,
+        lungs: Lungs | None = None,
         lazy: bool | Literal["auto"] = "auto",
         n_jobs: int = 2,
     ) -> None:
         self.image_size = image_size
         self.channels = channels
         self.white_level = white_level
+        self.lungs = lungs
         self.lazy = lazy
         self.n_jobs = n_jobs
 
@@ -109,11 +120,12 @@ class RadiographReader(ImageTransformer):
             If `image_size` is None and files are missing (all are listed).
         ValueError
             If `X` holds neither paths nor pixels in [0, 255]; if `image_size` is None
-            and files are unreadable (all are listed) or differ in size; if labels are
-            missing or differ only by type, case or spaces.
+            and files are unreadable (all are listed) or differ in size; if `lungs` is
+            set and `X` holds pixels; if labels are missing or differ only by type, case
+            or spaces.
         """
         check_target(y)
-        source = as_paths(X) if holds_paths(X) else check_images(X)
+        source = self._check_input(X)
         self.image_size_ = as_size(self.image_size) or self._own_size(source)
         return self
 
@@ -139,12 +151,14 @@ class RadiographReader(ImageTransformer):
         Raises
         ------
         FileNotFoundError
-            If files are missing (all are listed).
+            If files or their lung masks are missing (all are listed).
         ValueError
-            If files are unreadable (all are listed) or pixels are outside [0, 255].
+            If files are unreadable (all are listed) or pixels are outside [0, 255]; if
+            `lungs` is set, and lung masks are unreadable, empty or of another aspect
+            than their images (all are listed), or `X` holds pixels.
         """
         check_is_fitted(self)
-        source = as_paths(X) if holds_paths(X) else check_images(X)
+        source = self._check_input(X)
         images = self._read(source) if isinstance(source, list) else self._take(source)
         eager = isinstance(source, np.ndarray) if self.lazy == "auto" else not self.lazy
         index = row_index(X)
@@ -153,6 +167,17 @@ class RadiographReader(ImageTransformer):
         images = LazyImages.from_array(np.asarray(images)) if eager else images[:]
         images.index = index
         return images
+
+    def _check_input(self, X: Any) -> list[str] | NDArray[np.uint8] | LazyImages:
+        if holds_paths(X):
+            return as_paths(X)
+        if self.lungs is not None:
+            raise ValueError(
+                f"lungs={self.lungs!r} needs paths, as lung masks lie beside files, "
+                "but X holds pixels. Pass paths; or set lungs=None, for images whose "
+                "masks are applied already."
+            )
+        return check_images(X)
 
     def _own_size(
         self, source: list[str] | NDArray[np.uint8] | LazyImages
@@ -175,6 +200,7 @@ class RadiographReader(ImageTransformer):
             paths,
             channels=self.channels,
             white_level=self.white_level,
+            masks=self.lungs is not None,
             n_jobs=self.n_jobs,
         )
 
@@ -184,11 +210,13 @@ class RadiographReader(ImageTransformer):
         operation = f"read({channels}, {size})"
         if white is not None:
             operation += f", white {white}"
+        if (lungs := self.lungs) is not None:
+            operation += f", lungs {lungs}, margin {MARGIN}, mask "
         return LazyImages(
-            partial(_read_resized, size=size, channels=channels, white_level=white),
-            [(path, file.digest) for path, file in zip(paths, files, strict=True)],
+            partial(_read_file, size=size, channels=channels, white=white, lungs=lungs),
+            list(zip(paths, files, strict=True)),
             image_shape=size if channels == "grey" else (*size, 3),
-            keys=[image_key(file.digest, operation) for file in files],
+            keys=[image_key(file.digest, operation + file.mask) for file in files],
         )
 
     def _take(self, source: NDArray[np.uint8] | LazyImages) -> LazyImages:
@@ -203,28 +231,41 @@ class RadiographReader(ImageTransformer):
         return images.map(operation, f"resize({size})", image_shape=shape)
 
 
-def _read_resized(
-    item: tuple[str, str],
+def _read_file(
+    item: tuple[str, FileContent],
     size: tuple[int, int],
     channels: Literal["grey", "rgb"],
-    white_level: int | None,
+    white: int | None,
+    lungs: Lungs | None,
 ) -> NDArray[np.uint8]:
-    path, digest = item
+    path, checked = item
     data = read_bytes(path)
-    if image_key(data) != digest:
-        raise ValueError(
-            f"{format_path(path)}: the file has changed since `transform` checked it; "
-            "call `transform`, or what called it, again."
-        )
+    _check_unchanged(path, "file", image_key(data), checked.digest)
     # `check_files` has warned of doubts about the file.
-    pixels, _ = decode_file(data, path, channels, white_level)
+    pixels, _ = decode_file(data, path, channels, white)
+    if lungs is not None:
+        mask, digest = read_mask(path, (pixels.shape[0], pixels.shape[1]))
+        _check_unchanged(path, "lung mask", digest, checked.mask)
+        pixels = apply_mask(pixels, mask, lungs)
     return resize(pixels, size)
+
+
+def _check_unchanged(path: str, what: str, found: str, checked: str) -> None:
+    if found != checked:
+        raise ValueError(
+            f"{format_path(path)}: the {what} has changed since `transform` checked "
+            "it; call `transform`, or what called it, again."
+        )
+
+
+def find_readers(estimator: Any) -> list[RadiographReader]:
+    """List the readers in an estimator."""
+    parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    parts = estimator, *parameters.values()
+    return [part for part in parts if isinstance(part, RadiographReader)]
 
 
 def find_white_level(estimator: Any) -> int | None:
     """Return the white level of the first reader in an estimator, None without one."""
-    parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
-    for part in (estimator, *parameters.values()):
-        if isinstance(part, RadiographReader):
-            return part.white_level
-    return None
+    readers = find_readers(estimator)
+    return readers[0].white_level if readers else None

@@ -10,6 +10,7 @@ from skcovid._base._digests import image_key
 from skcovid._base._read_ahead import read_ahead
 from skcovid.reading._files import PASSING_ERRORS, read_bytes, size_and_time
 from skcovid.reading._limits import Channels
+from skcovid.reading._lung_masks import digest_mask
 from skcovid.reading._paths import format_path
 from skcovid.reading._read import decode_file
 
@@ -24,12 +25,13 @@ class UnavailableError(ValueError):
 
 
 class FileContent(NamedTuple):
-    """Digest of a readable image file, size of its image, and doubts about it."""
+    """Digests of a readable image file and of its mask, size of the image, doubts."""
 
     digest: str
     height: int
     width: int
     doubt: str = ""
+    mask: str = ""
 
 
 def inspect_files(
@@ -37,16 +39,19 @@ def inspect_files(
     *,
     channels: Channels = "grey",
     white_level: int | None = None,
+    masks: bool = False,
     n_jobs: int = 2,
 ) -> Iterator[FileContent | Exception]:
-    """Decode every file, or give its error; at the end, warn once of doubtful ones."""
+    """Decode files (and masks), or give their error; warn once of doubtful ones."""
     doubts: list[str] = []
 
+    def inspect_one(path: str) -> FileContent:
+        found = _inspect(path, size_and_time(path), channels, white_level)
+        shape = found.height, found.width
+        return found._replace(mask=digest_mask(path, shape)) if masks else found
+
     def inspect(rows: slice) -> FileContent | Exception:
-        return try_read(
-            lambda path: _inspect(path, size_and_time(path), channels, white_level),
-            paths[rows.start],
-        )
+        return try_read(inspect_one, paths[rows.start])
 
     for rows, content in read_ahead(inspect, len(paths), batch_size=1, n_jobs=n_jobs):
         if isinstance(content, FileContent) and content.doubt:
@@ -64,11 +69,12 @@ def check_files(
     *,
     channels: Channels = "grey",
     white_level: int | None = None,
+    masks: bool = False,
     n_jobs: int = 2,
 ) -> list[FileContent]:
     """Decode every file, and raise one error that lists those that can't be read."""
     results = inspect_files(
-        paths, channels=channels, white_level=white_level, n_jobs=n_jobs
+        paths, channels=channels, white_level=white_level, masks=masks, n_jobs=n_jobs
     )
     return raise_problems(list(results))
 
