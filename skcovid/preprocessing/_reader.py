@@ -39,12 +39,11 @@ class RadiographReader(ImageTransformer):
         for 65535. It changes no other file: white is 255 in 8-bit files, and DICOM
         files, TIFF of 10, 12 and 14 bits and PGM with another maximum state theirs.
     lungs : {"crop", "only", "remove"}, default=None
-        What to do with the lung mask beside each file, ``masks/1.png`` of
-        ``images/1.png`` as in the COVID-19 Radiography Database. "crop": crop to the
-        lungs, with 5 % of their height and width as margin. "only": blacken all else.
-        "remove": blacken the lungs, to see what is told without them. Lung is where a
-        mask has at least half its highest level; a mask of another size than its image
-        is resized by nearest neighbour. None reads no mask. Needs paths.
+        What to do by the lung mask beside each file, ``masks/1.png`` of
+        ``images/1.png``. "crop": crop to the lungs, with 5 % of their height and width
+        as margin. "only": blacken all else. "remove": blacken the lungs, to see what is
+        told without them. Lung is where a mask has at least half its highest level; it
+        is resized to its image by nearest neighbour. Needs paths.
     lazy : bool or "auto", default="auto"
         Whether images are computed on access (:class:`LazyImages`) rather than at once.
         "auto": lazily from paths, at once from arrays. Those of a pandas column are
