@@ -36,7 +36,8 @@ _TOLERANCE = 0.01
 def read_prediction_columns(table: Any) -> dict[str, Any]:
     """Return path, label, prediction, probabilities, patient, source, fold, attributes.
 
-    A column that the table lacks is None, attributes may be empty. Raise if it is not clear what a table says.
+    A column that the table lacks is None, attributes may be empty. Raise if it is not
+    clear what a table says.
     """
     is_file = isinstance(table, str | os.PathLike)
     origin = format_path(table) if is_file else "predictions"
