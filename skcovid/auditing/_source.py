@@ -76,7 +76,7 @@ def check_source(
         source, subject.y, groups=subject.groups, random_state=subject.random_state
     )
     coincide = v.value > 1 - 1e-9
-    associated = coincide or (v.low > _MAX_CRAMERS_V and p_value <= ALPHA)
+    associated = bool(coincide or (v.low > _MAX_CRAMERS_V and p_value <= ALPHA))
     left_out = list(_leave_out(subject, source, refit))
     transfer, figures = _compare(subject, left_out, full_view)
     rows = []

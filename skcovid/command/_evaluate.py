@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def evaluate_data(
-    options: argparse.Namespace, data: Any, test: Any, name: str
+    options: argparse.Namespace, data: Any, test: Any, name: str, **of_audit: Any
 ) -> tuple[Outcome, Any]:
     """Evaluate on loaded data, audit if asked to, and write what was found."""
     from skcovid import audit, evaluate
@@ -79,10 +79,7 @@ def evaluate_data(
         "random_state": options.seed,
         "verbose": int(not options.quiet),
     }
-    of_audit: dict[str, Any] = {
-        "attributes": data.attributes,
-        "max_images": options.max_images,
-    }
+    of_audit |= {"attributes": data.attributes, "max_images": options.max_images}
     X, y, report = data.paths, data.target, None
     with feature_folder(options) as folder:
         pipeline = make_pipeline(options, options.recipe, folder)

@@ -88,8 +88,8 @@ def make_radiographs(
         one of class *k*, counted in turn. Above 0 it needs 2 sources.
     confounded_class : str, default=None
         The one class to which `confounding` applies. Its own source is then the last
-        one, which has no image of another class; what is not confounded is spread
-        evenly over the other sources. None: all classes.
+        one, which has no other class, and alone has a border and a mark; the rest is
+        spread evenly over the other sources. None: all classes.
     random_state : int, RandomState instance or None, default=None
         Seed. Image *i* depends on it, on *i* and on the other parameters, but not on
         `n_samples`.
@@ -191,8 +191,10 @@ def make_radiographs(
         )
         own_noise = noise
         if n_sources > 1:
-            grey = looks[sources[number]].apply(grey)
-            own_noise *= looks[sources[number]].noise
+            look = looks[sources[number]]
+            framed = confounded is None or look is looks[-1]
+            grey = look.apply(grey, framed)
+            own_noise *= look.noise
         grey += np.float32(own_noise) * rng.standard_normal(grey.shape, np.float32)
         images[number] = np.rint(np.clip(grey, 0, 255))
     target = np.array(names)[classes]

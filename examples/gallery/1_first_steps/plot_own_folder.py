@@ -30,15 +30,18 @@ from skcovid.datasets import (
 from skcovid.reading import read_radiograph
 
 folder = os.environ.get("SKCOVID_DATA")
-network = {}
 if not folder:
     temporary = TemporaryDirectory()
     folder = Path(temporary.name) / "radiographs"
     drawn = make_radiographs(
-        60, image_size=64, weights=(1, 1, 1), n_patients=20, random_state=0
+        60,
+        image_size=224,
+        weights=(1, 1, 1),
+        n_patients=20,
+        lesion_contrast=2,
+        random_state=0,
     )
     save_radiographs(drawn.images, drawn.target, folder, groups=drawn.groups)
-    network = {"weights": None, "image_size": 64}
 
 for path in sorted(Path(folder).rglob("*"))[:6]:
     print(path.relative_to(folder))
@@ -73,7 +76,7 @@ for ax, image, label in zip(axes, images, data.target[shown], strict=True):
 # allow for images of one patient being alike.
 
 pipeline = make_transfer_pipeline(
-    "mobilenetv2", recipe="linear", random_state=0, verbose=0, **network
+    "efficientnetlite0", recipe="linear", random_state=0, verbose=0
 )
 result = evaluate(
     pipeline, data.paths, data.target, cv=3, groups=data.groups, verbose=0

@@ -2,10 +2,10 @@
 The protocol of the paper
 =========================
 
-Section 4 of the paper halves every test fold: one half steers the training, the other
-is predicted, and the confusion matrices of the five folds are added up. This runs it,
-with two folds, two epochs a phase and random weights: the figures say nothing about
-real radiographs.
+How the paper's folds, validation halves and added-up confusion matrices are made, not
+how well its networks do: this runs two folds, two epochs a phase, random weights and
+drawn radiographs. Section 4 of the paper halves every test fold: one half steers the
+training, the other is predicted.
 """
 
 # %%

@@ -6,7 +6,7 @@ Features, and any classifier behind them
 pooled activations, and what follows may be any scikit-learn classifier. With ``memory``
 all of them share the features, which the network computes once.
 
-The weights are random: which classifier is ahead here means nothing.
+The radiographs are drawn: the figures say nothing about real ones.
 """
 
 # %%
@@ -32,20 +32,17 @@ from skcovid.metrics import Estimate
 folder = os.environ.get("SKCOVID_DATA")
 if folder:
     data = load_radiographs(folder)
-    X, y, size, weights = data.paths, data.target, 224, "imagenet"
+    X, y = data.paths, data.target
 else:
     X, y = make_radiographs(
-        90, image_size=64, weights=(1, 1, 1), random_state=0, return_X_y=True
+        90, image_size=224, weights=(1, 1, 1), random_state=0, return_X_y=True
     )
-    size, weights = 64, None
 
 memory = TemporaryDirectory()
 steps = [
-    RadiographReader(size),
-    BackbonePreprocessor("mobilenetv2", image_size=size),
-    BackboneFeatures(
-        "mobilenetv2", weights=weights, memory=memory.name, random_state=0, verbose=0
-    ),
+    RadiographReader(224),
+    BackbonePreprocessor("efficientnetlite0"),
+    BackboneFeatures("efficientnetlite0", memory=memory.name, verbose=0),
     StandardScaler(),
 ]
 features = make_pipeline(*steps)

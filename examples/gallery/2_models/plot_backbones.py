@@ -2,12 +2,12 @@
 Comparing the paper's networks
 ==============================
 
-Networks over the same folds, each with its own size and pixel mode (Table 1 of the
-paper), and the difference of two tested as results over the same folds have to be.
+How networks are compared over the same folds, not which is best: to be quick, the
+weights are random and the radiographs drawn, for the two networks of fewest layers. A
+folder in ``SKCOVID_DATA`` is given all four, with ImageNet weights.
 
-Drawn radiographs, and only the two networks of fewest layers, to be quick; a folder in
-``SKCOVID_DATA`` is given all four. The weights are random: which network is ahead here
-means nothing.
+Each has its own size and pixel mode (Table 1 of the paper), and the difference of two
+is tested as results over the same folds have to be.
 """
 
 # %%

@@ -2,12 +2,11 @@
 GridSearchCV over the head
 ==========================
 
-The parameters of every step are ordinary scikit-learn parameters. With ``memory`` the
-frozen layers see every image once, for all folds and all points of the grid: what is
-searched is the head, and only that and the layers that are fine-tuned are trained
-again.
-
-The weights are random: the best setting here means nothing.
+How a search is run and what it costs, not which setting is best: the weights are random
+and the radiographs drawn, to be quick. The parameters of every step are ordinary
+scikit-learn parameters. With ``memory`` the frozen layers see every image once, for all
+folds and all points of the grid: what is searched is the head, and only that and the
+layers that are fine-tuned are trained again.
 """
 
 # %%

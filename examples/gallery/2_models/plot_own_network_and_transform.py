@@ -2,11 +2,10 @@
 A network and a transform of one's own
 ======================================
 
+How to add both, not how well they do: the network is tiny and starts from random weights.
 :func:`skcovid.register_backbone` makes any Keras network available by name; a subclass
 of :class:`~skcovid.augmentation.IntensityTransform` or
 :class:`~skcovid.augmentation.GeometricTransform` joins the augmentation.
-
-The network is tiny and starts from random weights: its figures mean nothing.
 """
 
 # %%

@@ -7,8 +7,8 @@ are better left to a reader. Conformal prediction (MAPIE, ``pip install
 skcovid[conformal]``) gives every image a set of classes that holds the true one with a
 promised frequency.
 
-Drawn radiographs, random weights: the figures say nothing about real radiographs. A
-longer version is ``examples/conformal_prediction_sets.py``.
+The radiographs are drawn: the figures say nothing about real ones. A longer version is
+``examples/conformal_prediction_sets.py``.
 """
 
 # %%
@@ -33,12 +33,11 @@ from skcovid.metrics import Estimate
 folder = os.environ.get("SKCOVID_DATA")
 if folder:
     data = load_radiographs(folder)
-    X, y, network = data.paths, data.target, {}
+    X, y = data.paths, data.target
 else:
     X, y = make_radiographs(
-        300, image_size=48, weights=(1, 2, 2), random_state=0, return_X_y=True
+        300, image_size=224, weights=(1, 2, 2), random_state=0, return_X_y=True
     )
-    network = {"weights": None, "image_size": 48}
 
 X_fit, X_rest, y_fit, y_rest = train_test_split(
     X, y, train_size=0.4, stratify=y, random_state=0
@@ -47,7 +46,7 @@ X_calibrate, X_test, y_calibrate, y_test = train_test_split(
     X_rest, y_rest, train_size=0.5, stratify=y_rest, random_state=0
 )
 pipeline = make_transfer_pipeline(
-    "mobilenetv2", recipe="linear", random_state=0, verbose=0, **network
+    "efficientnetlite0", recipe="linear", random_state=0, verbose=0
 ).fit(X_fit, y_fit)
 
 # %%

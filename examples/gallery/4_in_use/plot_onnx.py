@@ -5,7 +5,7 @@ Exporting to ONNX
 A model that leaves Python: pixels in, probabilities out, the preprocessing inside
 (``pip install 'skcovid[onnx]'``).
 
-Drawn radiographs, random weights: the figures say nothing about real radiographs.
+The radiographs are drawn: the figures say nothing about real ones.
 """
 
 # %%
@@ -27,14 +27,13 @@ from skcovid.datasets import load_radiographs, make_radiographs
 folder = os.environ.get("SKCOVID_DATA")
 if folder:
     data = load_radiographs(folder)
-    X, y, network = data.paths, data.target, {}
+    X, y = data.paths, data.target
 else:
     X, y = make_radiographs(
-        60, image_size=48, weights=(1, 1, 1), random_state=0, return_X_y=True
+        60, image_size=224, weights=(1, 1, 1), random_state=0, return_X_y=True
     )
-    network = {"weights": None, "image_size": 48}
 pipeline = make_transfer_pipeline(
-    "mobilenetv2", recipe="linear", random_state=0, verbose=0, **network
+    "efficientnetlite0", recipe="linear", random_state=0, verbose=0
 ).fit(X, y)
 
 # %%
