@@ -595,6 +595,55 @@ class TestMakeRadiographs:
         visible = (clean > 40) & (clean < 215)
         assert (noisy - clean)[visible].std() == pytest.approx(6, rel=0.05)
 
+    def test_lesion_contrast_strengthens_the_findings_alone(self):
+        none, usual, strong = (
+            make_radiographs(
+                6, noise=0, lesion_contrast=contrast, random_state=0
+            ).images.astype(float)
+            for contrast in (0, 1, 2)
+        )
+        weak = np.abs(usual - none).mean(axis=(1, 2))
+        assert weak[[0, 2]].min() > 0.2
+        assert all(np.abs(strong - none).mean(axis=(1, 2))[[0, 2]] > 1.5 * weak[[0, 2]])
+        np.testing.assert_array_equal(none[1], strong[1])
+
+    def test_a_confounded_source_has_one_class_and_a_look_of_its_own(self):
+        data = make_radiographs(
+            60,
+            image_size=64,
+            weights=(1, 1, 1),
+            n_sources=3,
+            confounding=0.5,
+            confounded_class="NORMAL",
+            random_state=0,
+        )
+        counts = {
+            label: [sum(data.source[data.target == label] == f"source-{k}")
+                    for k in (1, 2, 3)]
+            for label in CLASSES
+        }  # fmt: skip
+        assert counts == {
+            "COVID-19": [10, 10, 0],
+            "NORMAL": [5, 5, 10],
+            "Viral Pneumonia": [10, 10, 0],
+        }
+        is_last = data.source == "source-3"
+        framed = data.images[:, 0].max(axis=1) < 30
+        assert framed[is_last].all()
+        assert not framed[~is_last].any()
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            {"confounding": 0.5, "confounded_class": "flu"},
+            {"confounding": 0, "confounded_class": "NORMAL"},
+        ],
+        ids=str,
+    )
+    def test_a_confounded_class_needs_its_name_and_a_share(self, parameters):
+        with pytest.raises(ValueError, match=r"confounded_class=.* must be one of"):
+            make_radiographs(10, image_size=16, n_sources=2, **parameters)
+
     def test_patients_keep_diagnosis_and_anatomy(self):
         data = make_radiographs(
             60, n_patients=12, weights=(1, 1, 1), random_state=0, image_size=48
@@ -674,6 +723,7 @@ class TestMakeRadiographs:
             {"n_patients": 2},
             {"n_patients": 11},
             {"noise": -1},
+            {"lesion_contrast": -1},
             {"random_state": "0"},
             {"return_X_y": "yes"},
         ],
