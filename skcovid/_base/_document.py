@@ -5,8 +5,10 @@ classes, patients and files. It is escaped here and nowhere else.
 """
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 
 # What CommonMark and GitHub read as markup, as far as one line can hold it.
 _MARKUP = re.compile(
@@ -21,6 +23,8 @@ _MARKUP = re.compile(
     """,
     re.VERBOSE,
 )
+# Of the `repr` of a result.
+_WIDTH, _MOST_ROWS = 79, 11
 
 
 def one_line(text: object) -> str:
@@ -169,3 +173,44 @@ def render_table(
         + " |"
         for line in (cells[0], rule, *cells[1:])
     )
+
+
+class Overview:
+    """Gives a result a short `repr`, and a table for notebooks."""
+
+    def _overview(self) -> tuple[str, Table]:
+        """Return what stands first, in a sentence or two, and a table."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        text, table = self._overview()
+        lines = textwrap.wrap(f"{type(self).__name__}: {one_line(text)}", _WIDTH)
+        more = len(table.rows) - _MOST_ROWS
+        shown = table.rows if more <= 0 else table.rows[: _MOST_ROWS - 1]
+        cells = [[*map(one_line, row)] for row in (table.header, *shown)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        while sum(widths) + 2 * (len(widths) - 1) > _WIDTH:
+            widths[widths.index(max(widths))] -= 1
+        for row in cells:
+            pairs = zip(row, widths, strict=True)
+            lines.append("  ".join(_clip(cell, n).ljust(n) for cell, n in pairs))
+        if more > 0:
+            lines.append(f"… and {more + 1} more")
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _repr_html_(self) -> str:
+        text, table = self._overview()
+        head, *body = (
+            "".join(f"<{tag}>{escape(one_line(cell))}</{tag}>" for cell in row)
+            for tag, row in [("th", table.header), *(("td", r) for r in table.rows)]
+        )
+        rows = "".join(f"<tr>{row}</tr>" for row in body)
+        return (
+            f"<p><b>{type(self).__name__}</b>: {escape(one_line(text))}</p>\n"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+
+def _clip(text: str, width: int) -> str:
+    """Cut a text to a width."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"

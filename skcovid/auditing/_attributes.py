@@ -87,6 +87,8 @@ def check_attributes(
             "Train on images whose classes have them in the same shares, by matching "
             "or balancing, and report figures within their sub-groups."
         ),
+        decision=f"ROC AUC of {best.label} {best.area.value:.2f}, flagged above "
+        f"{MIN_TOLD_APART}; its lower bound {best.lower_bound:.2f}, above 0.5",
         figures=tuple(
             AuditFigure(
                 f"ROC AUC of {best.label} by {name}", area, 0.5, as_percent=False

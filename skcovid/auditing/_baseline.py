@@ -116,6 +116,14 @@ class Baseline:
         return f"{labels} can be told apart, with a balanced accuracy of {values}."
 
     @property
+    def decision(self) -> str:
+        """The bound that is compared with the threshold."""
+        return (
+            f"lower bound for {self.best.label} {100 * self.best.lower_bound:.1f} %, "
+            f"flagged above {100 * MIN_TOLD_APART:.0f} %"
+        )
+
+    @property
     def figures(self) -> tuple[AuditFigure, ...]:
         """Balanced accuracy of the classes told apart, or of the best; the accuracy."""
         figures = []

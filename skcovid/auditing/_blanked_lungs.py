@@ -86,6 +86,7 @@ def check_blanked_lungs(
             "from the same place and machine, remove burnt-in marks, and audit again. "
             "Cropping to the lungs seldom mends it."
         ),
+        decision=border.decision,
         figures=border.figures,
         accuracies={border.name: border.accuracy},
         tables=(table, border.table),

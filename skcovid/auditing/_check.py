@@ -16,7 +16,6 @@ from skcovid.metrics._estimates import Estimate, as_json
 
 Status = Literal["flagged", "passed", "not run"]
 
-FIGURE_COLUMNS = ("figure", "value [95 % interval]", "chance")
 _MAX_ROWS = 20
 
 
@@ -29,17 +28,20 @@ class AuditFigure:
     name : str
         What is measured.
     estimate : Estimate
-        The figure with its 95 % interval.
+        The figure with its interval.
     chance : float, default=None
         The value that guessing would have, if there is one.
     as_percent : bool, default=True
         Whether to write it in percent rather than as a decimal.
+    interval : str, default="95 % interval"
+        What the interval of `estimate` is.
     """
 
     name: str
     estimate: Estimate
     chance: float | None = None
     as_percent: bool = True
+    interval: str = "95 % interval"
 
     @property
     def cells(self) -> list[str]:
@@ -96,8 +98,10 @@ class AuditCheck:
         When the check is flagged.
     advice : str
         What to do if it is flagged.
+    decision : str
+        The figure or bound that was compared with the threshold, and the threshold.
     figures : tuple of AuditFigure
-        What was measured, the first being the one that decides.
+        What was measured, the first being the most important.
     accuracies : mapping of str to Estimate
         Accuracy of each baseline, by its name; the first decides.
     tables : tuple of table
@@ -112,6 +116,7 @@ class AuditCheck:
     verdict: str
     threshold: str
     advice: str = ""
+    decision: str = ""
     figures: tuple[AuditFigure, ...] = ()
     accuracies: Mapping[str, Estimate] = field(default_factory=dict)
     tables: tuple[Table, ...] = ()
@@ -147,8 +152,11 @@ def describe_check(check: AuditCheck) -> list[Part]:
         with_chance = any(figure.chance is not None for figure in check.figures)
         n_columns = 3 if with_chance else 2
         rows = [figure.cells[:n_columns] for figure in check.figures]
-        parts.append(Table(FIGURE_COLUMNS[:n_columns], rows))
+        header = ["figure", f"value [{check.figures[0].interval}]", "chance"]
+        parts.append(Table(header[:n_columns], rows))
     parts.append(Paragraph(f"Threshold: {check.threshold}"))
+    if check.decision:
+        parts.append(Paragraph(f"Decided by: {check.decision}."))
     if check.flagged and check.advice:
         parts.append(Paragraph(f"What to do: {check.advice}", emphasised=True))
     if check.tables:

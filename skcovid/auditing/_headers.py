@@ -65,6 +65,7 @@ def check_headers(
         ),
         threshold=_THRESHOLD,
         advice=_advice(files),
+        decision=f"{found.decision}; permutation p = {p_value:.3f}, up to {ALPHA}",
         figures=found.figures,
         accuracies={found.name: found.accuracy},
         tables=(_properties_table(files, subject.y), found.table),

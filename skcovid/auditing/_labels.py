@@ -183,6 +183,7 @@ def check_disputed_labels(
             "the given label; write_label_queue writes a table for the decisions. "
             "Correct what was decided, and drop no image because it is disputed."
         ),
+        decision=f"p = {p_value:.3f}, flagged up to {ALPHA}",
         figures=tuple(figures),
         tables=(
             Table(

@@ -63,6 +63,7 @@ def check_outside(
         return AuditCheck("outside", _QUESTION, "not run", reason, _THRESHOLD)
     known.sort(key=lambda one: one.outside.value - one.inside.value)
     worst = known[0]
+    nearest = min(known, key=lambda one: one.outside.high - one.inside.low)
     rests_on = (
         f"without lungs ({worst.baseline}) it is "
         f"{worst.without_lungs.format_fraction(2)}"
@@ -89,12 +90,15 @@ def check_outside(
             "Test the model on images of another hospital, of all classes, before it "
             "is used there, and report the ROC AUC outside beside the one inside."
         ),
+        decision=f"forecast for {nearest.label} at most {nearest.outside.high:.2f}, "
+        f"flagged below {nearest.inside.low:.2f}, the lower bound inside",
         figures=tuple(
             AuditFigure(
                 f"ROC AUC outside for {one.label}, forecast",
                 one.outside,
                 _CHANCE,
                 as_percent=False,
+                interval=f"interval that {one.outside.method}",
             )
             for one in known
         ),

@@ -5,12 +5,13 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from skcovid._base._atomic_files import atomic_write
 from skcovid._base._document import (
+    Overview,
     Paragraph,
     Section,
     Table,
@@ -19,7 +20,6 @@ from skcovid._base._document import (
 )
 from skcovid.auditing._baseline import MAX_RATIO
 from skcovid.auditing._check import (
-    FIGURE_COLUMNS,
     AuditCheck,
     VisiblePoint,
     describe_check,
@@ -30,7 +30,7 @@ from skcovid.model_selection._result import EvaluationResult
 
 
 @dataclass(frozen=True, repr=False)
-class AuditReport(Mapping[str, AuditCheck]):
+class AuditReport(Overview, Mapping[str, AuditCheck]):
     """What :func:`skcovid.audit` found: a mapping from the name of a check to it.
 
     Parameters
@@ -185,27 +185,24 @@ class AuditReport(Mapping[str, AuditCheck]):
         with atomic_write(Path(path)) as file:
             file.write(table.getvalue().encode())
 
-    def __repr__(self) -> str:
-        outcomes = ", ".join(f"{check.name}: {check.status}" for check in self.checks)
-        return f"AuditReport({outcomes})"
+    def _overview(self) -> tuple[str, Table]:
+        rows = [[one.name, one.status, one.decision or "–"] for one in self.checks]
+        return self.headline, Table(["check", "status", "decided by"], rows)
 
 
 def describe_audit(audit: AuditReport) -> Section:
     """Describe an audit: its headline, a table of the checks, and each check."""
-    rows = []
-    for check in audit.checks:
-        cells = check.figures[0].cells if check.figures else ["", "", ""]
-        rows.append([check.name, check.status, *cells])
+    headline, summary = audit._overview()
     return Section(
         "audit",
         "Audit",
         [
-            Paragraph(audit.headline, emphasised=True),
+            Paragraph(headline, emphasised=True),
             Paragraph(
                 "A passed check proves nothing: it cannot find a shortcut within the "
                 "lungs, or one that it was not made for."
             ),
-            Table(["check", "status", *FIGURE_COLUMNS], rows, caption="Summary"),
+            replace(summary, caption="Summary"),
             *(part for check in audit.checks for part in describe_check(check)),
         ],
     )

@@ -87,6 +87,16 @@ def check_source(
             accuracy = subject.estimate_share(hits, one.rows).format_percent(1)
         rows.append([one.source, str(len(one.rows)), accuracy])
     drops = len(figures) == 2 and figures[0].estimate.high < figures[1].estimate.low
+    decision = (
+        f"lower bound of V {v.low:.2f}, flagged above {_MAX_CRAMERS_V}; permutation "
+        f"p = {p_value:.3f}, up to {ALPHA}"
+    )
+    if len(figures) == 2:
+        high, low = figures[0].estimate.high, figures[1].estimate.low
+        decision += (
+            f"; or accuracy on other sources at most {100 * high:.1f} %, flagged below "
+            f"{100 * low:.1f} %"
+        )
     check = AuditCheck(
         name="source",
         question=_QUESTION,
@@ -98,6 +108,7 @@ def check_source(
             "holds all classes and was not trained on. Until then state with the score "
             "which class came from which source."
         ),
+        decision=decision,
         figures=(
             AuditFigure("Cramér's V of source and class", v, as_percent=False),
             *figures,

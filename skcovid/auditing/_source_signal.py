@@ -80,6 +80,7 @@ def check_source_signal(
             "balancing; standardise features within each source; and score the model "
             "on sources that it was not trained on."
         ),
+        decision=f"lower bound {area.low:.2f}, flagged above {MIN_TOLD_APART}",
         figures=(
             AuditFigure("ROC AUC of a source in a class", area, 0.5, as_percent=False),
         ),

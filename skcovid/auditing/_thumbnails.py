@@ -46,6 +46,7 @@ def check_thumbnails(
             "it: where classes come from different machines, only images of the same "
             "machine help."
         ),
+        decision=ring.decision,
         figures=(*ring.figures, *whole.figures),
         accuracies={one.name: one.accuracy for one in (ring, whole)},
         tables=(ring.table, whole.table),

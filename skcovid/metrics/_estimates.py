@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class JsonMixin:
         return {name: as_json(entry) for name, entry in vars(self).items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimate(JsonMixin):
     """A figure with its confidence interval.
 
@@ -44,6 +45,8 @@ class Estimate(JsonMixin):
     --------
     >>> from skcovid.metrics import Estimate
     >>> estimate = Estimate.from_counts(1410, 1450)
+    >>> estimate
+    Estimate(0.9724 [0.9627, 0.9797], Wilson)
     >>> print(estimate)
     97.24 % [96.27, 97.97]
     >>> round(float(estimate), 3), estimate.method
@@ -125,6 +128,17 @@ class Estimate(JsonMixin):
 
     def __str__(self) -> str:
         return self.format_percent()
+
+    def __repr__(self) -> str:
+        texts = filter(None, [self.format_fraction(4), self.method])
+        return f"Estimate({', '.join(texts)})"
+
+    def _repr_html_(self) -> str:
+        value, _, interval = self.format_fraction(4).partition(" ")
+        cells = [value, interval.strip("[]"), escape(self.method)]
+        row = "".join(f"<td>{cell}</td>" for cell in cells)
+        names = "<th>value</th><th>interval</th><th>method</th>"
+        return f"<table><tr>{names}</tr><tr>{row}</tr></table>"
 
 
 def unknown_estimate(reason: str) -> Estimate:

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from skcovid._base._document import render_table
+from skcovid._base._document import Overview, Table, render_table
 from skcovid.metrics._estimates import MOVER, Estimate, JsonMixin, as_json
 
 Row = TypeVar("Row")
@@ -70,8 +70,8 @@ class ClassMetrics(JsonMixin):
     support: int
 
 
-@dataclass(frozen=True)
-class PerClassTable(_ByClass[ClassMetrics]):
+@dataclass(frozen=True, repr=False)
+class PerClassTable(Overview, _ByClass[ClassMetrics]):
     """Recall, precision, F1 and one-vs-rest accuracy of every class, with intervals.
 
     Table 4 of the paper for one model, as a mapping from label to row:
@@ -123,6 +123,19 @@ class PerClassTable(_ByClass[ClassMetrics]):
 
     def __str__(self) -> str:
         return self.to_markdown()
+
+    def _overview(self) -> tuple[str, Table]:
+        level = f"{100 * self.confidence_level:g} % intervals"
+        rows = [
+            [
+                *(str(label), str(row.support), row.recall.format_percent(0)),
+                *(row.specificity.format_percent(0), row.precision.format_percent(0)),
+            ]
+            for label, row in (*self.items(), ("MEAN", self.means))
+        ]
+        header = ["class", "images", "recall", "specificity", "precision"]
+        text = f"accuracy {self.accuracy.format_percent(1)}; {level}"
+        return text, Table(header, rows)
 
 
 @dataclass(frozen=True)

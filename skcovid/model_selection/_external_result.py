@@ -11,7 +11,7 @@ from skcovid.model_selection._predictions import Scored
 from skcovid.model_selection._source_figures import SourceFigures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExternalResult(SourceFigures):
     """What a model that was fitted on all images says of images from elsewhere.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skcovid._base._document import Overview, Table
 from skcovid._base._label_checks import as_columns
 from skcovid.metrics._bootstrap import BootstrapIntervals, bootstrap_intervals
 from skcovid.metrics._calibration import CalibrationTable, calibration_table
@@ -40,7 +41,7 @@ class Scored(NamedTuple):
     n_images: int
 
 
-class Predictions(ABC):
+class Predictions(Overview, ABC):
     """Figures of predicted images, the base of all results of an evaluation.
 
     All intervals have a confidence level of 95 %; an estimate's `method` says how its
@@ -256,6 +257,24 @@ class Predictions(ABC):
             )
             for name, column in as_columns(attributes, n).items()
         }
+
+    def _overview(self) -> tuple[str, Table]:
+        patients = "" if self.n_patients is None else f" of {self.n_patients} patients"
+        text = (
+            f"{len(self._scored.y_true)} predicted images{patients}; accuracy "
+            f"{self.accuracy.format_percent(1)}, balanced accuracy "
+            f"{self.balanced_accuracy.format_percent(1)}"
+        )
+        header, areas = ["class", "images", "recall", "specificity"], self.roc_auc
+        rows = [
+            [
+                *(str(label), str(row.support), row.recall.format_percent(0)),
+                row.specificity.format_percent(0),
+                *([] if areas is None else [areas[label].format_fraction(2)]),
+            ]
+            for label, row in self.per_class.items()
+        ]
+        return text, Table(header + ["ROC AUC"] * (areas is not None), rows)
 
     def _headline_figures(self) -> dict[tuple[str, Hashable], Estimate]:
         """Return the figures of all images (label None) and of each class."""

@@ -73,7 +73,7 @@ class Fold:
     predict_seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvaluationResult(Predictions):
     """What :func:`skcovid.evaluate` returns; `from_predictions` makes one of a table.
 
@@ -156,6 +156,12 @@ class EvaluationResult(Predictions):
         ... }
         >>> EvaluationResult.from_predictions(table).per_class["COVID-19"].recall.value
         0.5
+        >>> EvaluationResult.from_predictions(table)
+        EvaluationResult: 3 predicted images; accuracy 66.7 % [20.8, 93.9], balanced
+        accuracy 75.0 % [33.0, 89.4]; accuracy outside: not known. 95 % intervals.
+        class     images  recall         specificity
+        COVID-19  2       50 % [9, 91]   100 % [21, 100]
+        NORMAL    1       100 % [21, 100]  50 % [9, 91]
         """
         return cls._from_columns(read_prediction_columns(table))
 
@@ -251,6 +257,14 @@ class EvaluationResult(Predictions):
             fold.probabilities for fold in self.folds if fold.probabilities is not None
         ]
         return None if len(parts) < len(self.folds) else self._in_order(parts)
+
+    def _overview(self) -> tuple[str, Table]:
+        text, table = super()._overview()
+        outside = "not known"
+        if self.external is not None:
+            n_images = len(self.external.rows)
+            outside = f"{self.external.accuracy.format_percent(1)}, {n_images} images"
+        return f"{text}; accuracy outside: {outside}. 95 % intervals.", table
 
     def _sides(self) -> dict[str, Predictions]:
         """Return the predictions of the folds and, if there are any, those outside."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skcovid.model_selection._predictions import Predictions, Scored
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SourceFigures(Predictions):
     """The figures of the predicted images of one source, such as a hospital.
 
