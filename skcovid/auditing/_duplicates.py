@@ -62,8 +62,8 @@ def check_duplicates(subject: Subject, pixels: Pixels) -> AuditCheck:
             "in groups so that it stays on one side. Where its labels contradict each "
             "other, drop it or have it read again."
         ),
-        decision=f"{np.count_nonzero(leaked)} images in training and test, "
-        f"{np.count_nonzero(in_crossing)} in two classes, flagged above 0",
+        decision=f"{leaked.sum() if folds_known else 'n/a'} images in training and "
+        f"test, {in_crossing.sum()} in two classes, flagged above 0",
         figures=(
             AuditFigure(
                 "test images with a copy in their training images",

@@ -65,7 +65,7 @@ def check_headers(
         ),
         threshold=_THRESHOLD,
         advice=_advice(files),
-        decision=f"{found.decision}; permutation p = {p_value:.3f}, up to {ALPHA}",
+        decision=f"{found.decision} if p ≤ {ALPHA}: p = {p_value:.3f}",
         figures=found.figures,
         accuracies={found.name: found.accuracy},
         tables=(_properties_table(files, subject.y), found.table),

@@ -183,7 +183,8 @@ def check_disputed_labels(
             "the given label; write_label_queue writes a table for the decisions. "
             "Correct what was decided, and drop no image because it is disputed."
         ),
-        decision=f"p = {p_value:.3f}, flagged up to {ALPHA}",
+        decision=f"share above {100 * _MIN_SHARE:.1f} % if p ≤ {ALPHA}: "
+        f"p = {p_value:.3f}",
         figures=tuple(figures),
         tables=(
             Table(

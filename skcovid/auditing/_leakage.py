@@ -56,7 +56,7 @@ def check_leakage(subject: Subject) -> AuditCheck:
             "(AugmentationBalancer as a step), after validation data have been set "
             "aside (HoldoutPipeline). Do not use this score."
         ),
-        decision=f"{len(leaks)} of {len(findings)} searches found some, flagged above 0",
+        decision=f"{len(leaks)} of {len(findings)} searches found one, flagged above 0",
         figures=tuple(
             AuditFigure(one.what, one.share) for one in findings if one.share
         ),

@@ -56,10 +56,10 @@ def check_shortcut_ratio(
             "Report the ratio beside the accuracy, wherever the accuracy is reported, "
             "and act on the flagged checks."
         ),
-        decision=known
-        and f"lower bound {100 * largest.ratio.low:.1f} %, flagged above "
+        decision=f"lower bound {100 * largest.ratio.low:.1f} %, flagged above "
         f"{100 * MAX_RATIO:.0f} %"
-        or "",
+        if known
+        else "",
         figures=(
             AuditFigure(f"shortcut ratio, {largest.baseline.name}", largest.ratio),
             AuditFigure(

@@ -88,8 +88,8 @@ def check_source(
         rows.append([one.source, str(len(one.rows)), accuracy])
     drops = len(figures) == 2 and figures[0].estimate.high < figures[1].estimate.low
     decision = (
-        f"lower bound of V {v.low:.2f}, flagged above {_MAX_CRAMERS_V}; permutation "
-        f"p = {p_value:.3f}, up to {ALPHA}"
+        f"lower bound of V {v.low:.2f}, flagged above {_MAX_CRAMERS_V} if p ≤ {ALPHA}: "
+        f"p = {p_value:.3f}"
     )
     if len(figures) == 2:
         high, low = figures[0].estimate.high, figures[1].estimate.low

@@ -1,9 +1,7 @@
 """`Subject`: the images, labels, patients and folds that are audited."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from skcovid._base._validation_splits import requests
-from skcovid.images._pixels import list_paths
+from skcovid.images._pixels import list_paths, name_images
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._proportions import estimate_share
 from skcovid.model_selection._evaluate import evaluate
@@ -65,14 +63,7 @@ class Subject:
 
     def names(self, rows: Iterable[int]) -> list[str]:
         """Name images by their path below the common folder, or as "image 3"."""
-        paths = self.paths
-        if paths is None:
-            return [f"image {row}" for row in rows]
-        try:
-            folder = os.path.commonpath({str(Path(path).parent) for path in paths})
-        except ValueError:  # relative and absolute ones, or several drives
-            return [paths[row] for row in rows]
-        return [os.path.relpath(paths[row], folder) for row in rows]
+        return name_images(self.X, rows)
 
     def find_leaked(self, units: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether each image is tested in a fold that is trained on its unit."""

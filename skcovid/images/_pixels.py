@@ -1,7 +1,10 @@
 """Thumbnails, digests and hashes of the images, which are read once."""
 
+import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -40,6 +43,24 @@ def list_paths(X: Any) -> list[str] | None:
     if isinstance(X, LazyImages) or not holds_paths(X):
         return None
     return as_paths(X)
+
+
+def find_folder(paths: Iterable[str]) -> str | None:
+    """Return the folder that holds all files, None where there is none."""
+    try:
+        return os.path.commonpath({str(Path(path).parent) for path in paths})
+    except ValueError:  # relative and absolute ones, or several drives
+        return None
+
+
+def name_images(X: Any, rows: Iterable[int]) -> list[str]:
+    """Name images by their path below the common folder, or as "image 3"."""
+    paths = list_paths(X)
+    if paths is None:
+        return [f"image {row}" for row in rows]
+    folder = find_folder(paths)
+    chosen = [paths[row] for row in rows]
+    return [os.path.relpath(path, folder) for path in chosen] if folder else chosen
 
 
 def read_pixels(

@@ -265,16 +265,14 @@ class Predictions(Overview, ABC):
             f"{self.accuracy.format_percent(1)}, balanced accuracy "
             f"{self.balanced_accuracy.format_percent(1)}"
         )
-        header, areas = ["class", "images", "recall", "specificity"], self.roc_auc
-        rows = [
-            [
-                *(str(label), str(row.support), row.recall.format_percent(0)),
-                row.specificity.format_percent(0),
-                *([] if areas is None else [areas[label].format_fraction(2)]),
-            ]
-            for label, row in self.per_class.items()
-        ]
-        return text, Table(header + ["ROC AUC"] * (areas is not None), rows)
+        _, table = self.per_class._overview()
+        *header, _ = table.header
+        rows = [[*row[:-1]] for row in table.rows]
+        if (areas := self.roc_auc) is not None:
+            header.append("ROC AUC")
+            for row, area in zip(rows, (*areas.values(), areas.mean), strict=True):
+                row.append(area.format_fraction(2))
+        return text, Table(header, rows)
 
     def _headline_figures(self) -> dict[tuple[str, Hashable], Estimate]:
         """Return the figures of all images (label None) and of each class."""

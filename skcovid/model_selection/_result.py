@@ -507,13 +507,8 @@ def describe_result(result: EvaluationResult) -> list[Section]:
     seconds = sum(map(sum, result.timings.values()))
     if external is not None:
         seconds += external.fit_seconds + external.predict_seconds
-    counts = sorted(Counter(result.y_true.tolist()).items())
-    rows = [[str(label), str(count)] for label, count in counts]
-    return [
-        *sections,
-        Section("classes", "Class distribution", [Table(["class", "images"], rows)]),
-        _result_sections.describe_settings(result.cv, result.pipeline, seconds),
-    ]
+    settings = _result_sections.describe_settings(result.cv, result.pipeline, seconds)
+    return [*sections, settings]
 
 
 def _describe_data(result: EvaluationResult) -> Section:
@@ -528,12 +523,13 @@ def _describe_data(result: EvaluationResult) -> Section:
         patients = f"{result.n_patients}, {sides}"
     protocol = _result_sections.PROTOCOLS[result.protocol]
     n_predicted = len(result.test_indices)
+    counts = sorted(Counter(result.y_true.tolist()).items())
     if result.protocol == "cross_val_predict" and n_predicted < len(result.y_true):
         protocol = "some images predicted once, the others never"
     rows = [
         ["Images", str(len(result.y_true))],
         ["Images predicted", str(n_predicted)],
-        ["Classes", ", ".join(map(str, result.classes.tolist()))],
+        ["Images of each class", ", ".join(f"{label}: {n}" for label, n in counts)],
         ["Patients", patients],
         ["Folds", f"{len(result.folds) if result.folds_known else 'n/a'}: {protocol}"],
     ]

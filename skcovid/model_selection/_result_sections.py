@@ -33,9 +33,9 @@ _PACKAGES += ["keras", "scikeras"]
 # Attributes of `ClassMetrics`, as columns of the table.
 _COLUMNS = {
     "recall": "recall",
+    "specificity": "specificity",
     "precision": "precision",
     "f1": "F1",
-    "specificity": "specificity",
     "one_vs_rest_accuracy": "one-vs-rest accuracy",
 }
 
@@ -224,21 +224,25 @@ def describe_external(
     parts.append(describe_confusion_matrix(outside).parts[-1])
     parts.append(describe_per_class(outside).parts[-1])
     if points:
-        header, thresholds = ["class", "threshold"], []
-        for place in ("inside", "outside"):
-            header += [f"sensitivity {place}", f"specificity {place}"]
-        for label, sides in points.items():
-            row = [str(label), f"{sides['inside'].threshold:.3g}"]
-            for side in sides.values():
-                row += [side.sensitivity.format_percent(1)]
-                row += [side.specificity.format_percent(1)]
-            thresholds.append(row)
-        caption = (
-            "Thresholds of the probability, chosen inside for a sensitivity of 95 % "
-            "and applied outside"
-        )
-        parts.append(Table(header, thresholds, caption=caption))
+        parts.append(tabulate_thresholds(points))
     return Section("external", "External set", parts)
+
+
+def tabulate_thresholds(
+    points: Mapping[Hashable, Mapping[str, OperatingPoint]],
+) -> Table:
+    """Give sensitivity and specificity at a threshold of each class."""
+    header, rows = ["class", "threshold"], []
+    for place in next(iter(points.values())):
+        header += [f"sensitivity {place}", f"specificity {place}"]
+    for label, sides in points.items():
+        row = [str(label), f"from {sides['inside'].threshold:.3g} up"]
+        for side in sides.values():
+            row += [side.sensitivity.format_percent(1)]
+            row += [side.specificity.format_percent(1)]
+        rows.append(row)
+    caption = "Thresholds chosen inside for a sensitivity of 95 % [95 % interval]"
+    return Table(header, rows, caption)
 
 
 def describe_confusion_matrix(result: Predictions) -> Section:
@@ -261,21 +265,20 @@ def describe_confusion_matrix(result: Predictions) -> Section:
 
 
 def describe_per_class(result: Predictions) -> Section:
-    """Give recall, precision and the other figures of every class."""
+    """Give recall, specificity and the other figures of every class."""
     table, areas = result.per_class, result.roc_auc
-    header = ["class", *_COLUMNS.values(), "images"]
+    header = ["class", "images", *_COLUMNS.values()]
     rows = [
         [
-            str(label),
+            *(str(label), str(row.support)),
             *(getattr(row, name).format_percent() for name in _COLUMNS),
-            str(row.support),
         ]
         for label, row in [*table.items(), ("mean", table.means)]
     ]
     if areas is not None:
-        header.insert(-1, "ROC AUC")
+        header.insert(4, "ROC AUC")
         for row, area in zip(rows, (*areas.values(), areas.mean), strict=True):
-            row.insert(-1, area.format_fraction())
+            row.insert(4, area.format_fraction())
     text = "Each class against the rest (the paper's Table 4)."
     values = Table(header, rows, caption="Values [95 % interval]")
     return Section("per-class", "Per class", [Paragraph(text), values])

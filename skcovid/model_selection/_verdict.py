@@ -72,12 +72,15 @@ class _Comparison(NamedTuple):
         return f"the {self.name} was {outside} (inside: {inside})"
 
 
-def find_verdict(
-    result: Evidence, *, distrust: Sequence[str] = (), notes: Sequence[str] = ()
-) -> str:
+def find_verdict(result: Evidence) -> str:
+    """Say what can be done with a model."""
+    return " ".join(list_sentences(result))
+
+
+def list_sentences(result: Evidence, *, distrust: Sequence[str] = ()) -> list[str]:
     """Say what can be done with a model; the accuracy inside never stands alone.
 
-    `distrust` are other reasons, as clauses; `notes` are sentences for the end.
+    The first sentence is the verdict. `distrust` are other reasons, as clauses.
     """
     accuracy = f"{100 * result.accuracy.value:.1f} %"
     findings = [*_examine_external(result), *_examine_sources(result)]
@@ -103,16 +106,16 @@ def find_verdict(
     elif unclear:
         sentences = [
             f"Do not rely on the {accuracy} yet, as it is not known whether it holds "
-            f"outside: {', and '.join(unclear)}. Test the model on more patients, of "
-            "more hospitals.",
+            f"outside: {', and '.join(unclear)}.",
+            "Test the model on more patients, of more hospitals.",
             *but,
         ]
     elif holds:
         sentences = [
             f"The model held where it was tested: {', and '.join(holds)}; the accuracy "
-            f"{'over all sources' if unseen else 'inside'} was {accuracy}. Other "
-            "hospitals, machines and groups of patients were not tested: test it where "
-            "it is to be used."
+            f"{'over all sources' if unseen else 'inside'} was {accuracy}.",
+            "Other hospitals, machines and groups of patients were not tested: test it "
+            "where it is to be used.",
         ]
     else:
         sentences = [
@@ -121,7 +124,7 @@ def find_verdict(
         ]
     if (reasons or findings) and not outside:
         sentences.append(f"Nothing is known outside: {inside}.")
-    return " ".join([*sentences, *notes])
+    return sentences
 
 
 def describe_figures(scores: Predictions) -> str:

@@ -14,7 +14,7 @@ from skcovid._base._compatibility import HasMethods, validate_params
 from skcovid.model_selection._result import EvaluationResult
 from skcovid.model_selection._result_sections import describe_versions
 from skcovid.model_selection._verdict import describe_figures, find_verdict
-from skcovid.persistence._model_card import LIMITATIONS
+from skcovid.persistence._model_card import list_limitations
 
 _SCHEMA = "https://atlas.rsna.org/schemas/2025-11/model.json"
 DECISION = """\
@@ -153,7 +153,7 @@ def _describe_model(
     properties: dict[str, Any] = {
         "Decision threshold": DECISION,
         "Input": "One chest radiograph.",
-        "Limitations": re.sub(r"(^- |\s+(- )?)", " ", LIMITATIONS).strip(),
+        "Limitations": " ".join(list_limitations(result)),
         "Output": {"Description": f"{output}, of the classes {', '.join(classes)}."},
         "Reproducibility": f"Evaluated with {describe_versions()}.",
         "Use": {

@@ -11,6 +11,7 @@ from skcovid.inspection._decision_curve import DecisionCurveDisplay
 from skcovid.metrics._proportions import estimate_share
 from skcovid.model_selection._external_result import ExternalResult
 from skcovid.model_selection._result import EvaluationResult
+from skcovid.model_selection._result_sections import tabulate_thresholds
 from skcovid.report._pictures import draw
 
 
@@ -94,16 +95,7 @@ def describe_thresholds(result: EvaluationResult) -> Section:
         "in the folds. It was chosen on the same images, so that its figures are "
         "somewhat too good."
     )
-    rows = [
-        [
-            f"{label}, from {sides['inside'].threshold:.3g} up",
-            sides["inside"].sensitivity.format_percent(1),
-            sides["inside"].specificity.format_percent(1),
-        ]
-        for label, sides in result.operating_points.items()
-    ]
-    header = ["class and threshold", "sensitivity", "specificity"]
-    table = Table(header, rows, caption="Values [95 % interval]")
+    table = tabulate_thresholds(result.operating_points)
     return Section("thresholds", "Thresholds", [Paragraph(text), table])
 
 

@@ -1,13 +1,18 @@
 """Documents as one HTML page."""
 
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 
-from skcovid._base._document import Section, one_line
+from skcovid._base._document import Part, Section, one_line
 
 
 def render_html(
-    title: str, lead: str, description: str, warning: str, sections: Sequence[Section]
+    title: str,
+    lead: Sequence[Part],
+    description: str,
+    warning: str,
+    sections: Sequence[Section],
 ) -> str:
     """Write sections as a page that loads nothing and runs no script.
 
@@ -27,6 +32,10 @@ def render_html(
     # HTML in the text is escaped: only Markdown's own elements are markup.
     markdown = MarkdownIt("commonmark", {"html": False})
     environment.filters["markdown"] = lambda text: Markup(markdown.render(text))
+    # A figure and its interval stay on one line each.
+    environment.filters["whole"] = lambda text: re.sub(
+        r"(?<=\d)(,?) (?=%|-?[\d.]+\])", "\\1\xa0", text
+    )
     environment.filters["kind"] = lambda part: type(part).__name__
     template = files(__package__).joinpath("report.html.jinja")
     return environment.from_string(template.read_text(encoding="utf-8")).render(

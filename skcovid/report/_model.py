@@ -1,16 +1,20 @@
 """Sections on the model: its augmentation, its saliency and its model card."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from imblearn.base import SamplerMixin
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skcovid._base._compatibility import safe_indexing
 from skcovid._base._document import (
     Details,
     Heading,
+    List,
     Markdown,
     Paragraph,
     Section,
@@ -20,7 +24,14 @@ from skcovid.augmentation._balancer import AugmentationBalancer
 from skcovid.inspection._augmentation import AugmentationDisplay
 from skcovid.inspection._saliency import SaliencyDisplay
 from skcovid.model_selection._result import EvaluationResult
-from skcovid.persistence._model_card import INTENDED_USE, LIMITATIONS, list_parameters
+from skcovid.networks.backbones import get_backbone
+from skcovid.persistence._model_card import (
+    INTENDED_USE,
+    list_limitations,
+    list_parameters,
+)
+from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
+from skcovid.preprocessing._reader import RadiographReader
 from skcovid.report._pictures import draw
 
 
@@ -77,9 +88,55 @@ def describe_model(pipeline: Any, result: EvaluationResult) -> Section:
             Heading("Intended use"),
             Markdown(INTENDED_USE),
             Heading("Model"),
-            Paragraph(f"Classes: {classes}."),
+            Paragraph(f"{describe_pipeline(pipeline)} Classes: {classes}."),
             Details("Parameters", [parameters]),
             Heading("Limitations"),
-            Markdown(LIMITATIONS),
+            List(list_limitations(result)),
         ],
     )
+
+
+def describe_pipeline(pipeline: Any) -> str:
+    """Say in plain words what a model is made of."""
+    steps = pipeline.steps if isinstance(pipeline, Pipeline) else [("", pipeline)]
+    found = [step for _, step in steps if step not in (None, "passthrough")]
+    texts = [text for step in found if (text := _describe_step(step))]
+    return f"{', '.join(texts)}."
+
+
+def _describe_step(step: Any) -> str:
+    """Name a step, with the parameters that readers ask for."""
+    params = step.get_params(deep=False)
+    if isinstance(step, RadiographReader | BackbonePreprocessor):
+        return ""
+    if isinstance(step, SamplerMixin):
+        return f"training images balanced by {type(step).__name__}"
+    if isinstance(step, StandardScaler):
+        return "standardised"
+    if "backbone" in params:
+        backbone = params["backbone"]
+        if isinstance(backbone, str):
+            backbone = get_backbone(backbone)
+        name = backbone.builder if isinstance(backbone.builder, str) else backbone.name
+        name = name.replace("efficientnetlite", "EfficientNet-Lite")
+        weights = {"imagenet": "ImageNet weights", None: "random weights"}
+        use = "its features" if hasattr(step, "transform") else "fine-tuned"
+        kind = weights.get(params["weights"], "weights from a file")
+        return f"{name} with {kind}, {use}"
+    if not {"estimator", "refit"} <= params.keys():  # no search
+        return _spell(step) + (f" with C = {params['C']:g}" if "C" in params else "")
+    if not hasattr(step, "best_params_"):
+        return f"{_spell(step.estimator)}, its parameters chosen by {_spell(step)}"
+    chosen = ", ".join(f"{key} = {one}" for key, one in step.best_params_.items())
+    return (
+        f"{_spell(step.estimator)} with {chosen}, chosen by cross-validation in "
+        f"{step.n_splits_} folds of the training images"
+    )
+
+
+def _spell(step: Any) -> str:
+    """Write the name of a class as words: "logistic regression", "kernel PCA"."""
+    words = re.findall(
+        r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]+|[a-z0-9_]+", type(step).__name__
+    )
+    return " ".join(word if word.isupper() else word.lower() for word in words)

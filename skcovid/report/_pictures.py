@@ -1,16 +1,27 @@
 """Pictures of a report: displays as images inside the page."""
 
 import base64
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from skcovid._base._compatibility import safe_indexing
-from skcovid._base._document import Heading, Image, Paragraph, Part, Section, Table
+from skcovid._base._document import (
+    Details,
+    Heading,
+    Image,
+    Paragraph,
+    Part,
+    Section,
+    Table,
+)
 from skcovid.auditing._report import AuditReport
-from skcovid.images._pixels import read_pixels
+from skcovid.images._pixels import name_images, read_pixels
 from skcovid.inspection._calibration import OneVsRestCalibrationDisplay
-from skcovid.inspection._class_distribution import ClassDistributionDisplay
 from skcovid.inspection._confusion_matrix import PooledConfusionMatrixDisplay
 from skcovid.inspection._forest_plot import ForestPlotDisplay
 from skcovid.inspection._per_class import PerClassTableDisplay
@@ -23,8 +34,8 @@ _DPI = 130
 # and the figure scrolls instead.
 _PIXELS_PER_INCH = 96
 _LEAST_PIXELS_PER_INCH = 60
-# Pictures of disputed labels.
-_N_DISPUTED = 12
+# Pictures of disputed labels, and of mistakes; images of a class in a mean.
+_N_SHOWN, _MOST_AVERAGED = 12, 200
 
 # Display and description of the picture in each section.
 _DISPLAYS: dict[str, tuple[Any, str]] = {
@@ -44,10 +55,6 @@ _DISPLAYS: dict[str, tuple[Any, str]] = {
     "training": (
         TrainingHistoryDisplay,
         "Loss and accuracy over the epochs of each fold, and where fine-tuning begins.",
-    ),
-    "classes": (
-        ClassDistributionDisplay,
-        "Bars of the number of images of each class; the table has the numbers.",
     ),
 }
 
@@ -83,27 +90,86 @@ def draw_result(result: EvaluationResult, section: Section) -> Section:
     return insert_image(section, draw(display.from_result(result).figure_, alt))
 
 
-def show_disputed(audit: AuditReport, X: Any) -> list[Part]:
+def show_disputed(audit: AuditReport, X: Any, white_level: int | None) -> list[Part]:
     """Show the first images whose label the audit found disputed."""
-    import matplotlib.pyplot as plt
-
-    shown = audit.label_queue[:_N_DISPUTED]
-    rows = [one.row for one in shown]
-    images = read_pixels(safe_indexing(X, rows)).small
-    figure, axes = plt.subplots(
-        -(-len(shown) // 4), 4, squeeze=False, layout="constrained"
-    )
-    figure.set_size_inches(8.4, 2.6 * len(axes))
-    for panel in axes.flat[len(shown) :]:
-        panel.set_axis_off()
-    for panel, image, one in zip(axes.flat, images, shown, strict=False):
-        show_radiograph(panel, image)
-        texts = one.name, f"given {one.given}", f"suggested {one.suggested}"
-        lines = wrap_labels(texts, 26, break_long_words=True)
-        panel.set_title("\n".join(lines), fontsize=8)
+    shown = audit.label_queue[:_N_SHOWN]
+    images = _read(X, [one.row for one in shown], white_level)
+    titles = [
+        (one.name, f"given {one.given}", f"suggested {one.suggested}") for one in shown
+    ]
     text = f"The first {len(shown)} of {len(audit.label_queue)}, the surest first."
     alt = "Radiographs whose label is disputed, under their names and labels."
-    return [Heading("Disputed labels"), Paragraph(text), draw(figure, alt)]
+    picture = _draw_radiographs(images, titles, alt)
+    return [Heading("Disputed labels"), Paragraph(text), picture]
+
+
+def show_mistakes(
+    result: EvaluationResult, X: Any, white_level: int | None
+) -> list[Part]:
+    """Show the wrongly predicted images, those of the largest probability first."""
+    rows, predictions = result.test_indices, result.predictions
+    wrong = np.flatnonzero(predictions != result.y_true[rows])
+    text = f"{len(wrong)} of {len(rows)} images were wrongly predicted."
+    if not len(wrong):
+        return [Paragraph(text)]
+    sure = np.full(len(rows), np.nan)
+    if result.probabilities is not None:
+        columns = np.searchsorted(result.classes, predictions)
+        sure = result.probabilities[np.arange(len(rows)), columns]
+    shown = wrong[np.argsort(-sure[wrong], kind="stable")][:_N_SHOWN]
+    names, true = name_images(X, rows[shown]), result.y_true[rows[shown]].tolist()
+    shares = [f"{100 * share:.0f} %".replace("nan %", "n/a") for share in sure[shown]]
+    cells = [
+        [name, f"true {label}", f"predicted {said}: {share}"]
+        for name, label, said, share in zip(
+            names, true, predictions[shown].tolist(), shares, strict=True
+        )
+    ]
+    alt = "Wrongly predicted radiographs, under their names, labels and predictions."
+    picture = _draw_radiographs(_read(X, rows[shown], white_level), cells, alt)
+    text += " Shown are those with the largest probability of the wrong class."
+    table = Table(["image", "label", "prediction and its probability"], cells)
+    return [Paragraph(text), picture, Details("Their names", [table])]
+
+
+def show_means(result: EvaluationResult, X: Any, white_level: int | None) -> list[Part]:
+    """Show the mean image of each class."""
+    images, titles = [], []
+    for label in result.classes.tolist():
+        rows = np.flatnonzero(result.y_true == label)
+        rows = rows[:: -(-len(rows) // _MOST_AVERAGED)]
+        mean = _read(X, rows, white_level).mean(axis=0)
+        images.append(mean.astype(np.uint8))
+        titles.append((str(label), f"mean of {len(rows)} images"))
+    text = (
+        "If brightness, framing or marks differ, the model can tell classes apart by "
+        "them instead of the disease. Images are resized to squares."
+    )
+    picture = _draw_radiographs(images, titles, "The mean image of each class.")
+    return [Paragraph(text), picture]
+
+
+def _read(X: Any, rows: Any, white_level: int | None) -> NDArray[np.uint8]:
+    """Read some images, as small grey squares."""
+    return read_pixels(safe_indexing(X, rows), white_level=white_level).small
+
+
+def _draw_radiographs(
+    images: Iterable[Any], titles: Sequence[Sequence[str]], alt: str
+) -> Image:
+    """Draw radiographs in rows of three, which fit a phone, under their titles."""
+    import matplotlib.pyplot as plt
+
+    n_rows = -(-len(titles) // 3)
+    figure, axes = plt.subplots(n_rows, 3, squeeze=False, layout="constrained")
+    figure.set_size_inches(5.7, 2.5 * n_rows)
+    for panel in axes.flat[len(titles) :]:
+        panel.set_axis_off()
+    for panel, image, texts in zip(axes.flat, images, titles, strict=False):
+        show_radiograph(panel, image)
+        lines = wrap_labels(texts, 26, break_long_words=True)
+        panel.set_title("\n".join(lines), fontsize=8)
+    return draw(figure, alt)
 
 
 def insert_image(section: Section, image: Image) -> Section:

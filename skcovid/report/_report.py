@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from numpy.typing import ArrayLike
 
 from skcovid._base._atomic_files import atomic_write, check_writable
 from skcovid._base._compatibility import HasMethods, num_samples, validate_params
-from skcovid._base._document import Paragraph, Section, Table
+from skcovid._base._document import Section
 from skcovid._base._requirements import require
 from skcovid.auditing._report import AuditReport, describe_audit
+from skcovid.images._pixels import find_folder, list_paths
 from skcovid.inspection._audit import AuditDisplay
 from skcovid.inspection._saliency import SaliencyDisplay
 from skcovid.model_selection._result import EvaluationResult, describe_result
+from skcovid.preprocessing._reader import find_white_level
 from skcovid.report._clinical import (
     describe_calibration,
     describe_decision_curves,
@@ -25,25 +28,31 @@ from skcovid.report._clinical import (
     describe_subgroups,
     describe_thresholds,
 )
-from skcovid.report._headline import headline
+from skcovid.report._headline import describe_lead
 from skcovid.report._html import render_html
 from skcovid.report._model import (
     describe_augmentation,
     describe_model,
+    describe_pipeline,
     describe_saliency,
 )
-from skcovid.report._pictures import draw, draw_result, insert_image, show_disputed
+from skcovid.report._pictures import (
+    draw,
+    draw_result,
+    insert_image,
+    show_disputed,
+    show_means,
+    show_mistakes,
+)
 
 _WARNING = """\
-skcovid is not a medical device, and nothing it says about an image is a diagnosis. In \
-the public collections COVID-19 images are mostly of adults and the other classes of \
-children, from other hospitals: a network can tell those apart instead of the disease, \
-and cross-validation on the same collection will not show it."""
+skcovid is not a medical device, and nothing it says about an image is a diagnosis."""
 
 _ORDER = (
-    *("headline", "external", "sources", "audit", "data", "confusion-matrix"),
-    *("per-class", "calibration", "decision-curves", "thresholds", "subgroups"),
-    *("training", "classes", "augmentation", "saliency", "making", "model-card"),
+    *("headline", "external", "sources", "confusion-matrix", "per-class"),
+    *("calibration", "thresholds", "decision-curves", "audit", "mistakes", "means"),
+    *("data", "subgroups", "training", "augmentation", "saliency"),
+    *("model-card", "making"),
 )
 
 
@@ -76,13 +85,13 @@ def write_report(
 ) -> Path:
     """Write an evaluation, and an audit if given, to one self-contained HTML file.
 
-    It begins with what can be done with the model (:func:`skcovid.report.headline`) and
-    holds the intended-use warning, the headline figures, the data, the confusion
-    matrix, the per-class table and the class distribution; figures outside and by
-    source where there are any; calibration, decision curves and thresholds if the
-    classifier has probabilities, and the training history if it has one. Every figure
-    has its 95 % interval. The file loads nothing, runs no script and can be read on a
-    phone.
+    It begins with what can be done with the model (:func:`skcovid.report.headline`),
+    the accuracy inside, what of it needs no lungs, what is known outside, and what to
+    do next. It holds the intended-use warning, the confusion matrix, the per-class
+    table and the data; figures outside and by source where there are any;
+    calibration, thresholds and decision curves if the classifier has probabilities, and
+    the training history if it has one. Figures have 95 % intervals. The file loads
+    nothing, runs no script and can be read on a phone.
 
     Parameters
     ----------
@@ -91,12 +100,15 @@ def write_report(
     result : EvaluationResult
         What :func:`skcovid.evaluate` returned.
     pipeline : estimator, default=None
-        The evaluated pipeline, fitted or not, for the model card.
+        The evaluated pipeline, for the model card; fitted, it also says what a search
+        inside it chose.
     audit : AuditReport, default=None
         What :func:`skcovid.audit` returned for the same result, for its checks.
     X : array-like of shape (n_samples, ...), default=None
-        The paths or images that were evaluated, for samples of the augmentation of
-        `pipeline`, and for pictures of the first disputed labels of `audit`.
+        The paths or images that were evaluated, for pictures: the most confident
+        mistakes, the mean image of each class, the first disputed labels of `audit` and
+        samples of the augmentation of `pipeline`. With paths, the report names the
+        folder and the files.
     attributes : mapping of str to array-like of shape (n_samples,), default=None
         What is known of the evaluated images, such as age and sex, for figures by
         sub-group: the `attributes` of :func:`skcovid.datasets.load_radiographs`.
@@ -122,8 +134,8 @@ def write_report(
         If jinja2, markdown-it-py or matplotlib, of the ``report`` extra, are not
         installed.
     ValueError
-        If `audit` is of another result, `X` of other data, `X` is given without
-        `pipeline` and without `audit`, or `novelty` is not of the external set.
+        If `audit` is of another result, `X` of other data, or `novelty` is not of the
+        external set.
     FileNotFoundError
         If the folder of `path` does not exist.
     OSError
@@ -153,9 +165,10 @@ def write_report(
     required("markdown-it-py", module="markdown_it")
     required("matplotlib")
     check_same_data(result, pipeline, audit, X)
+    white_level = None if pipeline is None else find_white_level(pipeline)
     sections = describe_result(result)
-    if audit is not None:
-        sections[0] = _add_audit(sections[0], audit)
+    lead, more = describe_lead(result, audit, _describe_inputs(result, pipeline, X))
+    sections[0] = replace(sections[0], parts=[*more, *sections[0].parts])
     if novelty is not None:
         if result.external is None:
             raise ValueError(
@@ -182,8 +195,15 @@ def write_report(
         image = draw(AuditDisplay.from_report(audit).figure_, alt)
         section = insert_image(describe_audit(audit), image)
         if X is not None and audit.label_queue:
-            section = replace(section, parts=[*section.parts, *show_disputed(audit, X)])
+            section = replace(
+                section, parts=[*section.parts, *show_disputed(audit, X, white_level)]
+            )
         sections.append(section)
+    if X is not None:
+        mistakes = show_mistakes(result, X, white_level)
+        sections.append(Section("mistakes", "Most confident mistakes", mistakes))
+        means = show_means(result, X, white_level)
+        sections.append(Section("means", "Mean images", means))
     if X is not None and pipeline is not None:
         sections.append(describe_augmentation(pipeline, X, result))
     if saliency:
@@ -193,25 +213,22 @@ def write_report(
         sections.append(describe_model(pipeline, result))
     sections.sort(key=lambda section: _ORDER.index(section.anchor))
     path = Path(path)
-    lead = headline(result, audit)
     page = render_html(title, lead, description, _WARNING, sections)
     with atomic_write(path) as file:
         file.write(page.encode())
     return path
 
 
-def _add_audit(section: Section, audit: AuditReport) -> Section:
-    """State the audit's headline, and the shortcut ratio beside the accuracy."""
-    name = "Shortcut ratio: share of the skill that needs no lungs"
-    ratio = [name, audit.shortcut_ratio.format_percent()]
-    parts = list(section.parts)
-    for place, part in enumerate(parts):
-        if isinstance(part, Table) and part.rows[0][0] == "Multi-class accuracy":
-            accuracy, *rows = part.rows
-            # Beside figures outside there is none: the audit is of the folds.
-            ratio += [""] * (len(part.header) - len(ratio))
-            parts[place] = replace(part, rows=[accuracy, ratio, *rows])
-    return replace(section, parts=[Paragraph(audit.headline), *parts])
+def _describe_inputs(result: EvaluationResult, pipeline: Any, X: Any) -> dict[str, str]:
+    """Name the model, the images, their folder and the date, as far as they go."""
+    rows = {} if pipeline is None else {"Model": describe_pipeline(pipeline)}
+    rows["Images"] = f"{len(result.y_true)}"
+    if result.n_patients is not None:
+        rows["Images"] += f" of {result.n_patients} patients"
+    paths = None if X is None else list_paths(X)
+    if paths and (folder := find_folder(paths)):
+        rows["Images"] += f", in {Path(folder).resolve()}"
+    return {**rows, "Date of the report": date.today().isoformat()}
 
 
 def check_same_data(
@@ -227,14 +244,7 @@ def check_same_data(
             "audit is of another result, with other labels or predictions. Pass "
             "audit.result as result, or audit the result itself."
         )
-    if X is None:
-        return
-    if pipeline is None and audit is None:
-        raise ValueError(
-            "X is given to show how the pipeline augments it, and disputed labels of "
-            "the audit, but both are None. Pass pipeline or audit too, or leave X out."
-        )
-    if num_samples(X) != len(result.y_true):
+    if X is not None and num_samples(X) != len(result.y_true):
         raise ValueError(
             f"X holds {num_samples(X)} samples, the result {len(result.y_true)}. Pass "
             "the X that was evaluated, in the same order."
