@@ -3,13 +3,16 @@
 import re
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
+import cv2
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from imblearn.pipeline import Pipeline
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import FunctionTransformer
 
 from _helpers.results import make_external, make_result
@@ -26,10 +29,11 @@ HOSTILE = "<script>alert(1)</script>"
 X, Y = make_radiographs(
     60, image_size=16, weights=(1, 1, 1), random_state=0, return_X_y=True
 )
+Y2 = np.where(Y == "COVID-19", Y, "other")
 Y = np.where(Y == "NORMAL", HOSTILE, Y.astype(object)).astype(str)
 GROUPS = np.arange(len(Y)) // 2
 VOID = {"meta", "img", "br", "hr", "link", "input"}
-ALWAYS = ["headline", "data", "confusion-matrix", "per-class", "classes", "making"]
+ALWAYS = ["headline", "confusion-matrix", "per-class", "data", "making"]
 
 
 def flatten(images):
@@ -177,7 +181,7 @@ def test_page_is_one_file_without_links_or_scripts(full):
 
 def test_images_say_what_they_show(full):
     alts = [image["alt"] for image in full.images]
-    assert len(set(alts)) == len(alts) == 11
+    assert len(set(alts)) == len(alts) == 12
     assert all(len(alt) > 20 for alt in alts)
 
 
@@ -228,7 +232,7 @@ def test_the_shortcut_ratio_is_shown_beside_the_accuracy(full, result):
 
 def test_flagged_checks_give_advice(full, audit):
     text = full.sections["audit"]
-    assert audit.headline in full.sections["headline"]
+    assert text.index(audit.headline) < text.index("What to do")
     for words in ("Threshold: 25 %.", "What to do: Report it.", "not run", "flagged"):
         assert words in text
     assert "0.70 [0.60, 0.80]" in text
@@ -248,7 +252,7 @@ def test_cells_of_the_confusion_matrix_have_intervals(result):
 def test_sections_follow_from_the_inputs(full, plain, tmp_path):
     assert {*full.sections} == {
         *(*ALWAYS, "calibration", "decision-curves", "thresholds", "training"),
-        *("audit", "augmentation", "saliency", "model-card"),
+        *("audit", "mistakes", "means", "augmentation", "saliency", "model-card"),
     }
     path = write_report(
         tmp_path / "plain.html",
@@ -258,7 +262,10 @@ def test_sections_follow_from_the_inputs(full, plain, tmp_path):
         description=f"Of {HOSTILE}.",
     )
     page = Page(path)
-    assert list(page.sections) == [*ALWAYS[:-1], "augmentation", "making", "model-card"]
+    pictures = "mistakes", "means"
+    assert list(page.sections) == [
+        *(*ALWAYS[:3], *pictures, "data", "augmentation", "model-card", "making")
+    ]
     assert "does not augment" in page.sections["augmentation"]
     assert "not known" in page.sections["data"]
     text = path.read_text(encoding="utf-8")
@@ -272,12 +279,86 @@ def test_the_model_card_has_intended_use_and_parameters(full):
     assert ["classify__C", "0.125"] in full.rows
 
 
+def test_verdict_figures_and_next_step_come_first(result, audit, tmp_path):
+    path = write_report(tmp_path / "report.html", result, audit=audit)
+    page = Page(path)
+    text = re.sub("<.*?>", "", path.read_text(encoding="utf-8").partition("<body>")[2])
+    first = text[: text.index("For research only")].replace("\N{NO-BREAK SPACE}", " ")
+    assert first.index("Do not rely on the 46.7 %: ") < first.index("Accuracy inside")
+    names = [
+        "Accuracy inside the collection",
+        "Shortcut ratio: share of the skill that",
+    ]
+    names += ["Outside", "What to do next", "Images", "Date of the report"]
+    for row, name in zip(page.rows, names, strict=False):
+        assert row[0].startswith(name)
+    assert "flagged checks (see Audit): shortcut ratio. Test it on" in page.rows[3][1]
+    assert page.rows[4][1] == "60 of 30 patients"
+
+
+@pytest.fixture(scope="module")
+def of_files(tmp_path_factory):
+    """A report on files, of a fitted search, and the folder of the files."""
+    folder = tmp_path_factory.mktemp("private")
+    paths = [str(folder / f"{label}/{n}.png") for n, label in enumerate(Y2)]
+    for path, image in zip(paths, X, strict=True):
+        Path(path).parent.mkdir(exist_ok=True)
+        cv2.imwrite(path, image)
+    search = GridSearchCV(LogisticRegression(), {"C": [0.125]}, cv=2)
+    steps = [("read", RadiographReader(16)), *make_pipeline(search).steps]
+    pipeline = Pipeline(steps).fit(paths, Y2)
+    result = evaluate(pipeline, paths, Y2, cv=2, verbose=0)
+    path = write_report(folder / "report.html", result, pipeline=pipeline, X=paths)
+    return Page(path), path, result, paths
+
+
+def test_mistakes_are_named_the_surest_first(of_files):
+    page, path, result, paths = of_files
+    wrong = np.flatnonzero(result.predictions != result.y_true)
+    sure = result.probabilities.max(axis=1)
+    names = [row[0] for row in page.rows if row[0].endswith(".png")]
+    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:12]
+    assert names == [f"{Path(paths[n]).parent.name}/{n}.png" for n in surest]
+    assert f"{len(wrong)} of 60 images were wrongly" in page.sections["mistakes"]
+    (images,) = [row[1] for row in page.rows if row[0] == "Images" and "in" in row[1]]
+    assert images == f"60, in {path.parent}"
+    assert "The mean image of each class." in [image["alt"] for image in page.images]
+
+
+def test_model_is_described_in_plain_words(of_files):
+    page, *_ = of_files
+    text = "logistic regression with C = 0.125, chosen by cross-validation in 2 folds"
+    assert text in page.sections["model-card"]
+    assert ["classify__estimator__C", "0.125, chosen by the search"] in page.rows
+    assert not [row for row in page.rows if row[-1] in ("'deprecated'", "'warn'")]
+
+
+def test_limitations_are_of_the_data_at_hand(of_files):
+    page, path, *_ = of_files
+    text = page.sections["model-card"]
+    assert "The model was not tested on images from elsewhere." in text
+    assert "Patients are not known" in text
+    assert "Of COVID-19 there are 20 images only" in text
+    assert "public" not in path.read_text(encoding="utf-8")
+
+
+def test_a_forecast_is_not_headed_as_a_95_percent_interval(audit):
+    figure = AuditFigure("forecast", Estimate(0.7, 0.5, 0.9), interval="of 10 of 12")
+    check = AuditCheck(
+        *("outside", "What?", "passed", "So.", "below."),
+        figures=(figure,),
+        decision="at most 0.90, flagged below 0.80",
+    )
+    text = check.to_markdown()
+    assert "value [of 10 of 12]" in text
+    assert "95 %" not in text
+    assert "Decided by: at most 0.90, flagged below 0.80." in text
+
+
 def test_inputs_that_do_not_match_are_an_error(result, audit, plain, tmp_path):
     path = tmp_path / "report.html"
     with pytest.raises(ValueError, match=r"audit.*another result"):
         write_report(path, plain, audit=audit)
-    with pytest.raises(ValueError, match=r"X is given.*both are None"):
-        write_report(path, result, X=X)
     with pytest.raises(ValueError, match=r"X.*5 samples.*60"):
         write_report(path, result, X=X[:5], pipeline=AugmentationBalancer())
     with pytest.raises(ValueError, match="The 'saliency' parameter"):

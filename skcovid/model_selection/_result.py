@@ -158,10 +158,11 @@ class EvaluationResult(Predictions):
         0.5
         >>> EvaluationResult.from_predictions(table)
         EvaluationResult: 3 predicted images; accuracy 66.7 % [20.8, 93.9], balanced
-        accuracy 75.0 % [33.0, 89.4]; accuracy outside: not known. 95 % intervals.
-        class     images  recall         specificity
-        COVID-19  2       50 % [9, 91]   100 % [21, 100]
+        accuracy 75.0 % [30.4, 95.3]; accuracy outside: not known. 95 % intervals.
+        class     images  recall           specificity
+        COVID-19  2       50 % [9, 91]     100 % [21, 100]
         NORMAL    1       100 % [21, 100]  50 % [9, 91]
+        MEAN      3       75 % [30, 95]    75 % [30, 95]
         """
         return cls._from_columns(read_prediction_columns(table))
 
