@@ -17,6 +17,7 @@ from skcovid.model_selection._verdict import describe_figures
 from skcovid.persistence._atlas_card import DECISION
 from skcovid.report._demographics import Partition
 from skcovid.report._headline import headline
+from skcovid.report._model import describe_pipeline
 
 # Facts that are the same for every evaluation.
 _OF_EVERY_STUDY = {
@@ -167,20 +168,15 @@ def _describe_pipeline(study: Study) -> dict[str, str | None]:
     samplers = ", ".join(
         type(step).__name__ for _, step in steps if isinstance(step, SamplerMixin)
     )
-    weights = sorted(
-        (name, value)
-        for name, value in pipeline.get_params().items()
-        if name.split("__")[-1] in ("weights", "backbone") and value is not None
-    )
+    described = describe_pipeline(pipeline)
     epochs = list_epochs(study.result.histories)
     kind = "an ensemble" if isinstance(classifier, BaseEnsemble) else "one model"
     return {
         "preprocessing": names
         and f"Steps before the classifier, in order: {names}; parameters in "
         "model_card.md.",
-        "model": f"The classifier is a {type(classifier).__name__}; all parameters are "
-        "in model_card.md.",
-        "initial": "; ".join(f"{name}: {value}" for name, value in weights),
+        "model": f"{described} All parameters are in model_card.md.",
+        "initial": described if "weights" in described else None,
         "training": "Parameters of training are in model_card.md."
         + (f" Epochs in the folds: {epochs}." if epochs else ""),
         "balance": f"Training images, and no others, were resampled by {samplers}."
