@@ -154,5 +154,5 @@ def test_report_shows_pictures_of_the_first(report, data, tmp_path):
         for X in (None, data.images)
     ]
     without, shown = (page.count("data:image/png") for page in pages)
-    assert shown == without + 1
+    assert shown == without + 3  # with mistakes and mean images
     assert f"The first 12 of {len(report.label_queue)}" in pages[1]

@@ -147,7 +147,7 @@ def test_figures_outside_and_inside_fill_the_results(pack, result):
     for predictions in (result, result.external):
         area = predictions.roc_auc["COVID-19"].format_fraction()
         assert area in rows["31"]
-    assert "LogisticRegression" in rows["15a"]
+    assert "logistic regression" in rows["15a"]
     assert "For the author" in rows["16a"]
 
 
