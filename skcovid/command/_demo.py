@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from textwrap import fill
 from typing import Any
 
 from skcovid.command._evaluate import add_evaluation_options, evaluate_data
@@ -11,7 +12,7 @@ from skcovid.command._options import (
     load_data,
     positive_int,
 )
-from skcovid.command._outcome import Outcome, say
+from skcovid.command._outcome import WIDTH, Outcome, say
 
 _PLANTED = "COVID-19"
 # The drawings are the same in each run; --seed draws folds.
@@ -52,9 +53,9 @@ def run(options: argparse.Namespace) -> Outcome:
 
     folder = options.output / "radiographs"
     say(
-        "skcovid demo: drawings of chests, not images of patients. Of the four sources "
-        f"(hospitals), the last\nhas {_PLANTED} alone, in a look of its own: a shortcut "
-        "that the audit should find. It takes about a minute."
+        "skcovid demo: drawings of chests, not images of patients. The last of four "
+        f"sources (hospitals) has {_PLANTED} alone,\nin images of its own look: a "
+        "shortcut that the audit should find. It takes about a minute."
     )
     made: Any = make_radiographs(options.images, **_DRAWN)
     if not folder.exists():
@@ -102,9 +103,10 @@ def _tell(report: Any, text: str) -> Iterator[str]:
     of_others = np.concatenate(others)
     found = "found it" if report["source"].flagged else "did not find it"
     flagged = ", ".join(check.name for check in report.checks if check.flagged)
-    yield (
-        f"Planted: {[*hits][-1]} has {_PLANTED} alone, so its look gives the class away. "
-        f"Recall of {_PLANTED} is\n{planted.sum()} of {len(planted)} there, and "
-        f"{of_others.sum()} of {len(of_others)} in the others. The audit {found}.\n"
-        f"Flagged: {flagged or 'nothing'}."
+    yield fill(
+        f"Planted: {list(hits)[-1]} has {_PLANTED} alone, so its look gives the class "
+        f"away. Recall of {_PLANTED} is {planted.sum()} of {len(planted)} there, and "
+        f"{of_others.sum()} of {len(of_others)} in the others. The audit {found}. "
+        f"Flagged: {flagged or 'nothing'}.",
+        WIDTH,
     )

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from skcovid._base._atomic_files import atomic_write
@@ -21,7 +22,7 @@ from skcovid.command._options import (
     pair,
     positive_int,
 )
-from skcovid.command._outcome import Outcome, align, say
+from skcovid.command._outcome import WIDTH, Outcome, align, say
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -161,8 +162,10 @@ def summarise(result: Any, report: Any) -> str:
         area = areas[label].format_fraction() if label in areas else "n/a"
         shares = row.recall.format_percent(1), row.precision.format_percent(1)
         rows.append((str(label), str(row.support), *shares, area))
-    audited = "" if report is None else f"\nAudit: {report.headline}\n"
-    return f"{headline(result, report)}\n{audited}\n{align(rows)}"
+    paragraphs = [fill(headline(result, report), WIDTH)]
+    if report is not None:
+        paragraphs.append(fill(f"Audit: {report.headline}", WIDTH))
+    return "\n\n".join([*paragraphs, align(rows)])
 
 
 def _list_predictions(result: Any, paths: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# Of a paragraph, in characters.
+WIDTH = 88
+
 
 @dataclass
 class Outcome:

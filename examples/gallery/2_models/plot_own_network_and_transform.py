@@ -2,7 +2,7 @@
 A network and a transform of one's own
 ======================================
 
-How to add both, not how well they do: the network is tiny and starts from random weights.
+How to add both, not how well they do: the network is tiny, its first weights random.
 :func:`skcovid.register_backbone` makes any Keras network available by name; a subclass
 of :class:`~skcovid.augmentation.IntensityTransform` or
 :class:`~skcovid.augmentation.GeometricTransform` joins the augmentation.
