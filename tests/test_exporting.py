@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from imblearn.pipeline import Pipeline
 from sklearn.base import clone
+from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import LinearSVC
@@ -109,7 +110,8 @@ class TestLinear:
 
     def test_as_many_components_as_images(self, tmp_path):
         pipeline = make_transfer_pipeline("tiny", recipe="linear", **QUICK)
-        pipeline.set_params(components__n_components=len(X)).fit(X, Y)
+        components = KernelPCA(len(X), eigen_solver="dense")
+        pipeline.set_params(components=components).fit(X, Y)
         assert pipeline.named_steps["components"].eigenvalues_.min() == 0
         skcovid.export(pipeline, tmp_path / "model.onnx")
         np.testing.assert_allclose(
@@ -185,9 +187,8 @@ class TestErrors:
             skcovid.export(pipeline, tmp_path / "model.onnx")
 
     def test_a_kernel_that_is_not_linear(self, tmp_path):
-        pipeline = make_transfer_pipeline(
-            "tiny", recipe="linear", kernel="rbf", **QUICK
-        ).fit(X, Y)
+        pipeline = make_transfer_pipeline("tiny", recipe="linear", **QUICK)
+        pipeline.set_params(components=KernelPCA(kernel="rbf")).fit(X, Y)
         with pytest.raises(TypeError, match="KernelPCA with kernel='linear'"):
             skcovid.export(pipeline, tmp_path / "model.onnx")
 

@@ -474,9 +474,9 @@ class TestMakeTransferPipeline:
         assert pipeline.named_steps["read"].lazy is True
         assert pipeline.named_steps["preprocess"].backbone == TINY
         assert pipeline.named_steps["features"].backbone == TINY
-        assert pipeline.named_steps["components"].eigen_solver == "dense"
+        assert pipeline.named_steps["components"] == "passthrough"
         search = pipeline.named_steps["classify"]
-        assert search.estimator.solver == "newton-cg"
+        assert search.estimator.solver == "lbfgs"
         recipe = RECIPES["linear"]["classify"]
         assert search.param_grid == recipe["param_grid"]
         assert repr(search.cv) == repr(recipe["cv"])

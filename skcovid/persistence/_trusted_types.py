@@ -32,6 +32,7 @@ from skcovid.persistence._schema import is_quick, read_schema
 from skcovid.persistence._zip_container import ModelFileError, parse_json, read_members
 from skcovid.pipeline import GroupPipeline, HoldoutPipeline
 from skcovid.preprocessing._backbone_preprocessor import BackbonePreprocessor
+from skcovid.preprocessing._batch_standard_scaler import BatchStandardScaler
 from skcovid.preprocessing._reader import RadiographReader
 from skcovid.preprocessing._source_standard_scaler import SourceStandardScaler
 
@@ -90,6 +91,7 @@ _SKCOVID_TYPES = (
     AugmentationBalancer,
     BackbonePreprocessor,
     BackboneReference,
+    BatchStandardScaler,
     CellOverSampler,
     GroupPipeline,
     HoldoutPipeline,
