@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from numbers import Integral
 from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -103,7 +105,8 @@ def evaluate(
         also receives the groups, even within an ensemble or a search. A clone is fitted
         in every fold.
     X : array-like of shape (n_samples, ...)
-        Paths, images or other input of `pipeline`.
+        Paths, images or other input of `pipeline`. Networks with ``memory=None``
+        share their features between folds, in a folder that is removed at the end.
     y : array-like of shape (n_samples,)
         Class labels.
     cv : int, cross-validator or "leave-one-source-out", default=5
@@ -151,8 +154,9 @@ def evaluate(
         ``joblib.parallel_config`` says, which may send them to a cluster. A network
         alone uses all cores.
     checkpoint : path-like, default=None
-        Folder, created if needed, that keeps each completed fold and the state of a
-        :class:`TransferLearningClassifier` after every epoch. The same call resumes an
+        Folder, created if needed, that keeps each completed fold, the state of a
+        :class:`TransferLearningClassifier` after every epoch and, until the last fold
+        is complete, features. The same call resumes an
         evaluation that was stopped, with the predictions of one that was not. No
         `random_state` of skcovid's estimators may be None.
     verbose : int, default=1
@@ -305,7 +309,10 @@ def evaluate(
         adapt=adapt,
     )
     if checkpoint is None:
-        folds = run()
+        with TemporaryDirectory(
+            prefix="skcovid-", ignore_cleanup_errors=True
+        ) as folder:
+            folds = run(features=Path(folder, "features"))
     else:
         _check_folds_seeded(cv, protocol, random_state)
         # To ask for figures of sources later, nothing needs to be fitted again.
@@ -325,7 +332,11 @@ def evaluate(
             adapt=adapt,
         )
         with open_checkpoint(Path(checkpoint), description) as opened:
-            folds = run(checkpoint=opened)
+            # It stays after an interruption: in batches of other images, the last
+            # digits of the features would be others.
+            features = opened.directory / "features"
+            folds = run(checkpoint=opened, features=features)
+            rmtree(features, ignore_errors=True)
     _warn_of_constant_predictions(folds, [*names, "the external set"])
     outside = None
     if external is not None:

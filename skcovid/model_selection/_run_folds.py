@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import safe_indexing, take_rows
 from skcovid._base._kept_features import keep_features_of_predictions
+from skcovid._base._network_estimator import NetworkEstimator
 from skcovid._base._predictions import Predictions, predict
-from skcovid._base._validation_splits import requests
+from skcovid._base._validation_splits import list_parameters, requests
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
 from skcovid.model_selection._external_set import ExternalSet
 from skcovid.model_selection._result import Fold
@@ -38,6 +40,7 @@ def run_folds(
     attributes: Any,
     splits: list[Split],
     *,
+    features: Path,
     n_jobs: int | None,
     verbose: int,
     test: ExternalSet | None = None,
@@ -46,7 +49,8 @@ def run_folds(
 ) -> list[Fold]:
     """Evaluate a classifier on every fold that the checkpoint does not hold.
 
-    An external set is the last fold: all rows are trained on.
+    An external set is the last fold: all rows are trained on. `features` is the folder
+    where the folds share features, unless the pipeline names another.
     """
     names = name_folds(splits, source)
     if test is not None:
@@ -60,7 +64,7 @@ def run_folds(
     left = [number for number in numbers if number not in done]
     run = delayed(_run_fold)
     of_rows = {"groups": groups, "source": source, "attributes": attributes}
-    shared = (pipeline, X, y, of_rows, adapt, checkpoint, os.getpid())
+    shared = (pipeline, X, y, of_rows, adapt, checkpoint, features, os.getpid())
     # joblib sends array arguments ahead to one worker of a cluster and loses them with
     # it; arrays within a tuple are sent with each fold.
     folds = Parallel(n_jobs=n_jobs, return_as="generator")(
@@ -93,11 +97,21 @@ def run_folds(
 
 
 def _run_fold(task: tuple[Any, ...]) -> Fold:
-    pipeline, X, y, of_rows, adapt, checkpoint, caller, number, *last = task
+    pipeline, X, y, of_rows, adapt, checkpoint, features, caller, *numbered = task
+    number, *last = numbered
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid == caller:
         _end_with(parent)
     estimator = clone(pipeline)
+    if features.parent.is_dir():  # another computer of a cluster may not have it
+        without = [
+            name
+            for name, value, owner in list_parameters(estimator)
+            if name.endswith("memory")
+            and value is None
+            and isinstance(owner, NetworkEstimator)
+        ]
+        estimator.set_params(**dict.fromkeys(without, str(features)))
     if checkpoint is None:
         return _evaluate_fold(estimator, X, y, of_rows, adapt, *last)
     folders = own_parameters(estimator, "checkpoint")
