@@ -116,6 +116,12 @@ class TestHead:
                 gathered.predict_on_batch(images()), expected, rtol=1e-5, atol=1e-6
             )
 
+    def test_the_last_layer_is_pooled_once(self):
+        base = build()
+        once = add_head(base, pooling=("avg", "max"))
+        again = add_head(base, feature_layers=base.layers[-1:], pooling=("avg", "max"))
+        assert len(again.layers) == len(once.layers)
+
     def test_head_on_several_layers(self):
         base = build()
         side = base.layers[3]
@@ -234,6 +240,25 @@ class TestFoldBatchNorm:
             beta_initializer="random_normal",
         )(maps)
         model = keras.Model(inputs, maps)
+        set_moving_statistics(model)
+        folded = fold_batch_norm(model)
+        assert len(folded.layers) == 2
+        pixels = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+        assert_allclose(
+            folded.predict_on_batch(pixels),
+            model.predict_on_batch(pixels),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+
+    @pytest.mark.parametrize("bias", [False, True])
+    def test_depthwise_convolutions(self, bias):
+        inputs = keras.Input((8, 8, 3))
+        maps = keras.layers.DepthwiseConv2D(
+            3, depth_multiplier=2, use_bias=bias, bias_initializer="random_normal"
+        )(inputs)
+        normalise = keras.layers.BatchNormalization(gamma_initializer="random_normal")
+        model = keras.Model(inputs, normalise(maps))
         set_moving_statistics(model)
         folded = fold_batch_norm(model)
         assert len(folded.layers) == 2

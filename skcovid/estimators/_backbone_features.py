@@ -26,6 +26,7 @@ from skcovid._base._random import draw_seed
 from skcovid.images._checks import check_network_input
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks import _network as network
+from skcovid.networks._batch_norm import folded
 from skcovid.networks._feature_store import FeatureStore
 from skcovid.networks._graph import choose_layers
 from skcovid.networks._network import Pooling, check_pooling
@@ -284,7 +285,7 @@ class BackboneFeatures(TransformerMixin, BackboneParameter, PlainParameters):
             return features, store.n_computed
         batch_size = min(self.batch_size, len(images))
         passes = network.predict_batches(
-            self.trunk_,
+            folded(self.trunk_),
             images.batches(batch_size, n_jobs=self.n_jobs),
             batch_size=batch_size,
         )

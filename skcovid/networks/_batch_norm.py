@@ -8,7 +8,15 @@ import numpy as np
 
 from skcovid._base._compatibility import tensor_source
 from skcovid.networks._graph import layer_inputs
+from skcovid.networks._model_cache import build_once, weight_checksums
 from skcovid.networks._network import is_batch_norm
+
+
+def folded(model: Any) -> Any:
+    """Return the model of `fold_batch_norm`, made anew if weights have changed."""
+    return build_once(
+        model, "folded", weight_checksums(model), lambda: fold_batch_norm(model)
+    )
 
 
 def fold_batch_norm(model: Any) -> Any:
@@ -16,7 +24,7 @@ def fold_batch_norm(model: Any) -> Any:
 
     In inference mode, batch normalisation multiplies each channel by a constant and
     adds another; the kernel and the bias can do that. Separate layers take a tenth of
-    the network's time.
+    InceptionV3's time, and two fifths of EfficientNet-Lite0's.
     """
     uses = Counter(
         id(tensor) for layer in model.layers for tensor in layer_inputs(layer)
@@ -27,7 +35,7 @@ def fold_batch_norm(model: Any) -> Any:
         (maps,) = layer_inputs(layer)
         before = tensor_source(maps).layer
         can_fold = (
-            type(before) is keras.layers.Conv2D
+            type(before) in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
             and before.activation is keras.activations.linear
             and before.data_format == "channels_last"
         )
@@ -47,14 +55,15 @@ def fold_batch_norm(model: Any) -> Any:
 
 def _fold(convolution: Any, batch_norm: Any) -> Any:
     """Return a convolution that includes a batch normalisation."""
+    is_depthwise = type(convolution) is keras.layers.DepthwiseConv2D
     config = {
         **convolution.get_config(),
         "name": None,
         "use_bias": True,
         # Random initialisers would draw a seed from the global random state.
-        "kernel_initializer": "zeros",
+        f"{'depthwise' if is_depthwise else 'kernel'}_initializer": "zeros",
     }
-    result = keras.layers.Conv2D.from_config(config)
+    result = type(convolution).from_config(config)
     result.build(layer_inputs(convolution)[0].shape)
     kernel, *bias = convolution.get_weights()
     to_numpy = keras.ops.convert_to_numpy
@@ -67,5 +76,7 @@ def _fold(convolution: Any, batch_norm: Any) -> Any:
     shift = shift * scale
     if batch_norm.center:
         shift = shift + to_numpy(batch_norm.beta)
+    if is_depthwise:  # its last axes are the channels and the outputs of each
+        scale = scale.reshape(kernel.shape[2:])
     result.set_weights([kernel * scale, shift])
     return result

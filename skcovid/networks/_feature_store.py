@@ -24,9 +24,9 @@ from skcovid._base._digests import image_key
 from skcovid._base._read_ahead import read_ahead
 from skcovid._base._version import DECODERS, __version__, installed_versions
 from skcovid.images._lazy_images import LazyImages
-from skcovid.networks._batch_norm import fold_batch_norm
+from skcovid.networks._batch_norm import folded
 from skcovid.networks._batch_plan import planned_batches
-from skcovid.networks._model_cache import build_once
+from skcovid.networks._model_cache import build_once, weight_checksums
 from skcovid.networks._network import feature_progress, predict_batches
 
 Arrays = tuple[NDArray[Any], ...]
@@ -170,7 +170,7 @@ class FeatureStore:
         self.dtype = np.dtype(dtype)
         below = "" if source is None else source.fingerprint
         # Checksums take a fifth of the digest's time, and find weights loaded since.
-        settings = self.dtype.str, below, *_weight_checksums(trunk)
+        settings = self.dtype.str, below, *weight_checksums(trunk)
         self.fingerprint: str = build_once(
             trunk,
             "fingerprint",
@@ -282,11 +282,8 @@ class FeatureStore:
     def _passes(
         self, images: LazyImages | StoredFeatures, batch_size: int, n_jobs: int
     ) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
-        folded = build_once(
-            self.trunk, "folded", self.fingerprint, lambda: fold_batch_norm(self.trunk)
-        )
         batches = images.batches(batch_size, n_jobs=n_jobs)
-        return predict_batches(folded, batches, batch_size=batch_size)
+        return predict_batches(folded(self.trunk), batches, batch_size=batch_size)
 
     def _compute(
         self,
@@ -399,13 +396,6 @@ def _read_file(path: Path, parts: Sequence[NDArray[Any]]) -> bool:
             checksum = crc32(part.data, checksum)
         # One byte more than there should be.
         return file.read(_CHECKSUM + 1) == checksum.to_bytes(_CHECKSUM)
-
-
-def _weight_checksums(model: Any) -> list[int]:
-    return [
-        crc32(np.ascontiguousarray(weights).data.cast("B"))
-        for weights in model.get_weights()
-    ]
 
 
 def fingerprint(model: Any, *, dtype: str = "", below: str = "") -> str:

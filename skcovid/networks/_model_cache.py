@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
+from zlib import crc32
+
+import numpy as np
 
 from skcovid.networks._tensorflow import check_not_forked
 
@@ -23,3 +26,11 @@ def build_once(
     if name not in kept or kept[name][0] != settings:
         kept[name] = settings, build()
     return cast(Built, kept[name][1])
+
+
+def weight_checksums(model: Any) -> list[int]:
+    """Return a checksum of each array of weights, to tell whether they changed."""
+    return [
+        crc32(np.ascontiguousarray(weights).data.cast("B"))
+        for weights in model.get_weights()
+    ]

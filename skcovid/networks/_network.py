@@ -104,7 +104,8 @@ def add_head(
         )
 
     # The head always computes in float32.
-    maps = [*(layer.output for layer in feature_layers), base.output]
+    outputs = [layer.output for layer in feature_layers]
+    maps = [*(maps for maps in outputs if maps is not base.output), base.output]
     gathered = global_pool(maps, pooling) or [
         layers.Flatten("channels_last", dtype="float32")(output) for output in maps
     ]
