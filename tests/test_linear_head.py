@@ -72,8 +72,11 @@ def test_scaling_in_batches_is_scaling_at_once(weighted):
     np.testing.assert_allclose(scale.fit(X[:30]).mean_, X[:30].mean(axis=0), atol=1e-6)
 
 
-def test_a_head_that_reduces_its_columns():
+def test_a_head_that_reduces_its_columns(tmp_path):
     X, y = features(120)
     for components in (PCA(5), KernelPCA(5)):
         fitted = head().set_params(components=components).fit(X, y)
         assert fitted["classify"].best_estimator_.coef_.shape == (3, 5)
+        skcovid.save(fitted, tmp_path / "model.skcovid")
+        loaded = skcovid.load(tmp_path / "model.skcovid")
+        np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))

@@ -63,7 +63,7 @@ class BackboneFeatures(TransformerMixin, BackboneParameter, PlainParameters):
     memory : path-like, default=None
         Folder where ``fit_transform`` keeps the features for other folds, searches and
         processes. ``transform`` reads them and adds none, except in
-        :func:`skcovid.evaluate`. None keeps none.
+        :func:`skcovid.evaluate`. None keeps none, or in ``evaluate`` until it ends.
     features_dtype : {"float16", "float32"}, default="float32"
         Type of the kept features.
     precision : {"float32", "mixed_bfloat16", "mixed_float16"}, default="float32"

@@ -106,7 +106,8 @@ class TransferLearningClassifier(ImageKerasClassifier):
     memory : path-like, default=None
         Folder where ``fit`` keeps the features for other fits, folds, searches,
         processes and predictions. Predictions add none, except those of
-        :func:`skcovid.evaluate`. None keeps them for one fit.
+        :func:`skcovid.evaluate`. None keeps them for one fit, or in ``evaluate`` until
+        it ends.
     precision : {"float32", "mixed_bfloat16", "mixed_float16"}, default="float32"
         Keras dtype policy of the backbone; the head is always float32. The mixed ones
         are less exact, and faster on hardware that supports them.
