@@ -1,6 +1,7 @@
 """`skcovid demo`: folds, audit and report of synthetic radiographs, without data."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from textwrap import fill
 from typing import Any
@@ -51,6 +52,8 @@ def run(options: argparse.Namespace) -> Outcome:
 
     from skcovid.datasets import make_radiographs, save_radiographs
 
+    # No bars in a file.
+    options.quiet |= not sys.stderr.isatty()
     folder = options.output / "radiographs"
     say(
         "skcovid demo: drawings of chests, not images of patients. The last of four "
