@@ -1,5 +1,7 @@
+import io
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -26,6 +28,23 @@ def eager():
 def small_forests(monkeypatch):
     """Audit with forests of three trees, where the forest is not the subject."""
     forests.use(monkeypatch)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal as stderr of the progress bar."""
+    # pytest replaces the process' stderr between a fixture and its test.
+    stream = Terminal()
+    stand_in = SimpleNamespace(stderr=stream)
+    monkeypatch.setattr("skcovid._base._progress.sys", stand_in)
+    return stream
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from skcovid import (
     evaluate,
     make_transfer_pipeline,
 )
+from skcovid.estimators import _training as training
 from skcovid.estimators._training import Batches, TrainingSettings, train_phase
 from skcovid.networks import _network as network
 from skcovid.networks.backbones import get_backbone
@@ -850,13 +851,54 @@ def test_a_deleted_classifier_releases_its_images_and_network(policy):
     assert first_layer() is None
 
 
-def test_progress_is_shown_unless_verbose_is_0(capfd):
-    # TensorFlow reports the devices that it finds when it first computes.
-    keras.ops.ones(1)
-    capfd.readouterr()
+def test_progress_is_shown_unless_verbose_is_0(terminal, monkeypatch):
+    monkeypatch.setattr("skcovid._base._progress._REDRAWN", -1)
     make(**KEPT, pooling="max").fit(X, Y)
-    assert "".join(capfd.readouterr()) == ""
+    assert terminal.getvalue() == ""
     make(**KEPT, pooling="avg", verbose=1).fit(X, Y)
-    shown = capfd.readouterr().err
-    for expected in ("features", "phase 1", "phase 2"):
+    shown = terminal.getvalue()
+    for expected in ("training:", "features 18 of 18", "phase 1", "phase 2"):
         assert expected in shown
+
+
+class TestLongTraining:
+    @pytest.fixture
+    def announced(self, monkeypatch, capsys):
+        """Fit while the clock counts some seconds a batch; return what is said."""
+
+        def fit(seconds, **parameters):
+            clock = iter(range(0, 10**9, 5 * seconds))
+            monkeypatch.setattr(training, "perf_counter", lambda: next(clock))
+            classifier = make(batch_size=6, epochs=2, **{"verbose": 1, **parameters})
+            capsys.readouterr()
+            classifier.fit(X, Y, **VALIDATION)
+            return capsys.readouterr().err
+
+        return fit
+
+    def test_says_how_long_it_takes_at_most(self, announced):
+        # 3 training batches and 1 of validation, 2 epochs in each of 2 phases. Measured
+        # in the second.
+        text = announced(225)
+        assert text.count("\n") == 1
+        expected = "up to 45 min on this machine: 220 s a batch × 4 batches × 3 epochs;"
+        assert expected in text
+        assert 'recipe "linear" or "fast", a smaller network, or a GPU' in text
+
+    def test_only_if_it_is_long(self, announced):
+        assert announced(50) == ""
+        assert announced(225, verbose=0) == ""
+
+    def test_the_fast_recipe_is_not_its_own_cure(self, announced):
+        text = announced(225, **KEPT, pooling="max")
+        assert "linear" in text
+        assert "fast" not in text
+
+    def test_folds_that_are_left_count(self, monkeypatch, capsys):
+        clock = iter(range(0, 10**9, 500))
+        monkeypatch.setattr(training, "perf_counter", lambda: next(clock))
+        classifier = make(batch_size=6, epochs=4, verbose=1)
+        evaluate(classifier, X, Y, cv=2, verbose=1)
+        first, *folds = capsys.readouterr().err.splitlines()
+        assert "100 s a batch × 2 batches × 14 epochs of 2 fits" in first
+        assert [line[:11] for line in folds] == ["fold 1 of 2", "fold 2 of 2"]

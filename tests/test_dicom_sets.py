@@ -201,12 +201,12 @@ class TestErrors:
         with pytest.raises(ImportError, match=r"skcovid\[dicom\]"):
             load_radiographs(root, verbose=0)
 
-    def test_the_bar_is_hidden_on_request(self, write, capsys):
+    def test_the_bar_is_hidden_on_request(self, write, terminal):
         root = write({"a/1.dcm": person("P"), "b/1.dcm": person("Q")})
         load_radiographs(root, verbose=0)
-        assert capsys.readouterr().err == ""
+        assert terminal.getvalue() == ""
         load_radiographs(root)
-        assert "DICOM headers" in capsys.readouterr().err
+        assert "DICOM headers" in terminal.getvalue()
 
 
 def how_to_write(number):

@@ -60,7 +60,7 @@ class TestFeatures:
         assert found.dtype == np.float32
         assert found.shape == (N_IMAGES, features.n_features_out_)
 
-    def test_shows_progress(self, monkeypatch):
+    def test_shows_progress(self, monkeypatch, terminal):
         shown = []
         monkeypatch.setattr(tqdm, "update", lambda bar, n: shown.append(n))
         make(verbose=1).fit(X).transform(X)

@@ -345,11 +345,12 @@ class TestRange:
         assert "features_dtype" not in str(raised.value)
 
 
-def test_progress_is_shown_only_if_verbose(tmp_path, capfd):
+def test_progress_is_shown_only_if_verbose(tmp_path, terminal):
     store = make_store(tmp_path)
     store.fill(make_images()[:4], **FILLING)
-    assert "".join(capfd.readouterr()) == ""
+    assert terminal.getvalue() == ""
     store.fill(make_images(), **{**FILLING, "verbose": 1})
-    assert "features" in capfd.readouterr().err
+    shown = terminal.getvalue()
+    assert "features" in shown
     store.fill(make_images(), **{**FILLING, "verbose": 1})
-    assert "".join(capfd.readouterr()) == ""
+    assert terminal.getvalue() == shown

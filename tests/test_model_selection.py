@@ -1,4 +1,5 @@
 import json
+import re
 import warnings
 from collections import Counter
 
@@ -432,8 +433,18 @@ class TestCrossValPredict:
         evaluate(DummyClassifier(), X, Y, verbose=0)
         out, err = capfd.readouterr()
         assert not out + err
-        evaluate(DummyClassifier(), X, Y, verbose=1)
-        assert "folds" in capfd.readouterr().err
+        evaluate(DummyClassifier(), X, Y, cv=2, verbose=1)
+        out, err = capfd.readouterr()
+        assert not out
+        for number, line in enumerate(err.splitlines(), start=1):
+            pattern = rf"fold {number} of 2: accuracy \d+\.\d %, \d+ s"
+            assert re.fullmatch(pattern, line)
+        assert number == 2
+
+    def test_a_terminal_has_one_bar(self, terminal):
+        evaluate(DummyClassifier(), X, Y, cv=2, verbose=1)
+        assert "folds:" in terminal.getvalue()
+        assert "\n" not in terminal.getvalue()
 
 
 class TestPaperProtocol:

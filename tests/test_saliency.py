@@ -168,11 +168,11 @@ class TestEveryMethod:
             explain(clone(pipeline), X[:3])
 
     @METHODS
-    def test_progress_is_shown_unless_verbose_is_0(self, explain, pipeline, capfd):
+    def test_progress_is_shown_unless_verbose_is_0(self, explain, pipeline, terminal):
         explain(pipeline, X[:3])
-        assert "".join(capfd.readouterr()) == ""
+        assert terminal.getvalue() == ""
         explain(pipeline, X[:3], verbose=1)
-        assert "0/3" in capfd.readouterr().err
+        assert "0/3" in terminal.getvalue()
 
     @pytest.mark.parametrize(
         "explain",

@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 from sklearn.base import clone
-from tqdm.auto import tqdm
 
 from skcovid._base._document import Table
+from skcovid._base._progress import Progress
 from skcovid.auditing._baseline import THRESHOLD, Baseline, cross_validate
 from skcovid.auditing._check import AuditCheck, VisiblePoint
 from skcovid.auditing._refit import Refit
@@ -34,34 +34,35 @@ def check_blanked_lungs(
         return AuditCheck(_NAME, _QUESTION, "not run", reason, _THRESHOLD), [], []
     levels = [0.0, *sorted(fractions)]
     curve, baselines, rows = [], [], []
-    progress = tqdm(levels, desc="blanking", leave=False, disable=not subject.verbose)
-    for level in progress:
-        if level == 0:
-            # As given, so that features which the model has kept are found.
-            name, share, X = "whole image", 1.0, refit.X
-            classifier = refit.classifier
-        else:
-            share = visible_share(images.shape[1:], level)
-            name = f"outer {100 * share:.0f} % of the image"
-            blank = partial(blank_centre, fraction=level)
-            X = images.map(blank, f"blank_centre({level})")
-            classifier = clone(refit.classifier)
-            for reader in find_readers(classifier):
-                # Lung masks are applied to `images` already.
-                reader.set_params(lungs=None)
-            if refit.eager:
-                X = np.asarray(X)
-        found = cross_validate(subject, name, classifier, X, rows=refit.rows)
-        curve.append(VisiblePoint(share, found.accuracy))
-        baselines.append(found)
-        rows.append(
-            [
-                f"{100 * level:.0f} %",
-                f"{100 * share:.0f} %",
-                found.accuracy.format_percent(1),
-                f"{found.best.label}: {found.best.balanced_accuracy.format_percent(1)}",
-            ]
-        )
+    with Progress("blanking", len(levels), "step", subject.verbose) as progress:
+        for level in progress.follow(levels):
+            if level == 0:
+                # As given, so that features which the model has kept are found.
+                name, share, X = "whole image", 1.0, refit.X
+                classifier = refit.classifier
+            else:
+                share = visible_share(images.shape[1:], level)
+                name = f"outer {100 * share:.0f} % of the image"
+                blank = partial(blank_centre, fraction=level)
+                X = images.map(blank, f"blank_centre({level})")
+                classifier = clone(refit.classifier)
+                for reader in find_readers(classifier):
+                    # Lung masks are applied to `images` already.
+                    reader.set_params(lungs=None)
+                if refit.eager:
+                    X = np.asarray(X)
+            found = cross_validate(subject, name, classifier, X, rows=refit.rows)
+            curve.append(VisiblePoint(share, found.accuracy))
+            baselines.append(found)
+            best = found.best
+            rows.append(
+                [
+                    f"{100 * level:.0f} %",
+                    f"{100 * share:.0f} %",
+                    found.accuracy.format_percent(1),
+                    f"{best.label}: {best.balanced_accuracy.format_percent(1)}",
+                ]
+            )
     table = Table(
         ["blanked, of each side", "visible area", "accuracy", "best class, balanced"],
         rows,

@@ -75,11 +75,10 @@ def _list_images(places: Iterable[str]) -> Iterator[str]:
 
 def _predict(pipeline: Any, paths: list[str], verbose: int) -> Iterator[dict[str, Any]]:
     """Yield path, prediction, probabilities and error of each file."""
-    from tqdm.auto import tqdm
-
+    from skcovid._base._progress import Progress
     from skcovid.persistence._archive import Models, predict_part
 
-    with tqdm(total=len(paths), unit="image", disable=not verbose) as progress:
+    with Progress("predictions", len(paths), "image", verbose) as progress:
         for start in range(0, len(paths), _CHUNK):
             chunk = paths[start : start + _CHUNK]
             part = predict_part(Models(pipeline, None, 0), Path("predictions"), chunk)

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from tqdm.auto import tqdm
-
+from skcovid._base._progress import Progress
 from skcovid.datasets._attributes import parse_attribute
 from skcovid.datasets._listing import kind_of_image
 from skcovid.datasets._patients import find_patient
@@ -21,10 +20,8 @@ NOT_KNOWN = "not known"
 def fill_provenance(found: RadiographSet, *, verbose: int) -> None:
     """Set what is known of each image; a table takes precedence."""
     paths = [image.path for image in found.images if is_dicom_file(image.path)]
-    progress = tqdm(
-        paths, desc="DICOM headers", unit="file", disable=not verbose or not paths
-    )
-    results = [try_read(read_header, path) for path in progress]
+    with Progress("DICOM headers", len(paths), "file", verbose) as progress:
+        results = [try_read(read_header, path) for path in progress.follow(paths)]
     headers = dict(zip(paths, raise_problems(results), strict=True))
     patients = _find_header_patients(headers)
     for label in found.class_names:

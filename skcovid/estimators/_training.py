@@ -2,13 +2,19 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, NoReturn
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
+from skcovid._base._progress import (
+    Progress,
+    fits_left,
+    format_duration,
+    say_once,
+)
 from skcovid.estimators._checkpoint import History, PhaseBackup, TrainingState
 from skcovid.estimators._trainable_network import Loader, Phase
 from skcovid.networks._errors import CheckLoss, explain_backend_errors
@@ -17,6 +23,9 @@ from skcovid.networks._network import BatchNorm
 from skcovid.networks._tensorflow import ignore_retracing, release_training_memory
 
 _TITLES: dict[Phase, str] = {1: "phase 1, head", 2: "phase 2, fine-tuning"}
+# What is measured of a training, and the rest from which its duration is announced.
+_MEASURED_BATCHES = 5
+_LONG_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -100,31 +109,55 @@ class SingleReplicaAdam(keras.optimizers.Adam):
 
 
 class EpochProgress(keras.callbacks.Callback):
-    """A progress bar over the epochs of one phase."""
+    """Counts the epochs of one phase, and says so where training may take long."""
 
-    def __init__(self, description: str) -> None:
+    def __init__(
+        self, progress: Progress, phase: Phase, epochs: int, n_batches: int, faster: str
+    ) -> None:
         super().__init__()
-        self.description = description
+        self._progress = progress
+        self._title = _TITLES[phase]
+        self._earlier_epochs = (phase - 1) * epochs
+        self._n_batches = n_batches
+        self._faster = faster
+        self._measured = 0
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.bar = tqdm(
-            total=self.params["epochs"],
-            desc=self.description,
-            unit="epoch",
-            leave=False,
-        )
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # The phase before may have stopped early.
+        if ahead := self._earlier_epochs + epoch - self._progress.done:
+            self._progress.update(ahead, self._title)
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        self._measured += 1
+        if self._measured == 1:  # which includes compilation
+            self._started = perf_counter()
+        elif self._measured == 1 + _MEASURED_BATCHES:
+            self._announce((perf_counter() - self._started) / _MEASURED_BATCHES)
+
+    def _announce(self, seconds: float) -> None:
+        """Say how long the rest takes at most if that is long."""
+        n_fits = fits_left()
+        epochs = n_fits * (self._progress.total or 0) - self._progress.done
+        rest = seconds * self._n_batches * epochs
+        if rest > _LONG_SECONDS:
+            of_fits = f" of {n_fits} fits" if n_fits > 1 else ""
+            say_once(
+                "long training",
+                f"Training may take up to {format_duration(rest)} on this machine: "
+                f"{float(f'{seconds:.2g}'):g} s a batch × {self._n_batches} batches "
+                f"× {epochs} epochs{of_fits}; early stopping may end it sooner. "
+                f"Faster: {self._faster}.",
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        shown = {
-            name: f"{value:.3g}"
+        shown = [
+            f"{name} {value:.3g}"
             for name, value in (logs or {}).items()
             if name != "learning_rate"
-        }
-        self.bar.set_postfix(shown, refresh=False)
-        self.bar.update(epoch + 1 - self.bar.n)
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.bar.close()
+        ]
+        self._progress.update(note=", ".join([self._title, *shown]))
 
 
 def _keep_torch_random_state() -> AbstractContextManager[None]:
@@ -144,6 +177,7 @@ def train_phase(
     settings: TrainingSettings,
     phase: Phase = 1,
     state: TrainingState | None = None,
+    progress: EpochProgress | None = None,
 ) -> History:
     """Train with Adam, reduce its rate on a plateau and stop early."""
     check_memory(model, settings.batch_size, train=True)
@@ -167,8 +201,8 @@ def train_phase(
         monitor, patience=settings.early_stopping_patience, restore_best_weights=True
     )
     callbacks = [CheckLoss(), plateau, stopping]
-    if settings.verbose:
-        callbacks.append(EpochProgress(_TITLES[phase]))
+    if progress is not None:
+        callbacks.append(progress)
     if settings.keep_freed_memory:
         callbacks.append(KeepFreedMemory())
     backup, first_epoch = None, 0

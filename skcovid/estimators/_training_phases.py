@@ -9,12 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._base._digests import image_key
+from skcovid._base._progress import Progress
 from skcovid._base._version import installed_versions
 from skcovid.estimators._checkpoint import History, TrainingState
-from skcovid.estimators._trainable_network import PHASES, Phase, TrainableNetwork
-from skcovid.estimators._training import Batches, TrainingSettings, train_phase
+from skcovid.estimators._trainable_network import (
+    PHASES,
+    Phase,
+    TrainableNetwork,
+    WholeNetwork,
+)
+from skcovid.estimators._training import (
+    Batches,
+    EpochProgress,
+    TrainingSettings,
+    train_phase,
+)
 from skcovid.images._lazy_images import LazyImages
 from skcovid.networks._feature_store import fingerprint
+from skcovid.networks._memory import runs_on_cpu
 
 
 class LabelledImages(NamedTuple):
@@ -47,22 +59,35 @@ def train_phases(
             n_jobs=settings.n_jobs,
         )
 
+    faster = 'recipe "linear"' + ' or "fast"' * isinstance(network, WholeNetwork)
+    faster += ", a smaller network" + ", or a GPU" * runs_on_cpu()
     history: History = {"phase": []} if state is None else state.history
-    for phase in PHASES:
-        network.parts.set_trainable(phase, settings.batch_norm)
-        if state is not None and phase < state.phase:
-            continue
-        logs = train_phase(
-            network.trained_model(phase),
-            make_batches(phase, training, generator),
-            None if validation is None else make_batches(phase, validation),
-            settings,
-            phase,
-            state,
-        )
-        for name, values in logs.items():
-            history.setdefault(name, []).extend(values)
-        history["phase"] += [phase] * len(logs["loss"])
+    n_epochs = len(PHASES) * settings.epochs
+    with Progress("training", n_epochs, "epoch", settings.verbose) as progress:
+        for phase in PHASES:
+            network.parts.set_trainable(phase, settings.batch_norm)
+            if state is not None and phase < state.phase:
+                continue
+            batches = make_batches(phase, training, generator)
+            monitored = None if validation is None else make_batches(phase, validation)
+            shown = None
+            if settings.verbose:
+                n_batches = len(batches) + (0 if monitored is None else len(monitored))
+                shown = EpochProgress(
+                    progress, phase, settings.epochs, n_batches, faster
+                )
+            logs = train_phase(
+                network.trained_model(phase),
+                batches,
+                monitored,
+                settings,
+                phase,
+                state,
+                shown,
+            )
+            for name, values in logs.items():
+                history.setdefault(name, []).extend(values)
+            history["phase"] += [phase] * len(logs["loss"])
     if state is not None:
         state.finish(network.trained_model(2))
     return history

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn
-from tqdm.auto import tqdm
 
 from skcovid._base._digests import image_key
+from skcovid._base._progress import Progress
 from skcovid.images._checks import check_images
 from skcovid.images._lazy_images import LazyImages
 from skcovid.reading._files import read_bytes
@@ -70,17 +70,10 @@ def read_pixels(
     source: Any = list_paths(X)
     if source is None:
         source = check_images(_rescale(X))
-    with ThreadPoolExecutor(n_jobs) as executor:
-        found = list(
-            tqdm(
-                executor.map(partial(_summarise, white_level=white_level), source),
-                total=len(source),
-                desc="reading",
-                unit="image",
-                leave=False,
-                disable=not verbose,
-            )
-        )
+    progress = Progress("reading", len(source), "image", verbose)
+    with progress, ThreadPoolExecutor(n_jobs) as executor:
+        summaries = executor.map(partial(_summarise, white_level=white_level), source)
+        found = list(progress.follow(summaries))
     return Pixels(*map(np.stack, zip(*found, strict=True)))
 
 

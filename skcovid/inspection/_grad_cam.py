@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._base._compatibility import forget_calls, validate_params
+from skcovid._base._progress import Progress
 from skcovid.inspection._saliency_inputs import (
     PARAMETERS,
     Target,
     network_inputs,
-    progress_bar,
 )
 
 
@@ -116,7 +116,7 @@ def grad_cam(
     position = [tensor is maps for tensor in entering].index(True)
     saliency = np.empty(images.shape[:3], dtype=np.float32)
     batches = images.batches(classifier.batch_size, n_jobs=classifier.n_jobs)
-    with progress_bar(len(images), "Grad-CAM", "image", verbose) as progress:
+    with Progress("Grad-CAM", len(images), "image", verbose) as progress:
         for rows, outputs in predict_batches(trunk, batches):
             tensors = [output.astype(np.float32) for output in outputs]
             if columns is None:

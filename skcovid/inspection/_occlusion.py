@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skcovid._base._compatibility import Interval, StrOptions, validate_params
+from skcovid._base._progress import Progress
 from skcovid.images._lazy_images import LazyImages
 from skcovid.inspection._saliency_inputs import (
     PARAMETERS,
     Target,
     check_target,
     predictor_and_images,
-    progress_bar,
     quiet_copy,
 )
 
@@ -131,7 +131,7 @@ def occlusion_sensitivity(
     shape = (n_samples, 1 + len(patches), len(estimator.classes_))
     quiet, variants, parts = quiet_copy(predictor), _hide(images, patches, fill), []
     total = n_samples * shape[1]
-    with progress_bar(total, "Occlusion", "prediction", verbose) as progress:
+    with Progress("Occlusion", total, "prediction", verbose) as progress:
         while batch := list(islice(variants, batch_size)):
             parts.append(quiet.predict_proba(np.stack(batch)))
             progress.update(len(batch))

@@ -12,12 +12,12 @@ from scipy.stats import spearmanr
 from sklearn.pipeline import Pipeline
 
 from skcovid._base._compatibility import Interval, validate_params
+from skcovid._base._progress import Progress
 from skcovid._base._random import draw_seed
 from skcovid.inspection._saliency_inputs import (
     PARAMETERS,
     Target,
     network_inputs,
-    progress_bar,
     quiet_copy,
 )
 
@@ -180,7 +180,7 @@ def randomization_check(
     steps = np.array_split(names[::-1], min(n_steps, len(names)))
     similarity = np.empty((n_repeats, len(steps), len(images)))
     total = n_repeats * len(steps)
-    with progress_bar(total, "Randomisation", "step", verbose) as progress:
+    with Progress("Randomisation", total, "step", verbose) as progress:
         for repeat in similarity:
             changed = _copy_with_network(estimator, classifier)
             final = changed[-1] if isinstance(changed, Pipeline) else changed

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import HasMethods
 from skcovid.images._lazy_images import LazyImages
@@ -23,11 +22,6 @@ PARAMETERS: dict[str, Any] = {
     "target": "no_validation",
     "verbose": ["verbose"],
 }
-
-
-def progress_bar(total: int, desc: str, unit: str, verbose: int) -> Any:
-    """Return a progress bar, hidden if `verbose` is 0."""
-    return tqdm(total=total, desc=desc, unit=unit, leave=False, disable=not verbose)
 
 
 def check_target(

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from skcovid._base._compatibility import Interval, validate_params
+from skcovid._base._progress import Progress
 from skcovid.inspection._saliency_inputs import (
     PARAMETERS,
     Target,
     network_inputs,
-    progress_bar,
 )
 
 
@@ -105,7 +105,7 @@ def score_cam(
     baseline = model.predict_on_batch(zeros)[0]
     saliency = np.empty(images.shape[:3], dtype=np.float32)
     batches = images.batches(batch_size, n_jobs=classifier.n_jobs)
-    with progress_bar(len(images), "Score-CAM", "image", verbose) as progress:
+    with Progress("Score-CAM", len(images), "image", verbose) as progress:
         for rows, (maps, probabilities) in predict_batches(to_maps, batches):
             explained = (
                 probabilities.argmax(axis=1) if columns is None else columns[rows]

@@ -18,12 +18,12 @@ from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
-from tqdm.auto import tqdm
 
 from skcovid._base._compatibility import safe_indexing, take_rows
 from skcovid._base._kept_features import keep_features_of_predictions
 from skcovid._base._network_estimator import NetworkEstimator
 from skcovid._base._predictions import Predictions, predict
+from skcovid._base._progress import Progress, format_duration
 from skcovid._base._validation_splits import list_parameters, requests
 from skcovid.model_selection._checkpoint import EvaluationCheckpoint, own_parameters
 from skcovid.model_selection._external_set import ExternalSet
@@ -80,19 +80,18 @@ def run_folds(
         )
         for number in left
     )
-    progress = tqdm(
-        zip(left, folds, strict=True),
-        initial=len(done),
-        total=len(splits),
-        desc="folds",
-        unit="fold",
-        disable=not verbose,
-    )
-    for number, fold in progress:
-        # A source or the external set; a number is in the bar already.
-        progress.set_postfix_str(names[number - 1].removeprefix(f"fold {number}"))
-        # Read from the file, to return what a resumed run would.
-        done[number] = fold if checkpoint is None else checkpoint.check_written(number)
+    n_folds = len(splits) - (test is not None)
+    with Progress("folds", len(splits), "fold", verbose, done=len(done)) as progress:
+        for number, fold in zip(left, folds, strict=True):
+            matrix, name = fold.confusion_matrix, names[number - 1]
+            name = name.replace(f"fold {number}", f"fold {number} of {n_folds}", 1)
+            seconds = fold.fit_seconds + fold.predict_seconds
+            note = f"{name}: accuracy {100 * matrix.trace() / matrix.sum():.1f} %"
+            progress.update(note=note, line=f"{note}, {format_duration(seconds)}")
+            # Read from the file, to return what a resumed run would.
+            if checkpoint is not None:
+                fold = checkpoint.check_written(number)
+            done[number] = fold
     return [done[number] for number in numbers]
 
 

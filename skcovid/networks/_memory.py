@@ -43,7 +43,7 @@ class KeepFreedMemory(keras.callbacks.Callback):
     # Not just once: with its first data set in a process, TensorFlow 2.21 on Python
     # 3.11 sets the threshold itself, to 128 KiB.
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if os.name != "posix" or not _runs_on_cpu():
+        if os.name != "posix" or not runs_on_cpu():
             return
         if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
             return
@@ -61,7 +61,7 @@ def check_memory(model: Any, batch_size: int, *, train: bool = False) -> None:
     large. On a GPU nothing is checked, as its allocators raise errors.
     """
     available = min(_available_memory(), default=None)
-    if available is None or not _runs_on_cpu():
+    if available is None or not runs_on_cpu():
         return
     needed = batch_size * _bytes_per_image(model, train=train)
     if needed > available:
@@ -72,7 +72,8 @@ def check_memory(model: Any, batch_size: int, *, train: bool = False) -> None:
         )
 
 
-def _runs_on_cpu() -> bool:
+def runs_on_cpu() -> bool:
+    """Tell whether the backend computes on the CPU."""
     return "cpu" in str(keras.ops.convert_to_tensor([0.0]).device).lower()
 
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeVar
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
+from skcovid._base._progress import Progress
 from skcovid.networks._errors import explain_backend_errors
 from skcovid.networks._memory import check_memory
 from skcovid.networks._tensorflow import (
@@ -185,11 +185,9 @@ def predict_batches(
         yield rows, [np.asarray(output)[:n_rows] for output in outputs]
 
 
-def feature_progress(n_images: int, verbose: int) -> "tqdm[Any]":
-    """Make the progress bar of images that pass through a network."""
-    return tqdm(
-        total=n_images, desc="features", unit="image", leave=False, disable=not verbose
-    )
+def feature_progress(n_images: int, verbose: int) -> Progress:
+    """Return the progress of images that pass through a network."""
+    return Progress("features", n_images, "image", verbose)
 
 
 def _pad_rows(values: NDArray[Any], size: int) -> NDArray[Any]:

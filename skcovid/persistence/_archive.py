@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from skcovid._base._atomic_files import (
     atomic_write,
@@ -25,6 +24,7 @@ from skcovid._base._atomic_files import (
 from skcovid._base._compatibility import HasMethods, Interval, validate_params
 from skcovid._base._digests import image_key
 from skcovid._base._predictions import predict, predicts_by_steps
+from skcovid._base._progress import Progress
 from skcovid._base._requirements import require
 from skcovid.persistence._fingerprint import fingerprint_model
 from skcovid.preprocessing._reader import find_readers
@@ -284,12 +284,8 @@ def _predict_missing(
                 counts["errors"] += n_errors
                 progress.update(len(chunk))
 
-    progress = tqdm(
-        total=len(paths) if isinstance(paths, Sized) else None,
-        desc="archive",
-        unit="image",
-        disable=not verbose,
-    )
+    total = len(paths) if isinstance(paths, Sized) else None
+    progress = Progress("archive", total, "image", verbose)
     with progress:
         for predicted in _predict_parts(models, missing_parts(), client):
             n_unavailable = predicted.n_unavailable
