@@ -85,6 +85,12 @@ API_REFERENCE = (
         ),
     ),
     Section(
+        "The command",
+        "skcovid.command",
+        "The ``skcovid`` command as a function; see :doc:`../command_line`.",
+        ("main",),
+    ),
+    Section(
         "Augmentation of one image",
         "skcovid",
         "",

@@ -1,27 +1,17 @@
-"""`skcovid audit`: the audit of a folder, or of any model's predictions."""
+"""`skcovid audit`: look for signs that a score rests on other than the disease."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from skcovid.command._evaluate import (
-    add_evaluation_options,
-    check_packages,
-    evaluate_data,
-    write_all,
-)
-from skcovid.command._options import (
-    add_data_options,
-    add_model_options,
-    add_output_options,
-    load_data,
-)
+from skcovid.command import _evaluate as evaluation
+from skcovid.command import _options as shared
 from skcovid.command._outcome import Outcome
 
-# Options that predictions of any model use too.
+# Options that have a use where no model is trained.
 _OF_PREDICTIONS = {
-    *("command", "data", "run", "output", "json", "quiet"),
-    *("exit_code", "max_images", "seed", "folds"),
+    *("command", "run", "data", "folds", "max_images", "seed"),
+    *("exit_code", "output", "json", "quiet"),
 }
 
 
@@ -32,10 +22,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "columns path, label, prediction or one probability_CLASS for each class, and, "
         "where known, patient, source and fold. No network is then trained."
     )
-    add_data_options(parser)
-    add_model_options(parser)
-    add_evaluation_options(parser)
-    add_output_options(parser, "audit")
+    shared.add_data_options(parser)
+    shared.add_model_options(parser)
+    evaluation.add_evaluation_options(parser)
+    shared.add_output_options(parser, "audit")
     text = "end with exit code 1 if a check is flagged"
     parser.add_argument("--exit-code", action="store_true", help=text)
     parser.set_defaults(audit=True, parser=parser)
@@ -43,17 +33,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """Audit a model that is trained on folders, or a table of predictions."""
-    if len(options.data) == 1 and holds_predictions(options.data[0]):
+    if len(options.data) == 1 and _holds_predictions(options.data[0]):
         outcome, report = _audit_predictions(options)
     else:
-        data = load_data(options, options.data, options.classes, options.rename)
-        name = f"Images of {', '.join(options.data)}"
-        outcome, report = evaluate_data(options, data, None, name)
+        data, name = shared.load_data(options), shared.name_data(options)
+        outcome, report = evaluation.evaluate_data(options, data, None, name)
     outcome.exit_code = report.exit_code * options.exit_code
     return outcome
 
 
-def holds_predictions(path: str) -> bool:
+def _holds_predictions(path: str) -> bool:
     """Whether a file is a CSV table with predictions, rather than one of labels."""
     from skcovid.datasets._metadata import plain_name, read_table
 
@@ -66,27 +55,21 @@ def holds_predictions(path: str) -> bool:
 def _audit_predictions(options: argparse.Namespace) -> tuple[Outcome, Any]:
     from skcovid import audit
 
-    known = vars(options.parser.parse_args(options.data))
-    useless = [
-        name
-        for name, value in known.items()
-        if value != getattr(options, name) and name not in _OF_PREDICTIONS
-    ]
-    if useless:
-        raise ValueError(
-            f"--{useless[0].replace('_', '-')} has no use beside a table of "
-            "predictions, as no model is trained. Leave it out."
-        )
-    check_packages("audit", with_audit=True)
+    table = options.data[0]
+    for name, value in vars(options.parser.parse_args([table])).items():
+        if value != getattr(options, name, value) and name not in _OF_PREDICTIONS:
+            raise ValueError(
+                f"--{name.replace('_', '-')} has no use beside a table of predictions, "
+                "as no model is trained. Leave it out."
+            )
+    evaluation.check_packages("audit", with_audit=True)
     options.output.mkdir(parents=True, exist_ok=True)
     report = audit(
-        options.data[0],
+        table,
         cv=options.folds,
         max_images=options.max_images,
         random_state=options.seed,
         verbose=int(not options.quiet),
     )
-    outcome = write_all(
-        options, report.result, report, f"Predictions in {options.data[0]}."
-    )
-    return outcome, report
+    description = f"Predictions in {table}."
+    return evaluation.write_all(options, report.result, report, description), report

@@ -1,4 +1,4 @@
-"""`skcovid demo`: folds, audit and report of synthetic radiographs, without data."""
+"""`skcovid demo`: evaluate, audit and report synthetic radiographs: needs no data."""
 
 import argparse
 import sys

@@ -1,66 +1,55 @@
-"""`skcovid evaluate`: folds, audit and report of a folder."""
+"""`skcovid evaluate`: cross-validate a model on a folder, audit it, write a report."""
 
 import argparse
 import csv
 import io
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from skcovid._base._atomic_files import atomic_write
-from skcovid.command._options import (
-    add_data_options,
-    add_model_options,
-    add_output_options,
-    describe_counts,
-    describe_model,
-    feature_folder,
-    load_data,
-    make_pipeline,
-    pair,
-    positive_int,
-)
+from skcovid.command import _options as shared
 from skcovid.command._outcome import WIDTH, Outcome, align, say
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
-    add_data_options(parser)
-    add_model_options(parser)
+    shared.add_data_options(parser)
+    shared.add_model_options(parser)
     add = add_evaluation_options(parser).add_argument
     text = "folder of another hospital, predicted by a model of all images in DIR"
     add("--test", metavar="DIR2", help=text)
     text = "give a class of DIR2 the name that it has in DIR"
-    many: dict[str, Any] = {"action": "append", "default": [], "type": pair}
-    add("--test-rename", **many, metavar="OLD=NEW", help=text)
-    text = "--no-audit leaves the audit out"
+    add("--test-rename", **shared.RENAME, help=text)
+    text = "look for shortcuts too, which takes longer than the folds; default: yes"
     add("--audit", action=argparse.BooleanOptionalAction, default=True, help=text)
-    add_output_options(parser, "evaluation")
+    shared.add_output_options(parser, "evaluation")
 
 
 def add_evaluation_options(parser: argparse.ArgumentParser) -> Any:
     """Add how images are split and audited; return the group."""
     group = parser.add_argument_group("evaluation")
+    number: dict[str, Any] = {"type": shared.positive_int, "metavar": "N"}
     text = "number of folds; default: %(default)s"
-    group.add_argument("--folds", type=positive_int, default=5, metavar="N", help=text)
+    group.add_argument("--folds", **number, default=5, help=text)
     text = "make a fold of each source, in place of --folds"
     group.add_argument("--leave-one-source-out", action="store_true", help=text)
-    text = "blank the lungs of N images at most; default: %(default)s"
-    add = group.add_argument
-    add("--max-images", type=positive_int, default=1000, metavar="N", help=text)
+    text = "let the audit blank the lungs of N images at most; default: %(default)s"
+    group.add_argument("--max-images", **number, default=1000, help=text)
     return group
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """Evaluate a pipeline on folders."""
-    data = load_data(options, options.data, options.classes, options.rename)
-    test = None
+    data, test = shared.load_data(options), None
     if options.test is not None:
-        test = load_data(options, [options.test], rename=options.test_rename)
-    name = f"Images of {', '.join(options.data)}"
-    return evaluate_data(options, data, test, name)[0]
+        test = shared.load_data(
+            options, [options.test], classes=[], rename=options.test_rename
+        )
+    return evaluate_data(options, data, test, shared.name_data(options))[0]
 
 
 def evaluate_data(
@@ -71,8 +60,8 @@ def evaluate_data(
 
     check_packages(options.command, with_audit=options.audit)
     options.output.mkdir(parents=True, exist_ok=True)
-    description = f"{name}: {describe_counts(data)}."
-    say(f"{description} Model: {describe_model(options)}.")
+    description = f"{name}: {shared.describe_counts(data)}."
+    say(f"{description} Model: {shared.describe_model(options)}.")
     settings: dict[str, Any] = {
         "groups": data.groups,
         "source": data.source,
@@ -80,27 +69,25 @@ def evaluate_data(
         "random_state": options.seed,
         "verbose": int(not options.quiet),
     }
-    of_audit |= {"attributes": data.attributes, "max_images": options.max_images}
     X, y, report = data.paths, data.target, None
-    with feature_folder(options) as folder:
-        pipeline = make_pipeline(options, options.recipe, folder)
+    of_audit |= {"attributes": data.attributes, "max_images": options.max_images}
+    with shared.feature_folder(options) as folder:
+        pipeline = shared.make_pipeline(options, options.recipe, folder)
+        shared.check_pipeline(pipeline, X)
         if test is None and options.audit:
             report = audit(pipeline, X, y, **settings, **of_audit)
             result = report.result
         else:
             result = evaluate(pipeline, X, y, **settings, test=test)
             if options.audit:
-                of_audit["refit"] = make_pipeline(options, "linear", folder)
-                report = audit(result, X, y, **settings, **of_audit)
+                refit = shared.make_pipeline(options, "linear", folder)
+                report = audit(result, X, y, **settings, **of_audit, refit=refit)
     outcome = write_all(options, result, report, description, pipeline, data)
-    if test is not None:
-        path = options.output / "predictions_outside.csv"
-        write_table(path, _list_external(result.external, test.paths))
-        outcome.written[path] = "each image of --test"
+    folders = shlex.join(getattr(options, "data", ["DIR"]))
     outcome.next_steps = (
-        f"open {options.output / 'report.html'}",
-        "skcovid evaluate DIR --test DIR2   to test it on another hospital's images",
-        "skcovid fit DIR -o model.skcovid   to train on all images, and save it",
+        f"open {options.output / 'report.html'} in a browser",
+        f"skcovid evaluate {folders} --test DIR2   tests it on another hospital",
+        f"skcovid fit {folders} -o model.skcovid   trains on all images, and saves it",
     )[:: 1 if test is None else 2]
     return outcome, report
 
@@ -123,13 +110,11 @@ def write_all(
     pipeline: Any = None,
     data: Any = None,
 ) -> Outcome:
-    """Write report, results and predictions into the output folder."""
+    """Write report, results and, of loaded data, predictions into the output folder."""
     from skcovid import write_report
 
-    page, results, table = (
-        options.output / name
-        for name in ("report.html", "results.json", "predictions.csv")
-    )
+    names = "report.html", "results.json", "predictions.csv"
+    page, results, table = (options.output / name for name in names)
     known = {} if data is None else {"X": data.paths, "attributes": data.attributes}
     write_report(
         page,
@@ -139,10 +124,7 @@ def write_all(
         description=description,
         **{name: value for name, value in known.items() if len(value)},
     )
-    document = {
-        "evaluation": result.to_dict(),
-        "audit": None if report is None else report.to_dict(),
-    }
+    document = {"evaluation": result.to_dict(), "audit": report and report.to_dict()}
     with atomic_write(results) as file:
         file.write(json.dumps(document, indent=1, ensure_ascii=False).encode())
     written = {page: "the report", results: "all figures, for programs"}
@@ -170,34 +152,19 @@ def summarise(result: Any, report: Any) -> str:
 
 def _list_predictions(result: Any, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield a row for each predicted image, as `from_predictions` reads them."""
+    names = [f"probability_{label}" for label in result.classes]
     known = {"patient": result.groups, "source": result.source}
     for number, fold in enumerate(result.folds, start=1):
         for place, row in enumerate(fold.test_indices):
+            scores = [] if fold.probabilities is None else fold.probabilities[place]
             yield {
                 "path": Path(paths[row]).absolute(),
                 "label": result.y_true[row],
-                **_list_scores(fold, place, result.classes),
+                "prediction": fold.predictions[place],
+                **dict(zip(names, map(float, scores), strict=False)),
                 **{key: one[row] for key, one in known.items() if one is not None},
                 "fold": number,
             }
-
-
-def _list_external(external: Any, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for place, row in enumerate(external.rows):
-        yield {
-            "path": Path(paths[row]).absolute(),
-            "label": external.y_true[place],
-            **_list_scores(external, place, external.classes),
-        }
-
-
-def _list_scores(predicted: Any, place: int, classes: Sequence[Any]) -> dict[str, Any]:
-    scores = {"prediction": predicted.predictions[place]}
-    if predicted.probabilities is not None:
-        values = predicted.probabilities[place].tolist()
-        names = (f"probability_{label}" for label in classes)
-        scores |= dict(zip(names, values, strict=True))
-    return scores
 
 
 def write_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:

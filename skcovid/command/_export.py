@@ -1,4 +1,4 @@
-"""`skcovid export`: a saved model as an ONNX file."""
+"""`skcovid export`: convert a saved model to ONNX."""
 
 import argparse
 from pathlib import Path

@@ -1,35 +1,38 @@
-"""`skcovid inspect`: what would be read from a folder, and suspicious files."""
+"""`skcovid inspect`: say what would be read from a folder, and what is suspicious."""
 
 import argparse
+from collections import Counter
 from typing import Any
 
-from skcovid.command._options import add_data_options, add_display_options, load_data
+from skcovid.command._options import add_data_options, add_output_options, load_data
 from skcovid.command._outcome import Outcome
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     add_data_options(parser)
-    add_display_options(parser.add_argument_group("output").add_argument)
+    add_output_options(parser)
     parser.set_defaults(seed=0)
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """Read every file, and list what was found."""
     options.skip_bad_files = True
-    data = load_data(options, options.data, options.classes, options.rename)
+    data = load_data(options)
+    sources = None if data.source is None else Counter(data.source.tolist())
     suspicious = _find_suspicious(data, verbose=int(not options.quiet))
-    lines = [data.DESCR, ""]
+    lines = [data.DESCR]
+    if sources:
+        counts = ", ".join(f"{name} {count}" for name, count in sources.items())
+        lines.append(f"Sources: {counts}")
+    lines.append("")
     for title, files in suspicious.items():
         lines += [f"{title}: {len(files)}", *(f"  {one}" for one in files[:10])]
         lines += [f"  and {len(files) - 10} more"] * (len(files) > 10)
-    labels, n_patients = data.target.tolist(), None
-    if data.groups is not None:
-        n_patients = len(set(data.groups))
     document = {
-        "classes": {name: labels.count(name) for name in data.target_names},
-        "n_patients": n_patients,
-        "sources": None if data.source is None else sorted(set(data.source.tolist())),
+        "classes": Counter(data.target.tolist()),
+        "n_patients": None if data.groups is None else len(set(data.groups)),
+        "sources": sources,
         "attributes": sorted(data.attributes),
         "bad_files": data.bad_files,
         "ignored": data.ignored,

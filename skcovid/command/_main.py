@@ -12,21 +12,26 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any, NoReturn
 
+from skcovid._base._requirements import require
 from skcovid._base._version import __version__
-from skcovid.command._outcome import say
+from skcovid.command._outcome import Outcome, say
 
-SUBCOMMANDS = {
-    "demo": "evaluate, audit and report synthetic radiographs: needs no data",
-    "inspect": "say what would be read from a folder, and which files are suspicious",
-    "evaluate": "cross-validate a model on a folder, audit it, and write a report",
-    "audit": "look for signs that a score rests on something other than the disease",
-    "fit": "train a model on a folder, and save it",
-    "predict": "predict files and folders with a saved model",
-    "report": "write the report of saved predictions, or the card of a saved model",
-    "export": "convert a saved model to ONNX",
-}
+# Modules, whose docstrings say what they do.
+SUBCOMMANDS = (
+    *("demo", "inspect", "evaluate", "audit"),
+    *("fit", "predict", "report", "export"),
+)
 # Errors that a user can cure; others are faults, and show where they happened.
 _USER_ERRORS = (ValueError, OSError, ImportError, RuntimeError)
+# Options that set parameters which messages name.
+_OPTIONS = {
+    "class_names": "--class",
+    "class_mapping": "--rename",
+    "backbone": "--backbone",
+    "cv": "--folds",
+    "weights": "--weights",
+}
+_BETWEEN_CAUSE_AND_CURE = r"(?<=\.)\s+(?=[A-Z`'(])|;\s+|:\s+(?=pip )"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,12 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser.parse_args(argv)
     except SystemExit as finished:
         return int(finished.code or 0)
-    if options.print_completion is not None:
-        return _print_completion(parser, options.print_completion)
-    if options.command is None:
+    if options.command is None and options.print_completion is None:
         parser.print_help(sys.stderr)
         return 2
     with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _show_warning
         return _run(options)
 
@@ -82,11 +86,13 @@ def make_parser() -> argparse.ArgumentParser:
         choices=["bash", "zsh", "tcsh"],
         help="print completion of a shell; needs the completion extra",
     )
+    parser.set_defaults(run=_complete, json=False)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="tasks")
-    for name, text in SUBCOMMANDS.items():
+    for name in SUBCOMMANDS:
+        module: Any = importlib.import_module(f"skcovid.command._{name}")
+        text = module.__doc__.partition(": ")[2].rstrip(".")
         description = f"{text[0].upper()}{text[1:]}."
         subparser = subparsers.add_parser(name, help=text, description=description)
-        module: Any = importlib.import_module(f"skcovid.command._{name}")
         module.add_options(subparser)
         subparser.set_defaults(run=module.run)
     return parser
@@ -109,7 +115,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _run(options: argparse.Namespace) -> int:
     """Run a subcommand and show its outcome, or why it can't be done."""
-    name = f"skcovid {options.command}"
+    name = f"skcovid {options.command or ''}".strip()
     try:
         with redirect_stdout(sys.stderr):
             outcome = options.run(options)
@@ -135,19 +141,20 @@ def _cause_and_cure(error: Exception) -> str:
     message = str(error).strip()
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.filename}: {error.strerror}. Check the path."
-    return re.sub(r"(?<=\.)\s+(?=[A-Z`'(])|;\s+|:\s+(?=pip )", "\n  ", message, count=1)
+    if "files can't be read:" in message:
+        message += "\n  Mend or remove them, or leave them out with --skip-bad-files."
+    for name, option in _OPTIONS.items():
+        message = re.sub(rf"\b{name}(?=[=: ])", option, message)
+    return re.sub(_BETWEEN_CAUSE_AND_CURE, "\n  ", message, count=1)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     say(f"warning: {message}")
 
 
-def _print_completion(parser: argparse.ArgumentParser, shell: str) -> int:
-    try:
-        import shtab
-    except ImportError:
-        say("skcovid: error: --print-completion requires shtab")
-        say("  pip install 'skcovid[completion]'")
-        return 2
-    print(shtab.complete(parser, shell))
-    return 0
+def _complete(options: argparse.Namespace) -> Outcome:
+    """Return what a shell needs to complete the command."""
+    require("shtab", extra="completion", caller="--print-completion")
+    import shtab
+
+    return Outcome(shtab.complete(make_parser(), options.print_completion), {})

@@ -1,7 +1,7 @@
 """Options that subcommands share, and the data and pipelines they stand for."""
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,19 +26,27 @@ def pair(text: str) -> tuple[str, str]:
     return old, new
 
 
+RENAME: Mapping[str, Any] = {
+    "action": "append",
+    "default": [],
+    "type": pair,
+    "metavar": "OLD=NEW",
+}
+
+
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the folders, and what of them is read."""
     add = parser.add_argument_group("data").add_argument
-    many: dict[str, Any] = {"action": "append", "default": []}
     text = (
         "folder of radiographs with a sub-folder for each class or a metadata.csv, a "
         "zip archive of one, or a CSV table; several are joined, each a source"
     )
     add("data", nargs="+", metavar="DIR", help=text)
     text = "a class to read, given once for each; default: all"
-    add("--class", **many, dest="classes", metavar="NAME", help=text)
+    names: dict[str, Any] = {"dest": "classes", "metavar": "NAME", "default": []}
+    add("--class", action="append", **names, help=text)
     text = "give a class another name, as in --rename PNEUMONIA=Pneumonia"
-    add("--rename", **many, type=pair, metavar="OLD=NEW", help=text)
+    add("--rename", **RENAME, help=text)
     text = "'frontal' leaves lateral images out; default: %(default)s"
     add("--views", choices=["all", "frontal"], default="all", help=text)
     text = "take N images of each class, drawn with --seed"
@@ -72,38 +80,33 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output_options(
-    parser: argparse.ArgumentParser, output: str, kind: str = "folder"
+    parser: argparse.ArgumentParser, output: str = "", kind: str = "folder"
 ) -> None:
-    """Add where results go, which `output` names in words or as a path."""
+    """Add where results go, a path or words for it, and how they are shown."""
     add = parser.add_argument_group("output").add_argument
-    default = None if " " in output else Path(output)
-    text = f"{kind} of the results, which replace earlier ones; default: {output}"
-    add("-o", "--output", type=Path, default=default, metavar="PATH", help=text)
-    add_display_options(add)
-
-
-def add_display_options(add: Callable[..., Any]) -> None:
-    """Add how the outcome is shown."""
+    if output:
+        default = None if " " in output else Path(output)
+        text = f"{kind} of the results, which replace earlier ones; default: {output}"
+        add("-o", "--output", type=Path, default=default, metavar="PATH", help=text)
     text = "print one JSON document, and everything else on stderr"
     add("--json", action="store_true", help=text)
     add("-q", "--quiet", action="store_true", help="show no progress")
 
 
 def load_data(
-    options: argparse.Namespace,
-    folders: Sequence[str],
-    classes: Sequence[str] = (),
-    rename: Sequence[tuple[str, str]] = (),
+    options: argparse.Namespace, folders: Sequence[str] = (), **settings: Any
 ) -> Any:
     """Return what `load_radiographs` finds in folders, as the options want it."""
     import numpy as np
 
     from skcovid.datasets import load_radiographs
 
+    given = {**vars(options), **settings}
+    folders = folders or options.data
     data = load_radiographs(
         folders[0] if len(folders) == 1 else list(folders),
-        class_names=classes or None,
-        class_mapping=dict(rename) or None,
+        class_names=given.get("classes") or None,
+        class_mapping=dict(given.get("rename", ())) or None,
         views=options.views,
         on_error="report" if options.skip_bad_files else "raise",
         verbose=not options.quiet,
@@ -116,10 +119,16 @@ def load_data(
         order = np.random.default_rng(options.seed).permutation(len(data.target))
         of_class = [order[data.target[order] == name] for name in data.target_names]
         rows = np.sort(np.concatenate([part[: options.limit] for part in of_class]))
-        for name in ("paths", "target", "groups", "source", "view_position", "split"):
-            data[name] = None if data[name] is None else data[name][rows]
+        for name, column in data.items():
+            if isinstance(column, np.ndarray):
+                data[name] = column[rows]
         data.attributes = {key: value[rows] for key, value in data.attributes.items()}
     return data
+
+
+def name_data(options: argparse.Namespace) -> str:
+    """Name the folders, for a report."""
+    return f"Images of {', '.join(options.data)}"
 
 
 def describe_counts(data: Any) -> str:
@@ -157,6 +166,17 @@ def make_pipeline(options: argparse.Namespace, recipe: str, memory: Path) -> Any
         random_state=options.seed,
         **{name: value for name, value in given.items() if value is not None},
     )
+
+
+def check_pipeline(pipeline: Any, paths: Sequence[str]) -> None:
+    """Raise before long work if weights or image files can't be read."""
+    from skcovid._base._network_estimator import NetworkEstimator
+    from skcovid.model_selection._external_set import check_files_of
+
+    for step in pipeline.named_steps.values():
+        if isinstance(step, NetworkEstimator):
+            step._check_weights()
+    check_files_of(pipeline, paths, None)
 
 
 def describe_model(options: argparse.Namespace) -> str:

@@ -1,16 +1,14 @@
-"""`skcovid predict`: predictions of files and folders, as a table."""
+"""`skcovid predict`: predict files and folders with a saved model."""
 
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 from skcovid.command._evaluate import write_table
 from skcovid.command._options import add_output_options
 from skcovid.command._outcome import Outcome, say
-
-_CHUNK = 1000
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +24,7 @@ def run(options: argparse.Namespace) -> Outcome:
     """Predict every image, and write one row for each."""
     from skcovid import load, predict_archive
     from skcovid._base._atomic_files import check_writable
+    from skcovid.persistence._archive import Models, predict_part
 
     output, verbose = options.output, int(not options.quiet)
     if output.suffix.lower() not in (".csv", ".parquet"):
@@ -41,7 +40,18 @@ def run(options: argparse.Namespace) -> Outcome:
         text = f"{done.n_images} images predicted, {done.n_errors} of them unreadable."
         document = {"n_images": done.n_images, "n_errors": done.n_errors}
         return Outcome(text, document, {output: "a folder of Parquet files"})
-    rows = list(_predict(pipeline, paths, verbose))
+    part = predict_part(Models(pipeline, None, 0), output, paths)
+    names = [f"probability_{label}" for label in pipeline.classes_]
+    columns = part.labels.tolist(), part.probabilities.tolist(), part.errors
+    rows = [
+        {
+            "path": path,
+            "prediction": label,
+            **dict(zip(names, repeat(None) if error else scores, strict=False)),
+            "error": error,
+        }
+        for path, label, scores, error in zip(paths, *columns, strict=True)
+    ]
     write_table(output, rows)
     bad = [row["path"] for row in rows if row["error"]]
     counts = Counter(row["prediction"] for row in rows if not row["error"])
@@ -66,32 +76,9 @@ def _list_images(places: Iterable[str]) -> Iterator[str]:
         if place.is_file() and not is_archive(place):
             yield str(place)
             continue
-        files = sorted(list_files(place).files, key=natural_order)
+        files = list_files(place).files
+        files.sort(key=lambda file: (file.parent, natural_order(file)))
         images = [str(place / file) for file in files if kind_of_image(place / file)]
         if not images:
             raise ValueError(f"{place} holds no image. Give another folder, or a file.")
         yield from images
-
-
-def _predict(pipeline: Any, paths: list[str], verbose: int) -> Iterator[dict[str, Any]]:
-    """Yield path, prediction, probabilities and error of each file."""
-    from skcovid._base._progress import Progress
-    from skcovid.persistence._archive import Models, predict_part
-
-    with Progress("predictions", len(paths), "image", verbose) as progress:
-        for start in range(0, len(paths), _CHUNK):
-            chunk = paths[start : start + _CHUNK]
-            part = predict_part(Models(pipeline, None, 0), Path("predictions"), chunk)
-            for row, path in enumerate(chunk):
-                error, scores = part.errors[row], part.probabilities[row].tolist()
-                names = [f"probability_{one}" for one in pipeline.classes_]
-                yield {
-                    "path": path,
-                    "prediction": part.labels[row],
-                    **{
-                        name: None if error else score
-                        for name, score in zip(names, scores, strict=False)
-                    },
-                    "error": error,
-                }
-            progress.update(len(chunk))

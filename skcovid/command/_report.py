@@ -1,4 +1,4 @@
-"""`skcovid report`: the report of saved predictions, the card of a saved model."""
+"""`skcovid report`: write the report of predictions, or the card of a model."""
 
 import argparse
 from pathlib import Path
@@ -59,5 +59,5 @@ def _describe_model(path: Path, output: Path) -> Outcome:
     made, classes = manifest["created"], ", ".join(map(str, manifest["classes"]))
     text = f"Model of {made}; classes: {classes}."
     if data := manifest["data"]:
-        text += f" Trained on {data['n_images']} images."
+        text += f" Trained on {data['n_samples']} images."
     return Outcome(text, manifest, {output: "the model card"})

@@ -61,7 +61,9 @@ def list_files(root: Path) -> Listing:
                     )
                 listing = listing.enter(name)
             return listing
-    raise FileNotFoundError(f"{format_path(root)}: no such folder or file")
+    raise FileNotFoundError(
+        f"{format_path(root)}: no such folder or file. Check the path."
+    )
 
 
 def kind_of_image(path: Path) -> Literal["dicom", "other"] | None:

@@ -41,12 +41,12 @@ def weights_path(weights: str | os.PathLike[str] | None) -> Path | None:
     path = Path(weights)
     if not path.name.endswith((".weights.h5", ".keras")):
         raise ValueError(
-            f"weights={os.fspath(weights)!r} must be 'imagenet', None, or the path of "
-            "a .weights.h5 or .keras file."
+            f"weights={os.fspath(weights)!r} is not known. It must be 'imagenet', "
+            "None, or the path of a .weights.h5 or .keras file."
         )
     if not path.is_file():
         raise FileNotFoundError(
-            f"weights={os.fspath(weights)!r}: there is no such file."
+            f"weights={os.fspath(weights)!r}: there is no such file. Check the path."
         )
     return path
 

@@ -47,7 +47,9 @@ def read_members(file: BinaryIO, allowed: re.Pattern[str]) -> dict[str, bytes]:
     if not n_bytes:
         raise ModelFileError("the file is empty")
     if file.read(4) != b"PK\x03\x04":
-        raise ModelFileError("it is not a zip file, as models saved by skcovid are")
+        raise ModelFileError(
+            "it is not a zip file, as models saved by skcovid are. Use one of those"
+        )
     _check_directory(file, n_bytes)
     try:
         with ZipFile(file) as archive:

@@ -27,6 +27,7 @@ from skcovid import (
     model_card,
     save,
 )
+from skcovid.command import main
 from skcovid.datasets import load_radiographs, make_radiographs
 from skcovid.persistence import ModelFileError, describe, fingerprint_model
 
@@ -82,6 +83,12 @@ try:
     load(damaged)
 except ModelFileError as error:
     print(str(error).replace(output.name, "…"))
+
+# %%
+# So does the command ``skcovid predict damaged.skcovid new.png``, which ends with exit
+# code 2. :func:`skcovid.command.main` runs it from Python.
+
+print("exit code:", main(["predict", str(damaged), "new.png"]))
 
 # %%
 # A model card
