@@ -160,7 +160,7 @@ def speeds(
 
     pipeline = make(**network)
     transformers = pipeline[:3]
-    transformers.fit(paths[:2])
+    transformers.fit(paths, y)
     transformers.transform(paths[: network["batch_size"]])  # compiles the network
     started = time.perf_counter()
     X = transformers.transform(paths)
