@@ -1,7 +1,6 @@
 """`skcovid demo`: evaluate, audit and report synthetic radiographs: needs no data."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from textwrap import fill
 from typing import Any
@@ -52,8 +51,6 @@ def run(options: argparse.Namespace) -> Outcome:
 
     from skcovid.datasets import make_radiographs, save_radiographs
 
-    # No bars in a file.
-    options.quiet |= not sys.stderr.isatty()
     folder = options.output / "radiographs"
     say(
         "skcovid demo: drawings of chests, not images of patients. The last of four "
