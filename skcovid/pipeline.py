@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
+from functools import wraps
 from itertools import pairwise, product
 from numbers import Real
 from typing import Any, Self, TypeVar
@@ -14,6 +15,7 @@ from imblearn.pipeline import Pipeline
 from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context, get_config
 from sklearn.base import is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -34,7 +36,12 @@ from skcovid._base._compatibility import (
     take_rows,
 )
 from skcovid._base._kept_features import keep_features_of_predictions
-from skcovid._base._label_checks import check_groups, check_indices, check_labels
+from skcovid._base._label_checks import (
+    check_groups,
+    check_indices,
+    check_labels,
+    check_lengths,
+)
 from skcovid._base._parameters import PlainParameters
 from skcovid._base._validation_splits import (
     StratifiedFolds,
@@ -78,8 +85,27 @@ def _check_inner_classes(name: str, last: Any, y: ArrayLike) -> None:
         )
 
 
+def _after_fit(name: str) -> Any:
+    """Return imblearn's method with an error that says what to do before it."""
+
+    @_available_if(lambda pipeline: hasattr(super(GroupPipeline, pipeline), name))
+    @wraps(getattr(Pipeline, name))
+    def call(self: Any, X: Any, **params: Any) -> Any:
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(
+                f"This {type(self).__name__} is not fitted. Call fit(X, y) first, or "
+                "load a fitted one with skcovid.load."
+            )
+        return getattr(super(GroupPipeline, self), name)(X, **params)
+
+    return call
+
+
 class GroupPipeline(PlainParameters, Pipeline):
     """An imblearn pipeline that passes metadata with the rows they belong to."""
+
+    predict = _after_fit("predict")
+    predict_proba = _after_fit("predict_proba")
 
     # What scikit-learn's searches and cross-validations route to `fit`.
     __metadata_request__fit = {"groups": True}
@@ -93,6 +119,7 @@ class GroupPipeline(PlainParameters, Pipeline):
         Without `groups`, the copies of one image that a sampler makes are a group.
         """
         _check_shared_values(self.steps)
+        check_lengths(X, y=y)
         check_labels(y)
         check_groups(groups)
         name, last = self.steps[-1]
@@ -351,6 +378,7 @@ class HoldoutPipeline(GroupPipeline):
             )
         check_indices(X=X, y=y, groups=groups, **params)
         check_indices(X_val=X_val, y_val=y_val)
+        check_lengths(X, y=y)
         check_labels(y)
         check_groups(groups)
         check_classification_targets(y)
@@ -579,7 +607,9 @@ def _full_names(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, A
         if not full_names:
             plain = {full.rpartition("__")[2] for full in known}
             nearest = difflib.get_close_matches(name, sorted(known | plain), n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            hint = " make_transfer_pipeline(...).get_params() lists those of a recipe."
+            if nearest:
+                hint = f" Did you mean {nearest[0]!r}?"
             raise TypeError(f"The pipeline's steps have no parameter {name!r}.{hint}")
         values.update(dict.fromkeys(full_names, value))
     return values

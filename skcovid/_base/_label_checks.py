@@ -1,17 +1,19 @@
 """Checks of labels, groups and sources, made before anything is computed from them."""
 
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping
 from numbers import Number
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_consistent_length
 
+from skcovid._base._compatibility import num_samples
 from skcovid._base._parameters import as_plain
 
 # What a missing value is as text, which pandas and NumPy often convert it to.
 _MISSING = frozenset({"", "nan", "<NA>", "NaT"})
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".tif", ".tiff", ".bmp")
 
 
 def is_missing(value: Any) -> bool:
@@ -53,17 +55,49 @@ def check_labels(y: Any, name: str = "y") -> None:
                 f"{shape[1]} columns. For one-hot columns these are "
                 "classes[y.argmax(axis=1)]."
             )
+        first = next(iter(_as_objects(y)), None)
+        if str(first).lower().endswith(_IMAGE_SUFFIXES):
+            raise ValueError(
+                f"{name} holds paths of images, such as {str(first)!r}, not labels. "
+                "Give the images first, then their labels: fit(paths, labels)."
+            )
         _check_complete(name, y, _MISSING, "remove those images")
         check_spelling(_as_objects(y), f"{name}: labels")
 
 
 def check_samples(X: Any, y: Any, groups: Any, source: Any = None) -> None:
     """Raise if samples and what is paired with them do not fit, or one has no label."""
-    check_consistent_length(X, y, groups, source)
+    check_lengths(X, y=y, groups=groups, source=source)
     check_indices(X=X, y=y, groups=groups, source=source)
     check_labels(y)
     check_groups(groups)
     check_source(source)
+
+
+def check_many(X: Any) -> None:
+    """Raise if X is one path, or all that was loaded."""
+    if isinstance(X, str | os.PathLike):
+        raise ValueError(
+            f"X must be a list of paths, got one path: {X!r}. For a folder pass "
+            "load_radiographs(folder).paths."
+        )
+    if isinstance(X, Mapping):
+        raise ValueError(
+            f"X must be a list of paths or images, got a {type(X).__name__}. Pass one "
+            "of its values, as data.paths of load_radiographs."
+        )
+
+
+def check_lengths(X: Any, **aligned: Any) -> None:
+    """Raise if there is not one value for each image."""
+    check_many(X)
+    n_images = num_samples(X)
+    for name, values in aligned.items():
+        if values is not None and (n_values := num_samples(values)) != n_images:
+            raise ValueError(
+                f"{name} has {n_values} values for {n_images} images; pass one for "
+                "each image of X, in the same order."
+            )
 
 
 def as_columns(attributes: Mapping[str, Any], n: int) -> dict[str, Any]:

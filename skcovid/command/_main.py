@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     # Read when TensorFlow and matplotlib are first imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MPLBACKEND", "Agg")
     parser = make_parser()
     try:

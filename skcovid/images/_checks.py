@@ -110,7 +110,7 @@ def check_network_input(
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
         raise ValueError(
             f"{name} must hold preprocessed images (n_samples, height, width, 3), got "
-            f"shape {images.shape}."
+            f"shape {images.shape}; put a BackbonePreprocessor before this step."
         )
     _check_real(images, name)
     if images.dtype.kind != "f":

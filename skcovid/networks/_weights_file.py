@@ -87,7 +87,8 @@ def load_weights(base: Any, path: Path, backbone: str) -> None:
         # Damaged files raise many kinds of errors.
         raise ValueError(
             f"weights={str(path)!r} can't be used for backbone {backbone!r} without "
-            f"its top: {error}"
+            f"its top: {error}. Pass a file that Keras saved of this network with "
+            "include_top=False, or weights='imagenet'."
         ) from (None if isinstance(error, WeightsError) else error)
 
 

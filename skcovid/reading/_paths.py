@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skcovid._base._label_checks import check_many
+
 
 def format_path(path: str | os.PathLike[str]) -> str:
     """Format a path for messages, on one line and in printable characters."""
@@ -16,8 +18,7 @@ def format_path(path: str | os.PathLike[str]) -> str:
 
 def holds_paths(X: Any) -> bool:
     """Whether X holds paths rather than pixels."""
-    if isinstance(X, str | os.PathLike):
-        raise ValueError(f"X must be a list of paths, got one path: {X!r}.")
+    check_many(X)
     if (columns := getattr(X, "columns", None)) is not None:
         names = [repr(name) for name in columns]
         raise ValueError(
