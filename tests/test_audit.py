@@ -208,8 +208,8 @@ class TestErrors:
             ({"n_permutations": 5}, "'n_permutations' parameter"),
             ({"refit": "linear"}, "'refit' parameter"),
             ({"max_images": 0}, "'max_images' parameter"),
-            ({"groups": ["p"] * 3}, "numbers of samples"),
-            ({"source": ["s"] * 3}, "numbers of samples"),
+            ({"groups": ["p"] * 3}, "has 3 values for"),
+            ({"source": ["s"] * 3}, "has 3 values for"),
         ],
     )
     def test_wrong_parameters(self, data, changed, message):

@@ -416,8 +416,8 @@ class TestChecks:
         ("test", "message"),
         [
             ((TEST_X,), r"\(X, y\).*got 1"),
-            ((TEST_X, TEST_Y[1:]), "test: .*inconsistent"),
-            ((TEST_X, TEST_Y, TEST_GROUPS[1:]), "test: .*inconsistent"),
+            ((TEST_X, TEST_Y[1:]), "test: .* values for .* images"),
+            ((TEST_X, TEST_Y, TEST_GROUPS[1:]), "test: .* values for .* images"),
             ((TEST_X, [None, *TEST_Y[1:]]), "test: y: missing in rows 0"),
             ((TEST_X, TEST_Y, [*TEST_GROUPS[1:], ""]), "test: groups: missing in .*60"),
             ((TEST_X, np.char.lower(TEST_Y)), "'covid-19' differ only"),

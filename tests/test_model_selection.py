@@ -839,7 +839,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("lengths", [{"y": Y[:9]}, {"y": Y, "groups": GROUPS[:9]}])
     def test_inconsistent_lengths(self, lengths):
-        with pytest.raises(ValueError, match="numbers of samples"):
+        with pytest.raises(ValueError, match="has 9 values for 60 images"):
             evaluate(RecordingClassifier(), X, verbose=0, **lengths)
 
     @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ class TestSourceStandardScaler:
     @pytest.mark.parametrize(
         ("source", "message"),
         [
-            (SOURCE[:5], "numbers of samples"),
+            (SOURCE[:5], "numbers of samples|5 values"),
             ([*SOURCE[:-1], None], "source: missing in rows 89"),
             (["rome", *["Rome"] * 89], "one spelling"),
             (range(90), "pass hospitals"),
@@ -441,7 +441,7 @@ class TestSamplers:
             )
             expected = LogisticRegression().fit(*given).predict_proba(X[test])
             np.testing.assert_array_equal(fold.probabilities, expected)
-        with pytest.raises(ValueError, match="numbers of samples"):
+        with pytest.raises(ValueError, match="numbers of samples|values for"):
             evaluate(pipeline, X, Y, attributes={"view": ["PA"] * 5})
         with pytest.raises(ValueError, match=r"No part .* takes attributes"):
             evaluate(LogisticRegression(), X, Y, attributes=attributes)

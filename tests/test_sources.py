@@ -350,7 +350,7 @@ class TestEvaluate:
             ({"source": [*SOURCE[:13], ""]}, "source: missing in rows 13; name it"),
             ({"source": ["A"] * 14}, "'A', so that none is left"),
             ({"source": np.arange(14), "cv": 2}, "14 values.*pass hospitals"),
-            ({"source": SOURCE[:9]}, "numbers of samples"),
+            ({"source": SOURCE[:9]}, "source has 9 values"),
             (
                 {"protocol": "paper"},
                 "protocol='paper'.*out.*cross_val_predict",

@@ -127,7 +127,7 @@ class TransferLearningClassifier(ImageKerasClassifier):
         memory again, which takes a third of the step. It needs glibc, and no
         ``MALLOC_*`` or ``GLIBC_TUNABLES`` variable may be set.
     verbose : int, default=1
-        0 for silence; otherwise progress bars.
+        0 for silence; otherwise progress, and a line if training may take long.
 
     Attributes
     ----------
