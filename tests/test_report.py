@@ -343,14 +343,14 @@ def test_limitations_are_of_the_data_at_hand(of_files):
 
 
 def test_a_forecast_is_not_headed_as_a_95_percent_interval(audit):
-    figure = AuditFigure("forecast", Estimate(0.7, 0.5, 0.9), interval="of 10 of 12")
+    figure = AuditFigure("forecast", Estimate(0.7, 0.5, 0.9), interval="90 %")
     check = AuditCheck(
         *("outside", "What?", "passed", "So.", "below."),
         figures=(figure,),
         decision="at most 0.90, flagged below 0.80",
     )
     text = check.to_markdown()
-    assert "value [of 10 of 12]" in text
+    assert "value [90 %]" in text
     assert "95 %" not in text
     assert "Decided by: at most 0.90, flagged below 0.80." in text
 
