@@ -59,9 +59,9 @@ OF_FOLDERS = {
 }
 OF_NAMES = {
     "class": (
-        lambda data, root: load_radiographs(root / "two", class_names=["ill", "wel"]),
+        lambda data, root: load_radiographs(root / "two", class_names=["ill", "fit"]),
         ValueError,
-        "no class 'wel'",
+        "no class 'fit'",
         "its classes are 'ill', 'well'",
     ),
     "recipe": (lambda *_: make("liner"), ValueError, "'liner'", "choose .*'linear'"),

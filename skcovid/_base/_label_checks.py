@@ -81,7 +81,8 @@ def check_many(X: Any) -> None:
             f"X must be a list of paths, got one path: {X!r}. For a folder pass "
             "load_radiographs(folder).paths."
         )
-    if isinstance(X, Mapping):
+    # SciPy's sparse arrays of keys are dicts with a shape.
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):
         raise ValueError(
             f"X must be a list of paths or images, got a {type(X).__name__}. Pass one "
             "of its values, as data.paths of load_radiographs."
