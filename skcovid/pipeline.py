@@ -120,6 +120,7 @@ class GroupPipeline(PlainParameters, Pipeline):
         """
         _check_shared_values(self.steps)
         check_lengths(X, y=y)
+        check_indices(X=X, y=y, groups=groups, **params)
         check_labels(y)
         check_groups(groups)
         name, last = self.steps[-1]

@@ -326,35 +326,3 @@ class TestTables:
             EvaluationResult.from_predictions(frame)
         with pytest.raises(ValueError, match="must have two values"):
             EvaluationResult.from_predictions(frame[:0].iloc[:, :3])
-
-
-class TestScript:
-    def test_predictions_and_exit_code(
-        self, folder, of_fold_column, tmp_path, monkeypatch
-    ):
-        import audit as script
-
-        given = []
-        monkeypatch.setattr(
-            script, "audit", lambda *table, **_: given.extend(table) or of_fold_column
-        )
-        table = str(folder / "predictions.csv")
-        arguments = ["--predictions", table, "--output", str(tmp_path)]
-        script.main(arguments)
-        text = (tmp_path / "report.md").read_text(encoding="utf-8")
-        assert of_fold_column.headline in text
-        monkeypatch.setattr(script, "write", lambda *_: None)
-        with pytest.raises(SystemExit) as end:
-            script.main([*arguments, "--exit-code"])
-        assert end.value.code == 1
-        assert given == [table, table]
-
-    def test_errors_exit_with_2(self, tmp_path, capsys):
-        import audit as script
-
-        nowhere = str(tmp_path / "nowhere.csv")
-        for arguments in (["--exit-code"], ["--backbone", "resnet50"]):
-            with pytest.raises(SystemExit) as end:
-                script.main(["--predictions", nowhere, *arguments])
-            assert end.value.code == 2
-        assert "--backbone" in capsys.readouterr().err

@@ -10,9 +10,9 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skcovid
 from _helpers.tables import ValidatedLogisticRegression
@@ -193,6 +193,9 @@ class TestInPipelines:
 LEFT_OUT = {"source": SOURCE, "cv": "leave-one-source-out", "verbose": 0}
 
 
+FOLDS = list(StratifiedKFold(3, shuffle=True, random_state=0).split(X, Y))
+
+
 class TestAdaptedEvaluation:
     @pytest.mark.parametrize("adapt", [False, True])
     def test_by_hand(self, adapt):
@@ -223,6 +226,39 @@ class TestAdaptedEvaluation:
                 scaler.transform(X[test], source=SOURCE[test])
             )
             np.testing.assert_array_equal(fold.probabilities, expected)
+
+    @pytest.mark.parametrize("wrap", ["search", "nested", "no probabilities"])
+    def test_wrapped_pipelines_standardise_by_known_sources_too(self, wrap):
+        pipeline, options = scaled_pipeline(), {"source": SOURCE, "verbose": 0}
+        expected = evaluate(pipeline, X, Y, cv=FOLDS, **options).predictions
+        if wrap == "no probabilities":
+            pipeline.steps[-1] = ("classify", RidgeClassifier())
+            expected = np.concatenate(
+                [
+                    RidgeClassifier()
+                    .fit(scaler.fit_transform(X[train], source=SOURCE[train]), Y[train])
+                    .predict(scaler.transform(X[test], source=SOURCE[test]))
+                    for scaler in [SourceStandardScaler()]
+                    for train, test in FOLDS
+                ]
+            )[np.argsort(np.concatenate([test for _, test in FOLDS]))]
+        elif wrap == "nested":
+            pipeline = GroupPipeline([("inner", "passthrough"), ("last", pipeline)])
+        else:
+            pipeline = GridSearchCV(pipeline, {"classify__C": [1.0]}, cv=2)
+        found = evaluate(pipeline, X, Y, cv=FOLDS, **options).predictions
+        assert found.tolist() == expected.tolist()
+
+    def test_a_rare_source_does_not_change_how_others_are_standardised(self):
+        source = SOURCE.astype(object)
+        source[FOLDS[0][1][3]] = "once"
+        options = {"cv": FOLDS[:1], "verbose": 0}
+        fold, rare = (
+            evaluate(scaled_pipeline(), X, Y, source=one, **options).folds[0]
+            for one in (SOURCE, source)
+        )
+        changed = np.flatnonzero((fold.probabilities != rare.probabilities).any(axis=1))
+        assert changed.tolist() == [3]
 
     def test_an_external_set_is_adapted_to_by_source(self):
         inside = SOURCE != "A"
@@ -445,6 +481,35 @@ class TestSamplers:
             evaluate(pipeline, X, Y, attributes={"view": ["PA"] * 5})
         with pytest.raises(ValueError, match=r"No part .* takes attributes"):
             evaluate(LogisticRegression(), X, Y, attributes=attributes)
+
+    @pytest.mark.parametrize("frame", [True, False])
+    def test_columns_in_another_order_are_an_error(self, frame):
+        table = pd.DataFrame({"view": np.where(np.arange(90) % 3, "PA", "AP")})[::-1]
+        attributes = table if frame else dict(table.items())
+        sampler = CellOverSampler(by=["view"])
+        pipeline = GroupPipeline(
+            [
+                ("plain", FunctionTransformer(np.asarray)),
+                ("scale", SourceStandardScaler()),
+                ("cells", sampler),
+                ("last", LogisticRegression()),
+            ]
+        )
+        y, rows = pd.Series(Y), pd.DataFrame(X)
+        with pytest.raises(ValueError, match="different indices"):
+            sampler.fit_resample(X, y, attributes=attributes)
+        for given in ({"attributes": attributes}, {"source": pd.Series(SOURCE)[::-1]}):
+            with pytest.raises(ValueError, match="different indices"):
+                pipeline.fit(rows, Y, **given)
+        with pytest.raises(ValueError, match="different indices"):
+            evaluate(pipeline, rows, Y, attributes=attributes, verbose=0)
+
+    def test_an_attribute_named_source_does_not_replace_the_source(self):
+        attributes = {"source": np.roll(SOURCE, 7)}
+        found, expected = CellOverSampler(by=["source"]), CellOverSampler()
+        found.fit_resample(X, Y, source=SOURCE, attributes=attributes)
+        expected.fit_resample(X, Y, source=SOURCE)
+        assert len(found.sample_indices_) == len(expected.sample_indices_)
 
     def test_model_files(self, tmp_path):
         pipeline = GroupPipeline(

@@ -25,15 +25,18 @@ def predict(classifier: Any, X: Any, source: Any = None) -> Predictions:
     a classifier with ``_to_labels`` its probabilities. Subclasses that define their own
     ``predict`` are asked twice.
     """
-    if not hasattr(classifier, "predict_proba"):
-        return Predictions(np.asarray(classifier.predict(X)), None)
+    if source is not None:
+        # A search predicts by the best of its pipelines, without a source.
+        classifier = getattr(classifier, "best_estimator_", classifier)
     if predicts_by_steps(classifier):
         for _, step in classifier.steps[:-1]:
             # Samplers, which have no transform, leave X alone in predictions.
             if hasattr(step, "transform"):
                 given = source is not None and requests(step, "source", "transform")
                 X = step.transform(X, **{"source": source} if given else {})
-        return predict(classifier.steps[-1][1], X)
+        return predict(classifier.steps[-1][1], X, source)
+    if not hasattr(classifier, "predict_proba"):
+        return Predictions(np.asarray(classifier.predict(X)), None)
     probabilities = classifier.predict_proba(X)
     check_probabilities(classifier, probabilities)
     if "_to_labels" in vars(_owner(classifier, "predict")):

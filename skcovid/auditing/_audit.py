@@ -224,7 +224,7 @@ def audit(
         )
     check_samples(X, y, groups, source)
     given = attributes or {}
-    check_indices(y=y, **{f"attributes[{k!r}]": column for k, column in given.items()})
+    check_indices(X=X, y=y, attributes=given)
     labels = column_or_1d(y)
     patients, sources = (
         None if values is None else column_or_1d(values) for values in (groups, source)

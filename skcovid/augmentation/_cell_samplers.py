@@ -85,6 +85,7 @@ class _CellSampler(PlainParameters, BaseSampler):
         """
         self._validate_params()
         check_samples(X, y, None, source)
+        check_indices(X=X, y=y, source=source, attributes=attributes)
         check_classification_targets(y)
         if hasattr(X, "columns"):
             validate_data(self, X, skip_check_array=True)
@@ -100,7 +101,11 @@ class _CellSampler(PlainParameters, BaseSampler):
         if len(classes) < 2:
             raise ValueError(f"y holds one class only, {classes[0]!r}; pass two.")
         columns = {} if source is None else {"source": np.asarray(source).tolist()}
-        columns |= {name: _read_attribute(attributes, name, X) for name in self.by}
+        columns |= {
+            name: _read_attribute(attributes, name, X)
+            for name in self.by
+            if name not in columns
+        }
         values = np.zeros(len(labels))
         if near is not None:
             found = _read_attribute(attributes, near, X)
@@ -161,7 +166,6 @@ def _read_attribute(attributes: Any, name: str, X: Any) -> list[Any]:
             "attributes, as data.attributes of load_radiographs, or balance without it."
         )
     check_consistent_length(X, attributes[name])
-    check_indices(X=X, attributes=attributes[name])
     values = np.asarray(attributes[name], dtype=object).tolist()
     return [None if is_missing(value) else value for value in values]
 

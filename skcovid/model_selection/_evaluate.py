@@ -29,7 +29,7 @@ from sklearn.utils.validation import (
 )
 
 from skcovid._base._compatibility import StrOptions, validate_params
-from skcovid._base._label_checks import check_samples
+from skcovid._base._label_checks import check_indices, check_samples
 from skcovid._base._network_estimator import NetworkEstimator
 from skcovid._base._validation_splits import (
     check_inner_sources,
@@ -246,6 +246,7 @@ def evaluate(
                 "No part of pipeline takes attributes; leave them out, and pass them "
                 "to result.subgroups for figures of each."
             )
+        check_indices(X=X, y=y, groups=groups, attributes=attributes)
         for name in getattr(attributes, "columns", attributes):
             check_consistent_length(X, attributes[name])
     sources: NDArray[Any] | None = None

@@ -168,15 +168,9 @@ def _evaluate_fold(
         fitted = estimator.fit(X_train, y_train, **params)
     fit_ended = time.perf_counter()
     try:
-        if adapt:
-            of_test = None if test is None else test.source
-            predicted, found = _predict_adapted(fitted, X_test, rows.test, of_test)
-        else:
-            known, source = None, of_rows["source"]
-            if source is not None and test is None:
-                seen = np.isin(source[rows.test], source[rows.train]).all()
-                known = source[rows.test] if seen else None
-            predicted, found = predict(fitted, safe_indexing(X_test, rows.test), known)
+        predicted, found = _predict_parts(
+            fitted, X_test, rows, of_rows["source"], adapt, test
+        )
     except FloatingPointError as error:
         error.add_note(f"These are rows among the test images of {name}.")
         raise
@@ -208,16 +202,33 @@ def _evaluate_fold(
     )
 
 
-def _predict_adapted(
-    fitted: Any, X: Any, rows: NDArray[np.intp], source: NDArray[Any] | None
+def _predict_parts(
+    fitted: Any,
+    X: Any,
+    rows: Split,
+    source: NDArray[Any] | None,
+    adapt: bool,
+    test: ExternalSet | None,
 ) -> Predictions:
-    """Predict images after adapting to those of their source, or to all."""
-    sources = np.zeros(len(rows)) if source is None else source[rows]
-    parts = [np.flatnonzero(sources == name) for name in np.unique(sources)]
+    """Predict images after adapting to their source, or by it if it was trained on."""
+    own = source if test is None else test.source
+    own = np.zeros(len(rows.test)) if own is None else own[rows.test]
+    kinds: NDArray[Any] = np.zeros(len(rows.test), dtype=bool)
+    if adapt:
+        kinds = own
+    elif source is not None and test is None:
+        steps = fitted.get_params().values()
+        if any(requests(step, "source", "transform") for step in steps):
+            kinds = np.isin(own, source[rows.train])
+    parts = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
     found = []
     for part in parts:
-        images = safe_indexing(X, rows[part])
-        found.append(predict(fitted.adapt(images), images))
+        images = safe_indexing(X, rows.test[part])
+        if adapt:
+            found.append(predict(fitted.adapt(images), images))
+        else:
+            known = own[part] if kinds[part[0]] else None
+            found.append(predict(fitted, images, known))
     order = np.argsort(np.concatenate(parts))
     labels = np.concatenate([one.labels for one in found])[order]
     if found[0].probabilities is None:
