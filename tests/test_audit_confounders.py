@@ -105,6 +105,21 @@ class TestAttributes:
         for name in attributes:
             assert [cell[:4] for cell in rows[name]] == ["1.00", "1.00"]
 
+    def test_dates_count_by_their_order_and_unused_attributes_are_named(self):
+        # Well patients were seen before the pandemic, each on another day.
+        days = np.datetime64("2019-01-01") + PATIENTS + 500 * ILL
+        attributes = {
+            "date": [str(day) for day in days],
+            "time": [f"{day} 10:00" for day in days],
+            "text": [f"x{image}" for image in IMAGES],
+        }
+        check = run(attributes=attributes, model=DummyClassifier())["attributes"]
+        assert check.flagged
+        rows = {row[0]: row[1:] for row in check.tables[0].rows}
+        assert rows["date"] == rows["time"]
+        assert rows["date"][0].startswith("1.00")
+        assert check.verdict.endswith("shared by 5 images: text.")
+
     def test_numbers_are_sorted_as_numbers(self):
         # Each patient has another weight, which as text would be a level of its own.
         weight = PATIENTS + 80 * ILL

@@ -136,6 +136,9 @@ class TestAudit:
         report = without_folds
         assert report["leakage"].status == "not run"
         assert 'column "fold"' in report["leakage"].verdict
+        assert report["outside"].status == "not run"
+        assert "may have been trained on these images" in report.headline
+        assert "Not run: blanked lungs, leakage, " in report.headline
         assert report["source"].status == "passed"
         assert report.settings["n_folds"] == 3
         assert np.isnan(report["duplicates"].figures[0].estimate.value)
@@ -301,6 +304,7 @@ class TestTables:
                 {"split": ["train", "test", "test", "test"]},
                 "'split' has 'test', 'train'",
             ),
+            ({"split": ["Training"] * 4}, "'split' has 'Training'"),
         ],
     )
     def test_unclear_tables(self, columns, match):

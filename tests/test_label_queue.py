@@ -15,6 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skcovid import RadiographReader, audit, evaluate, write_report
 from skcovid.auditing import DisputedLabel
 from skcovid.datasets import make_radiographs
+from skcovid.model_selection import EvaluationResult
 
 pytestmark = pytest.mark.usefixtures("small_forests")
 QUICK = {"cv": 3, "fractions": [0.9], "max_images": 100, "verbose": 0}
@@ -89,6 +90,20 @@ def test_scores_are_given_under_both_labels_and_nothing_is_dropped(report, label
     better = figures["mean ROC AUC under the suggested labels"]
     assert better.value > figures["mean ROC AUC under the given labels"].value
     assert len(report.result.predictions) == len(labels)
+
+
+def test_a_model_that_may_have_been_trained_on_the_labels_is_not_asked(
+    data, labels, wrong
+):
+    table = {"path": [f"{row}.png" for row in range(len(labels))], "label": labels}
+    for name in np.unique(labels):
+        table[f"probability_{name}"] = np.where(labels == name, 0.98, 0.01)
+    result = EvaluationResult.from_predictions(table)
+    report = audit(result, data.images, labels, refit=make_model(), **QUICK)
+    compared = report["labels"].details["n_images"]
+    assert compared == QUICK["max_images"]
+    rows = [one.row for one in report.label_queue]
+    assert np.isin(rows, wrong).sum() >= 0.5 * N_WRONG * compared / len(labels)
 
 
 def test_own_labels_pass(data):

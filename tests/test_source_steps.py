@@ -19,6 +19,7 @@ from _helpers.tables import ValidatedLogisticRegression
 from skcovid import (
     CellOverSampler,
     LazyImages,
+    LeaveOneSourceOut,
     MatchingUnderSampler,
     SourceStandardScaler,
     evaluate,
@@ -248,6 +249,14 @@ class TestAdaptedEvaluation:
             pipeline = GridSearchCV(pipeline, {"classify__C": [1.0]}, cv=2)
         found = evaluate(pipeline, X, Y, cv=FOLDS, **options).predictions
         assert found.tolist() == expected.tolist()
+
+    def test_a_search_that_leaves_sources_out_needs_a_scoring(self):
+        grid, cv = {"classify__C": [1e-6, 1.0]}, LeaveOneSourceOut()
+        search = GridSearchCV(scaled_pipeline(), grid, cv=cv)
+        with pytest.raises(ValueError, match=r"not in fit.*scoring.*'accuracy'"):
+            evaluate(search, X, Y, **LEFT_OUT)
+        search.set_params(scoring="accuracy", error_score="raise")
+        assert len(evaluate(search, X, Y, **LEFT_OUT).predictions) == 90
 
     def test_a_rare_source_does_not_change_how_others_are_standardised(self):
         source = SOURCE.astype(object)

@@ -166,6 +166,14 @@ def check_inner_sources(estimator: Any, source: ArrayLike | None) -> None:
                     f"{type(estimator).__name__} does not pass on; set {name} to "
                     "StratifiedGroupKFold(3)."
                 )
+            inner = getattr(owner, "estimator", None)
+            scores = getattr(owner, "scoring", "") is None
+            if scores and requests(inner, "source", "score"):
+                raise ValueError(
+                    f"{name}={value!r} scores sources that were not in fit, for which "
+                    "a step of the search's pipeline has no statistics; name a scoring "
+                    "of the search, such as 'accuracy', which passes it no source."
+                )
         if parameter == "steps" and not has_fit_parameter(owner, "groups"):
             _check_samplers(owner, "source")
 

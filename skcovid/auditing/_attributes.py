@@ -1,6 +1,8 @@
 """The check "attributes": classes told apart by age, sex, machine and the like."""
 
 from collections.abc import Hashable, Iterator, Mapping
+from contextlib import suppress
+from datetime import date
 from numbers import Number
 from typing import Any, NamedTuple
 
@@ -44,11 +46,17 @@ def check_attributes(
     """Classify images by what is known of them, without their pixels."""
     encoded = {name: _encode(values) for name, values in attributes.items()}
     sets = {name: X for name, X in encoded.items() if np.ptp(X, axis=0).any()}
+    note = ""
+    if unused := [name for name in encoded if name not in sets]:
+        note = (
+            f" Left out, as values do not differ or none is shared by {_MIN_IMAGES} "
+            f"images: {', '.join(unused)}."
+        )
     if not sets:
         reason = (
             "No attribute that differs between images was given; pass attributes, a "
             "mapping of names to a value for every image, such as the attributes of "
-            "load_radiographs."
+            f"load_radiographs.{note}"
         )
         return AuditCheck("attributes", _QUESTION, "not run", reason, _THRESHOLD)
     single, together = list(sets), np.column_stack(list(sets.values()))
@@ -83,7 +91,8 @@ def check_attributes(
             f"{told_apart if found else NOT_TOLD_APART} By {best.name}, {best.label} "
             f"has a ROC AUC of {best.area.format_fraction(2)}, by the model "
             f"{model[best.label].format_fraction(2)}. Of single attributes, "
-            f"{alone.name} does best: {alone.label} {alone.area.format_fraction(2)}."
+            f"{alone.name} does best: {alone.label} "
+            f"{alone.area.format_fraction(2)}.{note}"
         ),
         threshold=_THRESHOLD,
         advice=(
@@ -116,9 +125,12 @@ def check_attributes(
 
 
 def _encode(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Make columns of numbers' ranks or of frequent texts, and of missing values."""
+    """Make columns of ranks of numbers and dates, or frequent texts, and missing."""
     known = np.array([not is_missing(value) for value in values])
     found = values[known]
+    with suppress(ValueError):
+        dates = [date.fromisoformat(str(value)[:10]) for value in found]
+        found = np.array([one.toordinal() for one in dates], dtype=object)
     is_number = all(isinstance(value, Number) for value in found)
     names, places = np.unique(
         found.astype(float if is_number else str), return_inverse=True

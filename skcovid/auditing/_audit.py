@@ -234,10 +234,13 @@ def audit(
     white_level = find_white_level(pipeline_or_result)
     pixels = read_pixels(X, white_level=white_level, n_jobs=n_jobs, verbose=verbose)
     pipeline = None
+    if isinstance(pipeline_or_result, EvaluationResult) and sources is None:
+        sources = pipeline_or_result.source
+    # The check of sources reports those that name images.
+    usable = None if sources is None or explain_too_many(sources) else sources
     if isinstance(pipeline_or_result, EvaluationResult):
         result = pipeline_or_result
         patients = result.groups if patients is None else patients
-        sources = result.source if sources is None else sources
         if not np.array_equal(result.y_true, labels):
             raise ValueError(
                 "pipeline_or_result is of other data: its y_true "
@@ -252,8 +255,7 @@ def audit(
             y,
             cv=cv,
             groups=patients,
-            # The check of sources reports those that name images.
-            source=None if sources is None or explain_too_many(sources) else sources,
+            source=usable,
             random_state=seed,
             verbose=verbose,
         )
@@ -263,7 +265,7 @@ def audit(
         drawn = split(labels, cv=splitter, groups=patients, source=sources)
         splits = [(rows.train, rows.test) for rows in drawn]
     subject = Subject(
-        X, labels, patients, result, pipeline, seed, n_jobs, verbose, splits
+        X, labels, patients, usable, result, pipeline, seed, n_jobs, verbose, splits
     )
     headers, of_headers = check_headers(subject, n_permutations)
     thumbnails, whole, ring = check_thumbnails(subject, pixels)

@@ -34,7 +34,7 @@ def model_features(subject: Subject, refit: Refit) -> NDArray[np.float64] | None
         A row for each of ``refit.rows``. None where the last step is given paths or
         images itself, or the classifier is an ensemble of several pipelines.
     """
-    X, source = refit.X, subject.result.source
+    X, source = refit.X, subject.source
     for step in _list_transformers(refit.classifier):
         try:
             if source is not None and requests(step, "source"):

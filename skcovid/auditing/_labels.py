@@ -88,7 +88,7 @@ def check_disputed_labels(
     result, groups = subject.result, subject.groups
     rows, features, reason = result.test_indices, None, ""
     parted = groups is not None and subject.find_leaked(groups).any()
-    if result.probabilities is None or parted:
+    if result.probabilities is None or parted or not result.folds_known:
         rows, features = refit.rows, model_features(subject, refit)
         if features is None:
             reason = f"No folds with whole patients gave probabilities. {NO_FEATURES}"

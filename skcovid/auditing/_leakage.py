@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 
 from skcovid._base._document import Table
 from skcovid.auditing._check import AuditCheck, AuditFigure, Status
-from skcovid.auditing._subject import Subject, list_parts
+from skcovid.auditing._subject import UNKNOWN_FOLDS, Subject, list_parts
 from skcovid.images._lazy_images import LazyImages
 from skcovid.metrics._estimates import Estimate
 
@@ -30,11 +30,7 @@ class _Finding(NamedTuple):
 def check_leakage(subject: Subject) -> AuditCheck:
     """Look for patients and copies on both sides of a split."""
     if not subject.result.folds_known:
-        reason = (
-            "It is not known which images the model was trained on; add a column "
-            '"fold" to the table of predictions.'
-        )
-        return AuditCheck("leakage", _QUESTION, "not run", reason, _THRESHOLD)
+        return AuditCheck("leakage", _QUESTION, "not run", UNKNOWN_FOLDS, _THRESHOLD)
     findings = [
         _find_shared_patients(subject),
         _find_shared_origins(subject),

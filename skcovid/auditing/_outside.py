@@ -7,7 +7,7 @@ from typing import NamedTuple
 from skcovid._base._document import Table
 from skcovid.auditing._baseline import Baseline
 from skcovid.auditing._check import AuditCheck, AuditFigure
-from skcovid.auditing._subject import Subject
+from skcovid.auditing._subject import UNKNOWN_FOLDS, Subject
 from skcovid.metrics._estimates import Estimate
 from skcovid.metrics._tables import RocAucTable
 
@@ -48,6 +48,8 @@ def check_outside(
     `baselines` see no lungs; `left_out` are areas within sources, of models that were
     trained on the other sources.
     """
+    if not subject.result.folds_known:
+        return AuditCheck("outside", _QUESTION, "not run", UNKNOWN_FOLDS, _THRESHOLD)
     found = list(_forecast(subject, baselines, left_out))
     known = [one for one in found if one.inside.high - one.inside.low <= _MAX_WIDTH]
     if not known:

@@ -37,7 +37,7 @@ class AuditReport(Overview, Mapping[str, AuditCheck]):
     ----------
     checks : tuple of AuditCheck
         The checks: headers, thumbnails, blanked lungs, shortcut ratio, duplicates,
-        leakage, source, attributes, source signal, labels.
+        leakage, source, attributes, source signal, labels, outside.
     result : EvaluationResult
         The evaluation of the model.
     chance : float
@@ -103,13 +103,20 @@ class AuditReport(Overview, Mapping[str, AuditCheck]):
 
     @property
     def headline(self) -> str:
-        """Accuracy, chance, shortcut ratio and the flagged checks in two sentences."""
+        """Accuracy, chance, shortcut ratio, and which checks are flagged or not run."""
         names = f": {', '.join(self.flagged)}" if self.flagged else ""
+        absent = [check.name for check in self.checks if check.status == "not run"]
+        more = f" Not run: {', '.join(absent)}." if absent else ""
+        if not self.result.folds_known:
+            more += (
+                " The model may have been trained on these images; its accuracy is "
+                "then too high, and the ratio too low."
+            )
         return (
             f"Accuracy {self.accuracy.format_percent(1)}, chance "
             f"{100 * self.chance:.1f} %, shortcut ratio "
             f"{self.shortcut_ratio.format_percent(1)}. "
-            f"{len(self.flagged)} of {len(self)} checks flagged{names}."
+            f"{len(self.flagged)} of {len(self)} checks flagged{names}.{more}"
         )
 
     def to_markdown(self) -> str:

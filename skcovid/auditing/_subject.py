@@ -15,6 +15,12 @@ from skcovid.metrics._proportions import estimate_share
 from skcovid.model_selection._evaluate import evaluate
 from skcovid.model_selection._result import EvaluationResult
 
+# Why a check is not run, where a table of predictions has no folds.
+UNKNOWN_FOLDS = (
+    "It is not known which images the model was trained on; add a column "
+    '"fold" to the table of predictions.'
+)
+
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
@@ -31,6 +37,8 @@ class Subject:
     X: Any
     y: NDArray[Any]
     groups: NDArray[Any] | None
+    # None also where it seems to name images.
+    source: NDArray[Any] | None
     result: EvaluationResult
     pipeline: Any
     random_state: int
@@ -92,7 +100,7 @@ class Subject:
             splits = [(train, test) for train, test in pairs if len(test)]
         # The leakage check reports folds that split patients.
         whole = self.groups is not None and not self.find_leaked(self.groups).any()
-        source = self.result.source if requests(classifier, "source") else None
+        source = self.source if requests(classifier, "source") else None
         return evaluate(
             classifier,
             X,

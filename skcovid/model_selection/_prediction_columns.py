@@ -101,7 +101,7 @@ def _check(columns: dict[str, NDArray[Any]]) -> dict[str, Any]:
                 f"{np.unique(values).tolist()}; {cure}."
             )
     parts = sorted({str(part) for part in columns.get("split", ())})
-    if len(parts) > 1:
+    if len(parts) > 1 or any(part.casefold().startswith("train") for part in parts):
         raise ValueError(
             f"column 'split' has {', '.join(map(repr, parts))}. Leave out the images "
             "that the model was trained on; or the column, if it saw none of them."
