@@ -514,10 +514,11 @@ class TestSamplers:
             evaluate(pipeline, rows, Y, attributes=attributes, verbose=0)
 
     def test_an_attribute_named_source_does_not_replace_the_source(self):
-        attributes = {"source": np.roll(SOURCE, 7)}
-        found, expected = CellOverSampler(by=["source"]), CellOverSampler()
-        found.fit_resample(X, Y, source=SOURCE, attributes=attributes)
-        expected.fit_resample(X, Y, source=SOURCE)
+        # As of joined collections, whose attribute "source" is the hospital.
+        hospital = np.where(np.arange(90) % 3, "x", "y")
+        found, expected = CellOverSampler(by=["source"]), CellOverSampler(by=["view"])
+        found.fit_resample(X, Y, source=SOURCE, attributes={"source": hospital})
+        expected.fit_resample(X, Y, source=SOURCE, attributes={"view": hospital})
         assert len(found.sample_indices_) == len(expected.sample_indices_)
 
     def test_model_files(self, tmp_path):

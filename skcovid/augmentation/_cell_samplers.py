@@ -100,12 +100,11 @@ class _CellSampler(PlainParameters, BaseSampler):
         classes = np.unique(labels).tolist()
         if len(classes) < 2:
             raise ValueError(f"y holds one class only, {classes[0]!r}; pass two.")
-        columns = {} if source is None else {"source": np.asarray(source).tolist()}
-        columns |= {
-            name: _read_attribute(attributes, name, X)
-            for name in self.by
-            if name not in columns
-        }
+        columns = [_read_attribute(attributes, name, X) for name in self.by]
+        names = [*self.by]
+        if source is not None:
+            columns.insert(0, np.asarray(source).tolist())
+            names.insert(0, "source")
         values = np.zeros(len(labels))
         if near is not None:
             found = _read_attribute(attributes, near, X)
@@ -113,7 +112,7 @@ class _CellSampler(PlainParameters, BaseSampler):
                 values = np.array(found, dtype=float)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"near={near!r} is not of numbers: {error}.") from None
-        keys = list(zip(*columns.values(), strict=True)) or [()] * len(labels)
+        keys = list(zip(*columns, strict=True)) or [()] * len(labels)
         # The images of each class, in each source and combination of attributes.
         strata: dict[tuple[Any, ...], dict[Any, list[int]]] = {}
         unknown = []
@@ -132,7 +131,7 @@ class _CellSampler(PlainParameters, BaseSampler):
                 members = [generator.permutation(rows) for rows in cells.values()]
                 chosen.append(self._fit_resample(members, values))
             if absent or not len(chosen[-1]):
-                name = ", ".join(map("{} {!r}".format, columns, key)) or "X"
+                name = ", ".join(map("{} {!r}".format, names, key)) or "X"
                 what = f"image of class {absent[0]!r}" if absent else "match"
                 problems.append(f"{name} has no {what}")
         self.sample_indices_ = np.concatenate(chosen)

@@ -229,6 +229,8 @@ def _predict_parts(
         else:
             known = own[part] if kinds[part[0]] else None
             found.append(predict(fitted, images, known))
+    if len(found) == 1:
+        return found[0]
     order = np.argsort(np.concatenate(parts))
     labels = np.concatenate([one.labels for one in found])[order]
     if found[0].probabilities is None:
