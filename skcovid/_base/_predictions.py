@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from skcovid._base._validation_splits import requests
 
-_PIPELINES = ("sklearn.pipeline", "imblearn.pipeline")
+_PIPELINES = ("sklearn.pipeline", "imblearn.pipeline", "skcovid.pipeline")
 
 
 class Predictions(NamedTuple):
