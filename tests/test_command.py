@@ -281,6 +281,13 @@ def test_audit_of_predictions_ends_with_the_exit_code_asked_for(
     assert flagged
 
 
+def test_options_that_a_table_has_no_use_for_are_named(evaluation, capsys):
+    arguments = ["audit", evaluation / "predictions.csv", "--backbone", "resnet50"]
+    code, _, errors = run(capsys, *arguments)
+    assert code == 2
+    assert "error: --backbone has no use" in errors
+
+
 def test_predict_writes_a_row_for_each_file(model, folder, tmp_path, capsys):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")

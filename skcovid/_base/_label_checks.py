@@ -121,9 +121,13 @@ def check_target(y: Any) -> None:
 
 def check_indices(**aligned: Any) -> None:
     """Raise if pandas objects, or columns, paired by row have different indices."""
+    columns = dict(aligned)
+    for name in [name for name in aligned if isinstance(aligned[name], Mapping)]:
+        table = columns.pop(name).items()
+        columns |= {f"{name}[{key!r}]": column for key, column in table}
     indices = {
         name: values.index
-        for name, values in _list_columns(aligned)
+        for name, values in columns.items()
         if hasattr(getattr(values, "index", None), "equals")
     }
     for name, index in indices.items():
@@ -134,15 +138,6 @@ def check_indices(**aligned: Any) -> None:
                 f"position. If their order differs, pass {name}.loc[{first}.index]; if "
                 f"it is the same, {name}.to_numpy()."
             )
-
-
-def _list_columns(aligned: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """Yield names and values, of a mapping of columns those of each column."""
-    for name, values in aligned.items():
-        if isinstance(values, Mapping):
-            yield from ((f"{name}[{key!r}]", one) for key, one in values.items())
-        else:
-            yield name, values
 
 
 def check_spelling(names: Iterable[Any], what: str) -> None:

@@ -144,7 +144,7 @@ def _cause_and_cure(error: Exception) -> str:
     if "files can't be read:" in message:
         message += "\n  Mend or remove them, or leave them out with --skip-bad-files."
     for name, option in _OPTIONS.items():
-        message = re.sub(rf"\b{name}(?=[=: ])", option, message)
+        message = re.sub(rf"(?<!-)\b{name}(?=[=: ])", option, message)
     return re.sub(_BETWEEN_CAUSE_AND_CURE, "\n  ", message, count=1)
 
 
