@@ -26,6 +26,7 @@ from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, has_fit_parameter
+from threadpoolctl import threadpool_limits
 
 from skcovid._base._atomic_fit import atomic_fit
 from skcovid._base._compatibility import (
@@ -137,7 +138,9 @@ class GroupPipeline(PlainParameters, Pipeline):
             if any(requests(step, name) for _, step in self.steps):
                 params[name] = given[name]
                 context = config_context(enable_metadata_routing=True)
-        with context:
+        # The products of a regression on few classes are limited by memory: BLAS' threads
+        # take three times as long for them, and more where other work has the cores.
+        with context, threadpool_limits(limits=1, user_api="blas"):
             prefixed = [name for name in params if "__" in name]
             if prefixed and get_config()["enable_metadata_routing"]:
                 step, _, name = prefixed[0].rpartition("__")

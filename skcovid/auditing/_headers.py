@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.parallel import Parallel, delayed
 
 from skcovid._base._document import Table
 from skcovid.auditing._baseline import (
@@ -50,7 +49,7 @@ def check_headers(
             f"{first.bytes_per_pixel:.3g} bytes per pixel."
         )
         return AuditCheck("headers", _QUESTION, "passed", verdict, _THRESHOLD), []
-    forest = make_forest(subject.random_state)
+    forest = make_forest(subject.random_state).set_params(n_jobs=subject.n_jobs)
     found = cross_validate(subject, "file properties", forest, columns)
     p_value = _permutation_p_value(subject, forest, columns, n_permutations)
     flagged = bool(found.told_apart) and p_value <= ALPHA
@@ -133,18 +132,12 @@ def _permutation_p_value(
 
     generator = np.random.default_rng(subject.random_state)
     observed = statistic(subject.y)
-    n_made = n_as_well = 0
-    with Parallel(n_jobs=subject.n_jobs, prefer="threads") as parallel:
-        while n_made < n_permutations:
-            labellings = [
-                _permute(subject.y, subject.groups, generator)
-                for _ in range(min(subject.n_jobs, n_permutations - n_made))
-            ]
-            for value in parallel(delayed(statistic)(y) for y in labellings):
-                n_made += 1
-                n_as_well += int(value >= observed)
-                if 1 + n_as_well > ALPHA * (1 + n_permutations):
-                    return n_as_well / n_made
+    n_as_well = 0
+    for n_made in range(1, n_permutations + 1):
+        value = statistic(_permute(subject.y, subject.groups, generator))
+        n_as_well += int(value >= observed)
+        if 1 + n_as_well > ALPHA * (1 + n_permutations):
+            return n_as_well / n_made
     return (1 + n_as_well) / (1 + n_permutations)
 
 
