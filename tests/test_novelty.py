@@ -224,7 +224,7 @@ class TestReport:
         with pytest.raises(ValueError, match=r"no external set.*test"):
             write_report(path, make_result(), novelty=np.ones(100))
         result = make_result(external=make_external(100, 1.0))
-        for flags in (np.ones(99), np.zeros(100)):
+        for flags in (np.ones(99, int), np.zeros(100, int), np.full(100, True)):
             with pytest.raises(ValueError, match=r"each of the 100 images.*predict"):
                 write_report(path, result, novelty=flags)
         assert not path.exists()

@@ -19,7 +19,7 @@ def describe_flags(outside: ExternalResult, novelty: ArrayLike) -> list[Part]:
     """Give the share of external images that a novelty detector flags."""
     flags = np.asarray(novelty)
     n_images = len(outside.rows) + outside.n_left_out
-    if flags.shape != (n_images,) or not np.isin(flags, [-1, 1]).all():
+    if flags.shape != (n_images,) or {*map(repr, flags.tolist())} - {"-1", "1"}:
         raise ValueError(
             f"novelty must be 1 or -1 for each of the {n_images} images of test, got "
             f"{np.unique(flags)[:5].tolist()} in shape {flags.shape}; pass what "
