@@ -138,8 +138,8 @@ class GroupPipeline(PlainParameters, Pipeline):
             if any(requests(step, name) for _, step in self.steps):
                 params[name] = given[name]
                 context = config_context(enable_metadata_routing=True)
-        # The products of a regression on few classes are limited by memory: BLAS' threads
-        # take three times as long for them, and more where other work has the cores.
+        # Products with few columns are limited by memory: a regression takes three
+        # times as long with threads of BLAS, and more where other work has the cores.
         with context, threadpool_limits(limits=1, user_api="blas"):
             prefixed = [name for name in params if "__" in name]
             if prefixed and get_config()["enable_metadata_routing"]:

@@ -124,7 +124,7 @@ def test_completion_knows_tasks_and_options(capsys):
     [
         (["evaluat", "FOLDER"], "'evaluat'", "Did you mean 'evaluate'?"),
         (["fit", "FOLDER", "--recipe", "liner"], "'liner'", "Did you mean 'linear'?"),
-        (["fit", "FOLDER", "--foldz", "3"], "--foldz", "--help"),
+        (["evaluate", "FOLDER", "--foldz", "3"], "--foldz", "Did you mean '--folds'?"),
         (["fit", "FOLDER", "--limit", "0"], "--limit", "--help"),
         (["fit", "FOLDER", "--rename", "NORMAL"], "--rename", "--help"),
         (["fit", "nowhere"], "nowhere", "Check the path"),

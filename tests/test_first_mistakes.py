@@ -62,7 +62,7 @@ OF_NAMES = {
         lambda data, root: load_radiographs(root / "two", class_names=["ill", "fit"]),
         ValueError,
         "no class 'fit'",
-        "its classes are 'ill', 'well'",
+        "Choose from 'ill', 'well'",
     ),
     "recipe": (lambda *_: make("liner"), ValueError, "'liner'", "choose .*'linear'"),
     "backbone": (
@@ -216,7 +216,7 @@ def test_only_what_the_last_step_has():
     [
         (["predict", "no.skcovid", "1.png"], "no.skcovid: No such file", "path"),
         (["fit", "few", "-q"], "fewer than the 3 folds", "add images"),
-        (["fit", "two", "--class", "il", "-q"], "no class 'il'", "its classes are"),
+        (["fit", "two", "--class", "il", "-q"], "no class 'il'", "Choose from"),
         (["evaluate", "two", "--folds", "7", "-q"], "folds=7", "Lower --folds"),
     ],
 )

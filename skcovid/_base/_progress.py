@@ -6,9 +6,11 @@ say nothing.
 """
 
 import multiprocessing
+import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Self, TypeVar
 
@@ -132,4 +134,9 @@ def _can_redraw() -> bool:
     stream = sys.stderr
     if stream is None:
         return False
-    return stream.isatty() or type(stream).__module__.startswith("ipykernel")
+    if not stream.isatty():
+        return type(stream).__module__.startswith("ipykernel")
+    # tqdm draws nothing in a terminal that says it has no columns.
+    with suppress(OSError):
+        return os.get_terminal_size(stream.fileno()).columns > 0
+    return True

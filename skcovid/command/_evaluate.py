@@ -74,15 +74,13 @@ def evaluate_data(
     with shared.feature_folder(options) as folder:
         pipeline = shared.make_pipeline(options, options.recipe, folder)
         shared.check_pipeline(pipeline, X)
-        if test is None and options.audit:
-            report = audit(pipeline, X, y, **settings, **of_audit)
-            result = report.result
-        else:
-            result = evaluate(pipeline, X, y, **settings, test=test)
-            if options.audit:
-                refit = shared.make_pipeline(options, "linear", folder)
-                report = audit(result, X, y, **settings, **of_audit, refit=refit)
-    outcome = write_all(options, result, report, description, pipeline, data)
+        result = evaluate(pipeline, X, y, **settings, test=test)
+        outcome = write_all(options, result, None, description, pipeline, data)
+        if options.audit:
+            say(f"The report is in {options.output}; the audit will be added to it.")
+            refit = shared.make_pipeline(options, "linear", folder)
+            report = audit(result, X, y, **settings, **of_audit, refit=refit)
+            outcome = write_all(options, result, report, description, pipeline, data)
     folders = shlex.join(getattr(options, "data", ["DIR"]))
     outcome.next_steps = (
         f"open {options.output / 'report.html'} in a browser",

@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("MPLBACKEND", "Agg")
     parser = make_parser()
     try:
-        options = parser.parse_args(argv)
+        options, unknown = parser.parse_known_args(argv)
+        if unknown:
+            (parser if options.command is None else options.parser).refuse(unknown)
     except SystemExit as finished:
         return int(finished.code or 0)
     if options.command is None and options.print_completion is None:
@@ -94,7 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
         description = f"{text[0].upper()}{text[1:]}."
         subparser = subparsers.add_parser(name, help=text, description=description)
         module.add_options(subparser)
-        subparser.set_defaults(run=module.run)
+        subparser.set_defaults(run=module.run, parser=subparser)
     return parser
 
 
@@ -111,6 +113,15 @@ class _Parser(argparse.ArgumentParser):
             if nearest := difflib.get_close_matches(found[1], choices, n=1):
                 cure = f"Did you mean '{nearest[0]}'? {cure}"
         self.exit(2, f"{self.prog}: error: {message}\n  {cure}\n")
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Refuse arguments that no option takes, and name the nearest option."""
+        given = next((text for text in unknown if text.startswith("-")), unknown[0])
+        name, known = given.partition("=")[0], [*self._option_string_actions]
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean '{nearest[0]}'? " if nearest else ""
+        cure = f"{hint}Run `{self.prog} --help`."
+        self.exit(2, f"{self.prog}: error: unknown argument {given!r}\n  {cure}\n")
 
 
 def _run(options: argparse.Namespace) -> int:

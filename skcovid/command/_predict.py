@@ -53,12 +53,13 @@ def run(options: argparse.Namespace) -> Outcome:
         for path, label, scores, error in zip(paths, *columns, strict=True)
     ]
     write_table(output, rows)
-    bad = [row["path"] for row in rows if row["error"]]
+    bad = [f"\n  {row['path']}: {row['error']}" for row in rows if row["error"]]
     counts = Counter(row["prediction"] for row in rows if not row["error"])
     text = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
     text = f"{len(rows)} images: {text or 'none was read'}"
     if bad:
-        text += f"\n{len(bad)} can't be read; the column error says why: {bad[0]} …"
+        listed = "".join(bad[:3])
+        text += f"\n{len(bad)} can't be read (see the column error), such as{listed}"
     return Outcome(
         text,
         {"predictions": rows},

@@ -46,7 +46,7 @@ def check_classes(sets: Sequence[RadiographSet], choice: Choice) -> None:
     check_spelling(available, f"{name}: classes (class_mapping renames them)")
     if unknown := set(choice.class_names or ()) - available:
         raise ValueError(
-            f"class_names: {name} has no class {_show(unknown)}; its classes are "
+            f"class_names: {name} has no class {_show(unknown)}. Choose from "
             f"{_show(available)}."
         )
     for one in sets:

@@ -40,8 +40,10 @@ def weights_path(weights: str | os.PathLike[str] | None) -> Path | None:
         return None
     path = Path(weights)
     if not path.name.endswith((".weights.h5", ".keras")):
+        is_path = len(path.parts) > 1 or path.suffix
+        problem = "is not named .weights.h5 or .keras" if is_path else "is not known"
         raise ValueError(
-            f"weights={os.fspath(weights)!r} is not known. It must be 'imagenet', "
+            f"weights={os.fspath(weights)!r} {problem}. It must be 'imagenet', "
             "None, or the path of a .weights.h5 or .keras file."
         )
     if not path.is_file():
