@@ -59,7 +59,8 @@ def test_commands_of_the_documentation_are_understood(page):
     blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     lines += re.findall(r"`(skcovid [a-z][^`]*)`", text)
-    shown = [shlex.split(line)[1:] for line in lines if line.startswith("skcovid ")]
+    commands = [line.partition(" 2>")[0] for line in lines]
+    shown = [shlex.split(line)[1:] for line in commands if line.startswith("skcovid ")]
     assert ["demo"] in shown
     for arguments in shown:
         if "--help" not in arguments and len(arguments) + (arguments == ["demo"]) > 1:

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options, unknown = parser.parse_known_args(argv)
         if unknown:
-            (parser if options.command is None else options.parser).refuse(unknown)
+            (options.parser if options.command else parser).refuse(unknown)
     except SystemExit as finished:
         return int(finished.code or 0)
     if options.command is None and options.print_completion is None:
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(options)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> "_Parser":
     """Describe the command line."""
     parser = _Parser(
         prog="skcovid",
