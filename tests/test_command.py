@@ -12,7 +12,7 @@ import skcovid
 from _helpers import small_forests, tiny_backbone
 from skcovid.command import _options as shared
 from skcovid.command import main
-from skcovid.datasets import save_radiographs
+from skcovid.datasets import make_radiographs, save_radiographs
 from skcovid.model_selection import EvaluationResult
 from skcovid.pipeline import RECIPES
 
@@ -357,3 +357,13 @@ def test_export_writes_beside_the_model(model, monkeypatch, capsys):
     code, out, _ = run(capsys, "export", model, "--json")
     assert (code, written) == (0, [model.with_suffix(".onnx")])
     assert set(json.loads(out)["classes"]) == CLASSES
+
+
+def test_sources_that_name_images_are_left_out_with_a_warning(capsys, tmp_path):
+    data = make_radiographs(12, image_size=16, random_state=0)
+    names = np.array([f"case {number}" for number in range(12)])
+    save_radiographs(data.images, data.target, tmp_path / "d", source=names)
+    code, out, err = run(capsys, "inspect", tmp_path / "d", "--json")
+    assert code == 0
+    assert json.loads(out)["sources"] is None
+    assert "source has 12 values for 12 images" in err

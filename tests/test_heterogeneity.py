@@ -74,6 +74,16 @@ def test_perfect_sources(value):
     assert (found.q, found.tau, found.pvalue) == (0, 0, 1)
 
 
+def test_perfect_sources_of_other_widths():
+    lows = (0.32, 0.71, 0.9, 0.33, 0.87)
+    for n_sources in (2, 3, 4, 5):
+        ones = [Estimate(1.0, low, 1.0, "") for low in lows[:n_sources]]
+        found = heterogeneity(ones)
+        assert found.mean.value == 1
+        assert found.mean.low < found.mean.high == 1
+        assert found.tau == 0
+
+
 def test_sources_that_contradict_each_other():
     found = heterogeneity(shares([0, 50, 0, 50], [50] * 4))
     assert found.mean.value == pytest.approx(0.5)

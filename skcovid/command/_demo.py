@@ -20,7 +20,7 @@ _DRAWN: dict[str, Any] = {
     "image_size": 224,
     "lesion_contrast": 3.0,
     "n_sources": 4,
-    "confounding": 0.4,
+    "confounding": 0.5,
     "confounded_class": _PLANTED,
     "random_state": 1,
 }
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     text = "number of synthetic radiographs; default: %(default)s"
     parser.add_argument(
-        "--images", type=positive_int, default=400, metavar="N", help=text
+        "--images", type=positive_int, default=300, metavar="N", help=text
     )
     add_model_options(parser)
     add_evaluation_options(parser)

@@ -14,6 +14,8 @@ from skcovid._base._atomic_files import atomic_write
 from skcovid.command import _options as shared
 from skcovid.command._outcome import WIDTH, Outcome, align, say
 
+PREDICTIONS = "predictions.csv"
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
@@ -75,12 +77,16 @@ def evaluate_data(
         pipeline = shared.make_pipeline(options, options.recipe, folder)
         shared.check_pipeline(pipeline, X)
         result = evaluate(pipeline, X, y, **settings, test=test)
-        outcome = write_all(options, result, None, description, pipeline, data)
         if options.audit:
-            say(f"The report is in {options.output}; the audit will be added to it.")
+            table = options.output / PREDICTIONS
+            write_table(table, _list_predictions(result, X))
+            say(
+                f"{table} is written. Now the audit, which `skcovid audit {table}` "
+                "repeats."
+            )
             refit = shared.make_pipeline(options, "linear", folder)
             report = audit(result, X, y, **settings, **of_audit, refit=refit)
-            outcome = write_all(options, result, report, description, pipeline, data)
+    outcome = write_all(options, result, report, description, pipeline, data)
     folders = shlex.join(getattr(options, "data", ["DIR"]))
     outcome.next_steps = (
         f"open {options.output / 'report.html'} in a browser",
@@ -111,7 +117,7 @@ def write_all(
     """Write report, results and, of loaded data, predictions into the output folder."""
     from skcovid import write_report
 
-    names = "report.html", "results.json", "predictions.csv"
+    names = "report.html", "results.json", PREDICTIONS
     page, results, table = (options.output / name for name in names)
     known = {} if data is None else {"X": data.paths, "attributes": data.attributes}
     write_report(

@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from skcovid.command._outcome import say
+
 BACKBONE = "efficientnetlite0"
 RECIPES = ("linear", "fast", "paper")
 
@@ -100,6 +102,7 @@ def load_data(
     import numpy as np
 
     from skcovid.datasets import load_radiographs
+    from skcovid.model_selection._leave_one_source_out import explain_too_many
 
     given = {**vars(options), **settings}
     folders = folders or options.data
@@ -114,6 +117,9 @@ def load_data(
     if options.ignore_patients:
         data.groups = None
     if options.ignore_sources:
+        data.source = None
+    elif data.source is not None and (problem := explain_too_many(data.source)):
+        say(f"warning: {problem.partition(';')[0]}. There are no figures by source.")
         data.source = None
     if options.limit is not None:
         order = np.random.default_rng(options.seed).permutation(len(data.target))

@@ -29,7 +29,9 @@ from skcovid.networks import _network as network
 from skcovid.networks._batch_norm import folded
 from skcovid.networks._feature_store import FeatureStore
 from skcovid.networks._graph import choose_layers
+from skcovid.networks._model_cache import keep_last
 from skcovid.networks._network import Pooling, check_pooling
+from skcovid.networks._weights_file import identify_weights
 from skcovid.networks.backbones import Backbone, BackboneParameter, get_backbone
 
 
@@ -181,20 +183,31 @@ class BackboneFeatures(TransformerMixin, BackboneParameter, PlainParameters):
         check_target(y)
         self.backbone_ = backbone = get_backbone(self.backbone)
         _, height, width, _ = check_network_input(X, mode=backbone.mode).shape
-        base = network.build_backbone(
-            backbone,
-            self.weights,
-            image_size=(height, width),
-            precision=self.precision,
-            seed=draw_seed(self.random_state),
-        )
-        layers = choose_layers(base, backbone, self.layers)
-        self.layer_names_ = [layer.name for layer in layers]
-        outputs = network.global_pool(
-            [layer.output for layer in layers], check_pooling(self.pooling)
-        )
-        self.trunk_ = keras.Model(base.input, outputs)
-        self.n_features_out_ = sum(output.shape[-1] for output in outputs)
+        pooling, seed = check_pooling(self.pooling), draw_seed(self.random_state)
+
+        def build() -> tuple[list[str], Any]:
+            base = network.build_backbone(
+                backbone,
+                self.weights,
+                image_size=(height, width),
+                precision=self.precision,
+                seed=seed,
+            )
+            layers = choose_layers(base, backbone, self.layers)
+            outputs = network.global_pool([layer.output for layer in layers], pooling)
+            return [layer.name for layer in layers], keras.Model(base.input, outputs)
+
+        if self.weights is None:
+            # Those of a model file are loaded into it.
+            names, self.trunk_ = build()
+        else:
+            settings = (
+                *(backbone, identify_weights(self.weights), height, width),
+                *(self.precision, self.layers, pooling),
+            )
+            names, self.trunk_ = keep_last("trunk", settings, build)
+        self.layer_names_ = list(names)
+        self.n_features_out_ = sum(one.shape[-1] for one in self.trunk_.outputs)
         self.n_trunk_passes_ = 0
         return self
 

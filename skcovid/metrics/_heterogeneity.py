@@ -160,13 +160,14 @@ def heterogeneity(
                 rho = brentq(lambda r: _find_q(r, values, sizes) - n_free, 0, 1)
         weights = sizes / (1 + (sizes - 1) * rho)
         shares[shares > 0] = weights
-        centre = float(np.average(values, weights=weights))
+        # Rounding may bring a mean of ones above 1.
+        centre = float(np.clip(np.average(values, weights=weights), 0, 1))
         variance = centre * (1 - centre)
         tau = float(np.sqrt(rho * variance))
         robust, df = _find_robust_variance(values, weights)
         level = (1 + confidence_level) / 2
         # Number of trials that would leave the mean as uncertain.
-        n_trials = variance / robust if robust else np.inf
+        n_trials = variance / robust if robust and variance else np.inf
         as_normal = (norm.ppf(level) / t.ppf(level, df)) ** 2
         low, high = wilson_bounds(
             centre, min(n_trials * as_normal, weights.sum()), confidence_level

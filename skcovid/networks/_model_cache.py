@@ -1,5 +1,6 @@
-"""Models built from another model, once, and kept as long as that model."""
+"""Models that are built once, and kept until another one takes their place."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from zlib import crc32
@@ -9,6 +10,9 @@ import numpy as np
 from skcovid.networks._tensorflow import check_not_forked
 
 Built = TypeVar("Built")
+
+_LOCK = threading.RLock()
+_last: dict[str, tuple[object, Any]] = {}
 
 
 def build_once(
@@ -26,6 +30,18 @@ def build_once(
     if name not in kept or kept[name][0] != settings:
         kept[name] = settings, build()
     return cast(Built, kept[name][1])
+
+
+def keep_last(name: str, settings: object, build: Callable[[], Built]) -> Built:
+    """Return what was last built under this name, if it was with these settings.
+
+    Folds and searches fit clones, which would each build the same network.
+    """
+    check_not_forked()
+    with _LOCK:
+        if name not in _last or _last[name][0] != settings:
+            _last[name] = settings, build()
+        return cast(Built, _last[name][1])
 
 
 def weight_checksums(model: Any) -> list[int]:

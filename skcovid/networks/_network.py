@@ -18,12 +18,17 @@ from numpy.typing import NDArray
 from skcovid._base._progress import Progress
 from skcovid.networks._errors import explain_backend_errors
 from skcovid.networks._memory import check_memory
+from skcovid.networks._model_cache import keep_last
 from skcovid.networks._tensorflow import (
     check_not_forked,
     ignore_retracing,
     release_dead_models,
 )
-from skcovid.networks._weights_file import load_weights, weights_path
+from skcovid.networks._weights_file import (
+    identify_weights,
+    load_weights,
+    weights_path,
+)
 from skcovid.networks.backbones import Backbone
 
 BatchNorm = Literal["trainable", "frozen"]
@@ -75,9 +80,15 @@ def build_backbone(
 
 def check_weights(backbone: Backbone, weights: str | os.PathLike[str] | None) -> None:
     """Raise an error if a backbone's weights can't be downloaded or loaded."""
-    if weights is not None:
-        size = backbone.image_size
+    if weights is None:
+        return
+    size = backbone.image_size
+
+    def build() -> bool:
         build_backbone(backbone, weights, image_size=(size, size))
+        return True
+
+    keep_last("weights", (backbone, identify_weights(weights)), build)
 
 
 def add_head(

@@ -53,6 +53,15 @@ def weights_path(weights: str | os.PathLike[str] | None) -> Path | None:
     return path
 
 
+def identify_weights(weights: str | os.PathLike[str]) -> tuple[object, ...]:
+    """Return what tells weights apart: of a file, also when it was written."""
+    path = weights_path(weights)
+    if path is None:
+        return (weights,)
+    found = path.stat()
+    return path.resolve(), found.st_mtime_ns, found.st_size
+
+
 def load_weights(base: Any, path: Path, backbone: str) -> None:
     """Load the weights of a backbone without its top."""
     try:
