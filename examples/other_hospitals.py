@@ -163,8 +163,8 @@ def run(options: argparse.Namespace) -> None:
     for number, step in enumerate(STEPS, 1):
         X, y, groups, source, copy = collect(step, sets, features)
         pipeline = make_network(step.networks[0], options)[-3:]
-        # A rotation to as many columns as there are images: of few images the regression
-        # is quicker, and the same.
+        # A rotation to as many columns as there are images: with few of them the
+        # regression is quicker, and the same.
         rotation = KernelPCA(eigen_solver="dense")
         pipeline.set_params(
             scale=step.scale, components=rotation, classify=LogisticRegression(C=C)
