@@ -1,4 +1,4 @@
-"""`skcovid demo`: evaluate, audit and report synthetic radiographs: needs no data."""
+"""`skcovid demo`: draw synthetic radiographs, and evaluate, audit and report them."""
 
 import argparse
 from collections.abc import Iterator

@@ -136,7 +136,7 @@ def _run(options: argparse.Namespace) -> int:
         say(f"{name}: interrupted")
         return 130
     except BrokenPipeError:
-        # Whoever read stdout, such as `head`, has what it wanted.
+        # The reader of stdout, such as `head`, has closed it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except _USER_ERRORS as error:

@@ -13,7 +13,7 @@ _TOGETHER = 1024
 
 
 class BatchStandardScaler(StandardScaler):
-    """A StandardScaler that needs no memory of the size of its input.
+    """A StandardScaler whose memory does not grow with the number of rows.
 
     ``StandardScaler.fit`` makes a float64 copy of all rows: of float32 features, twice
     their own size.
