@@ -774,7 +774,7 @@ REASONS = {
     "one file for 60,000 arrays": "its array .* is in",
     "a RandomState at word 1073741824": "at word 1073741824",
     "150,000 dense units": "dense_units=150000 needs a head",
-    "weights of tiny for vgg19": "there are 1125",
+    "weights of tiny for vgg19": "there are 885",
     "one layer pooled 5,000 times": "twice",
     "one network in 60 estimators": "belongs to two estimators",
     "weights with a header of 100 MB": "header of network 0",
