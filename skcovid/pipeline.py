@@ -121,7 +121,9 @@ class GroupPipeline(PlainParameters, Pipeline):
         """
         _check_shared_values(self.steps)
         check_lengths(X, y=y)
-        check_indices(X=X, y=y, groups=groups, **params)
+        of_validation = {"X_val", "y_val"}
+        paired = {name: params[name] for name in params.keys() - of_validation}
+        check_indices(X=X, y=y, groups=groups, **paired)
         check_labels(y)
         check_groups(groups)
         name, last = self.steps[-1]
