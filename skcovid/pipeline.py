@@ -1,6 +1,5 @@
 """`HoldoutPipeline`, and the recipes that `make_transfer_pipeline` composes."""
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -43,7 +42,7 @@ from skcovid._base._label_checks import (
     check_labels,
     check_lengths,
 )
-from skcovid._base._parameters import PlainParameters
+from skcovid._base._parameters import PlainParameters, full_names
 from skcovid._base._validation_splits import (
     StratifiedFolds,
     check_inner_sources,
@@ -565,7 +564,7 @@ def make_transfer_pipeline(
         pipeline = HoldoutPipeline(
             [read, ("balance", balance), preprocess, ("classify", classify)]
         )
-    return pipeline.set_params(**_full_names(overrides, pipeline))
+    return pipeline.set_params(**full_names(overrides, pipeline))
 
 
 def _check_shared_values(steps: list[tuple[str, Any]]) -> None:
@@ -595,27 +594,3 @@ def _check_shared_values(steps: list[tuple[str, Any]]) -> None:
                 f"their detail. Set {name}__image_size and {later}__image_size to the "
                 "same."
             )
-
-
-def _full_names(overrides: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
-    """Find the full names of the parameters that each override sets."""
-    known = set(pipeline.get_params()) - {"steps", *pipeline.named_steps}
-    # The pipeline's memory and verbose have another meaning than the steps'.
-    of_pipeline = known & {"random_state", "validation_fraction"}
-    values = {}
-    # A value for one step overrides that for all steps, in any order.
-    for name, value in sorted(overrides.items(), key=lambda item: "__" in item[0]):
-        if "__" in name:
-            full_names = [name] if name in known else []
-        else:
-            full_names = [full for full in known if full.endswith(f"__{name}")]
-            full_names += [name] if name in of_pipeline else []
-        if not full_names:
-            plain = {full.rpartition("__")[2] for full in known}
-            nearest = difflib.get_close_matches(name, sorted(known | plain), n=1)
-            hint = " make_transfer_pipeline(...).get_params() lists those of a recipe."
-            if nearest:
-                hint = f" Did you mean {nearest[0]!r}?"
-            raise TypeError(f"The pipeline's steps have no parameter {name!r}.{hint}")
-        values.update(dict.fromkeys(full_names, value))
-    return values

@@ -25,7 +25,7 @@ CLASSES = {"COVID-19", "NORMAL", "Viral Pneumonia"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """36 images of 18 patients in two sources, and a file that is no image."""
+    """36 images of 18 patients in two sources, and a text file."""
     tiny_backbone.register()
     images, y = tiny_backbone.make_images(36)
     root = tmp_path_factory.mktemp("command") / "radiographs"

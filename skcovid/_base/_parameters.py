@@ -1,5 +1,7 @@
 """Parameters of estimators and functions that hold NumPy's numbers or text."""
 
+import difflib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,3 +54,27 @@ class PlainParameters(BaseEstimator):
             name: own.get(name, value)
             for name, value in super().get_params(deep).items()
         }
+
+
+def full_names(overrides: Mapping[str, Any], pipeline: Any) -> dict[str, Any]:
+    """Find the full names of the parameters that each override sets."""
+    known = set(pipeline.get_params()) - {"steps", *pipeline.named_steps}
+    # The pipeline's memory and verbose have another meaning than the steps'.
+    of_pipeline = known & {"random_state", "validation_fraction"}
+    values = {}
+    # A value for one step overrides that for all steps, in any order.
+    for name, value in sorted(overrides.items(), key=lambda item: "__" in item[0]):
+        if "__" in name:
+            full_names = [name] if name in known else []
+        else:
+            full_names = [full for full in known if full.endswith(f"__{name}")]
+            full_names += [name] if name in of_pipeline else []
+        if not full_names:
+            plain = {full.rpartition("__")[2] for full in known}
+            nearest = difflib.get_close_matches(name, sorted(known | plain), n=1)
+            hint = " make_transfer_pipeline(...).get_params() lists those of a recipe."
+            if nearest:
+                hint = f" Did you mean {nearest[0]!r}?"
+            raise TypeError(f"The pipeline's steps have no parameter {name!r}.{hint}")
+        values.update(dict.fromkeys(full_names, value))
+    return values

@@ -119,7 +119,7 @@ def load_data(
     if options.ignore_sources:
         data.source = None
     elif data.source is not None and (problem := explain_too_many(data.source)):
-        say(f"warning: {problem.partition(';')[0]}. There are no figures by source.")
+        say(f"warning: {problem.partition(';')[0]}. Figures by source are left out.")
         data.source = None
     if options.limit is not None:
         order = np.random.default_rng(options.seed).permutation(len(data.target))

@@ -48,7 +48,7 @@ def weights_path(weights: str | os.PathLike[str] | None) -> Path | None:
         )
     if not path.is_file():
         raise FileNotFoundError(
-            f"weights={os.fspath(weights)!r}: there is no such file. Check the path."
+            f"weights={os.fspath(weights)!r}: no such file. Check the path."
         )
     return path
 
